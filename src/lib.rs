@@ -1,0 +1,5 @@
+//! Keeps the retention state of every customer of a shop up to date and publishes what changes, exactly once.
+//!
+//! ```text
+//!  orders, returns, erasures ──► wire::decode ──► domain::engine ──► wire::encode ──► one Kafka transaction
+//! ```
