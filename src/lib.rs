@@ -3,3 +3,5 @@
 //! ```text
 //!  orders, returns, erasures ──► wire::decode ──► domain::engine ──► wire::encode ──► one Kafka transaction
 //! ```
+
+pub mod domain;

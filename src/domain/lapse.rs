@@ -1,0 +1,163 @@
+//! Lapse policies: how long a silence may last. Deadlines are exact rationals, clamped, then floored to milliseconds.
+
+use super::number::{Decimal, Ratio};
+use super::time::Span;
+
+/// Decides from the rhythm alone when a customer is at risk and when lapsed.
+#[derive(Clone, Debug)]
+pub enum LapsePolicy {
+    /// The same silence for everyone.
+    Fixed { at_risk: Span, lapsed: Span },
+    /// The customer's own rhythm, pulled towards a prior.
+    Cadence(Cadence),
+}
+
+/// Expected gap g = (n · own mean gap + k · prior gap) / (n + k) days with n gaps seen. At risk after a · g, lapsed after l · g.
+#[derive(Clone, Debug)]
+pub struct Cadence {
+    /// In days [45].
+    pub prior_gap: Decimal,
+    /// How many gaps the prior counts for [2]; above 0.
+    pub prior_weight: Decimal,
+    /// a [1.5].
+    pub at_risk_factor: Decimal,
+    /// Days [14 to 180].
+    pub at_risk_min: Decimal,
+    pub at_risk_max: Decimal,
+    /// l [3].
+    pub lapsed_factor: Decimal,
+    /// Days [30 to 365]; always at least a day after at risk.
+    pub lapsed_min: Decimal,
+    pub lapsed_max: Decimal,
+}
+
+impl Default for Cadence {
+    fn default() -> Self {
+        Self {
+            prior_gap: Decimal::whole(45),
+            prior_weight: Decimal::whole(2),
+            at_risk_factor: Decimal::new(15, 1).expect("one digit"),
+            at_risk_min: Decimal::whole(14),
+            at_risk_max: Decimal::whole(180),
+            lapsed_factor: Decimal::whole(3),
+            lapsed_min: Decimal::whole(30),
+            lapsed_max: Decimal::whole(365),
+        }
+    }
+}
+
+/// How long after the last kept order each state begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Patience {
+    pub at_risk: Span,
+    pub lapsed: Span,
+}
+
+impl LapsePolicy {
+    /// The patience with a customer of `gaps` gaps that add up to `span_days` days.
+    pub fn patience(&self, gaps: u32, span_days: i32) -> Patience {
+        match self {
+            Self::Fixed { at_risk, lapsed } => Patience {
+                at_risk: *at_risk,
+                lapsed: *lapsed,
+            },
+            Self::Cadence(cadence) => cadence.patience(gaps, span_days),
+        }
+    }
+
+    /// The expected gap in days; none under a policy that expects none.
+    pub fn expected_gap(&self, gaps: u32, span_days: i32) -> Option<Ratio> {
+        match self {
+            Self::Fixed { .. } => None,
+            Self::Cadence(cadence) => Some(cadence.expected_gap(gaps, span_days)),
+        }
+    }
+}
+
+impl Cadence {
+    /// n · own mean gap is the span from the first to the last purchase day, so no division happens before the end.
+    fn expected_gap(&self, gaps: u32, span_days: i32) -> Ratio {
+        let (weight, weight_scale) = (self.prior_weight.numerator(), self.prior_weight.denominator());
+        let (prior, prior_scale) = (self.prior_gap.numerator(), self.prior_gap.denominator());
+        Ratio {
+            numerator: i128::from(span_days) * weight_scale * prior_scale + weight * prior,
+            denominator: (i128::from(gaps) * weight_scale + weight) * prior_scale,
+        }
+    }
+
+    fn patience(&self, gaps: u32, span_days: i32) -> Patience {
+        let gap = self.expected_gap(gaps, span_days);
+        let at_risk = clamped(gap, self.at_risk_factor, self.at_risk_min, self.at_risk_max);
+        let lapsed = clamped(gap, self.lapsed_factor, self.lapsed_min, self.lapsed_max);
+        Patience {
+            at_risk,
+            lapsed: lapsed.max(at_risk.plus(Span::DAY)),
+        }
+    }
+}
+
+/// floor(clamp(gap · factor, min, max) in milliseconds). Flooring keeps order, so it may come before the clamp.
+fn clamped(gap: Ratio, factor: Decimal, min: Decimal, max: Decimal) -> Span {
+    let numerator = gap.numerator * factor.numerator() * i128::from(Span::DAY.as_millis());
+    let millis = div_floor(numerator, gap.denominator * factor.denominator());
+    Span::from_millis(millis.clamp(days_floor(min), days_floor(max)))
+}
+
+fn days_floor(days: Decimal) -> i64 {
+    div_floor(
+        days.numerator() * i128::from(Span::DAY.as_millis()),
+        days.denominator(),
+    )
+}
+
+fn div_floor(numerator: i128, denominator: i128) -> i64 {
+    // Both are positive. The narrow division is the usual case and several times cheaper.
+    match (u64::try_from(numerator), u64::try_from(denominator)) {
+        (Ok(numerator), Ok(denominator)) => i64::try_from(numerator / denominator),
+        (Ok(_) | Err(_), Ok(_) | Err(_)) => i64::try_from(numerator / denominator),
+    }
+    .unwrap_or(i64::MAX / 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn days(days: i64, millis: i64) -> Span {
+        Span::from_millis(days * Span::DAY.as_millis() + millis)
+    }
+
+    #[test]
+    fn cadence_deadlines_are_exact() {
+        let policy = LapsePolicy::Cadence(Cadence::default());
+        let half_day = Span::DAY.as_millis() / 2;
+        for (gaps, span, at_risk, lapsed) in [
+            (0, 0, days(67, half_day), days(135, 0)), // g = 45
+            (1, 7, days(48, half_day), days(97, 0)),  // g = 97/3: a·g = 48.5
+            (
+                3,
+                3,
+                days(27, 21 * 3_600_000 + 36 * 60_000),
+                days(55, 19 * 3_600_000 + 12 * 60_000),
+            ), // g = 93/5
+            (50, 50, days(14, 0), days(30, 0)),       // clamped from below
+            (1, 900, days(180, 0), days(365, 0)),     // clamped from above
+        ] {
+            assert_eq!(
+                policy.patience(gaps, span),
+                Patience { at_risk, lapsed },
+                "{gaps} gaps of {span} days"
+            );
+        }
+    }
+
+    #[test]
+    fn lapsed_comes_at_least_a_day_after_at_risk() {
+        let cadence = Cadence {
+            lapsed_factor: Decimal::new(15, 1).expect("one digit"),
+            ..Cadence::default()
+        };
+        let patience = LapsePolicy::Cadence(cadence).patience(0, 0);
+        assert_eq!(patience.lapsed, patience.at_risk.plus(Span::DAY));
+    }
+}

@@ -1,0 +1,215 @@
+//! Money: integer minor units and a currency, never a float.
+
+use super::number::{Decimal, div_half_even};
+
+/// Amounts of one record lie below this many minor units (2⁴⁷, 1.4 billion million in hundredths).
+pub const AMOUNT_LIMIT: i64 = 1 << 47;
+
+/// An ISO 4217 currency, current or historic, as its three letters in five bits each.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Currency(u16);
+
+impl Currency {
+    /// The currency of a three-letter code in capitals; `None` if there is no such currency.
+    pub fn from_code(code: &[u8]) -> Option<Self> {
+        let currency = Self(pack(code)?);
+        DIGITS
+            .binary_search_by_key(&currency.0, |entry| entry.0)
+            .is_ok()
+            .then_some(currency)
+    }
+
+    /// The currency of [`Self::to_bits`].
+    pub fn from_bits(bits: u16) -> Option<Self> {
+        DIGITS
+            .binary_search_by_key(&bits, |entry| entry.0)
+            .is_ok()
+            .then_some(Self(bits))
+    }
+
+    /// A stable 15-bit form for compact encodings.
+    pub const fn to_bits(self) -> u16 {
+        self.0
+    }
+
+    /// The three letters.
+    pub fn code(self) -> [u8; 3] {
+        let letter = |shift: u16| b'A' + ((self.0 >> shift) & 31) as u8;
+        [letter(10), letter(5), letter(0)]
+    }
+
+    /// Digits after the point: 2 for EUR, 0 for JPY, 3 for KWD.
+    pub fn digits(self) -> u8 {
+        let index = DIGITS
+            .binary_search_by_key(&self.0, |entry| entry.0)
+            .expect("checked at construction");
+        DIGITS[index].1
+    }
+}
+
+impl std::fmt::Display for Currency {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.code()
+            .into_iter()
+            .try_for_each(|letter| write!(formatter, "{}", letter as char))
+    }
+}
+
+/// How amounts of one currency become amounts of a shop's currency: an exact factor on minor units.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Conversion {
+    pub from: Currency,
+    numerator: i128,
+    denominator: i128,
+}
+
+impl Conversion {
+    /// From rates that say what one unit of each currency is worth in a common third one.
+    ///
+    /// `None` if a rate is zero, or so large or precise that exact arithmetic would overflow.
+    pub fn new(from: Currency, from_rate: Decimal, to: Currency, to_rate: Decimal) -> Option<Self> {
+        let power = |digits: u8| 10i128.pow(u32::from(digits));
+        let numerator = from_rate.numerator() * to_rate.denominator() * power(to.digits());
+        let denominator = from_rate.denominator() * to_rate.numerator() * power(from.digits());
+        let divisor = greatest_common_divisor(numerator, denominator);
+        if numerator == 0 || denominator == 0 || numerator / divisor > i128::from(i64::MAX) {
+            return None;
+        }
+        Some(Self {
+            from,
+            numerator: numerator / divisor,
+            denominator: denominator / divisor,
+        })
+    }
+
+    /// The amount in the shop's minor units, rounded half even once.
+    pub fn convert(&self, minor: i64) -> i64 {
+        let converted = div_half_even(i128::from(minor) * self.numerator, self.denominator);
+        // Only an absurd rate can leave the range; saturating keeps the domain total.
+        i64::try_from(converted.clamp(-CONVERTED_MAX, CONVERTED_MAX)).expect("clamped")
+    }
+}
+
+/// Sums of a thousand converted amounts still fit in 63 bits.
+const CONVERTED_MAX: i128 = 1 << 52;
+
+fn greatest_common_divisor(a: i128, b: i128) -> i128 {
+    if b == 0 {
+        a
+    } else {
+        greatest_common_divisor(b, a % b)
+    }
+}
+
+const fn pack(code: &[u8]) -> Option<u16> {
+    let [a, b, c] = code else { return None };
+    if !(a.is_ascii_uppercase() && b.is_ascii_uppercase() && c.is_ascii_uppercase()) {
+        return None;
+    }
+    Some((((*a - b'A') as u16) << 10) | (((*b - b'A') as u16) << 5) | (*c - b'A') as u16)
+}
+
+/// Currencies without minor units.
+const DIGITS_0: &str = "\
+    ADP BEF BIF BYB BYR CLP DJF ESP GNF GRD IRR ISK ITL JPY KMF KRW LUF MGF PTE PYG ROL RWF TPE TRL UGX \
+    UYI VND VUV XAF XOF XPF";
+
+/// Currencies with hundredths.
+const DIGITS_2: &str = "\
+    AED AFA AFN ALL AMD ANG AOA ARS ATS AUD AWG AYM AZM AZN BAM BBD BDT BGL BGN BMD BND BOB BOV BRL BSD \
+    BTN BWP BYN BZD CAD CDF CHE CHF CHW CNY COP COU CRC CSD CUC CUP CVE CYP CZK DEM DKK DOP DZD EEK EGP \
+    ERN ETB EUR FIM FJD FKP FRF GBP GEL GHC GHS GIP GMD GTQ GWP GYD HKD HNL HRK HTG HUF IDR IEP ILS INR \
+    JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL LTL LVL MAD MDL MGA MKD MMK MNT MOP MRO MRU MTL MUR \
+    MVR MWK MXN MXV MYR MZM MZN NAD NGN NIO NLG NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB RUR \
+    SAR SBD SCR SDD SDG SEK SGD SHP SIT SKK SLE SLL SOS SRD SRG SSP STD STN SVC SYP SZL THB TJS TMM TMT \
+    TOP TRY TTD TWD TZS UAH USD USN USS UYU UZS VEB VED VEF VES WST XCD XCG YER YUM ZAR ZMK ZMW ZWD ZWG \
+    ZWL ZWN ZWR";
+
+/// Currencies with thousandths.
+const DIGITS_3: &str = "\
+    BHD IQD JOD KWD LYD OMR TND";
+
+/// Currencies with ten-thousandths.
+const DIGITS_4: &str = "\
+    CLF";
+
+const CURRENCIES: usize = (DIGITS_0.len() + DIGITS_2.len() + DIGITS_3.len() + DIGITS_4.len() + 4) / 4;
+
+/// Every currency with its digits, in the order of the packed code.
+static DIGITS: [(u16, u8); CURRENCIES] = {
+    let mut table = [(0, 0); CURRENCIES];
+    let lists = [(DIGITS_0, 0), (DIGITS_2, 2), (DIGITS_3, 3), (DIGITS_4, 4)];
+    let (mut list, mut filled) = (0, 0);
+    while list < lists.len() {
+        let (mut rest, digits) = (lists[list].0.as_bytes(), lists[list].1);
+        while let [a, b, c, tail @ ..] = rest {
+            let Some(code) = pack(&[*a, *b, *c]) else {
+                panic!("a code of three capitals")
+            };
+            // Insertion sort: the lists are short and this runs at compile time.
+            let mut place = filled;
+            while place > 0 && table[place - 1].0 > code {
+                table[place] = table[place - 1];
+                place -= 1;
+            }
+            table[place] = (code, digits);
+            filled += 1;
+            rest = match tail {
+                [_, next @ ..] => next,
+                [] => tail,
+            };
+        }
+        list += 1;
+    }
+    assert!(filled == CURRENCIES);
+    table
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn currency(code: &str) -> Currency {
+        Currency::from_code(code.as_bytes()).expect("a currency")
+    }
+
+    #[test]
+    fn currencies_know_their_digits_and_letters() {
+        for (code, digits) in [
+            ("EUR", 2),
+            ("JPY", 0),
+            ("IRR", 0),
+            ("KWD", 3),
+            ("CLF", 4),
+            ("ZWR", 2),
+            ("ADP", 0),
+        ] {
+            assert_eq!(currency(code).digits(), digits, "{code}");
+            assert_eq!(currency(code).to_string(), code);
+            assert_eq!(
+                Currency::from_bits(currency(code).to_bits()),
+                Some(currency(code))
+            );
+        }
+        for code in ["", "EU", "eur", "XXX", "EURO"] {
+            assert_eq!(Currency::from_code(code.as_bytes()), None, "{code}");
+        }
+    }
+
+    #[test]
+    fn conversion_rounds_half_even_across_digits() {
+        let rate = |text| Decimal::parse(text).expect("a decimal");
+        let yen =
+            Conversion::new(currency("JPY"), rate("0.0065"), currency("EUR"), rate("1")).expect("rates");
+        assert_eq!(yen.convert(1_000), 650);
+        assert_eq!(yen.convert(1), 1); // 0.65 cents
+        assert_eq!(yen.convert(10), 6); // 6.5 cents, a tie, to even
+        let dinar =
+            Conversion::new(currency("KWD"), rate("3"), currency("JPY"), rate("0.0065")).expect("rates");
+        assert_eq!(dinar.convert(1_000), 462); // 3 / 0.0065 = 461.54
+        assert_eq!(
+            Conversion::new(currency("JPY"), rate("0"), currency("EUR"), rate("1")),
+            None
+        );
+    }
+}

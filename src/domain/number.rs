@@ -1,0 +1,197 @@
+//! Exact numbers: decimals from the configuration, ratios, and division with a named rounding.
+
+/// A non-negative decimal of the configuration: `units / 10^scale`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Decimal {
+    units: u64,
+    scale: u8,
+}
+
+impl Decimal {
+    /// The largest number of digits after the point.
+    pub const SCALE_MAX: u8 = 9;
+
+    /// `units / 10^scale`, with trailing zeros removed; `None` with more than [`Self::SCALE_MAX`] digits after the point.
+    pub const fn new(mut units: u64, mut scale: u8) -> Option<Self> {
+        while scale > 0 && units % 10 == 0 {
+            units /= 10;
+            scale -= 1;
+        }
+        if scale > Self::SCALE_MAX {
+            return None;
+        }
+        Some(Self { units, scale })
+    }
+
+    /// A whole number.
+    pub const fn whole(units: u64) -> Self {
+        Self { units, scale: 0 }
+    }
+
+    /// Reads `123`, `1.5` or `0.05`: digits, at most one point with digits on both sides, no sign, no exponent.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+        let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_digits(whole) || !is_digits(fraction) {
+            return None;
+        }
+        let fraction = fraction.trim_end_matches('0');
+        let scale = u8::try_from(fraction.len()).ok()?;
+        let units = if fraction.is_empty() {
+            whole.parse().ok()?
+        } else {
+            format!("{whole}{fraction}").parse().ok()?
+        };
+        Self::new(units, scale)
+    }
+
+    /// The numerator over [`Self::denominator`].
+    pub const fn numerator(self) -> i128 {
+        self.units as i128
+    }
+
+    /// A power of ten.
+    pub const fn denominator(self) -> i128 {
+        10i128.pow(self.scale as u32)
+    }
+}
+
+impl std::fmt::Display for Decimal {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let denominator = self.denominator();
+        let (whole, fraction) = (self.numerator() / denominator, self.numerator() % denominator);
+        if self.scale == 0 {
+            return write!(formatter, "{whole}");
+        }
+        write!(
+            formatter,
+            "{whole}.{fraction:0width$}",
+            width = self.scale as usize
+        )
+    }
+}
+
+/// An exact ratio; the denominator is positive.
+#[derive(Clone, Copy, Debug)]
+pub struct Ratio {
+    pub numerator: i128,
+    pub denominator: i128,
+}
+
+impl Ratio {
+    /// `None` unless the denominator is positive: a ratio without one is null everywhere.
+    pub fn new(numerator: impl Into<i128>, denominator: impl Into<i128>) -> Option<Self> {
+        let denominator = denominator.into();
+        (denominator > 0).then(|| Self {
+            numerator: numerator.into(),
+            denominator,
+        })
+    }
+
+    /// Whether this ratio is at least the decimal, exactly.
+    pub fn at_least(self, threshold: Decimal) -> bool {
+        self.numerator * threshold.denominator() >= threshold.numerator() * self.denominator
+    }
+
+    /// Whether this ratio is at most the decimal, exactly.
+    pub fn at_most(self, threshold: Decimal) -> bool {
+        self.numerator * threshold.denominator() <= threshold.numerator() * self.denominator
+    }
+
+    /// This ratio times `scale`, rounded half even.
+    pub fn scaled_half_even(self, scale: i128) -> i128 {
+        div_half_even(self.numerator * scale, self.denominator)
+    }
+}
+
+impl PartialEq for Ratio {
+    fn eq(&self, other: &Self) -> bool {
+        self.numerator * other.denominator == other.numerator * self.denominator
+    }
+}
+
+/// `numerator / denominator`, rounded to the nearest integer, ties to the even one. The denominator must be positive.
+pub fn div_half_even(numerator: i128, denominator: i128) -> i128 {
+    debug_assert!(denominator > 0);
+    if let (Ok(numerator), Ok(denominator)) = (i64::try_from(numerator), i64::try_from(denominator)) {
+        // A 64-bit division is several times cheaper than a 128-bit one, and nearly every number here fits.
+        return i128::from(div_half_even_narrow(numerator, denominator));
+    }
+    let (quotient, remainder) = (
+        numerator.div_euclid(denominator),
+        numerator.rem_euclid(denominator),
+    );
+    let twice = remainder * 2;
+    let up = twice > denominator || (twice == denominator && quotient % 2 != 0);
+    quotient + i128::from(up)
+}
+
+fn div_half_even_narrow(numerator: i64, denominator: i64) -> i64 {
+    let (quotient, remainder) = (
+        numerator.div_euclid(denominator),
+        numerator.rem_euclid(denominator),
+    );
+    let distance_up = denominator - remainder;
+    let up = remainder > distance_up || (remainder == distance_up && quotient % 2 != 0);
+    quotient + i64::from(up)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn division_rounds_half_to_even() {
+        let cases = [
+            (5, 2, 2),
+            (7, 2, 4),
+            (-5, 2, -2),
+            (-7, 2, -4),
+            (1, 3, 0),
+            (2, 3, 1),
+            (-2, 3, -1),
+            (6, 3, 2),
+        ];
+        for (numerator, denominator, expected) in cases {
+            assert_eq!(
+                div_half_even(numerator, denominator),
+                expected,
+                "{numerator}/{denominator}"
+            );
+            let large = 1i128 << 70;
+            assert_eq!(
+                div_half_even(numerator * large, denominator * large),
+                expected,
+                "{numerator}/{denominator} wide"
+            );
+        }
+    }
+
+    #[test]
+    fn decimals_are_read_exactly_or_not_at_all() {
+        let read = |text: &str| Decimal::parse(text).map(|decimal| decimal.to_string());
+        for (text, expected) in [
+            ("1.50", "1.5"),
+            ("45", "45"),
+            ("0.05", "0.05"),
+            ("0.000000001", "0.000000001"),
+            ("100.0", "100"),
+        ] {
+            assert_eq!(read(text).as_deref(), Some(expected), "{text}");
+        }
+        for text in [
+            "",
+            ".",
+            "1.",
+            ".5",
+            "-1",
+            "1e3",
+            "1,5",
+            "0.0000000001",
+            "+1",
+            "99999999999999999999",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+}

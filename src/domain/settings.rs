@@ -1,0 +1,180 @@
+//! What the domain is configured with, already validated.
+
+use std::sync::Arc;
+
+use super::ids::ShopIndex;
+use super::lapse::LapsePolicy;
+use super::money::{Conversion, Currency};
+use super::number::Decimal;
+use super::time::{Span, Zone};
+
+/// Everything that facts and signals depend on beside the records and the clock.
+#[derive(Clone)]
+pub struct Settings {
+    pub shops: Shops,
+    /// R: how far apart an order and a return or cancellation of it may be.
+    pub return_window: Span,
+    /// L: how far behind the clock a record may come.
+    pub lateness: Span,
+    /// Orders (and returns) a customer's ledger holds at most; older ones fold early.
+    pub orders_max: usize,
+    pub lapse: LapsePolicy,
+    pub thresholds: Thresholds,
+    /// XXH3-64; injected because the domain depends on nothing.
+    pub hash: fn(&[u8]) -> u64,
+    /// Keyed hash (BLAKE3) of a customer key for erasure markers.
+    pub erasure_hash: ErasureHash,
+}
+
+impl Settings {
+    /// R + L: what is older than this before the clock can no longer change.
+    pub fn ledger_horizon(&self) -> Span {
+        self.return_window.plus(self.lateness)
+    }
+}
+
+/// A keyed hash of a customer key under the erasure secret.
+pub type ErasureHash = Arc<dyn Fn(&[u8]) -> [u8; 16] + Send + Sync>;
+
+/// The shops whose records come in.
+#[derive(Clone, Debug)]
+pub enum Shops {
+    /// The customer key is the customer id.
+    One(Shop),
+    /// The customer key is `store_id/customer_id`, split at the first `/`. Sorted by id.
+    ByStore(Vec<(Box<str>, Shop)>),
+}
+
+impl Shops {
+    /// The shop of a customer key; `None` if the key names a store that is not configured.
+    pub fn of_key(&self, key: &[u8]) -> Option<ShopIndex> {
+        match self {
+            Self::One(_) => Some(ShopIndex(0)),
+            Self::ByStore(stores) => {
+                let end = key.iter().position(|byte| *byte == b'/')?;
+                let index = stores
+                    .binary_search_by(|(id, _)| id.as_bytes().cmp(&key[..end]))
+                    .ok()?;
+                Some(ShopIndex(
+                    u16::try_from(index).expect("configuration bounds the number of stores"),
+                ))
+            }
+        }
+    }
+
+    pub fn get(&self, index: ShopIndex) -> &Shop {
+        match self {
+            Self::One(shop) => shop,
+            Self::ByStore(stores) => &stores[usize::from(index.0)].1,
+        }
+    }
+
+    /// The id of a store; `None` when there is only one shop and keys name none.
+    pub fn store_id(&self, index: ShopIndex) -> Option<&str> {
+        match self {
+            Self::One(_) => None,
+            Self::ByStore(stores) => Some(&stores[usize::from(index.0)].0),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::ByStore(stores) => stores.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Every shop's index, in order.
+    pub fn indexes(&self) -> impl Iterator<Item = ShopIndex> + use<> {
+        (0..self.len())
+            .map(|index| ShopIndex(u16::try_from(index).expect("configuration bounds the number of stores")))
+    }
+}
+
+/// One shop's currency, calendar and rates.
+#[derive(Clone, Debug)]
+pub struct Shop {
+    pub currency: Currency,
+    /// Decides on which calendar date an order lies.
+    pub zone: Zone,
+    /// Other currencies that are accepted. Sorted by currency.
+    pub conversions: Vec<Conversion>,
+}
+
+impl Shop {
+    /// Whether amounts of this currency can be counted here.
+    pub fn accepts(&self, currency: Currency) -> bool {
+        currency == self.currency || self.conversion(currency).is_some()
+    }
+
+    /// An accepted amount in the shop's own minor units, rounded half even once.
+    pub fn convert(&self, minor: i64, currency: Currency) -> i64 {
+        if currency == self.currency {
+            return minor;
+        }
+        self.conversion(currency)
+            .expect("only accepted currencies enter the domain")
+            .convert(minor)
+    }
+
+    fn conversion(&self, currency: Currency) -> Option<&Conversion> {
+        let index = self
+            .conversions
+            .binary_search_by_key(&currency, |conversion| conversion.from)
+            .ok()?;
+        Some(&self.conversions[index])
+    }
+}
+
+/// When ratio signals fire and when they may fire again. Defaults in brackets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Thresholds {
+    /// Mean of the last three gaps over the mean of the earlier ones: fires at or above [1.5].
+    pub frequency_fell: Decimal,
+    /// Re-arms below [1.25].
+    pub frequency_fell_rearm: Decimal,
+    /// Fires at or below [0.67].
+    pub frequency_rose: Decimal,
+    /// Re-arms above [0.8].
+    pub frequency_rose_rearm: Decimal,
+    /// Mean value of the last three kept orders over the mean of the earlier ones: fires at or below [0.7].
+    pub order_value_fell: Decimal,
+    /// Re-arms above [0.85].
+    pub order_value_fell_rearm: Decimal,
+    /// Fires at or above [1.3].
+    pub order_value_rose: Decimal,
+    /// Re-arms below [1.15].
+    pub order_value_rose_rearm: Decimal,
+    /// Refunds over gross of the last 365 days: fires at or above [0.5].
+    pub return_rate_high: Decimal,
+    /// Re-arms below [0.4].
+    pub return_rate_high_rearm: Decimal,
+    /// Gaps (orders) that must lie before the last three [3].
+    pub earlier_min: u32,
+    /// Placed orders in the last 365 days before a return rate means anything [3].
+    pub return_rate_orders_min: u32,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        let hundredths = |units| Decimal::new(units, 2).expect("two digits");
+        Self {
+            frequency_fell: hundredths(150),
+            frequency_fell_rearm: hundredths(125),
+            frequency_rose: hundredths(67),
+            frequency_rose_rearm: hundredths(80),
+            order_value_fell: hundredths(70),
+            order_value_fell_rearm: hundredths(85),
+            order_value_rose: hundredths(130),
+            order_value_rose_rearm: hundredths(115),
+            return_rate_high: hundredths(50),
+            return_rate_high_rearm: hundredths(40),
+            earlier_min: 3,
+            return_rate_orders_min: 3,
+        }
+    }
+}

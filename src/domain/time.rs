@@ -1,0 +1,130 @@
+//! Instants, spans and calendar days.
+
+/// An instant: milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Time(i64);
+
+impl Time {
+    pub const MIN: Self = Self(0);
+    /// 9999-12-31T23:59:59.999Z, the last instant that RFC 3339 can write. It fits in 48 bits.
+    pub const MAX: Self = Self(253_402_300_799_999);
+
+    /// `None` outside of [`Self::MIN`] to [`Self::MAX`].
+    pub fn from_millis(millis: i64) -> Option<Self> {
+        (Self::MIN.0..=Self::MAX.0)
+            .contains(&millis)
+            .then_some(Self(millis))
+    }
+
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// This instant plus a span, not beyond [`Self::MAX`]: what is due then is never due.
+    pub fn plus(self, span: Span) -> Self {
+        Self(self.0.saturating_add(span.0).clamp(Self::MIN.0, Self::MAX.0))
+    }
+
+    /// This instant minus a span, not before [`Self::MIN`].
+    pub fn minus(self, span: Span) -> Self {
+        Self(self.0.saturating_sub(span.0).clamp(Self::MIN.0, Self::MAX.0))
+    }
+
+    /// The span from `earlier` to this instant; negative if this one is the earlier.
+    pub const fn since(self, earlier: Self) -> Span {
+        Span(self.0 - earlier.0)
+    }
+
+    /// How far apart two instants are, in either direction.
+    pub const fn distance(self, other: Self) -> Span {
+        Span((self.0 - other.0).abs())
+    }
+
+    /// The first UTC midnight after this instant.
+    pub fn next_midnight(self) -> Self {
+        Self((self.0 / Span::DAY.0 + 1) * Span::DAY.0).min(Self::MAX)
+    }
+}
+
+/// A length of time in milliseconds.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Span(i64);
+
+impl Span {
+    pub const ZERO: Self = Self(0);
+    /// 24 hours: a day of silence, of a window, of lateness. Not a calendar day.
+    pub const DAY: Self = Self(86_400_000);
+
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    pub const fn days(days: i64) -> Self {
+        Self(days * Self::DAY.0)
+    }
+
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    pub const fn plus(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+}
+
+/// A calendar date: days since 1970-01-01.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Day(pub i32);
+
+/// A time zone as a table: from each instant on (milliseconds), the offset to UTC in seconds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Zone {
+    first_offset_seconds: i32,
+    transitions: Box<[(i64, i32)]>,
+}
+
+impl Zone {
+    /// `transitions` must be sorted by instant; before the first one `first_offset_seconds` holds.
+    pub fn new(first_offset_seconds: i32, transitions: Vec<(i64, i32)>) -> Self {
+        debug_assert!(transitions.is_sorted_by_key(|transition| transition.0));
+        Self {
+            first_offset_seconds,
+            transitions: transitions.into(),
+        }
+    }
+
+    pub fn utc() -> Self {
+        Self::new(0, Vec::new())
+    }
+
+    /// The local calendar date at an instant.
+    pub fn day(&self, time: Time) -> Day {
+        let following = self
+            .transitions
+            .partition_point(|transition| transition.0 <= time.0);
+        let offset_seconds = match following {
+            0 => self.first_offset_seconds,
+            index => self.transitions[index - 1].1,
+        };
+        let local = time.0 + i64::from(offset_seconds) * 1_000;
+        Day(i32::try_from(local.div_euclid(Span::DAY.0)).expect("years up to 9999 have 22-bit days"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_changes_the_calendar_date_at_its_transitions() {
+        let hour = 3_600_000;
+        let zone = Zone::new(0, vec![(100 * hour, 3_600), (200 * hour, -3_600)]);
+        let day = |hours: i64| zone.day(Time::from_millis(hours * hour).expect("in range"));
+        assert_eq!(day(95), Day(3));
+        assert_eq!(day(96), Day(4));
+        assert_eq!(day(118), Day(4));
+        assert_eq!(day(119), Day(5)); // 23:00 UTC is midnight at +01:00
+        assert_eq!(day(216), Day(8)); // midnight UTC is 23:00 of the day before at -01:00
+        assert_eq!(day(217), Day(9));
+    }
+}
