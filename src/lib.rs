@@ -4,4 +4,6 @@
 //!  orders, returns, erasures ──► wire::decode ──► domain::engine ──► wire::encode ──► one Kafka transaction
 //! ```
 
+pub mod config;
 pub mod domain;
+pub mod exit;

@@ -1,0 +1,146 @@
+//! Settings: read in layers, validated once at the start, then passed as values; nothing reads the environment again.
+//!
+//! Every key is described in `docs/CONFIGURATION.md`; a test compares that page with the table the code reads from.
+
+mod kafka;
+mod secret;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::domain::number::Decimal;
+use crate::domain::settings::Settings;
+use crate::domain::time::{Span, Time};
+
+pub use kafka::KafkaOptions;
+pub use secret::Secret;
+
+/// Everything that a user can set, validated.
+pub struct Config {
+    /// Name of the service: consumer group, prefix of transactional ids, `ce_source`.
+    pub application: String,
+    /// Name of this process among those of the application, unique and the same after a restart.
+    pub instance: String,
+    /// Threads, each a member of the consumer group.
+    pub workers: usize,
+    /// Folder for the lock and the snapshots of this instance. Relative to the working directory.
+    pub state_dir: PathBuf,
+    pub topics: Topics,
+    /// What facts and signals depend on: shops, windows, lapse policy, thresholds, hashes.
+    pub settings: Settings,
+    pub policy: Policy,
+    pub clock: ClockRules,
+    pub record_bounds: RecordBounds,
+    pub commit: CommitPace,
+    pub dead_letters: DeadLetterLimit,
+    /// Tells erasure secrets apart without telling them: a restart with another secret must be noticed.
+    pub erasure_fingerprint: [u8; 16],
+    pub http: HttpSettings,
+    pub kafka: KafkaOptions,
+    pub log: LogSettings,
+}
+
+/// Topic names; all different.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Topics {
+    pub orders: String,
+    pub returns: String,
+    pub erasures: String,
+    pub signals: String,
+    pub customers: String,
+    pub dead_letters: String,
+    pub changelog: String,
+}
+
+/// The lapse policy and thresholds as signals name them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Policy {
+    /// `cadence` or `fixed`.
+    pub name: &'static str,
+    /// Canonical text of every setting that the policy and the thresholds depend on; its hash is the policy's version.
+    pub text: String,
+}
+
+/// Where a partition's clock goes beyond the records.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ClockRules {
+    /// Subtracted from wall time at a confirmed end.
+    pub grace: Span,
+    pub at_end: AtEnd,
+    /// How far a record's time may lie after the earlier of its broker timestamp and wall time.
+    pub skew: Span,
+}
+
+/// Where the clock goes once all inputs of a partition are read to their ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AtEnd {
+    /// To wall time minus the grace.
+    Wall,
+    /// Nowhere: it stands at the last record.
+    Stay,
+    /// To this instant, without grace, never backwards.
+    At(Time),
+}
+
+/// What a record may measure before it is a dead letter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RecordBounds {
+    /// Key and value together.
+    pub bytes_max: usize,
+    /// Nesting of JSON.
+    pub depth_max: usize,
+}
+
+/// How often transactions are committed and how long one is tried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CommitPace {
+    pub interval: Duration,
+    /// The interval while a backlog is worked off; at least [`Self::interval`].
+    pub backlog_interval: Duration,
+    /// How long one commit, or an unreachable cluster, is waited for.
+    pub patience: Duration,
+}
+
+/// The share of dead letters at which the service stops.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DeadLetterLimit {
+    /// 0 to 1.
+    pub share_max: Decimal,
+    /// Records of a partition that the share is taken of.
+    pub window: usize,
+}
+
+/// The HTTP server.
+#[derive(Clone, Debug)]
+pub struct HttpSettings {
+    pub listen: SocketAddr,
+    /// Bearer token for customer data; without one it is served to loopback only.
+    pub token: Option<Secret>,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogSettings {
+    pub level: LogLevel,
+    pub format: LogFormat,
+}
+
+/// The least severe level that is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    Text,
+    Json,
+}

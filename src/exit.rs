@@ -1,0 +1,60 @@
+//! Why the process ends, as a code that scripts can act on.
+
+/// Exit codes; the numbers are those of `sysexits.h`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    /// 64: wrong arguments.
+    Usage,
+    /// 65: unusable input, or more dead letters than the limit.
+    Data,
+    /// 69: Kafka or another process cannot be reached, or the outcome of the last commit is unknown.
+    Unavailable,
+    /// 70: a bug.
+    Internal,
+    /// 77: the broker, the file system or the server refuses permission.
+    Permission,
+    /// 78: the configuration, the topic layout, or a transactional id that another process uses.
+    Configuration,
+}
+
+impl Exit {
+    /// The number that the process exits with.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Usage => 64,
+            Self::Data => 65,
+            Self::Unavailable => 69,
+            Self::Internal => 70,
+            Self::Permission => 77,
+            Self::Configuration => 78,
+        }
+    }
+}
+
+/// The end of a command that did not succeed: one message that says what to do, and a code.
+#[derive(Debug)]
+pub struct Failure {
+    pub exit: Exit,
+    pub error: anyhow::Error,
+}
+
+impl Failure {
+    /// A failure with an error and its causes; `Display` prints the whole chain.
+    pub fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            exit,
+            error: error.into(),
+        }
+    }
+
+    /// A failure that is said in one sentence.
+    pub fn message(exit: Exit, message: impl std::fmt::Display) -> Self {
+        Self::new(exit, anyhow::Error::msg(message.to_string()))
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{:#}", self.error)
+    }
+}
