@@ -6,4 +6,5 @@
 
 pub mod config;
 pub mod domain;
+pub mod metrics;
 pub mod exit;

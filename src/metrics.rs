@@ -1,0 +1,346 @@
+//! Every metric: name, unit, labels, bound on the number of its series.
+//!
+//! One struct, built from an injected registry, with every child of a closed label resolved at the start. Call sites say
+//! what happened and know no names. What counts input, output and business moves after the commit only.
+//!
+//! A process exports at most 400 series, and 52 for each owned partition. A currency beyond the first adds 8 for each
+//! partition, and 3 that the 400 have room for. A test counts them.
+
+mod batch;
+mod client;
+mod groups;
+mod label;
+mod labels;
+mod partition;
+mod process;
+mod registrar;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use prometheus::{Histogram, IntCounter, Registry, TextEncoder};
+
+pub use self::{
+    batch::{BatchSummary, CurrencyLabel, CurrencyValues, TransactionSummary},
+    client::{ClientMetrics, ClientStatistics},
+    label::{Label, PerLabel},
+    labels::{
+        Basis, Client, CustomerState, FatalKind, HttpCode, InputTopic, LogLevel, OrderKind, Outcome,
+        OutputTopic, RebalanceKind, Remark, RevenueKind, Route, ServiceState, SignalType, Stage,
+        TimerOutcome, TransactionResult, Transition, Window, WindowBasis, WindowRevenue,
+    },
+    partition::{PartitionGauges, PartitionMetrics, PartitionTotals},
+};
+use self::{
+    client::Clients,
+    groups::{
+        BusinessMetrics, GroupMetrics, HttpMetrics, InputMetrics, OutputMetrics, RestoreMetrics,
+        ServiceMetrics, TimerMetrics, TransactionMetrics,
+    },
+    partition::PartitionFamilies,
+    process::ProcessCollector,
+    registrar::Registrar,
+};
+
+/// What is known before the first record: it decides which series exist from the start.
+#[derive(Debug, Clone)]
+pub struct Vocabulary {
+    /// The version of the crate.
+    pub version: &'static str,
+    /// The revision that it was built from.
+    pub revision: &'static str,
+    /// Every dead-letter reason.
+    pub dead_letter_reasons: &'static [&'static str],
+    /// The currencies of the configured stores.
+    pub currencies: Vec<CurrencyLabel>,
+}
+
+/// Every metric of the process. Shared by all workers; see the module.
+pub struct Metrics {
+    registry: Registry,
+    currencies: Vec<CurrencyLabel>,
+    service: ServiceMetrics,
+    input: InputMetrics,
+    output: OutputMetrics,
+    transactions: TransactionMetrics,
+    group: GroupMetrics,
+    timers: TimerMetrics,
+    restore: RestoreMetrics,
+    business: BusinessMetrics,
+    http: HttpMetrics,
+    clients: Arc<Clients>,
+    partition_families: PartitionFamilies,
+    partitions: Mutex<BTreeMap<i32, Arc<PartitionMetrics>>>,
+}
+
+/// A partition that is being restored. Dropping it, finished or not, ends its being counted as such.
+pub struct RestoreInProgress<'m> {
+    metrics: &'m Metrics,
+    partition: Arc<PartitionMetrics>,
+}
+
+/// The figures that the live page and the demo's status line show.
+#[derive(Debug, Clone)]
+pub struct Overview {
+    /// Records read since the start, by topic.
+    pub input_records: PerLabel<InputTopic, u64>,
+    /// What became of them.
+    pub outcomes: PerLabel<Outcome, u64>,
+    /// Signals since the start, by type.
+    pub signals: PerLabel<SignalType, u64>,
+    /// Transactions since the start.
+    pub transactions: PerLabel<TransactionResult, u64>,
+    /// Timers fired since the start.
+    pub timers_fired: u64,
+    /// Records since the start and the sum of their latencies in seconds.
+    pub end_to_end_latency: (u64, f64),
+    /// Partitions owned.
+    pub assigned_partitions: usize,
+    /// Sums over them.
+    pub partitions: PartitionTotals,
+}
+
+impl Metrics {
+    /// Registers everything. Fails only if a name is taken in `registry`.
+    pub fn new(registry: &Registry, vocabulary: &Vocabulary) -> prometheus::Result<Self> {
+        let registrar = &Registrar(registry);
+        registry.register(Box::new(ProcessCollector::new()?))?;
+        Ok(Self {
+            registry: registry.clone(),
+            currencies: vocabulary.currencies.clone(),
+            service: ServiceMetrics::new(registrar, vocabulary)?,
+            input: InputMetrics::new(registrar, vocabulary)?,
+            output: OutputMetrics::new(registrar)?,
+            transactions: TransactionMetrics::new(registrar)?,
+            group: GroupMetrics::new(registrar)?,
+            timers: TimerMetrics::new(registrar)?,
+            restore: RestoreMetrics::new(registrar)?,
+            business: BusinessMetrics::new(registrar, vocabulary)?,
+            http: HttpMetrics::new(registrar)?,
+            clients: Arc::new(Clients::new(registrar)?),
+            partition_families: PartitionFamilies::new(registrar)?,
+            partitions: Mutex::default(),
+        })
+    }
+
+    /// Counts a committed batch, or one part of it. Never called for one that was aborted, retried or restored.
+    pub fn on_batch(&self, batch: &BatchSummary, committed_at_ms: i64) {
+        let Self {
+            input,
+            output,
+            timers,
+            business,
+            ..
+        } = self;
+        add_all(&input.records, &batch.input_records);
+        add_all(&input.bytes, &batch.input_bytes);
+        add_all(&input.outcomes, &batch.outcomes);
+        add_all(&input.remarks, &batch.remarks);
+        for (key, count) in &batch.dead_letters {
+            input
+                .dead_letters
+                .get(key)
+                .expect("a reason of the closed list")
+                .inc_by(*count);
+        }
+        input.late_records.inc_by(batch.late_records);
+        observe_ages(&input.end_to_end_latency, &batch.appended_at_ms, committed_at_ms);
+        observe_ages(&input.event_age, &batch.happened_at_ms, committed_at_ms);
+        add_all(&output.signals, &batch.signals);
+        add_all(&output.records, &batch.output_records);
+        add_all(&timers.fired, &batch.timers_fired);
+        for delay in &batch.timer_delays {
+            timers.delay.observe(delay.as_secs_f64());
+        }
+        add_all(&business.transitions, &batch.transitions);
+        add_all(&business.orders, &batch.orders);
+        business.returns.inc_by(batch.returns);
+        business.guest_orders.inc_by(batch.guest_orders);
+        business.add(&batch.values);
+    }
+
+    /// Counts a transaction that is known to be committed.
+    pub fn on_transaction_committed(&self, transaction: &TransactionSummary) {
+        self.transactions.results[TransactionResult::Committed].inc();
+        self.transactions
+            .duration
+            .observe(transaction.duration.as_secs_f64());
+        self.transactions.records.observe(transaction.records as f64);
+        self.transactions
+            .last_success
+            .set(partition::seconds(transaction.committed_at_ms));
+        for (stage, duration) in transaction.stages.iter() {
+            self.output.stages[stage].observe(duration.as_secs_f64());
+        }
+    }
+
+    /// Counts a transaction that was aborted.
+    pub fn on_transaction_aborted(&self) {
+        self.transactions.results[TransactionResult::Aborted].inc();
+    }
+
+    /// Counts a producer that was turned away for a newer one.
+    pub fn on_producer_fenced(&self) {
+        self.transactions.fenced.inc();
+    }
+
+    /// Counts an error that stopped a worker.
+    pub fn on_fatal_error(&self, kind: FatalKind) {
+        self.service.fatal_errors[kind].inc();
+    }
+
+    /// Counts a rebalance and how long this member took over its part in it.
+    pub fn on_rebalance(&self, kind: RebalanceKind, duration: Duration) {
+        self.group.rebalances[kind].inc();
+        self.group.rebalance_duration.observe(duration.as_secs_f64());
+    }
+
+    /// Counts a merge that gave up waiting for an input.
+    pub fn on_merge_wait_timeout(&self) {
+        self.input.merge_wait_timeouts.inc();
+    }
+
+    /// Counts an answered HTTP request.
+    pub fn on_http_request(&self, route: Route, code: HttpCode, duration: Duration) {
+        self.http.requests(route, code).inc();
+        self.http.duration[route].observe(duration.as_secs_f64());
+    }
+
+    /// Counts a log message.
+    pub fn on_log_message(&self, level: LogLevel) {
+        self.service.log_messages[level].inc();
+    }
+
+    /// Exports what the service is doing.
+    pub fn set_service_state(&self, state: ServiceState) {
+        for (label, gauge) in self.service.state.iter() {
+            gauge.set(f64::from(u8::from(label == state)));
+        }
+    }
+
+    /// The gauges of a partition that this instance owns from now on.
+    pub fn partition(&self, partition: i32) -> Arc<PartitionMetrics> {
+        let mut partitions = self.partitions.lock().expect("no panic under this lock");
+        let metrics = partitions.entry(partition).or_insert_with(|| {
+            let overdue = self.timers.overdue.clone();
+            Arc::new(
+                self.partition_families
+                    .create(&partition.to_string(), &self.currencies, overdue),
+            )
+        });
+        let metrics = Arc::clone(metrics);
+        self.group.assigned_partitions.set(partitions.len() as f64);
+        metrics
+    }
+
+    /// Takes the series of a partition out of the export. Called before the partition is given up, so that the next
+    /// owner's do not stand beside them. Nothing happens for a partition that is not owned.
+    pub fn remove_partition(&self, partition: i32) {
+        let mut partitions = self.partitions.lock().expect("no panic under this lock");
+        if let Some(metrics) = partitions.remove(&partition) {
+            self.partition_families.remove(&metrics);
+        }
+        self.group.assigned_partitions.set(partitions.len() as f64);
+    }
+
+    /// Counts a partition as being restored until the returned value is dropped.
+    pub fn restore(&self, partition: i32) -> RestoreInProgress<'_> {
+        self.restore.partitions.inc();
+        RestoreInProgress {
+            metrics: self,
+            partition: self.partition(partition),
+        }
+    }
+
+    /// A Kafka client that will tell its statistics.
+    pub fn client(&self, client: Client) -> ClientMetrics {
+        self.clients.add(client)
+    }
+
+    /// Everything in the text format of Prometheus.
+    pub fn render(&self) -> String {
+        TextEncoder::new()
+            .encode_to_string(&self.registry.gather())
+            .expect("every family has a name and a child")
+    }
+
+    /// The figures for people who watch.
+    pub fn overview(&self) -> Overview {
+        let mut totals = PartitionTotals::default();
+        let partitions = self.partitions.lock().expect("no panic under this lock");
+        partitions
+            .values()
+            .for_each(|partition| partition.add_to(&mut totals));
+        let latencies = &self.input.end_to_end_latency;
+        Overview {
+            input_records: counts(&self.input.records),
+            outcomes: counts(&self.input.outcomes),
+            signals: counts(&self.output.signals),
+            transactions: counts(&self.transactions.results),
+            timers_fired: self.timers.fired.iter().map(|(_, counter)| counter.get()).sum(),
+            end_to_end_latency: (
+                latencies
+                    .iter()
+                    .map(|(_, histogram)| histogram.get_sample_count())
+                    .sum(),
+                latencies
+                    .iter()
+                    .map(|(_, histogram)| histogram.get_sample_sum())
+                    .sum(),
+            ),
+            assigned_partitions: partitions.len(),
+            partitions: totals,
+        }
+    }
+}
+
+impl RestoreInProgress<'_> {
+    /// Counts changelog records that were read back, and says how many are to come.
+    pub fn on_records(&self, records: u64, remaining: u64) {
+        self.metrics.restore.records.inc_by(records);
+        self.partition.set_restore_remaining(remaining);
+    }
+
+    /// Counts a restore that reached its end.
+    pub fn finish(self, duration: Duration) {
+        self.partition.set_restore_remaining(0);
+        self.metrics.restore.duration.observe(duration.as_secs_f64());
+    }
+}
+
+impl Drop for RestoreInProgress<'_> {
+    fn drop(&mut self) {
+        self.metrics.restore.partitions.dec();
+    }
+}
+
+fn add_all<L: Label>(counters: &PerLabel<L, IntCounter>, counts: &PerLabel<L, u64>) {
+    for (label, count) in counts.iter() {
+        counters[label].inc_by(*count);
+    }
+}
+
+fn counts<L: Label>(counters: &PerLabel<L, IntCounter>) -> PerLabel<L, u64> {
+    PerLabel::build(|label| counters[label].get())
+}
+
+/// Clocks of two machines differ: an age below zero counts as zero.
+fn observe_ages(
+    histograms: &PerLabel<InputTopic, Histogram>,
+    instants_ms: &PerLabel<InputTopic, Vec<i64>>,
+    committed_at_ms: i64,
+) {
+    for (topic, instants_ms) in instants_ms.iter() {
+        // A local one is added to without atomics, and flushed once when it is dropped.
+        let histogram = histograms[topic].local();
+        for instant_ms in instants_ms {
+            histogram.observe(partition::seconds((committed_at_ms - instant_ms).max(0)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

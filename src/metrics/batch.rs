@@ -1,0 +1,159 @@
+//! What the processor tells about a committed batch.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::label::PerLabel;
+use super::labels::{
+    InputTopic, OrderKind, Outcome, OutputTopic, Remark, SignalType, Stage, TimerOutcome, Transition,
+};
+
+/// A currency as it stands in a label, with what turns its minor units into whole ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CurrencyLabel {
+    code: [u8; 3],
+    digits: u8,
+}
+
+/// Money of one currency in a batch, in minor units. Nothing here is negative.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CurrencyValues {
+    /// Totals of the accepted orders of known customers.
+    pub orders_minor: u64,
+    /// Refunds of the accepted returns of known customers.
+    pub refunds_minor: u64,
+    /// Totals of the accepted orders of guests.
+    pub guest_orders_minor: u64,
+}
+
+/// The counts of one batch, or of one partition's part of it.
+///
+/// Filled while records are applied, told to [`Metrics::on_batch`](super::Metrics::on_batch) after the commit, and
+/// dropped or cleared when the batch is: so nothing counts twice after an abort, a retry or a restore.
+#[derive(Debug, Clone, Default)]
+pub struct BatchSummary {
+    /// Records read, those that became dead letters included.
+    pub input_records: PerLabel<InputTopic, u64>,
+    /// Bytes of their keys and values.
+    pub input_bytes: PerLabel<InputTopic, u64>,
+    /// What became of them; adds up to the records read.
+    pub outcomes: PerLabel<Outcome, u64>,
+    /// Dead letters by topic and reason, a name from the closed list of
+    /// [`Vocabulary::dead_letter_reasons`](super::Vocabulary::dead_letter_reasons).
+    pub dead_letters: BTreeMap<(InputTopic, &'static str), u64>,
+    /// Accepted records with a time before their partition's clock.
+    pub late_records: u64,
+    /// What accepted records had about them.
+    pub remarks: PerLabel<Remark, u64>,
+    /// When the records were appended, by the broker, in milliseconds since 1970. Records without a broker time are left
+    /// out, and so are dead letters: their latency says nothing.
+    pub appended_at_ms: PerLabel<InputTopic, Vec<i64>>,
+    /// When what the accepted records tell happened, in milliseconds since 1970.
+    pub happened_at_ms: PerLabel<InputTopic, Vec<i64>>,
+    /// Signals by type.
+    pub signals: PerLabel<SignalType, u64>,
+    /// Records written, by topic.
+    pub output_records: PerLabel<OutputTopic, u64>,
+    /// Timers that fired, by what they said.
+    pub timers_fired: PerLabel<TimerOutcome, u64>,
+    /// For each timer that fired at a confirmed end of the inputs: how long after the earliest moment that allows it
+    /// (its deadline plus the clock's grace).
+    pub timer_delays: Vec<Duration>,
+    /// Customers that moved between states.
+    pub transitions: PerLabel<Transition, u64>,
+    /// Accepted orders of known customers.
+    pub orders: PerLabel<OrderKind, u64>,
+    /// Accepted returns of known customers.
+    pub returns: u64,
+    /// Accepted orders of guests.
+    pub guest_orders: u64,
+    /// Money by currency.
+    pub values: BTreeMap<CurrencyLabel, CurrencyValues>,
+}
+
+/// One committed transaction.
+#[derive(Debug, Clone, Default)]
+pub struct TransactionSummary {
+    /// From its begin to the known outcome.
+    pub duration: Duration,
+    /// Records written in it, over all topics.
+    pub records: u64,
+    /// What the batch spent in each stage, summed over its parts.
+    pub stages: PerLabel<Stage, Duration>,
+    /// When the outcome was known, in milliseconds since 1970.
+    pub committed_at_ms: i64,
+}
+
+impl BatchSummary {
+    /// Forgets everything, and keeps the memory for the next batch.
+    pub fn clear(&mut self) {
+        let mut appended_at_ms = std::mem::take(&mut self.appended_at_ms);
+        let mut happened_at_ms = std::mem::take(&mut self.happened_at_ms);
+        let mut timer_delays = std::mem::take(&mut self.timer_delays);
+        for topic in InputTopic::ALL {
+            appended_at_ms[*topic].clear();
+            happened_at_ms[*topic].clear();
+        }
+        timer_delays.clear();
+        *self = Self {
+            appended_at_ms,
+            happened_at_ms,
+            timer_delays,
+            ..Self::default()
+        };
+    }
+}
+
+impl CurrencyLabel {
+    /// An ISO 4217 code and the number of digits after its decimal point. `None` if the code is not three capital
+    /// letters, or if there are more than 4 digits: then it is no currency.
+    pub fn new(code: &str, digits: u8) -> Option<Self> {
+        let code: [u8; 3] = code.as_bytes().try_into().ok()?;
+        (code.iter().all(u8::is_ascii_uppercase) && digits <= 4).then_some(Self { code, digits })
+    }
+
+    /// The code.
+    pub fn code(&self) -> &str {
+        std::str::from_utf8(&self.code).expect("three ASCII letters, checked by new")
+    }
+
+    /// Minor units as whole units. Rounded: metrics are for watching, the topics have the exact amounts.
+    pub(super) fn whole_units(self, minor: f64) -> f64 {
+        minor / 10_f64.powi(i32::from(self.digits))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_currency_label_is_three_capital_letters() {
+        let check = |code, digits| CurrencyLabel::new(code, digits).map(|label| label.code().to_owned());
+        assert_eq!(check("EUR", 2), Some("EUR".to_owned()));
+        assert_eq!(check("eur", 2), None);
+        assert_eq!(check("EURO", 2), None);
+        assert_eq!(check("EUR", 5), None);
+    }
+
+    #[test]
+    fn whole_units_follow_the_digits_of_the_currency() {
+        let whole = |code, digits, minor| {
+            CurrencyLabel::new(code, digits).map(|label: CurrencyLabel| label.whole_units(minor))
+        };
+        assert_eq!(whole("JPY", 0, 500.0), Some(500.0));
+        assert_eq!(whole("EUR", 2, 1_250.0), Some(12.5));
+        assert_eq!(whole("KWD", 3, 1_250.0), Some(1.25));
+    }
+
+    #[test]
+    fn a_cleared_summary_is_as_new_but_keeps_its_memory() {
+        let mut summary = BatchSummary::default();
+        summary.outcomes[Outcome::Applied] = 3;
+        summary.appended_at_ms[InputTopic::Orders] = Vec::with_capacity(100);
+        summary.appended_at_ms[InputTopic::Orders].push(1);
+        summary.clear();
+        assert_eq!(summary.outcomes[Outcome::Applied], 0);
+        assert!(summary.appended_at_ms[InputTopic::Orders].is_empty());
+        assert!(summary.appended_at_ms[InputTopic::Orders].capacity() >= 100);
+    }
+}

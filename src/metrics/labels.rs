@@ -1,0 +1,394 @@
+//! The closed lists that label values come from.
+//!
+//! Every label is a Kafka partition, a configured currency, or a value of one of these enums: nothing that a customer, an
+//! order or an error text could make grow. Topics carry the name of their role, not the configured name, so that
+//! dashboards and alerts fit every installation.
+
+use super::label::{Label, label, pair};
+
+label!(
+    /// What the whole service is doing.
+    ///
+    /// ```text
+    ///  starting ──► restoring ◄──► running ◄──► rebalancing
+    ///      └────────────┴─────────────┴──────────────┴──► draining      (any) ──► failed
+    /// ```
+    ServiceState, "state", {
+        /// Not every worker has joined the group yet.
+        Starting = "starting",
+        /// An owned partition is being read back from its changelog.
+        Restoring = "restoring",
+        /// Every owned partition is processed.
+        Running = "running",
+        /// Partitions are moving between members.
+        Rebalancing = "rebalancing",
+        /// Shutting down: the last batch is being committed.
+        Draining = "draining",
+        /// Stopped by an error that only a restart or a person can mend.
+        Failed = "failed",
+    }
+);
+
+label!(
+    /// Why a worker stopped for good.
+    FatalKind, "kind", {
+        /// The configuration or the topic layout does not fit.
+        Configuration = "configuration",
+        /// The broker refused a permission.
+        Permission = "permission",
+        /// Kafka was not reachable for longer than the configured patience.
+        Unavailable = "unavailable",
+        /// The outcome of a commit could not be found out.
+        OutcomeUnknown = "outcome_unknown",
+        /// The share of dead letters rose above its limit.
+        DeadLetterLimit = "dead_letter_limit",
+        /// Another process uses the same transactional id.
+        Fenced = "fenced",
+        /// A bug.
+        Internal = "internal",
+    }
+);
+
+label!(
+    /// The level of a log message.
+    LogLevel, "level", {
+        /// Someone has to act.
+        Error = "error",
+        /// Odd, but handled.
+        Warn = "warn",
+        /// A change of state.
+        Info = "info",
+        /// A decision.
+        Debug = "debug",
+        /// A record.
+        Trace = "trace",
+    }
+);
+
+label!(
+    /// The role of an input topic.
+    InputTopic, "topic", {
+        /// Orders and their cancellations.
+        Orders = "orders",
+        /// Returns and refunds.
+        Returns = "returns",
+        /// Requests to forget a customer.
+        Erasures = "erasures",
+    }
+);
+
+label!(
+    /// The role of an output topic.
+    OutputTopic, "topic", {
+        /// What happened to customers.
+        Signals = "signals",
+        /// The profile of each customer.
+        Customers = "customers",
+        /// Input that could not be used.
+        DeadLetters = "dead_letters",
+        /// The state of each customer, and the seals.
+        Changelog = "changelog",
+    }
+);
+
+label!(
+    /// What became of an input record.
+    Outcome, "outcome", {
+        /// It is in the state.
+        Applied = "applied",
+        /// The same record was in the state before.
+        Duplicate = "duplicate",
+        /// It lies before the next offset of its partition: an earlier commit has it.
+        Skipped = "skipped",
+        /// It could not be used and went to the dead-letter topic.
+        DeadLettered = "dead_lettered",
+    }
+);
+
+label!(
+    /// What an accepted record had about it that someone may want to look into.
+    Remark, "remark", {
+        /// The same identity and version as an earlier record, with other content.
+        Conflicting = "conflicting",
+        /// A cancellation too far from its order to touch it.
+        IneffectiveCancellation = "ineffective_cancellation",
+        /// A test order, or a record that refers to one.
+        TestOrder = "test_order",
+        /// An order folded early because its customer's ledger is full.
+        FoldedEarly = "folded_early",
+    }
+);
+
+label!(
+    /// The type of a signal.
+    SignalType, "signal_type", {
+        /// The first kept order.
+        FirstOrder = "first_order",
+        /// The customer came back for the first time.
+        SecondOrder = "second_order",
+        /// Silence reached the first deadline.
+        AtRisk = "at_risk",
+        /// Silence reached the second deadline.
+        Lapsed = "lapsed",
+        /// An order after `at_risk`.
+        Recovered = "recovered",
+        /// An order after `lapsed`.
+        WonBack = "won_back",
+        /// An earlier signal proved wrong.
+        LapseRetracted = "lapse_retracted",
+        /// Gaps between orders grew.
+        FrequencyFell = "frequency_fell",
+        /// Gaps between orders shrank.
+        FrequencyRose = "frequency_rose",
+        /// Orders became smaller.
+        OrderValueFell = "order_value_fell",
+        /// Orders became larger.
+        OrderValueRose = "order_value_rose",
+        /// Much of the last year's value went back.
+        ReturnRateHigh = "return_rate_high",
+        /// An order was cancelled.
+        OrderCancelled = "order_cancelled",
+        /// Goods came back.
+        OrderReturned = "order_returned",
+        /// No kept order is left.
+        BecameProspect = "became_prospect",
+    }
+);
+
+label!(
+    /// What a timer said when it fired. The label is `signal_type`, so that it joins with `retention_signals_total`.
+    TimerOutcome, "signal_type", {
+        /// The customer is at risk.
+        AtRisk = "at_risk",
+        /// The customer lapsed.
+        Lapsed = "lapsed",
+        /// The return rate is high since something left the window.
+        ReturnRateHigh = "return_rate_high",
+        /// Nothing: figures moved with the window, or an erasure marker ended.
+        None = "none",
+    }
+);
+
+label!(
+    /// A part of the work on a batch.
+    Stage, "stage", {
+        /// Bytes to events.
+        Decode = "decode",
+        /// Events and timers to effects.
+        Apply = "apply",
+        /// Effects to bytes, handed to the producer.
+        Encode = "encode",
+        /// Flush, offsets and commit.
+        Commit = "commit",
+    }
+);
+
+label!(
+    /// How a transaction ended.
+    TransactionResult, "result", {
+        /// Visible to everyone.
+        Committed = "committed",
+        /// As if it had not been.
+        Aborted = "aborted",
+    }
+);
+
+label!(
+    /// What a rebalance did to this member.
+    RebalanceKind, "kind", {
+        /// Partitions came.
+        Assign = "assign",
+        /// Partitions were handed over.
+        Revoke = "revoke",
+        /// Partitions went without a hand-over.
+        Lost = "lost",
+    }
+);
+
+label!(
+    /// Where a customer stands.
+    CustomerState, "state", {
+        /// No kept order.
+        Prospect = "prospect",
+        /// Within the own rhythm.
+        Active = "active",
+        /// Silent beyond the first deadline.
+        AtRisk = "at_risk",
+        /// Silent beyond the second deadline.
+        Lapsed = "lapsed",
+    }
+);
+
+label!(
+    /// Whether an order is its customer's first.
+    OrderKind, "kind", {
+        /// The customer's first kept order.
+        First = "first",
+        /// Any later one.
+        Repeat = "repeat",
+    }
+);
+
+label!(
+    /// A trailing window, or the whole life.
+    Window, "window", {
+        /// 30 days.
+        Days30 = "30d",
+        /// 90 days.
+        Days90 = "90d",
+        /// 365 days.
+        Days365 = "365d",
+        /// Everything.
+        All = "all",
+    }
+);
+
+label!(
+    /// Which orders a figure counts.
+    Basis, "basis", {
+        /// All but test orders.
+        Placed = "placed",
+        /// Neither cancelled nor fully refunded.
+        Kept = "kept",
+    }
+);
+
+label!(
+    /// Which revenue a figure adds up.
+    RevenueKind, "kind", {
+        /// Before refunds and cancellations.
+        Gross = "gross",
+        /// After them.
+        Net = "net",
+    }
+);
+
+label!(
+    /// The HTTP route that answered.
+    Route, "route", {
+        /// `/metrics`
+        Metrics = "metrics",
+        /// `/livez`
+        Livez = "livez",
+        /// `/readyz`
+        Readyz = "readyz",
+        /// `/v1/customers/{id}`
+        Customers = "customers",
+        /// `/v1/status`
+        Status = "status",
+        /// `/`, and whatever is not found.
+        Page = "page",
+    }
+);
+
+label!(
+    /// The status code of an answer. Everything that the server can answer with is listed.
+    HttpCode, "code", {
+        /// OK
+        Ok = "200",
+        /// Bad request
+        BadRequest = "400",
+        /// A bearer token is missing or wrong.
+        Unauthorized = "401",
+        /// Customer data is not served on this address.
+        Forbidden = "403",
+        /// Not found
+        NotFound = "404",
+        /// Method not allowed
+        MethodNotAllowed = "405",
+        /// The partition belongs to another instance.
+        Misdirected = "421",
+        /// A bug
+        Internal = "500",
+        /// Busy, restoring, draining or not alive
+        Unavailable = "503",
+    }
+);
+
+label!(
+    /// A Kafka client of a worker.
+    Client, "client", {
+        /// Reads the inputs.
+        Consumer = "consumer",
+        /// Writes the outputs.
+        Producer = "producer",
+    }
+);
+
+/// A move of a customer between two different states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transition {
+    from: CustomerState,
+    to: CustomerState,
+}
+
+/// A window and the orders that count in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowBasis(pub Window, pub Basis);
+
+/// A window and the revenue that counts in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowRevenue(pub Window, pub RevenueKind);
+
+impl Transition {
+    /// `None` if the state is the same.
+    pub fn new(from: CustomerState, to: CustomerState) -> Option<Self> {
+        (from != to).then_some(Self { from, to })
+    }
+}
+
+impl Label for Transition {
+    const COUNT: usize = CustomerState::COUNT * (CustomerState::COUNT - 1);
+
+    fn keys() -> Vec<&'static str> {
+        vec!["from", "to"]
+    }
+
+    fn all() -> impl Iterator<Item = Self> {
+        CustomerState::all().flat_map(|from| CustomerState::all().filter_map(move |to| Self::new(from, to)))
+    }
+
+    fn index(self) -> usize {
+        // The state itself is missing from its row, so the places after it move up by one.
+        let column = self.to.index() - usize::from(self.to.index() > self.from.index());
+        self.from.index() * (CustomerState::COUNT - 1) + column
+    }
+
+    fn values(self) -> Vec<&'static str> {
+        vec![self.from.name(), self.to.name()]
+    }
+}
+
+pair!(WindowBasis, Window, Basis);
+pair!(WindowRevenue, Window, RevenueKind);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<L: Label>() {
+        assert_eq!(L::all().count(), L::COUNT);
+        for (place, label) in L::all().enumerate() {
+            assert_eq!(label.index(), place, "{:?}", label.values());
+            assert_eq!(label.values().len(), L::keys().len());
+        }
+    }
+
+    #[test]
+    fn every_value_stands_at_its_index() {
+        check::<ServiceState>();
+        check::<SignalType>();
+        check::<Transition>();
+        check::<WindowBasis>();
+        check::<WindowRevenue>();
+    }
+
+    #[test]
+    fn a_customer_cannot_move_to_the_same_state() {
+        assert_eq!(
+            Transition::new(CustomerState::Lapsed, CustomerState::Lapsed),
+            None
+        );
+        assert_eq!(Transition::COUNT, 12);
+    }
+}

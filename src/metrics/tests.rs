@@ -1,0 +1,278 @@
+use super::*;
+
+const REASONS: &[&str] = &[
+    "null_value",
+    "invalid_utf8",
+    "malformed_json",
+    "too_deep",
+    "too_large",
+    "missing_field",
+    "invalid_type",
+    "invalid_field",
+    "invalid_event",
+    "invalid_time",
+    "invalid_amount",
+    "out_of_range",
+    "unknown_currency",
+    "unknown_store",
+    "key_mismatch",
+    "wrong_partition",
+    "too_old",
+    "in_future",
+    "erased",
+];
+
+fn currency(code: &str) -> CurrencyLabel {
+    CurrencyLabel::new(code, 2).expect("a currency")
+}
+
+fn metrics(currencies: &[&str]) -> Metrics {
+    let vocabulary = Vocabulary {
+        version: "0.0.0",
+        revision: "test",
+        dead_letter_reasons: REASONS,
+        currencies: currencies.iter().map(|code| currency(code)).collect(),
+    };
+    Metrics::new(&Registry::new(), &vocabulary).expect("names are free")
+}
+
+/// Every call, with every label value.
+fn touch_everything(metrics: &Metrics, partitions: i32, currencies: &[&str]) {
+    let mut batch = BatchSummary::default();
+    for topic in InputTopic::all() {
+        batch
+            .dead_letters
+            .extend(REASONS.iter().map(|reason| ((topic, *reason), 1)));
+        batch.appended_at_ms[topic].push(1);
+        batch.happened_at_ms[topic].push(1);
+    }
+    batch.values.extend(
+        currencies
+            .iter()
+            .map(|code| (currency(code), CurrencyValues::default())),
+    );
+    metrics.on_batch(&batch, 2);
+    metrics.on_transaction_committed(&TransactionSummary::default());
+    metrics.on_rebalance(RebalanceKind::Assign, Duration::ZERO);
+    for route in Route::all() {
+        HttpCode::all().for_each(|code| metrics.on_http_request(route, code, Duration::ZERO));
+    }
+    metrics
+        .client(Client::Consumer)
+        .on_statistics(&ClientStatistics::default());
+    for partition in 0..partitions {
+        let mut gauges = PartitionGauges::default();
+        let revenue = |code: &&str| (currency(code), PerLabel::default());
+        gauges.window_revenue_minor = currencies.iter().map(revenue).collect();
+        metrics.partition(partition).set(&gauges);
+        metrics.restore(partition).finish(Duration::ZERO);
+    }
+}
+
+/// Lines of the export that are samples.
+fn series(metrics: &Metrics) -> usize {
+    metrics
+        .render()
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .count()
+}
+
+fn sample(metrics: &Metrics, series: &str) -> Option<f64> {
+    let text = metrics.render();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
+    Some(line.parse().expect("a sample is a number"))
+}
+
+#[test]
+fn series_stay_within_their_budget() {
+    for (partitions, currencies) in [
+        (0, &["EUR"][..]),
+        (1, &["EUR"]),
+        (12, &["EUR"]),
+        (3, &["EUR", "USD", "GBP", "CHF", "SEK"]),
+    ] {
+        let metrics = metrics(&currencies[..1]);
+        touch_everything(&metrics, partitions, currencies);
+        let owned = partitions as usize;
+        let budget = 400 + owned * (52 + 8 * (currencies.len() - 1));
+        let series = series(&metrics);
+        println!("{series} of {budget} series with {partitions} partitions of {currencies:?}");
+        assert!(
+            series <= budget,
+            "{series} series, budget {budget}: {partitions} partitions of {currencies:?}"
+        );
+    }
+}
+
+#[test]
+fn series_known_in_advance_are_there_from_the_start() {
+    let metrics = metrics(&["EUR"]);
+    let before = series(&metrics);
+    touch_everything(&metrics, 0, &["EUR"]);
+    assert_eq!(series(&metrics), before);
+    assert_eq!(
+        sample(&metrics, r#"retention_order_value_total{currency="EUR"}"#),
+        Some(0.0)
+    );
+}
+
+#[test]
+fn a_removed_partition_leaves_nothing_behind() {
+    let metrics = metrics(&["EUR"]);
+    touch_everything(&metrics, 1, &["EUR", "USD"]);
+    metrics.partition(0).set(&PartitionGauges {
+        timers_overdue: 5,
+        ..PartitionGauges::default()
+    });
+    metrics.partition(1).set(&PartitionGauges {
+        timers_overdue: 2,
+        ..PartitionGauges::default()
+    });
+    assert_eq!(sample(&metrics, "retention_timers_overdue"), Some(7.0));
+    metrics.remove_partition(0);
+    metrics.remove_partition(0);
+    let text = metrics.render();
+    assert!(!text.contains(r#"partition="0""#), "{text}");
+    assert!(text.contains(r#"partition="1""#));
+    assert_eq!(sample(&metrics, "retention_timers_overdue"), Some(2.0));
+    assert_eq!(sample(&metrics, "retention_assigned_partitions"), Some(1.0));
+}
+
+#[test]
+fn a_batch_counts_what_it_says() {
+    let metrics = metrics(&["EUR"]);
+    let mut batch = BatchSummary::default();
+    batch.outcomes[Outcome::Applied] = 3;
+    batch.signals[SignalType::WonBack] = 2;
+    batch.dead_letters.insert((InputTopic::Returns, "too_old"), 4);
+    let transition = Transition::new(CustomerState::Lapsed, CustomerState::Active).expect("two states");
+    batch.transitions[transition] = 2;
+    let values = CurrencyValues {
+        orders_minor: 1_250,
+        refunds_minor: 50,
+        guest_orders_minor: 0,
+    };
+    batch.values.insert(currency("EUR"), values);
+    // One in time, one late, one from a broker whose clock is ahead.
+    batch.appended_at_ms[InputTopic::Orders] = vec![9_900, 0, 10_500];
+    metrics.on_batch(&batch, 10_000);
+    metrics.on_batch(&batch, 10_000);
+    for (series, expected) in [
+        (r#"retention_records_total{outcome="applied"}"#, 6.0),
+        (r#"retention_signals_total{signal_type="won_back"}"#, 4.0),
+        (
+            r#"retention_dead_letter_records_total{reason="too_old",topic="returns"}"#,
+            8.0,
+        ),
+        (
+            r#"retention_customer_transitions_total{from="lapsed",to="active"}"#,
+            4.0,
+        ),
+        (r#"retention_order_value_total{currency="EUR"}"#, 25.0),
+        (r#"retention_refund_value_total{currency="EUR"}"#, 1.0),
+        (
+            r#"retention_end_to_end_latency_seconds_bucket{topic="orders",le="2.5"}"#,
+            4.0,
+        ),
+        (
+            r#"retention_end_to_end_latency_seconds_count{topic="orders"}"#,
+            6.0,
+        ),
+        (
+            r#"retention_end_to_end_latency_seconds_sum{topic="orders"}"#,
+            20.2,
+        ),
+    ] {
+        assert_eq!(
+            sample(&metrics, series),
+            Some(expected),
+            "{series}\n{}",
+            metrics.render()
+        );
+    }
+}
+
+#[test]
+fn the_state_is_one_hot() {
+    let metrics = metrics(&[]);
+    for state in ServiceState::all() {
+        metrics.set_service_state(state);
+        for other in ServiceState::all() {
+            let series = format!(r#"retention_state{{state="{}"}}"#, other.name());
+            assert_eq!(
+                sample(&metrics, &series),
+                Some(f64::from(u8::from(other == state))),
+                "{series}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_restore_that_ends_early_is_no_longer_counted() {
+    let metrics = metrics(&[]);
+    let restore = metrics.restore(3);
+    restore.on_records(10, 90);
+    assert_eq!(sample(&metrics, "retention_restore_partitions"), Some(1.0));
+    assert_eq!(
+        sample(&metrics, r#"retention_restore_remaining_records{partition="3"}"#),
+        Some(90.0)
+    );
+    drop(restore);
+    assert_eq!(sample(&metrics, "retention_restore_partitions"), Some(0.0));
+    assert_eq!(
+        sample(&metrics, "retention_restore_duration_seconds_count"),
+        Some(0.0)
+    );
+    assert_eq!(sample(&metrics, "retention_restored_records_total"), Some(10.0));
+}
+
+#[test]
+fn an_http_code_that_a_route_does_not_list_counts_as_a_bug() {
+    let metrics = metrics(&[]);
+    metrics.on_http_request(Route::Metrics, HttpCode::Misdirected, Duration::ZERO);
+    let series = r#"retention_http_requests_total{code="500",route="metrics"}"#;
+    assert_eq!(sample(&metrics, series), Some(1.0));
+}
+
+#[test]
+fn names_say_unit_and_kind() {
+    let metrics = metrics(&["EUR"]);
+    touch_everything(&metrics, 1, &["EUR"]);
+    let text = metrics.render();
+    for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (name, kind) = line.split_once(' ').expect("a name and a kind");
+        assert!(
+            name.starts_with("retention_") || name.starts_with("process_"),
+            "{name}"
+        );
+        assert_eq!(name.ends_with("_total"), kind == "counter", "{name} is a {kind}");
+        assert!(text.contains(&format!("# HELP {name} ")), "{name} has no help");
+    }
+}
+
+#[test]
+fn the_overview_sums_over_partitions() {
+    let metrics = metrics(&[]);
+    for (partition, clock_ms) in [(0, Some(5_000)), (1, None), (2, Some(9_000))] {
+        let mut gauges = PartitionGauges {
+            clock_ms,
+            ..PartitionGauges::default()
+        };
+        gauges.customers[CustomerState::AtRisk] = 2;
+        metrics.partition(partition).set(&gauges);
+        metrics
+            .partition(partition)
+            .set_lag(InputTopic::Orders, 10, f64::from(partition));
+    }
+    let overview = metrics.overview();
+    assert_eq!(overview.assigned_partitions, 3);
+    assert_eq!(overview.partitions.customers[CustomerState::AtRisk], 6.0);
+    assert_eq!(overview.partitions.lag_records[InputTopic::Orders], 30.0);
+    assert_eq!(overview.partitions.lag_seconds_max, 2.0);
+    assert_eq!(overview.partitions.clock_seconds_min, Some(5.0));
+    assert_eq!(overview.partitions.clock_seconds_max, Some(9.0));
+}
