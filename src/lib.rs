@@ -4,7 +4,8 @@
 //!  orders, returns, erasures ──► wire::decode ──► domain::engine ──► wire::encode ──► one Kafka transaction
 //! ```
 
+pub mod broker;
 pub mod config;
 pub mod domain;
-pub mod metrics;
 pub mod exit;
+pub mod metrics;
