@@ -1,0 +1,17 @@
+//! All integration tests in one binary with its own harness, so that a trial whose prerequisite is missing says so.
+//!
+//! Each module lists its trials. Arguments are those of the usual harness: `cargo test --test it -- schemas`.
+
+mod examples;
+mod schemas;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let mut trials: Vec<Trial> = Vec::new();
+    trials.extend(schemas::trials());
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
