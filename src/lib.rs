@@ -9,3 +9,4 @@ pub mod config;
 pub mod domain;
 pub mod exit;
 pub mod metrics;
+pub mod wire;

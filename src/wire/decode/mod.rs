@@ -1,0 +1,394 @@
+//! From the bytes of a record to a validated event, or to the reason why not.
+//!
+//! The checks come in one order, so that a record with several faults always has the same reason: size, null, UTF-8, depth, form of
+//! the JSON, then the fields: what kind of event it is, its store, its customer and key, its own fields. Nothing is
+//! guessed, and nothing is allocated unless a string holds escapes.
+
+mod amount;
+mod depth;
+mod items;
+mod object;
+mod time;
+mod value;
+
+use std::borrow::Cow;
+
+pub use value::ID_BYTES_MAX;
+
+use object::{Field, Object};
+use value::{Value, refuse};
+
+use super::Input;
+use super::hash::hash;
+use super::reason::{Reason, Refusal};
+use crate::domain::event::{
+    CancellationRecord, ErasureRecord, GuestRecord, OrderRecord, Record, ReturnRecord,
+};
+use crate::domain::ids::{CustomerKey, OrderHash, ReturnHash, ShopIndex};
+use crate::domain::money::Currency;
+use crate::domain::settings::Shops;
+use crate::domain::time::Time;
+
+/// A record that can be applied.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Event<'a> {
+    pub shop: ShopIndex,
+    /// As the record names it, if it does.
+    pub store_id: Option<Cow<'a, str>>,
+    pub subject: Subject<'a>,
+}
+
+impl Event<'_> {
+    /// The business time by which inputs are merged and the clock moves.
+    pub fn time(&self) -> Time {
+        match &self.subject {
+            Subject::Customer(event) => event.record.time(),
+            Subject::Guest(record) => record.time(),
+        }
+    }
+}
+
+/// Whom an event is about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Subject<'a> {
+    Customer(CustomerEvent<'a>),
+    /// Nobody who could be told from others.
+    Guest(GuestRecord),
+}
+
+/// What one customer did.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CustomerEvent<'a> {
+    /// The record key, which was found to name this customer.
+    pub key: CustomerKey<'a>,
+    /// The order id of an order or a cancellation, the return id of a return; an erasure has none.
+    pub id: Option<Cow<'a, str>>,
+    /// The order that a return names, if it names one.
+    pub named_order: Option<Cow<'a, str>>,
+    pub record: Record,
+}
+
+/// How large and how deep a record may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Of key and value together.
+    pub bytes_max: usize,
+    /// Objects and arrays inside each other.
+    pub depth_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            bytes_max: 1 << 20,
+            depth_max: 32,
+        }
+    }
+}
+
+/// Reads records as the configured shops send them.
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    shops: Shops,
+    limits: Limits,
+}
+
+impl Decoder {
+    pub fn new(shops: Shops, limits: Limits) -> Self {
+        Self { shops, limits }
+    }
+
+    /// Reads one record. What depends on the clock, the partition or the customer's history is not checked here.
+    pub fn decode<'a>(
+        &self,
+        input: Input,
+        key: Option<&'a [u8]>,
+        value: Option<&'a [u8]>,
+    ) -> Result<Event<'a>, Refusal> {
+        let mut record = Incoming {
+            shops: &self.shops,
+            key,
+            object: self.parse(key, value)?,
+        };
+        match input {
+            Input::Orders => record.order_or_cancellation(),
+            Input::Returns => record.returned(),
+            Input::Erasures => record.erasure(),
+        }
+    }
+
+    fn parse<'a>(&self, key: Option<&[u8]>, value: Option<&'a [u8]>) -> Result<Object<'a>, Refusal> {
+        let bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
+        if bytes > self.limits.bytes_max {
+            let detail = format!("{bytes} bytes, allowed are {}", self.limits.bytes_max);
+            return Err(Refusal::new(Reason::TooLarge, detail));
+        }
+        let Some(value) = value else {
+            return Err(Refusal::new(Reason::NullValue, "the value is null"));
+        };
+        let text = std::str::from_utf8(value).map_err(|error| {
+            Refusal::new(
+                Reason::InvalidUtf8,
+                format!("invalid UTF-8 at byte {}", error.valid_up_to()),
+            )
+        })?;
+        if depth::exceeds(value, self.limits.depth_max) {
+            let detail = format!("more than {} levels deep", self.limits.depth_max);
+            return Err(Refusal::new(Reason::TooDeep, detail));
+        }
+        Object::parse(text)
+    }
+}
+
+/// A record on its way in.
+struct Incoming<'s, 'a> {
+    shops: &'s Shops,
+    key: Option<&'a [u8]>,
+    object: Object<'a>,
+}
+
+impl<'a> Incoming<'_, 'a> {
+    fn order_or_cancellation(&mut self) -> Result<Event<'a>, Refusal> {
+        match (
+            self.object.get(Field::PlacedAt),
+            self.object.get(Field::CancelledAt),
+        ) {
+            (Some(placed_at), None) => self.order(placed_at),
+            (None, Some(cancelled_at)) => self.cancellation(cancelled_at),
+            (Some(_), Some(_)) => Err(Refusal::new(
+                Reason::InvalidEvent,
+                "both placed_at and cancelled_at",
+            )),
+            (None, None) => Err(Refusal::new(
+                Reason::InvalidEvent,
+                "neither placed_at nor cancelled_at",
+            )),
+        }
+    }
+
+    fn order(&mut self, placed_at: Value<'a>) -> Result<Event<'a>, Refusal> {
+        let origin = self.origin()?;
+        let id = self.required_id(Field::OrderId)?;
+        let placed_at = placed_at.time(Field::PlacedAt.name())?;
+        let (currency, total) = self.money(origin.shop, Field::Total)?;
+        let version = self.optional(Field::Version, Value::version)?.unwrap_or(0);
+        let test = self.optional(Field::Test, Value::bool)?.unwrap_or(false);
+        let goods = self.object.take_goods()?;
+        let subject = match origin.customer {
+            None => Subject::Guest(GuestRecord::Order {
+                placed_at,
+                total,
+                currency,
+                test,
+            }),
+            Some(key) => Subject::Customer(CustomerEvent {
+                key,
+                record: Record::Order(OrderRecord {
+                    id: OrderHash(hash(id.as_bytes())),
+                    version,
+                    placed_at,
+                    total,
+                    currency,
+                    test,
+                    goods,
+                }),
+                id: Some(id),
+                named_order: None,
+            }),
+        };
+        Ok(Event {
+            shop: origin.shop,
+            store_id: origin.store_id,
+            subject,
+        })
+    }
+
+    fn cancellation(&self, cancelled_at: Value<'a>) -> Result<Event<'a>, Refusal> {
+        let (shop, store_id, key) = self.customer_origin()?;
+        let id = self.required_id(Field::OrderId)?;
+        let record = Record::Cancellation(CancellationRecord {
+            order: OrderHash(hash(id.as_bytes())),
+            cancelled_at: cancelled_at.time(Field::CancelledAt.name())?,
+        });
+        let subject = Subject::Customer(CustomerEvent {
+            key,
+            id: Some(id),
+            named_order: None,
+            record,
+        });
+        Ok(Event {
+            shop,
+            store_id,
+            subject,
+        })
+    }
+
+    fn returned(&self) -> Result<Event<'a>, Refusal> {
+        let origin = self.origin()?;
+        let id = self.required_id(Field::ReturnId)?;
+        let returned_at = self.required_time(Field::ReturnedAt)?;
+        let (currency, refund) = self.money(origin.shop, Field::Refund)?;
+        let named_order = self.optional(Field::OrderId, Value::id)?;
+        let subject = match origin.customer {
+            None => Subject::Guest(GuestRecord::Return {
+                returned_at,
+                refund,
+                currency,
+            }),
+            Some(key) => Subject::Customer(CustomerEvent {
+                key,
+                record: Record::Return(ReturnRecord {
+                    id: ReturnHash(hash(id.as_bytes())),
+                    returned_at,
+                    refund,
+                    currency,
+                    order: named_order
+                        .as_ref()
+                        .map(|order| OrderHash(hash(order.as_bytes()))),
+                }),
+                id: Some(id),
+                named_order,
+            }),
+        };
+        Ok(Event {
+            shop: origin.shop,
+            store_id: origin.store_id,
+            subject,
+        })
+    }
+
+    fn erasure(&self) -> Result<Event<'a>, Refusal> {
+        let (shop, store_id, key) = self.customer_origin()?;
+        let record = Record::Erasure(ErasureRecord {
+            requested_at: self.required_time(Field::RequestedAt)?,
+        });
+        let subject = Subject::Customer(CustomerEvent {
+            key,
+            id: None,
+            named_order: None,
+            record,
+        });
+        Ok(Event {
+            shop,
+            store_id,
+            subject,
+        })
+    }
+
+    // === Whose record it is ===
+
+    fn origin(&self) -> Result<Origin<'a>, Refusal> {
+        let store_id = self.optional(Field::StoreId, Value::id)?;
+        if store_id.as_ref().is_some_and(|id| id.as_bytes().contains(&b'/')) {
+            return Err(refuse(Reason::InvalidField, Field::StoreId.name(), "holds a '/'"));
+        }
+        let shop = self.shop(store_id.as_deref())?;
+        let customer_id = self.optional(Field::CustomerId, Value::id)?;
+        let customer = customer_id
+            .map(|id| self.customer_key(store_id.as_deref(), &id))
+            .transpose()?;
+        Ok(Origin {
+            shop,
+            store_id,
+            customer,
+        })
+    }
+
+    /// The same for records that need a customer.
+    fn customer_origin(&self) -> Result<(ShopIndex, Option<Cow<'a, str>>, CustomerKey<'a>), Refusal> {
+        let Origin {
+            shop,
+            store_id,
+            customer,
+        } = self.origin()?;
+        let key = customer.ok_or_else(|| missing(Field::CustomerId))?;
+        Ok((shop, store_id, key))
+    }
+
+    fn shop(&self, store_id: Option<&str>) -> Result<ShopIndex, Refusal> {
+        match self.shops {
+            Shops::One(_) => Ok(ShopIndex(0)),
+            Shops::ByStore(stores) => {
+                let store_id = store_id.ok_or_else(|| missing(Field::StoreId))?;
+                let index = stores
+                    .binary_search_by(|(id, _)| id.as_ref().cmp(store_id))
+                    .map_err(|_| refuse(Reason::UnknownStore, Field::StoreId.name(), "is not configured"))?;
+                Ok(ShopIndex(
+                    u16::try_from(index).expect("configuration bounds the number of stores"),
+                ))
+            }
+        }
+    }
+
+    /// The record key, which must name the customer, or partitions and joins would be wrong.
+    fn customer_key(&self, store_id: Option<&str>, customer_id: &str) -> Result<CustomerKey<'a>, Refusal> {
+        let key = self.key.unwrap_or_default();
+        let (matches, expected) = match self.shops {
+            Shops::One(_) => (key == customer_id.as_bytes(), "customer_id"),
+            Shops::ByStore(_) => {
+                let store_id = store_id.unwrap_or_default().as_bytes();
+                let rest = key
+                    .strip_prefix(store_id)
+                    .and_then(|rest| rest.strip_prefix(b"/"));
+                (rest == Some(customer_id.as_bytes()), "store_id/customer_id")
+            }
+        };
+        if !matches {
+            let detail = format!("the record key is not {expected}");
+            return Err(Refusal::new(Reason::KeyMismatch, detail));
+        }
+        Ok(CustomerKey {
+            bytes: key,
+            hash: hash(key),
+        })
+    }
+
+    // === Fields ===
+
+    fn optional<T>(
+        &self,
+        field: Field,
+        read: fn(Value<'a>, &'static str) -> Result<T, Refusal>,
+    ) -> Result<Option<T>, Refusal> {
+        self.object
+            .get(field)
+            .map(|value| read(value, field.name()))
+            .transpose()
+    }
+
+    fn required_id(&self, field: Field) -> Result<Cow<'a, str>, Refusal> {
+        self.optional(field, Value::id)?.ok_or_else(|| missing(field))
+    }
+
+    fn required_time(&self, field: Field) -> Result<Time, Refusal> {
+        self.optional(field, Value::time)?.ok_or_else(|| missing(field))
+    }
+
+    /// The currency and the amount in its minor units.
+    fn money(&self, shop: ShopIndex, field: Field) -> Result<(Currency, i64), Refusal> {
+        let currency = self
+            .optional(Field::Currency, Value::currency)?
+            .ok_or_else(|| missing(Field::Currency))?;
+        if !self.shops.get(shop).accepts(currency) {
+            let name = Field::Currency.name();
+            return Err(refuse(
+                Reason::UnknownCurrency,
+                name,
+                "has no rate in the configuration",
+            ));
+        }
+        let value = self.object.get(field).ok_or_else(|| missing(field))?;
+        Ok((currency, value.amount(field.name(), currency)?))
+    }
+}
+
+/// The shop, the store as named, and the customer unless it is a guest.
+struct Origin<'a> {
+    shop: ShopIndex,
+    store_id: Option<Cow<'a, str>>,
+    customer: Option<CustomerKey<'a>>,
+}
+
+fn missing(field: Field) -> Refusal {
+    refuse(Reason::MissingField, field.name(), "is missing")
+}

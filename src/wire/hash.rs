@@ -1,0 +1,329 @@
+//! Every hash that the project computes.
+
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+use crate::domain::lapse::LapsePolicy;
+use crate::domain::settings::ErasureHash;
+use crate::domain::signal::{Cause, RecordDigest, RetractedKind, StandingCause};
+
+/// XXH3-64: ids, SKUs, customer keys and contents. The domain gets it as [`Settings::hash`](crate::domain::settings::Settings::hash).
+pub fn hash(bytes: &[u8]) -> u64 {
+    xxh3_64(bytes)
+}
+
+// === Kafka's partitioner ===
+
+/// The partition that Kafka's Java clients and librdkafka's `murmur2` partitioner choose for a key.
+///
+/// `partitions` must be positive.
+pub fn partition(key: &[u8], partitions: u32) -> u32 {
+    (murmur2(key) & 0x7fff_ffff) % partitions
+}
+
+fn murmur2(bytes: &[u8]) -> u32 {
+    const MULTIPLIER: u32 = 0x5bd1_e995;
+    const SEED: u32 = 0x9747_b28c;
+    // Kafka lengths are 31-bit; the truncation is part of the function.
+    let mut hash = SEED ^ bytes.len() as u32;
+    let mut words = bytes.chunks_exact(4);
+    for word in &mut words {
+        let mut word = u32::from_le_bytes(word.try_into().expect("chunks of four")).wrapping_mul(MULTIPLIER);
+        word = (word ^ (word >> 24)).wrapping_mul(MULTIPLIER);
+        hash = hash.wrapping_mul(MULTIPLIER) ^ word;
+    }
+    let rest = words.remainder();
+    if !rest.is_empty() {
+        for (index, byte) in rest.iter().enumerate() {
+            hash ^= u32::from(*byte) << (8 * index);
+        }
+        hash = hash.wrapping_mul(MULTIPLIER);
+    }
+    hash = (hash ^ (hash >> 13)).wrapping_mul(MULTIPLIER);
+    hash ^ (hash >> 15)
+}
+
+// === Signals ===
+
+/// Identifies what a signal says: the same occurrence has the same id, whoever computes it and however often.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SignalId(pub u128);
+
+impl SignalId {
+    /// XXH3-128 over customer key, type name and cause, each behind its length (u32, little endian).
+    ///
+    /// `scratch` is cleared first; passing the same one again saves the allocation.
+    pub fn of(customer_key: &[u8], type_name: &str, cause: &Cause, scratch: &mut Vec<u8>) -> Self {
+        let cause = CauseBytes::of(cause, customer_key, scratch);
+        scratch.clear();
+        for part in [customer_key, type_name.as_bytes(), cause.as_slice()] {
+            // Ids are bounded by the record size, far below 4 GiB.
+            scratch.extend_from_slice(&(part.len() as u32).to_le_bytes());
+            scratch.extend_from_slice(part);
+        }
+        Self(xxh3_128(scratch))
+    }
+
+    /// The id of the `at_risk` or `lapsed` that a retraction takes back.
+    pub fn retracted(
+        customer_key: &[u8],
+        kind: RetractedKind,
+        told: StandingCause,
+        scratch: &mut Vec<u8>,
+    ) -> Self {
+        Self::of(customer_key, kind.name(), &told.cause(), scratch)
+    }
+
+    /// 32 lower-case hexadecimal digits.
+    pub fn to_hex(self) -> [u8; 32] {
+        let mut digits = [0; 32];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0.to_be_bytes()) {
+            pair.copy_from_slice(&[hex_digit(byte >> 4), hex_digit(byte & 15)]);
+        }
+        digits
+    }
+}
+
+impl std::fmt::Display for SignalId {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{:032x}", self.0)
+    }
+}
+
+const fn hex_digit(nibble: u8) -> u8 {
+    b"0123456789abcdef"[nibble as usize]
+}
+
+/// A cause as bytes: a tag and fixed-width parts.
+struct CauseBytes {
+    bytes: [u8; 25],
+    length: usize,
+}
+
+impl CauseBytes {
+    fn of(cause: &Cause, customer_key: &[u8], scratch: &mut Vec<u8>) -> Self {
+        let mut this = Self {
+            bytes: [0; 25],
+            length: 0,
+        };
+        match *cause {
+            Cause::Record(digest) => this.push(b"r").push_digest(digest),
+            Cause::Deadline(deadline) => this.push(b"d").push(&deadline.as_millis().to_le_bytes()),
+            Cause::DeadlineByRecord(deadline, digest) => this
+                .push(b"q")
+                .push(&deadline.as_millis().to_le_bytes())
+                .push_digest(digest),
+            Cause::Expiry(instant) => this.push(b"e").push(&instant.as_millis().to_le_bytes()),
+            Cause::Cancelled(order) => this.push(b"o").push(&order.0.to_le_bytes()),
+            Cause::Returned(returned) => this.push(b"u").push(&returned.0.to_le_bytes()),
+            Cause::Retraction(kind, told, digest) => {
+                let retracted = SignalId::retracted(customer_key, kind, told, scratch);
+                this.push(b"x")
+                    .push(&retracted.0.to_be_bytes())
+                    .push_digest(digest)
+            }
+        };
+        this
+    }
+
+    fn push(&mut self, part: &[u8]) -> &mut Self {
+        self.bytes[self.length..self.length + part.len()].copy_from_slice(part);
+        self.length += part.len();
+        self
+    }
+
+    fn push_digest(&mut self, digest: RecordDigest) -> &mut Self {
+        self.push(&digest.0.to_le_bytes())
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+/// Changes with every setting of the lapse policy: XXH3-64, as 16 lower-case hexadecimal digits, over one line with the
+/// policy's name and its settings in decimal, for example `fixed at_risk_ms=2592000000 lapsed_ms=5184000000`.
+pub fn policy_version(policy: &LapsePolicy) -> String {
+    let line = match policy {
+        LapsePolicy::Fixed { at_risk, lapsed } => format!(
+            "fixed at_risk_ms={} lapsed_ms={}",
+            at_risk.as_millis(),
+            lapsed.as_millis()
+        ),
+        LapsePolicy::Cadence(cadence) => format!(
+            "cadence prior_gap={} prior_weight={} at_risk_factor={} at_risk_min={} at_risk_max={} \
+             lapsed_factor={} lapsed_min={} lapsed_max={}",
+            cadence.prior_gap,
+            cadence.prior_weight,
+            cadence.at_risk_factor,
+            cadence.at_risk_min,
+            cadence.at_risk_max,
+            cadence.lapsed_factor,
+            cadence.lapsed_min,
+            cadence.lapsed_max,
+        ),
+    };
+    format!("{:016x}", hash(line.as_bytes()))
+}
+
+// === Erasure ===
+
+/// The keyed hash under which an erased customer's marker is kept: the first 16 bytes of keyed BLAKE3.
+///
+/// Without the secret nobody can test whether a customer was erased. Any length of secret will do: the key is derived.
+pub fn erasure_hash(secret: &[u8]) -> ErasureHash {
+    let key = blake3::derive_key("retention-signals 2026-01 erasure marker", secret);
+    Arc::new(move |customer_key| {
+        let digest = blake3::keyed_hash(&key, customer_key);
+        *digest.as_bytes().first_chunk().expect("32 bytes")
+    })
+}
+
+/// What a seal remembers of the erasure secret, so that a start with another one is noticed. It does not reveal it.
+pub fn secret_fingerprint(secret: &[u8]) -> [u8; 8] {
+    let digest = blake3::derive_key("retention-signals 2026-01 erasure secret fingerprint", secret);
+    *digest.first_chunk().expect("32 bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::{OrderHash, ReturnHash};
+    use crate::domain::lapse::Cadence;
+    use crate::domain::number::Decimal;
+    use crate::domain::time::{Span, Time};
+
+    #[test]
+    fn keys_fall_where_kafka_puts_them() {
+        // From Kafka's own UtilsTest.testMurmur2.
+        for (key, expected) in [
+            ("21", -973_932_308),
+            ("foobar", -790_332_482),
+            ("a-little-bit-long-string", -985_981_536),
+            ("a-little-bit-longer-string", -1_486_304_829),
+            ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
+            ("abc", 479_470_107),
+        ] {
+            assert_eq!(murmur2(key.as_bytes()) as i32, expected, "{key}");
+        }
+        assert_eq!(partition(b"21", 7), ((-973_932_308i32) & 0x7fff_ffff) as u32 % 7);
+    }
+
+    #[test]
+    fn hashes_are_the_published_functions() {
+        assert_eq!(hash(b""), 0x2d06_8005_38d3_94c2);
+        assert_eq!(xxh3_128(b""), 0x99aa_06d3_0147_98d8_6001_c324_468d_497f);
+    }
+
+    #[test]
+    fn a_signal_id_depends_on_each_of_its_parts() {
+        let time = |millis| Time::from_millis(millis).expect("in range");
+        let digest = RecordDigest(7);
+        let told = |record| StandingCause {
+            deadline: time(5),
+            record,
+        };
+        let causes = [
+            Cause::Record(digest),
+            Cause::Record(RecordDigest(8)),
+            Cause::Deadline(time(5)),
+            Cause::Deadline(time(6)),
+            Cause::DeadlineByRecord(time(5), digest),
+            Cause::Expiry(time(5)),
+            Cause::Cancelled(OrderHash(7)),
+            Cause::Returned(ReturnHash(7)),
+            Cause::Retraction(RetractedKind::AtRisk, told(None), digest),
+            Cause::Retraction(RetractedKind::Lapsed, told(None), digest),
+            Cause::Retraction(RetractedKind::Lapsed, told(Some(digest)), digest),
+        ];
+        let mut scratch = Vec::new();
+        let mut ids = Vec::new();
+        for cause in &causes {
+            for (key, name) in [(b"c1", "lapsed"), (b"c2", "lapsed"), (b"c1", "at_risk")] {
+                ids.push(SignalId::of(key, name, cause, &mut scratch));
+            }
+        }
+        let length = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), length);
+    }
+
+    #[test]
+    fn a_signal_id_is_made_as_documented() {
+        let time = Time::from_millis(0x0102_0304).expect("in range");
+        let bytes =
+            b"\x02\0\0\0c1\x06\0\0\0lapsed\x11\0\0\0q\x04\x03\x02\x01\0\0\0\0\x08\x07\x06\x05\x04\x03\x02\x01";
+        let digest = RecordDigest(0x0102_0304_0506_0708);
+        let id = SignalId::of(
+            b"c1",
+            "lapsed",
+            &Cause::DeadlineByRecord(time, digest),
+            &mut Vec::new(),
+        );
+        assert_eq!(id.0, xxh3_128(bytes));
+        assert_eq!(id.to_hex(), *id.to_string().as_bytes());
+    }
+
+    #[test]
+    fn a_policy_version_changes_with_any_setting() {
+        let cadence = Cadence::default();
+        let other = Decimal::whole(400);
+        let mut versions: Vec<String> = [
+            cadence.clone(),
+            Cadence {
+                prior_gap: other,
+                ..cadence.clone()
+            },
+            Cadence {
+                prior_weight: other,
+                ..cadence.clone()
+            },
+            Cadence {
+                at_risk_factor: other,
+                ..cadence.clone()
+            },
+            Cadence {
+                at_risk_min: other,
+                ..cadence.clone()
+            },
+            Cadence {
+                at_risk_max: other,
+                ..cadence.clone()
+            },
+            Cadence {
+                lapsed_factor: other,
+                ..cadence.clone()
+            },
+            Cadence {
+                lapsed_min: other,
+                ..cadence.clone()
+            },
+            Cadence {
+                lapsed_max: other,
+                ..cadence
+            },
+        ]
+        .into_iter()
+        .map(|cadence| policy_version(&LapsePolicy::Cadence(cadence)))
+        .collect();
+        for (at_risk, lapsed) in [(30, 60), (31, 60), (30, 61)] {
+            let (at_risk, lapsed) = (Span::days(at_risk), Span::days(lapsed));
+            versions.push(policy_version(&LapsePolicy::Fixed { at_risk, lapsed }));
+        }
+        assert!(versions.iter().all(|version| version.len() == 16));
+        versions.sort();
+        versions.dedup();
+        assert_eq!(versions.len(), 12);
+    }
+
+    #[test]
+    fn erasure_hashes_and_fingerprints_depend_on_the_secret() {
+        let (one, other) = (erasure_hash(b"secret"), erasure_hash(b"secret2"));
+        assert_eq!(one(b"c1"), one(b"c1"));
+        assert_ne!(one(b"c1"), one(b"c2"));
+        assert_ne!(one(b"c1"), other(b"c1"));
+        assert_ne!(secret_fingerprint(b"secret"), secret_fingerprint(b"secret2"));
+    }
+}
