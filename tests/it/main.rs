@@ -4,6 +4,7 @@
 
 mod examples;
 mod schemas;
+mod wire;
 
 use std::process::ExitCode;
 
@@ -13,5 +14,6 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials: Vec<Trial> = Vec::new();
     trials.extend(schemas::trials());
+    trials.extend(wire::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -85,6 +85,15 @@ pub(super) fn from_json_number(text: &str, digits: u8, limit: i64) -> Result<i64
     }
 }
 
+/// Reads the text of a JSON number that must be an integer: no point and no exponent, whatever they would amount to. The result
+/// lies below `limit` (at most 10¹⁸).
+pub(super) fn whole_from_json_number(text: &str, limit: i64) -> Result<i64, Fault> {
+    if text.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E')) {
+        return Err(Fault::Form);
+    }
+    from_json_number(text, 0, limit)
+}
+
 /// The exponent, held within bounds that no record size reaches: nothing is lost by it.
 fn exponent_of(text: &str) -> i64 {
     const EXPONENT_MAX: i64 = 1 << 40;
@@ -166,6 +175,24 @@ mod tests {
             ("-0.0", 2, Ok(0)),
         ] {
             assert_eq!(from_json_number(text, digits, AMOUNT_LIMIT), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn integers_have_neither_point_nor_exponent() {
+        for (text, expected) in [
+            ("0", Ok(0)),
+            ("-0", Ok(0)),
+            ("120", Ok(120)),
+            ("199", Ok(199)),
+            ("200", Err(Fault::TooLarge)),
+            ("1000000000000000000000", Err(Fault::TooLarge)),
+            ("-1", Err(Fault::Negative)),
+            ("1.0", Err(Fault::Form)),
+            ("1e1", Err(Fault::Form)),
+            ("1E1", Err(Fault::Form)),
+        ] {
+            assert_eq!(whole_from_json_number(text, 200), expected, "{text}");
         }
     }
 }

@@ -67,7 +67,7 @@ impl<'a> Object<'a> {
         let object = Self::deserialize(&mut deserializer)
             .and_then(|object| deserializer.end().map(|()| object))
             .map_err(|error| match error.classify() {
-                Category::Data => Refusal::new(Reason::InvalidType, "the value is not a JSON object"),
+                Category::Data => Refusal::new(Reason::InvalidEvent, "the value is not a JSON object"),
                 // These messages are fixed texts with a position; they quote nothing.
                 Category::Syntax | Category::Eof | Category::Io => {
                     Refusal::new(Reason::MalformedJson, error.to_string())

@@ -48,7 +48,7 @@ impl<'a> Value<'a> {
     pub(super) fn time(self, name: &'static str) -> Result<Time, Refusal> {
         let time = match self.kind() {
             Kind::String => from_rfc3339(&self.string(name)?),
-            Kind::Number => match amount::from_json_number(self.0, 0, i64::MAX) {
+            Kind::Number => match amount::whole_from_json_number(self.0, Time::MAX.as_millis() + 1) {
                 Ok(millis) => Time::from_millis(millis),
                 Err(Fault::Negative | Fault::TooLarge) => None,
                 Err(Fault::Form | Fault::Digits) => {
@@ -107,7 +107,7 @@ impl<'a> Value<'a> {
     /// A whole number from 0 to 2³²−1.
     pub(super) fn version(self, name: &'static str) -> Result<u32, Refusal> {
         let whole = match self.kind() {
-            Kind::Number => amount::from_json_number(self.0, 0, 1 << 32),
+            Kind::Number => amount::whole_from_json_number(self.0, 1 << 32),
             Kind::Null | Kind::Bool | Kind::String | Kind::Container => Err(Fault::Form),
         };
         whole
