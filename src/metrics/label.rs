@@ -51,6 +51,13 @@ impl<L: Label, T: Default> Default for PerLabel<L, T> {
     }
 }
 
+// Derived, this would ask `L` to be comparable too.
+impl<L, T: PartialEq> PartialEq for PerLabel<L, T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.items == other.items
+    }
+}
+
 impl<L: Label, T> Index<L> for PerLabel<L, T> {
     type Output = T;
 
