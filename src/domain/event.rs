@@ -70,17 +70,8 @@ pub struct ErasureRecord {
 /// An order or return of somebody without an identity.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum GuestRecord {
-    Order {
-        placed_at: Time,
-        total: i64,
-        currency: Currency,
-        test: bool,
-    },
-    Return {
-        returned_at: Time,
-        refund: i64,
-        currency: Currency,
-    },
+    Order { placed_at: Time, total: i64, currency: Currency, test: bool },
+    Return { returned_at: Time, refund: i64, currency: Currency },
 }
 
 impl GuestRecord {

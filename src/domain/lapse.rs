@@ -57,10 +57,7 @@ impl LapsePolicy {
     /// The patience with a customer of `gaps` gaps that add up to `span_days` days.
     pub fn patience(&self, gaps: u32, span_days: i32) -> Patience {
         match self {
-            Self::Fixed { at_risk, lapsed } => Patience {
-                at_risk: *at_risk,
-                lapsed: *lapsed,
-            },
+            Self::Fixed { at_risk, lapsed } => Patience { at_risk: *at_risk, lapsed: *lapsed },
             Self::Cadence(cadence) => cadence.patience(gaps, span_days),
         }
     }
@@ -89,10 +86,7 @@ impl Cadence {
         let gap = self.expected_gap(gaps, span_days);
         let at_risk = clamped(gap, self.at_risk_factor, self.at_risk_min, self.at_risk_max);
         let lapsed = clamped(gap, self.lapsed_factor, self.lapsed_min, self.lapsed_max);
-        Patience {
-            at_risk,
-            lapsed: lapsed.max(at_risk.plus(Span::DAY)),
-        }
+        Patience { at_risk, lapsed: lapsed.max(at_risk.plus(Span::DAY)) }
     }
 }
 
@@ -104,10 +98,7 @@ fn clamped(gap: Ratio, factor: Decimal, min: Decimal, max: Decimal) -> Span {
 }
 
 fn days_floor(days: Decimal) -> i64 {
-    div_floor(
-        days.numerator() * i128::from(Span::DAY.as_millis()),
-        days.denominator(),
-    )
+    div_floor(days.numerator() * i128::from(Span::DAY.as_millis()), days.denominator())
 }
 
 fn div_floor(numerator: i128, denominator: i128) -> i64 {
@@ -134,14 +125,9 @@ mod tests {
         for (gaps, span, at_risk, lapsed) in [
             (0, 0, days(67, half_day), days(135, 0)), // g = 45
             (1, 7, days(48, half_day), days(97, 0)),  // g = 97/3: a·g = 48.5
-            (
-                3,
-                3,
-                days(27, 21 * 3_600_000 + 36 * 60_000),
-                days(55, 19 * 3_600_000 + 12 * 60_000),
-            ), // g = 93/5
-            (50, 50, days(14, 0), days(30, 0)),       // clamped from below
-            (1, 900, days(180, 0), days(365, 0)),     // clamped from above
+            (3, 3, days(27, 21 * 3_600_000 + 36 * 60_000), days(55, 19 * 3_600_000 + 12 * 60_000)), // g = 93/5
+            (50, 50, days(14, 0), days(30, 0)),   // clamped from below
+            (1, 900, days(180, 0), days(365, 0)), // clamped from above
         ] {
             assert_eq!(
                 policy.patience(gaps, span),
@@ -153,10 +139,8 @@ mod tests {
 
     #[test]
     fn lapsed_comes_at_least_a_day_after_at_risk() {
-        let cadence = Cadence {
-            lapsed_factor: Decimal::new(15, 1).expect("one digit"),
-            ..Cadence::default()
-        };
+        let cadence =
+            Cadence { lapsed_factor: Decimal::new(15, 1).expect("one digit"), ..Cadence::default() };
         let patience = LapsePolicy::Cadence(cadence).patience(0, 0);
         assert_eq!(patience.lapsed, patience.at_risk.plus(Span::DAY));
     }

@@ -12,7 +12,23 @@ pub mod time;
 pub mod event;
 pub mod settings;
 
+pub mod ledger;
+pub mod rhythm;
 pub mod window;
 
 pub mod lapse;
 pub mod signal;
+
+pub mod customer;
+pub mod facts;
+pub mod packed;
+
+pub mod lifecycle;
+
+pub mod figures;
+pub mod store;
+pub mod timers;
+
+pub mod engine;
+pub mod erasure;
+pub mod restore;

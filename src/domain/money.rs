@@ -13,18 +13,12 @@ impl Currency {
     /// The currency of a three-letter code in capitals; `None` if there is no such currency.
     pub fn from_code(code: &[u8]) -> Option<Self> {
         let currency = Self(pack(code)?);
-        DIGITS
-            .binary_search_by_key(&currency.0, |entry| entry.0)
-            .is_ok()
-            .then_some(currency)
+        DIGITS.binary_search_by_key(&currency.0, |entry| entry.0).is_ok().then_some(currency)
     }
 
     /// The currency of [`Self::to_bits`].
     pub fn from_bits(bits: u16) -> Option<Self> {
-        DIGITS
-            .binary_search_by_key(&bits, |entry| entry.0)
-            .is_ok()
-            .then_some(Self(bits))
+        DIGITS.binary_search_by_key(&bits, |entry| entry.0).is_ok().then_some(Self(bits))
     }
 
     /// A stable 15-bit form for compact encodings.
@@ -40,18 +34,14 @@ impl Currency {
 
     /// Digits after the point: 2 for EUR, 0 for JPY, 3 for KWD.
     pub fn digits(self) -> u8 {
-        let index = DIGITS
-            .binary_search_by_key(&self.0, |entry| entry.0)
-            .expect("checked at construction");
+        let index = DIGITS.binary_search_by_key(&self.0, |entry| entry.0).expect("checked at construction");
         DIGITS[index].1
     }
 }
 
 impl std::fmt::Display for Currency {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.code()
-            .into_iter()
-            .try_for_each(|letter| write!(formatter, "{}", letter as char))
+        self.code().into_iter().try_for_each(|letter| write!(formatter, "{}", letter as char))
     }
 }
 
@@ -75,11 +65,7 @@ impl Conversion {
         if numerator == 0 || denominator == 0 || numerator / divisor > i128::from(i64::MAX) {
             return None;
         }
-        Some(Self {
-            from,
-            numerator: numerator / divisor,
-            denominator: denominator / divisor,
-        })
+        Some(Self { from, numerator: numerator / divisor, denominator: denominator / divisor })
     }
 
     /// The amount in the shop's minor units, rounded half even once.
@@ -94,11 +80,7 @@ impl Conversion {
 const CONVERTED_MAX: i128 = 1 << 52;
 
 fn greatest_common_divisor(a: i128, b: i128) -> i128 {
-    if b == 0 {
-        a
-    } else {
-        greatest_common_divisor(b, a % b)
-    }
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
 
 const fn pack(code: &[u8]) -> Option<u16> {
@@ -143,9 +125,7 @@ static DIGITS: [(u16, u8); CURRENCIES] = {
     while list < lists.len() {
         let (mut rest, digits) = (lists[list].0.as_bytes(), lists[list].1);
         while let [a, b, c, tail @ ..] = rest {
-            let Some(code) = pack(&[*a, *b, *c]) else {
-                panic!("a code of three capitals")
-            };
+            let Some(code) = pack(&[*a, *b, *c]) else { panic!("a code of three capitals") };
             // Insertion sort: the lists are short and this runs at compile time.
             let mut place = filled;
             while place > 0 && table[place - 1].0 > code {
@@ -175,21 +155,12 @@ mod tests {
 
     #[test]
     fn currencies_know_their_digits_and_letters() {
-        for (code, digits) in [
-            ("EUR", 2),
-            ("JPY", 0),
-            ("IRR", 0),
-            ("KWD", 3),
-            ("CLF", 4),
-            ("ZWR", 2),
-            ("ADP", 0),
-        ] {
+        for (code, digits) in
+            [("EUR", 2), ("JPY", 0), ("IRR", 0), ("KWD", 3), ("CLF", 4), ("ZWR", 2), ("ADP", 0)]
+        {
             assert_eq!(currency(code).digits(), digits, "{code}");
             assert_eq!(currency(code).to_string(), code);
-            assert_eq!(
-                Currency::from_bits(currency(code).to_bits()),
-                Some(currency(code))
-            );
+            assert_eq!(Currency::from_bits(currency(code).to_bits()), Some(currency(code)));
         }
         for code in ["", "EU", "eur", "XXX", "EURO"] {
             assert_eq!(Currency::from_code(code.as_bytes()), None, "{code}");
@@ -207,9 +178,6 @@ mod tests {
         let dinar =
             Conversion::new(currency("KWD"), rate("3"), currency("JPY"), rate("0.0065")).expect("rates");
         assert_eq!(dinar.convert(1_000), 462); // 3 / 0.0065 = 461.54
-        assert_eq!(
-            Conversion::new(currency("JPY"), rate("0"), currency("EUR"), rate("1")),
-            None
-        );
+        assert_eq!(Conversion::new(currency("JPY"), rate("0"), currency("EUR"), rate("1")), None);
     }
 }

@@ -13,7 +13,7 @@ impl Decimal {
 
     /// `units / 10^scale`, with trailing zeros removed; `None` with more than [`Self::SCALE_MAX`] digits after the point.
     pub const fn new(mut units: u64, mut scale: u8) -> Option<Self> {
-        while scale > 0 && units % 10 == 0 {
+        while scale > 0 && units.is_multiple_of(10) {
             units /= 10;
             scale -= 1;
         }
@@ -63,11 +63,7 @@ impl std::fmt::Display for Decimal {
         if self.scale == 0 {
             return write!(formatter, "{whole}");
         }
-        write!(
-            formatter,
-            "{whole}.{fraction:0width$}",
-            width = self.scale as usize
-        )
+        write!(formatter, "{whole}.{fraction:0width$}", width = self.scale as usize)
     }
 }
 
@@ -82,10 +78,7 @@ impl Ratio {
     /// `None` unless the denominator is positive: a ratio without one is null everywhere.
     pub fn new(numerator: impl Into<i128>, denominator: impl Into<i128>) -> Option<Self> {
         let denominator = denominator.into();
-        (denominator > 0).then(|| Self {
-            numerator: numerator.into(),
-            denominator,
-        })
+        (denominator > 0).then(|| Self { numerator: numerator.into(), denominator })
     }
 
     /// Whether this ratio is at least the decimal, exactly.
@@ -117,20 +110,14 @@ pub fn div_half_even(numerator: i128, denominator: i128) -> i128 {
         // A 64-bit division is several times cheaper than a 128-bit one, and nearly every number here fits.
         return i128::from(div_half_even_narrow(numerator, denominator));
     }
-    let (quotient, remainder) = (
-        numerator.div_euclid(denominator),
-        numerator.rem_euclid(denominator),
-    );
+    let (quotient, remainder) = (numerator.div_euclid(denominator), numerator.rem_euclid(denominator));
     let twice = remainder * 2;
     let up = twice > denominator || (twice == denominator && quotient % 2 != 0);
     quotient + i128::from(up)
 }
 
 fn div_half_even_narrow(numerator: i64, denominator: i64) -> i64 {
-    let (quotient, remainder) = (
-        numerator.div_euclid(denominator),
-        numerator.rem_euclid(denominator),
-    );
+    let (quotient, remainder) = (numerator.div_euclid(denominator), numerator.rem_euclid(denominator));
     let distance_up = denominator - remainder;
     let up = remainder > distance_up || (remainder == distance_up && quotient % 2 != 0);
     quotient + i64::from(up)
@@ -142,22 +129,10 @@ mod tests {
 
     #[test]
     fn division_rounds_half_to_even() {
-        let cases = [
-            (5, 2, 2),
-            (7, 2, 4),
-            (-5, 2, -2),
-            (-7, 2, -4),
-            (1, 3, 0),
-            (2, 3, 1),
-            (-2, 3, -1),
-            (6, 3, 2),
-        ];
+        let cases =
+            [(5, 2, 2), (7, 2, 4), (-5, 2, -2), (-7, 2, -4), (1, 3, 0), (2, 3, 1), (-2, 3, -1), (6, 3, 2)];
         for (numerator, denominator, expected) in cases {
-            assert_eq!(
-                div_half_even(numerator, denominator),
-                expected,
-                "{numerator}/{denominator}"
-            );
+            assert_eq!(div_half_even(numerator, denominator), expected, "{numerator}/{denominator}");
             let large = 1i128 << 70;
             assert_eq!(
                 div_half_even(numerator * large, denominator * large),
@@ -179,18 +154,7 @@ mod tests {
         ] {
             assert_eq!(read(text).as_deref(), Some(expected), "{text}");
         }
-        for text in [
-            "",
-            ".",
-            "1.",
-            ".5",
-            "-1",
-            "1e3",
-            "1,5",
-            "0.0000000001",
-            "+1",
-            "99999999999999999999",
-        ] {
+        for text in ["", ".", "1.", ".5", "-1", "1e3", "1,5", "0.0000000001", "+1", "99999999999999999999"] {
             assert_eq!(read(text), None, "{text}");
         }
     }

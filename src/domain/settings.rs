@@ -52,12 +52,8 @@ impl Shops {
             Self::One(_) => Some(ShopIndex(0)),
             Self::ByStore(stores) => {
                 let end = key.iter().position(|byte| *byte == b'/')?;
-                let index = stores
-                    .binary_search_by(|(id, _)| id.as_bytes().cmp(&key[..end]))
-                    .ok()?;
-                Some(ShopIndex(
-                    u16::try_from(index).expect("configuration bounds the number of stores"),
-                ))
+                let index = stores.binary_search_by(|(id, _)| id.as_bytes().cmp(&key[..end])).ok()?;
+                Some(ShopIndex(u16::try_from(index).expect("configuration bounds the number of stores")))
             }
         }
     }
@@ -116,16 +112,11 @@ impl Shop {
         if currency == self.currency {
             return minor;
         }
-        self.conversion(currency)
-            .expect("only accepted currencies enter the domain")
-            .convert(minor)
+        self.conversion(currency).expect("only accepted currencies enter the domain").convert(minor)
     }
 
     fn conversion(&self, currency: Currency) -> Option<&Conversion> {
-        let index = self
-            .conversions
-            .binary_search_by_key(&currency, |conversion| conversion.from)
-            .ok()?;
+        let index = self.conversions.binary_search_by_key(&currency, |conversion| conversion.from).ok()?;
         Some(&self.conversions[index])
     }
 }

@@ -11,9 +11,7 @@ impl Time {
 
     /// `None` outside of [`Self::MIN`] to [`Self::MAX`].
     pub fn from_millis(millis: i64) -> Option<Self> {
-        (Self::MIN.0..=Self::MAX.0)
-            .contains(&millis)
-            .then_some(Self(millis))
+        (Self::MIN.0..=Self::MAX.0).contains(&millis).then_some(Self(millis))
     }
 
     pub const fn as_millis(self) -> i64 {
@@ -87,10 +85,7 @@ impl Zone {
     /// `transitions` must be sorted by instant; before the first one `first_offset_seconds` holds.
     pub fn new(first_offset_seconds: i32, transitions: Vec<(i64, i32)>) -> Self {
         debug_assert!(transitions.is_sorted_by_key(|transition| transition.0));
-        Self {
-            first_offset_seconds,
-            transitions: transitions.into(),
-        }
+        Self { first_offset_seconds, transitions: transitions.into() }
     }
 
     pub fn utc() -> Self {
@@ -99,9 +94,7 @@ impl Zone {
 
     /// The local calendar date at an instant.
     pub fn day(&self, time: Time) -> Day {
-        let following = self
-            .transitions
-            .partition_point(|transition| transition.0 <= time.0);
+        let following = self.transitions.partition_point(|transition| transition.0 <= time.0);
         let offset_seconds = match following {
             0 => self.first_offset_seconds,
             index => self.transitions[index - 1].1,

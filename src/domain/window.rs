@@ -3,11 +3,8 @@
 use super::time::{Span, Time};
 
 /// The trailing windows: name in records and labels, and length.
-pub const WINDOWS: [(&str, Span); 3] = [
-    ("30d", Span::days(30)),
-    ("90d", Span::days(90)),
-    ("365d", Span::days(365)),
-];
+pub const WINDOWS: [(&str, Span); 3] =
+    [("30d", Span::days(30)), ("90d", Span::days(90)), ("365d", Span::days(365))];
 
 /// Index of the 365-day window in [`Blocks`].
 pub const YEAR: usize = 3;
@@ -84,11 +81,7 @@ mod tests {
             (after(90, 0), 3, Some(after(365, 0))),
             (after(365, 0), 4, None),
         ] {
-            assert_eq!(
-                (first_window(time, clock), next_expiry(time, clock)),
-                (first, expiry),
-                "{clock:?}"
-            );
+            assert_eq!((first_window(time, clock), next_expiry(time, clock)), (first, expiry), "{clock:?}");
         }
     }
 }

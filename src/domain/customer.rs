@@ -1,0 +1,333 @@
+//! One customer: what is remembered, how a record changes it, and the facts that follow.
+//!
+//! Facts are a function of the set of accepted records, the clock and the settings: any permutation and any repetition of
+//! the records gives the same facts, as long as none comes later than the lateness.
+
+use super::event::{CancellationRecord, Goods, OrderRecord, Record, ReturnRecord};
+use super::facts::{lone_block, order_block};
+use super::ledger::{Attribution, Cancellation, Fate, Ledger, Order, Return};
+use super::rhythm::KeptRun;
+use super::settings::{Settings, Shop};
+use super::signal::{StandingCause, State, content_hash};
+use super::time::{Span, Time};
+use super::window::Block;
+
+/// A customer, unpacked. One is reused for all.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Customer {
+    pub told: Told,
+    pub goods: Goods,
+    pub summary: Summary,
+    pub ledger: Ledger,
+}
+
+/// What was said about a customer so far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Told {
+    pub state: State,
+    pub first_order: bool,
+    pub second_order: bool,
+    /// The `at_risk` that was said and not taken back or ended.
+    pub at_risk: Option<StandingCause>,
+    /// The `lapsed` that was said and not taken back or ended.
+    pub lapsed: Option<StandingCause>,
+    pub armed: Armed,
+}
+
+/// Which ratio signals may be said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Armed {
+    pub frequency_fell: bool,
+    pub frequency_rose: bool,
+    pub order_value_fell: bool,
+    pub order_value_rose: bool,
+    pub return_rate_high: bool,
+}
+
+impl Told {
+    /// Nothing was said yet.
+    pub const NOTHING: Self = Self {
+        state: State::Prospect,
+        first_order: false,
+        second_order: false,
+        at_risk: None,
+        lapsed: None,
+        armed: Armed {
+            frequency_fell: true,
+            frequency_rose: true,
+            order_value_fell: true,
+            order_value_rose: true,
+            return_rate_high: true,
+        },
+    };
+}
+
+/// What has left the ledger and can no longer change.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Summary {
+    pub block: Block,
+    pub kept: KeptRun,
+    /// Time of the newest folded order. An unknown order at or before it is too old.
+    pub newest_order_at: Option<Time>,
+    /// Time of the newest folded return. An unknown return at or before it is too old.
+    pub newest_return_at: Option<Time>,
+}
+
+impl Default for Customer {
+    fn default() -> Self {
+        Self {
+            told: Told::NOTHING,
+            goods: Goods::Unknown,
+            summary: Summary::default(),
+            ledger: Ledger::default(),
+        }
+    }
+}
+
+/// What a record did to the ledger.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// The very record was here before.
+    Duplicate,
+    /// Another record with this identity stands and wins.
+    Superseded { conflicting: bool },
+    /// The first record with this identity.
+    New,
+    /// It takes the place of another record with this identity.
+    Replaced { conflicting: bool },
+}
+
+impl Customer {
+    /// Nothing known, memory kept.
+    pub fn clear(&mut self) {
+        self.told = Told::NOTHING;
+        self.goods = Goods::Unknown;
+        self.summary = Summary::default();
+        self.ledger.clear();
+    }
+
+    /// Whether this very record stands in the ledger.
+    pub fn holds(&self, record: &Record) -> bool {
+        match record {
+            Record::Order(order) => self.ledger.order(order.id).is_some_and(|held| *held == entry(order)),
+            Record::Cancellation(cancellation) => self
+                .ledger
+                .cancellation(cancellation.order)
+                .is_some_and(|held| held.cancelled_at == cancellation.cancelled_at),
+            Record::Return(returned) => {
+                self.ledger.returned(returned.id).is_some_and(|held| *held == return_entry(returned))
+            }
+            Record::Erasure(_) => false,
+        }
+    }
+
+    /// Whether a record that is not held lies in the part of the history that has folded.
+    pub fn has_folded(&self, record: &Record) -> bool {
+        match record {
+            Record::Order(order) => {
+                self.ledger.order(order.id).is_none() && Some(order.placed_at) <= self.summary.newest_order_at
+            }
+            Record::Return(returned) => {
+                self.ledger.returned(returned.id).is_none()
+                    && Some(returned.returned_at) <= self.summary.newest_return_at
+            }
+            Record::Cancellation(_) | Record::Erasure(_) => false,
+        }
+    }
+
+    pub fn apply_order(&mut self, record: &OrderRecord, hash: fn(&[u8]) -> u64) -> Change {
+        self.goods = self.goods.and(record.goods);
+        let order = entry(record);
+        let Some(held) = self.ledger.order(order.id) else {
+            self.ledger.put_order(order);
+            return Change::New;
+        };
+        if *held == order {
+            return Change::Duplicate;
+        }
+        let conflicting = held.version == order.version;
+        let rank = |order: &Order| {
+            let content = Record::Order(OrderRecord {
+                id: order.id,
+                version: order.version,
+                placed_at: order.placed_at,
+                total: order.total,
+                currency: order.currency,
+                test: order.test,
+                goods: Goods::Unknown,
+            });
+            (order.version, order.placed_at, order.total, content_hash(&content, hash))
+        };
+        if rank(&order) < rank(held) {
+            return Change::Superseded { conflicting };
+        }
+        self.ledger.put_order(order);
+        Change::Replaced { conflicting }
+    }
+
+    pub fn apply_return(&mut self, record: &ReturnRecord, hash: fn(&[u8]) -> u64) -> Change {
+        let returned = return_entry(record);
+        let Some(held) = self.ledger.returned(returned.id) else {
+            self.ledger.put_return(returned);
+            return Change::New;
+        };
+        if *held == returned {
+            return Change::Duplicate;
+        }
+        let rank = |returned: &Return| {
+            let content = Record::Return(ReturnRecord {
+                id: returned.id,
+                returned_at: returned.returned_at,
+                refund: returned.refund,
+                currency: returned.currency,
+                order: returned.order,
+            });
+            (returned.returned_at, returned.refund, content_hash(&content, hash))
+        };
+        if rank(&returned) < rank(held) {
+            return Change::Superseded { conflicting: true };
+        }
+        self.ledger.put_return(returned);
+        Change::Replaced { conflicting: true }
+    }
+
+    /// Of several cancellations the earliest counts.
+    pub fn apply_cancellation(&mut self, record: &CancellationRecord) -> Change {
+        let held = self.ledger.cancellation(record.order).map(|held| held.cancelled_at);
+        let change = match held {
+            None => Change::New,
+            Some(held) if held == record.cancelled_at => return Change::Duplicate,
+            Some(held) if held < record.cancelled_at => return Change::Superseded { conflicting: false },
+            Some(_) => Change::Replaced { conflicting: false },
+        };
+        self.ledger.put_cancellation(Cancellation { order: record.order, cancelled_at: record.cancelled_at });
+        change
+    }
+
+    /// Moves what can no longer change from the ledger into the summary; facts stay the same. `attribution` must be that of this
+    /// ledger. Returns whether anything moved.
+    pub fn fold(&mut self, shop: &Shop, settings: &Settings, clock: Time, attribution: &Attribution) -> bool {
+        let horizon = settings.ledger_horizon();
+        if !self.may_fold(settings.orders_max, clock, horizon) {
+            return false;
+        }
+        let is_old = |time: Time| clock.since(time) > horizon;
+        let folding = self.folding_orders(settings, attribution, is_old);
+        for (order, figures) in self.ledger.orders[..folding].iter().zip(&attribution.orders) {
+            self.summary.newest_order_at = self.summary.newest_order_at.max(Some(order.placed_at));
+            if !order.test {
+                self.summary.block.add(&order_block(figures));
+            }
+            if figures.kept {
+                self.summary.kept.push(
+                    order.placed_at,
+                    order.id,
+                    figures.net(),
+                    shop.zone.day(order.placed_at),
+                );
+            }
+        }
+        let lone_surplus = self.ledger.returns.len().saturating_sub(settings.orders_max);
+        let returns_leave: Vec<bool> = self
+            .ledger
+            .returns
+            .iter()
+            .zip(&attribution.fates)
+            .enumerate()
+            .map(|(index, (returned, fate))| match fate {
+                Fate::Order(order) | Fate::Ignored(order) => *order < folding,
+                Fate::Alone => is_old(returned.returned_at) || index < lone_surplus,
+            })
+            .collect();
+        for lone in attribution.lone.iter().filter(|lone| returns_leave[lone.returned]) {
+            self.summary.block.add(&lone_block(lone));
+        }
+        self.remove_folded(folding, &returns_leave, settings.orders_max, is_old);
+        true
+    }
+
+    /// A cheap test that is false for nearly every customer.
+    fn may_fold(&self, entries_max: usize, clock: Time, horizon: Span) -> bool {
+        let Ledger { orders, returns, cancellations } = &self.ledger;
+        let is_old = |time: Time| clock.since(time) > horizon;
+        orders.first().is_some_and(|order| is_old(order.placed_at))
+            || returns.first().is_some_and(|returned| is_old(returned.returned_at))
+            || cancellations.first().is_some_and(|cancellation| is_old(cancellation.cancelled_at))
+            || orders.len().max(returns.len()).max(cancellations.len()) > entries_max
+    }
+
+    /// How many of the oldest orders may leave. An order leaves together with all that belongs to it, and none before an older
+    /// one: then nothing that stays refers to what is gone, and the rhythm can be continued.
+    fn folding_orders(
+        &self,
+        settings: &Settings,
+        attribution: &Attribution,
+        is_old: impl Fn(Time) -> bool,
+    ) -> usize {
+        let orders = &self.ledger.orders;
+        let mut settled: Vec<bool> = orders.iter().map(|order| is_old(order.placed_at)).collect();
+        for (returned, fate) in self.ledger.returns.iter().zip(&attribution.fates) {
+            if let Fate::Order(order) | Fate::Ignored(order) = fate {
+                settled[*order] &= is_old(returned.returned_at);
+            }
+        }
+        for cancellation in self.ledger.cancellations.iter().filter(|entry| !is_old(entry.cancelled_at)) {
+            if let Some(order) = orders.iter().position(|order| order.id == cancellation.order) {
+                settled[order] = false;
+            }
+        }
+        let surplus = orders.len().saturating_sub(settings.orders_max);
+        settled.iter().enumerate().take_while(|(index, settled)| **settled || *index < surplus).count()
+    }
+
+    fn remove_folded(
+        &mut self,
+        folding: usize,
+        returns_leave: &[bool],
+        entries_max: usize,
+        is_old: impl Fn(Time) -> bool,
+    ) {
+        let Ledger { orders, returns, cancellations } = &mut self.ledger;
+        let leaves = |cancellation: &Cancellation| match orders
+            .iter()
+            .position(|order| order.id == cancellation.order)
+        {
+            Some(order) => order < folding,
+            None => is_old(cancellation.cancelled_at),
+        };
+        cancellations.retain(|cancellation| !leaves(cancellation));
+        let surplus = cancellations.len().saturating_sub(entries_max);
+        cancellations.drain(..surplus);
+        orders.drain(..folding);
+        let mut leaving = returns_leave.iter();
+        let newest = &mut self.summary.newest_return_at;
+        returns.retain(|returned| {
+            let leaves = *leaving.next().expect("one flag for each return");
+            if leaves {
+                *newest = (*newest).max(Some(returned.returned_at));
+            }
+            !leaves
+        });
+    }
+}
+
+fn entry(record: &OrderRecord) -> Order {
+    Order {
+        id: record.id,
+        placed_at: record.placed_at,
+        version: record.version,
+        total: record.total,
+        currency: record.currency,
+        test: record.test,
+    }
+}
+
+fn return_entry(record: &ReturnRecord) -> Return {
+    Return {
+        id: record.id,
+        returned_at: record.returned_at,
+        refund: record.refund,
+        currency: record.currency,
+        order: record.order,
+    }
+}

@@ -1,0 +1,514 @@
+//! One partition: its customers, its clock, its timers. Records and instants in; signals and changes out.
+//!
+//! The caller drains [`Effects`] after each call and writes [`Engine::changes`] at its commit. Nothing here can fail.
+
+use std::sync::Arc;
+
+use super::customer::{Change as LedgerChange, Customer};
+use super::erasure::Markers;
+use super::event::{GuestRecord, Record};
+use super::facts::Facts;
+use super::figures::{Figures, GuestFigures};
+use super::ids::{CustomerKey, CustomerSlot, ShopIndex};
+use super::ledger::Attribution;
+use super::lifecycle::Teller;
+use super::packed;
+use super::settings::Settings;
+use super::signal::{Profile, RecordDigest, Signal, State};
+use super::store::Store;
+use super::time::{Span, Time};
+use super::timers::Timers;
+
+/// The state of one partition.
+pub struct Engine {
+    pub(super) settings: Arc<Settings>,
+    pub(super) clock: Option<Time>,
+    pub(super) store: Store,
+    pub(super) timers: Timers,
+    pub(super) markers: Markers,
+    pub(super) figures: Vec<Figures>,
+    guests: Vec<GuestFigures>,
+    pub(super) changes: Vec<Change>,
+    pub(super) scratch: Scratch,
+}
+
+/// Memory that is reused for every record.
+#[derive(Default)]
+pub(super) struct Scratch {
+    pub(super) customer: Customer,
+    pub(super) attribution: Attribution,
+    bytes: Vec<u8>,
+}
+
+/// What one call gave, to be drained by the caller before the next.
+#[derive(Default, Debug)]
+pub struct Effects {
+    pub signals: Vec<Signal>,
+    /// How many customers went from one state to another, by [`State`] as a number.
+    pub transitions: [[u64; 4]; 4],
+}
+
+/// A change of state that the changelog must hold. In order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// The customer's state changed; with `profile_at`, its profile too, at that clock.
+    Customer { slot: CustomerSlot, profile_at: Option<Time> },
+    /// All that was held of this key is gone.
+    Erased { key: Box<[u8]> },
+    /// Records of the erased customer are refused from now on.
+    MarkerSet { hash: [u8; 16], requested_at: Time },
+    /// They can no longer come.
+    MarkerEnded { hash: [u8; 16] },
+    /// A customer touched before was erased in the same batch; [`Change::Erased`] follows.
+    Withdrawn,
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    Applied(Applied),
+    Duplicate,
+    Refused(Refusal),
+    /// Too many timers are due before it; it was not applied. Commit and call again.
+    TimersPending,
+}
+
+/// Why a record is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// More than the lateness before the clock, or in the part of the history that has folded.
+    TooOld,
+    /// It belongs to a customer who asked to be forgotten.
+    Erased,
+}
+
+/// What an accepted record was. Money is in the shop's minor units.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Applied {
+    /// An order id seen for the first time (test orders aside).
+    Order { value: i64, first: bool },
+    /// A return id seen for the first time.
+    Return { refund: i64 },
+    /// A test order, another version, a cancellation, an erasure.
+    Other,
+    /// Another record has the same identity and version; the greater one stands.
+    Conflicting,
+    /// A cancellation too far from its order.
+    Ineffective,
+}
+
+/// How far the clock got.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    Done,
+    /// More timers are due; the clock stands at the last fired one.
+    More,
+}
+
+impl Engine {
+    pub fn new(settings: Arc<Settings>) -> Self {
+        let shops = settings.shops.len();
+        Self {
+            store: Store::new(settings.hash),
+            settings,
+            clock: None,
+            timers: Timers::default(),
+            markers: Markers::default(),
+            figures: vec![Figures::default(); shops],
+            guests: vec![GuestFigures::default(); shops],
+            changes: Vec::new(),
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// The partition's clock; none before the first record.
+    pub fn clock(&self) -> Option<Time> {
+        self.clock
+    }
+
+    /// Why this record would be refused now; nothing changes.
+    pub fn refusal(&mut self, key: CustomerKey<'_>, record: &Record) -> Option<Refusal> {
+        if let Some(refusal) = self.erasure_refusal(key, record) {
+            return Some(refusal);
+        }
+        if matches!(record, Record::Erasure(_)) {
+            return None;
+        }
+        self.load(key);
+        self.is_too_old(record).then_some(Refusal::TooOld)
+    }
+
+    /// Applies a customer's record after every timer that is due before it.
+    ///
+    /// At most about `timers_max` timers fire; then the record waits with [`Outcome::TimersPending`]. `shop` must be the shop of
+    /// the key, and the record's currency one that it accepts.
+    pub fn handle_record(
+        &mut self,
+        key: CustomerKey<'_>,
+        shop: ShopIndex,
+        record: &Record,
+        timers_max: usize,
+        effects: &mut Effects,
+    ) -> Outcome {
+        if let Some(refusal) = self.erasure_refusal(key, record) {
+            return Outcome::Refused(refusal);
+        }
+        let clock = self.clock.unwrap_or(Time::MIN).max(record.time());
+        // A record that is too old lies before the clock: it moves nothing here and is refused below.
+        if self.fire(clock, timers_max, effects) == Progress::More {
+            return Outcome::TimersPending;
+        }
+        self.clock = Some(clock);
+        if let Record::Erasure(erasure) = record {
+            return self.erase(key, erasure, clock);
+        }
+        self.apply(key, shop, record, clock, effects)
+    }
+
+    /// Counts a guest's record after every timer that is due before it; see [`Self::handle_record`].
+    pub fn handle_guest(
+        &mut self,
+        shop: ShopIndex,
+        record: &GuestRecord,
+        timers_max: usize,
+        effects: &mut Effects,
+    ) -> Outcome {
+        if self.is_late(record.time()) {
+            return Outcome::Refused(Refusal::TooOld);
+        }
+        let clock = self.clock.unwrap_or(Time::MIN).max(record.time());
+        if self.fire(clock, timers_max, effects) == Progress::More {
+            return Outcome::TimersPending;
+        }
+        self.clock = Some(clock);
+        let guests = &mut self.guests[usize::from(shop.0)];
+        let settings = self.settings.shops.get(shop);
+        match *record {
+            GuestRecord::Order { test: true, .. } => {}
+            GuestRecord::Order { total, currency, .. } => {
+                guests.orders += 1;
+                guests.gross += settings.convert(total, currency);
+            }
+            GuestRecord::Return { refund, currency, .. } => {
+                guests.returns += 1;
+                guests.refunded += settings.convert(refund, currency);
+            }
+        }
+        Outcome::Applied(Applied::Other)
+    }
+
+    /// The earliest instant at or before `by` at which something is due.
+    pub fn next_due(&mut self, by: Time) -> Option<Time> {
+        let timer = self.timers.earliest(by, |slot| self.store.key_hash(slot)).map(|entry| entry.due);
+        let marker = self.markers.first_end(by).map(|(end, _)| end);
+        timer.into_iter().chain(marker).min()
+    }
+
+    /// Moves the clock forward, firing what is due on the way; never backwards. After about `timers_max` timers it stops.
+    pub fn advance_clock(&mut self, to: Time, timers_max: usize, effects: &mut Effects) -> Progress {
+        let to = self.clock.map_or(to, |clock| clock.max(to));
+        let progress = self.fire(to, timers_max, effects);
+        if progress == Progress::Done {
+            self.clock = Some(to);
+        }
+        progress
+    }
+
+    /// What the open batch changed, in order, until [`Self::changes_committed`].
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
+    /// The batch is known to be committed: a new one begins.
+    pub fn changes_committed(&mut self) {
+        for change in self.changes.drain(..) {
+            if let Change::Customer { slot, .. } = change {
+                self.store.set_mark(slot, 0);
+            }
+        }
+    }
+
+    /// The customer of a key, if any is held.
+    pub fn find(&self, key: CustomerKey<'_>) -> Option<CustomerSlot> {
+        self.store.find(key)
+    }
+
+    /// Whether the open batch changed this customer.
+    pub fn is_touched(&self, slot: CustomerSlot) -> bool {
+        self.store.mark(slot) > 0
+    }
+
+    /// The customer's key.
+    pub fn key(&self, slot: CustomerSlot) -> &[u8] {
+        self.store.key(slot)
+    }
+
+    /// The customer's state as bytes of [`packed::FORMAT`].
+    pub fn packed(&self, slot: CustomerSlot) -> &[u8] {
+        self.store.packed(slot)
+    }
+
+    /// The customer's facts at `as_of`, which may not lie before the customer's last change.
+    pub fn profile(&mut self, slot: CustomerSlot, as_of: Time) -> Profile {
+        let Scratch { customer, attribution, .. } = &mut self.scratch;
+        let bytes = self.store.packed(slot);
+        packed::unpack(bytes, customer).expect("packed by this engine");
+        let shop =
+            self.settings.shops.of_key(packed::key(bytes)).expect("only keys of configured shops are held");
+        let facts = customer.facts(self.settings.shops.get(shop), &self.settings, as_of, attribution);
+        facts.profile(shop, customer.goods, as_of, &self.settings)
+    }
+
+    /// Every customer, in no particular order.
+    pub fn customers(&self) -> impl Iterator<Item = CustomerSlot> + '_ {
+        self.store.iter()
+    }
+
+    pub fn customers_len(&self) -> usize {
+        self.store.len()
+    }
+
+    /// Timers that are set: customers with a deadline ahead, and erasure markers.
+    pub fn timers_len(&self) -> usize {
+        self.timers.len() + self.markers.len()
+    }
+
+    /// Figures of one shop at the clock.
+    pub fn figures(&self, shop: ShopIndex) -> &Figures {
+        &self.figures[usize::from(shop.0)]
+    }
+
+    /// What guests did since this engine was made.
+    pub fn guests(&self, shop: ShopIndex) -> &GuestFigures {
+        &self.guests[usize::from(shop.0)]
+    }
+
+    /// Bytes held for customers, roughly.
+    pub fn heap_bytes(&self) -> usize {
+        self.store.heap_bytes() + self.timers.heap_bytes()
+    }
+
+    /// Unpacks the customer of a key into `scratch`, or a new one.
+    fn load(&mut self, key: CustomerKey<'_>) -> Option<CustomerSlot> {
+        let held = self.find(key);
+        let customer = &mut self.scratch.customer;
+        match held {
+            Some(slot) => packed::unpack(self.store.packed(slot), customer).expect("packed by this engine"),
+            None => customer.clear(),
+        }
+        held
+    }
+
+    /// Whether the customer in `scratch` refuses a record for its age.
+    fn is_too_old(&self, record: &Record) -> bool {
+        let customer = &self.scratch.customer;
+        self.is_late(record.time()) && !customer.holds(record) || customer.has_folded(record)
+    }
+
+    fn is_late(&self, time: Time) -> bool {
+        self.clock.is_some_and(|clock| clock.since(time) > self.settings.lateness)
+    }
+
+    fn apply(
+        &mut self,
+        key: CustomerKey<'_>,
+        shop_index: ShopIndex,
+        record: &Record,
+        clock: Time,
+        effects: &mut Effects,
+    ) -> Outcome {
+        let settings = Arc::clone(&self.settings);
+        let shop = settings.shops.get(shop_index);
+        let held = self.load(key);
+        if self.is_too_old(record) {
+            return Outcome::Refused(Refusal::TooOld);
+        }
+        let Scratch { customer, attribution, .. } = &mut self.scratch;
+        let before = held.map(|_| customer.facts(shop, &settings, clock, attribution));
+        let change = match record {
+            Record::Order(order) => customer.apply_order(order, settings.hash),
+            Record::Cancellation(cancellation) => customer.apply_cancellation(cancellation),
+            Record::Return(returned) => customer.apply_return(returned, settings.hash),
+            Record::Erasure(_) => unreachable!("erasures are handled by their own function"),
+        };
+        let facts = customer.facts(shop, &settings, clock, attribution);
+        let slot = held.unwrap_or_else(|| self.insert(key));
+        let applied = self.tell(slot, shop_index, record, change, &facts, effects);
+        let Scratch { customer, attribution, .. } = &mut self.scratch;
+        customer.fold(shop, &settings, clock, attribution);
+        let state_before = before.as_ref().map(|facts| (facts.state(clock), facts));
+        self.note_figures(shop_index, state_before, (facts.state(clock), &facts), effects);
+        let due = due(&self.scratch.customer, &facts);
+        self.timers.schedule(slot, due, key.hash);
+        if self.save(slot) || held.is_none() {
+            self.touch(slot, Some(clock));
+        }
+        if change == LedgerChange::Duplicate { Outcome::Duplicate } else { Outcome::Applied(applied) }
+    }
+
+    /// Says what the record in `scratch` changed, and tells the caller what it was.
+    fn tell(
+        &mut self,
+        slot: CustomerSlot,
+        shop: ShopIndex,
+        record: &Record,
+        change: LedgerChange,
+        facts: &Facts,
+        effects: &mut Effects,
+    ) -> Applied {
+        let Scratch { customer, attribution, .. } = &mut self.scratch;
+        let clock = self.clock.expect("an accepted record has moved the clock");
+        let first_of_customer = facts.blocks[0].placed == 1;
+        let digest =
+            RecordDigest::of(record, self.settings.hash).expect("erasures are handled by their own function");
+        let mut teller = Teller {
+            customer: slot,
+            shop,
+            settings: &self.settings,
+            facts,
+            clock,
+            occurred_at: record.time(),
+            before: customer.told.state,
+            signals: &mut effects.signals,
+        };
+        let is_new = change == LedgerChange::New;
+        let shop_settings = self.settings.shops.get(shop);
+        let applied = match record {
+            Record::Order(order) if is_new && !order.test => Applied::Order {
+                value: shop_settings.convert(order.total, order.currency),
+                first: first_of_customer,
+            },
+            Record::Return(returned) if is_new => {
+                teller.tell_returned(returned, &customer.ledger, attribution);
+                Applied::Return { refund: shop_settings.convert(returned.refund, returned.currency) }
+            }
+            Record::Cancellation(cancellation) if is_new => {
+                let effective = teller.tell_cancelled(cancellation, &customer.ledger, attribution);
+                if effective { Applied::Other } else { Applied::Ineffective }
+            }
+            Record::Order(_) | Record::Return(_) | Record::Cancellation(_) | Record::Erasure(_) => {
+                match change {
+                    LedgerChange::Superseded { conflicting: true }
+                    | LedgerChange::Replaced { conflicting: true } => Applied::Conflicting,
+                    LedgerChange::Duplicate
+                    | LedgerChange::New
+                    | LedgerChange::Superseded { conflicting: false }
+                    | LedgerChange::Replaced { conflicting: false } => Applied::Other,
+                }
+            }
+        };
+        teller.tell_record(&mut customer.told, digest);
+        applied
+    }
+
+    /// Fires everything that is due at or before `to`, in order, and leaves the clock at the last fired instant. Never stops
+    /// between two timers of one instant of one customer, but may between customers.
+    fn fire(&mut self, to: Time, timers_max: usize, effects: &mut Effects) -> Progress {
+        for _ in 0..timers_max {
+            let marker = self.markers.first_end(to);
+            let timer = self.timers.earliest(to, |slot| self.store.key_hash(slot));
+            match (timer, marker) {
+                (Some(timer), Some((end, hash))) if end < timer.due => self.end_marker(end, hash),
+                (Some(timer), _) => {
+                    self.move_clock(timer.due);
+                    self.fire_customer(timer.customer, timer.key_hash, timer.due, effects);
+                }
+                (None, Some((end, hash))) => self.end_marker(end, hash),
+                (None, None) => return Progress::Done,
+            }
+        }
+        if self.next_due(to).is_some() { Progress::More } else { Progress::Done }
+    }
+
+    pub(super) fn move_clock(&mut self, to: Time) {
+        self.clock = self.clock.max(Some(to));
+    }
+
+    fn fire_customer(&mut self, slot: CustomerSlot, key_hash: u64, instant: Time, effects: &mut Effects) {
+        let settings = Arc::clone(&self.settings);
+        let packed = self.store.packed(slot);
+        let shop_index =
+            settings.shops.of_key(packed::key(packed)).expect("only keys of configured shops are held");
+        let shop = settings.shops.get(shop_index);
+        let Scratch { customer, attribution, .. } = &mut self.scratch;
+        packed::unpack(packed, customer).expect("packed by this engine");
+        let state_before = customer.told.state;
+        let before = customer.facts(shop, &settings, just_before(instant), attribution);
+        let facts = customer.facts(shop, &settings, instant, attribution);
+        let mut teller = Teller {
+            customer: slot,
+            shop: shop_index,
+            settings: &settings,
+            facts: &facts,
+            clock: instant,
+            occurred_at: instant,
+            before: state_before,
+            signals: &mut effects.signals,
+        };
+        let moved = teller.tell_instant(&mut customer.told);
+        if moved {
+            customer.fold(shop, &settings, instant, attribution);
+        }
+        let due = due(customer, &facts);
+        let state = customer.told.state;
+        self.note_figures(shop_index, Some((state_before, &before)), (state, &facts), effects);
+        self.timers.schedule(slot, due, key_hash);
+        if self.save(slot) {
+            self.touch(slot, moved.then_some(instant));
+        }
+    }
+
+    fn note_figures(
+        &mut self,
+        shop: ShopIndex,
+        before: Option<(State, &Facts)>,
+        after: (State, &Facts),
+        effects: &mut Effects,
+    ) {
+        let figures = &mut self.figures[usize::from(shop.0)];
+        match before {
+            None => figures.add(after.0, &after.1.blocks),
+            Some(before) => figures.change(before, after),
+        }
+        let from = before.map_or(State::Prospect, |(state, _)| state);
+        if from != after.0 {
+            effects.transitions[from as usize][after.0 as usize] += 1;
+        }
+    }
+
+    /// A slot for a new customer of whom nothing is known yet.
+    fn insert(&mut self, key: CustomerKey<'_>) -> CustomerSlot {
+        let bytes = &mut self.scratch.bytes;
+        packed::pack(key.bytes, &Customer::default(), bytes);
+        self.store.insert(key, bytes)
+    }
+
+    /// Packs the customer in `scratch`; returns whether the bytes changed.
+    fn save(&mut self, slot: CustomerSlot) -> bool {
+        let Scratch { customer, bytes, .. } = &mut self.scratch;
+        packed::pack(self.store.key(slot), customer, bytes);
+        self.store.replace(slot, bytes)
+    }
+
+    /// Notes that the open batch changed a customer; with `profile_at` its profile is published.
+    fn touch(&mut self, slot: CustomerSlot, profile_at: Option<Time>) {
+        let mark = self.store.mark(slot) as usize;
+        if mark == 0 {
+            self.changes.push(Change::Customer { slot, profile_at });
+            self.store.set_mark(slot, u32::try_from(self.changes.len()).expect("a batch is bounded"));
+        } else if let Change::Customer { profile_at: noted, .. } = &mut self.changes[mark - 1] {
+            *noted = profile_at.or(*noted);
+        }
+    }
+}
+
+/// When the customer's one timer is due: the deadline that follows what was told, or the next end of a window.
+pub(super) fn due(customer: &Customer, facts: &Facts) -> Time {
+    let deadline = facts.next(customer.told.state).map(|(_, at)| at);
+    deadline.into_iter().chain(facts.next_expiry).min().unwrap_or(Time::MAX)
+}
+
+/// The last instant before another.
+pub(super) fn just_before(instant: Time) -> Time {
+    instant.minus(Span::from_millis(1))
+}

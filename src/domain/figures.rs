@@ -1,0 +1,153 @@
+//! Figures of a shop in one partition: sums over its customers, kept up to date by differences.
+
+use super::facts::Facts;
+use super::signal::State;
+use super::window::{Block, Blocks};
+
+/// A shop's customers and their figures; all time first, then the windows.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Figures {
+    /// Customers by state, in the order of [`State::ALL`].
+    pub customers: [u64; 4],
+    pub windows: [WindowFigures; 4],
+}
+
+/// Numerators and denominators of the base metrics. Money is in the shop's minor units.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct WindowFigures {
+    /// Customers with a placed order in the window.
+    pub customers_placed: u64,
+    /// Customers with a kept order in the window.
+    pub customers_kept: u64,
+    /// Customers with more than one placed order in the window.
+    pub repeat_placed: u64,
+    /// Customers with more than one kept order in the window.
+    pub repeat_kept: u64,
+    pub placed: u64,
+    pub kept: u64,
+    pub returned_orders: u64,
+    pub gross: i64,
+    pub refunded: i64,
+    pub cancelled: i64,
+    pub unattributed: i64,
+    pub excess: i64,
+}
+
+impl Figures {
+    pub fn customers_of(&self, state: State) -> u64 {
+        self.customers[state as usize]
+    }
+
+    pub fn total(&self) -> u64 {
+        self.customers.iter().sum()
+    }
+
+    /// A customer entered with these figures.
+    pub fn add(&mut self, state: State, blocks: &Blocks) {
+        self.customers[state as usize] += 1;
+        for (window, block) in self.windows.iter_mut().zip(blocks) {
+            window.add(block);
+        }
+    }
+
+    /// A customer left who had these figures.
+    pub fn remove(&mut self, state: State, blocks: &Blocks) {
+        self.customers[state as usize] -= 1;
+        for (window, block) in self.windows.iter_mut().zip(blocks) {
+            window.remove(block);
+        }
+    }
+
+    /// A customer's figures changed.
+    pub fn change(&mut self, before: (State, &Facts), after: (State, &Facts)) {
+        self.customers[before.0 as usize] -= 1;
+        self.customers[after.0 as usize] += 1;
+        let blocks = before.1.blocks.iter().zip(&after.1.blocks);
+        for (window, (before, after)) in self.windows.iter_mut().zip(blocks) {
+            if before != after {
+                window.remove(before);
+                window.add(after);
+            }
+        }
+    }
+
+    /// Adds another partition's figures of the same shop, or of a shop with the same currency.
+    pub fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.customers.iter_mut().zip(other.customers) {
+            *mine += theirs;
+        }
+        for (mine, theirs) in self.windows.iter_mut().zip(&other.windows) {
+            mine.merge(theirs);
+        }
+    }
+}
+
+impl WindowFigures {
+    /// gross − refunded − cancelled.
+    pub const fn net(&self) -> i64 {
+        self.gross - self.refunded - self.cancelled
+    }
+
+    fn add(&mut self, block: &Block) {
+        self.customers_placed += u64::from(block.placed > 0);
+        self.customers_kept += u64::from(block.kept > 0);
+        self.repeat_placed += u64::from(block.placed > 1);
+        self.repeat_kept += u64::from(block.kept > 1);
+        self.placed += u64::from(block.placed);
+        self.kept += u64::from(block.kept);
+        self.returned_orders += u64::from(block.returned_orders);
+        self.gross += block.gross;
+        self.refunded += block.refunded;
+        self.cancelled += block.cancelled;
+        self.unattributed += block.unattributed;
+        self.excess += block.excess;
+    }
+
+    fn remove(&mut self, block: &Block) {
+        self.customers_placed -= u64::from(block.placed > 0);
+        self.customers_kept -= u64::from(block.kept > 0);
+        self.repeat_placed -= u64::from(block.placed > 1);
+        self.repeat_kept -= u64::from(block.kept > 1);
+        self.placed -= u64::from(block.placed);
+        self.kept -= u64::from(block.kept);
+        self.returned_orders -= u64::from(block.returned_orders);
+        self.gross -= block.gross;
+        self.refunded -= block.refunded;
+        self.cancelled -= block.cancelled;
+        self.unattributed -= block.unattributed;
+        self.excess -= block.excess;
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.customers_placed += other.customers_placed;
+        self.customers_kept += other.customers_kept;
+        self.repeat_placed += other.repeat_placed;
+        self.repeat_kept += other.repeat_kept;
+        self.placed += other.placed;
+        self.kept += other.kept;
+        self.returned_orders += other.returned_orders;
+        self.gross += other.gross;
+        self.refunded += other.refunded;
+        self.cancelled += other.cancelled;
+        self.unattributed += other.unattributed;
+        self.excess += other.excess;
+    }
+}
+
+/// Orders and returns without an identity, since this process started to count them. Money is in the shop's minor units.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct GuestFigures {
+    pub orders: u64,
+    pub gross: i64,
+    pub returns: u64,
+    pub refunded: i64,
+}
+
+impl GuestFigures {
+    pub fn merge(&mut self, other: &Self) {
+        self.orders += other.orders;
+        self.gross += other.gross;
+        self.returns += other.returns;
+        self.refunded += other.refunded;
+    }
+}

@@ -1,0 +1,334 @@
+//! The difference between what was told and what is: the only place where signals are made.
+//!
+//! Second law: after every record and every timer the told state equals the facts'.
+
+use super::customer::{Armed, Told};
+use super::event::{CancellationRecord, ReturnRecord};
+use super::facts::{Deadlines, Facts};
+use super::ids::{CustomerSlot, ShopIndex};
+use super::ledger::{Attribution, Fate, Ledger};
+use super::number::Ratio;
+use super::settings::{Settings, Thresholds};
+use super::signal::{
+    Cause, FrequencyChange, OrderValueChange, RecordDigest, RetractedKind, ReturnedOrder, Signal, SignalKind,
+    Silence, StandingCause, State,
+};
+use super::time::Time;
+use super::window::YEAR;
+
+/// Compares told with facts for one customer and one record or instant, and says the difference.
+pub struct Teller<'a> {
+    pub customer: CustomerSlot,
+    pub shop: ShopIndex,
+    pub settings: &'a Settings,
+    pub facts: &'a Facts,
+    /// The partition's clock.
+    pub clock: Time,
+    /// The record's time, or the instant of the timer.
+    pub occurred_at: Time,
+    /// The told state before anything was said about this record or instant.
+    pub before: State,
+    pub signals: &'a mut Vec<Signal>,
+}
+
+impl Teller<'_> {
+    /// What a record changed, in the order of `docs/DEFINITIONS.md`.
+    pub fn tell_record(&mut self, told: &mut Told, record: RecordDigest) {
+        let after = self.facts.state(self.clock);
+        if after == State::Prospect && told.state != State::Prospect {
+            self.say(SignalKind::BecameProspect, Cause::Record(record));
+            *told = Told::NOTHING;
+        }
+        self.tell_first_orders(told, record);
+        self.tell_return_to_life(told, record);
+        if after != self.before {
+            match after {
+                State::AtRisk => {
+                    let cause = self.say_by_record(SignalKind::AtRisk, |deadlines| deadlines.at_risk, record);
+                    told.at_risk = Some(cause);
+                }
+                State::Lapsed => {
+                    let cause = self.say_by_record(SignalKind::Lapsed, |deadlines| deadlines.lapsed, record);
+                    told.lapsed = Some(cause);
+                }
+                State::Prospect | State::Active => {}
+            }
+        }
+        told.state = after;
+        self.tell_frequency(&mut told.armed, record);
+        self.tell_order_value(&mut told.armed, record);
+        self.tell_return_rate(&mut told.armed, Cause::Record(record));
+    }
+
+    /// What an instant changed: a deadline was reached, or something left a window. Returns whether the state moved.
+    pub fn tell_instant(&mut self, told: &mut Told) -> bool {
+        let due = self.facts.next(told.state).filter(|(_, at)| *at <= self.occurred_at);
+        if let Some((state, deadline)) = due {
+            let standing = StandingCause { deadline, record: None };
+            let silence = self.silence(deadline);
+            match state {
+                State::AtRisk => {
+                    self.say(SignalKind::AtRisk(silence), Cause::Deadline(deadline));
+                    told.at_risk = Some(standing);
+                }
+                State::Lapsed => {
+                    self.say(SignalKind::Lapsed(silence), Cause::Deadline(deadline));
+                    told.lapsed = Some(standing);
+                }
+                State::Prospect | State::Active => unreachable!("silence leads to at_risk and lapsed only"),
+            }
+            told.state = state;
+        }
+        self.tell_return_rate(&mut told.armed, Cause::Expiry(self.occurred_at));
+        due.is_some()
+    }
+
+    /// The first cancellation of an order was accepted.
+    pub fn tell_cancelled(
+        &mut self,
+        record: &CancellationRecord,
+        ledger: &Ledger,
+        attribution: &Attribution,
+    ) -> bool {
+        let known = ledger.orders.iter().position(|order| order.id == record.order);
+        let ineffective = known.is_some_and(|index| {
+            let distance = record.cancelled_at.distance(ledger.orders[index].placed_at);
+            distance > self.settings.return_window
+        });
+        if ineffective || known.is_some_and(|index| ledger.orders[index].test) {
+            return !ineffective;
+        }
+        let value = known.map(|index| attribution.orders[index].cancelled);
+        let net = self.facts.blocks[0].net();
+        let kind = SignalKind::OrderCancelled { order: record.order, value, net };
+        self.say(kind, Cause::Cancelled(record.order));
+        true
+    }
+
+    /// A return was accepted for the first time.
+    pub fn tell_returned(&mut self, record: &ReturnRecord, ledger: &Ledger, attribution: &Attribution) {
+        let index = ledger.returns.iter().position(|entry| entry.id == record.id);
+        let order = match attribution.fates[index.expect("the record was applied just before")] {
+            Fate::Ignored(_) => return,
+            Fate::Alone => None,
+            Fate::Order(index) => Some(ReturnedOrder {
+                placed_at: ledger.orders[index].placed_at,
+                kept: attribution.orders[index].kept,
+                after: record.returned_at.since(ledger.orders[index].placed_at),
+            }),
+        };
+        let shop = self.settings.shops.get(self.shop);
+        let refund = shop.convert(record.refund, record.currency);
+        self.say(
+            SignalKind::OrderReturned { returned: record.id, refund, order },
+            Cause::Returned(record.id),
+        );
+    }
+
+    fn tell_first_orders(&mut self, told: &mut Told, record: RecordDigest) {
+        let [first, second] = self.facts.kept.first_values;
+        if self.facts.kept.count >= 1 && !told.first_order {
+            self.say(SignalKind::FirstOrder { value: first }, Cause::Record(record));
+            told.first_order = true;
+        }
+        if self.facts.kept.count >= 2 && !told.second_order {
+            self.say(SignalKind::SecondOrder { value: second }, Cause::Record(record));
+            told.second_order = true;
+        }
+    }
+
+    /// A customer came back, or what was said of the silence turns out to be wrong.
+    fn tell_return_to_life(&mut self, told: &mut Told, record: RecordDigest) {
+        let (after, kept) = (self.facts.state(self.clock), self.facts.kept);
+        let away = kept.previous_at.map(|previous_at| kept.last_at.since(previous_at));
+        if told.state == State::Lapsed && after != State::Lapsed {
+            let lapsed = told.lapsed.take().expect("a told lapsed state stands on a lapsed signal");
+            if kept.last_at >= lapsed.deadline {
+                self.say(SignalKind::WonBack { away }, Cause::Record(record));
+                told.at_risk = None;
+            } else {
+                self.retract(RetractedKind::Lapsed, lapsed, record);
+            }
+        }
+        if after == State::Active
+            && let Some(at_risk) = told.at_risk.take()
+        {
+            if kept.last_at >= at_risk.deadline {
+                self.say(SignalKind::Recovered { away }, Cause::Record(record));
+            } else {
+                self.retract(RetractedKind::AtRisk, at_risk, record);
+            }
+        }
+    }
+
+    fn retract(&mut self, retracted: RetractedKind, told: StandingCause, record: RecordDigest) {
+        let cause = Cause::Retraction(retracted, told, record);
+        self.say(SignalKind::LapseRetracted { retracted, told }, cause);
+    }
+
+    fn say_by_record(
+        &mut self,
+        kind: fn(Silence) -> SignalKind,
+        deadline: fn(Deadlines) -> Time,
+        record: RecordDigest,
+    ) -> StandingCause {
+        let deadline = deadline(self.facts.deadlines.expect("a state of silence has deadlines"));
+        self.say(kind(self.silence(deadline)), Cause::DeadlineByRecord(deadline, record));
+        StandingCause { deadline, record: Some(record) }
+    }
+
+    fn silence(&self, deadline: Time) -> Silence {
+        let kept = &self.facts.kept;
+        Silence {
+            deadline,
+            last_order_at: kept.last_at,
+            expected_gap: kept.days.expected_gap(&self.settings.lapse),
+        }
+    }
+
+    fn tell_frequency(&mut self, armed: &mut Armed, record: RecordDigest) {
+        let thresholds = self.settings.thresholds;
+        let Some((recent, earlier, count)) = self.facts.kept.days.recent_and_earlier(thresholds.earlier_min)
+        else {
+            return;
+        };
+        let Some(comparison) = Comparison::new(i64::from(recent), i64::from(earlier), count) else {
+            return;
+        };
+        let Comparison { ratio, recent, earlier } = comparison;
+        let change = FrequencyChange { ratio, recent, earlier };
+        if fires(
+            &mut armed.frequency_fell,
+            ratio,
+            Rising(thresholds.frequency_fell, thresholds.frequency_fell_rearm),
+        ) {
+            self.say(SignalKind::FrequencyFell(change), Cause::Record(record));
+        }
+        if fires(
+            &mut armed.frequency_rose,
+            ratio,
+            Falling(thresholds.frequency_rose, thresholds.frequency_rose_rearm),
+        ) {
+            self.say(SignalKind::FrequencyRose(change), Cause::Record(record));
+        }
+    }
+
+    fn tell_order_value(&mut self, armed: &mut Armed, record: RecordDigest) {
+        let thresholds = self.settings.thresholds;
+        let Some((recent, earlier, count)) = self.facts.kept.recent_and_earlier(thresholds.earlier_min)
+        else {
+            return;
+        };
+        let Some(comparison) = Comparison::new(recent, earlier, count) else {
+            return;
+        };
+        let Comparison { ratio, recent, earlier } = comparison;
+        let change = OrderValueChange { ratio, recent, earlier };
+        let fell = Falling(thresholds.order_value_fell, thresholds.order_value_fell_rearm);
+        if fires(&mut armed.order_value_fell, ratio, fell) {
+            self.say(SignalKind::OrderValueFell(change), Cause::Record(record));
+        }
+        let rose = Rising(thresholds.order_value_rose, thresholds.order_value_rose_rearm);
+        if fires(&mut armed.order_value_rose, ratio, rose) {
+            self.say(SignalKind::OrderValueRose(change), Cause::Record(record));
+        }
+    }
+
+    fn tell_return_rate(&mut self, armed: &mut Armed, cause: Cause) {
+        let Thresholds { return_rate_high, return_rate_high_rearm, return_rate_orders_min, .. } =
+            self.settings.thresholds;
+        let year = &self.facts.blocks[YEAR];
+        if year.placed < return_rate_orders_min {
+            return;
+        }
+        // Compared as refunded against a share of gross, since gross may be zero.
+        let share = |threshold: super::number::Decimal| threshold.numerator() * i128::from(year.gross);
+        let refunded =
+            |threshold: super::number::Decimal| threshold.denominator() * i128::from(year.refunded);
+        if refunded(return_rate_high_rearm) < share(return_rate_high_rearm) {
+            armed.return_rate_high = true;
+        } else if armed.return_rate_high
+            && year.refunded > 0
+            && refunded(return_rate_high) >= share(return_rate_high)
+        {
+            armed.return_rate_high = false;
+            let ratio = Ratio::new(year.refunded, year.gross);
+            let (refunded, gross, placed) = (year.refunded, year.gross, year.placed);
+            self.say(SignalKind::ReturnRateHigh { ratio, refunded, gross, placed }, cause);
+        }
+    }
+
+    fn say(&mut self, kind: SignalKind, cause: Cause) {
+        self.signals.push(Signal {
+            customer: self.customer,
+            shop: self.shop,
+            kind,
+            occurred_at: self.occurred_at,
+            before: self.before,
+            after: self.facts.state(self.clock),
+            cause,
+        });
+    }
+}
+
+/// Mean of the last three against the mean of those before.
+struct Comparison {
+    ratio: Ratio,
+    recent: Ratio,
+    earlier: Ratio,
+}
+
+impl Comparison {
+    fn new(recent: i64, earlier: i64, earlier_count: u32) -> Option<Self> {
+        let recent_count = super::rhythm::RECENT as i64;
+        let numerator = i128::from(recent) * i128::from(earlier_count);
+        Some(Self {
+            ratio: Ratio::new(numerator, i128::from(earlier) * i128::from(recent_count))?,
+            recent: Ratio::new(recent, recent_count)?,
+            earlier: Ratio::new(earlier, i64::from(earlier_count))?,
+        })
+    }
+}
+
+/// Fires at or above the first number, re-arms below the second.
+struct Rising(super::number::Decimal, super::number::Decimal);
+
+/// Fires at or below the first number, re-arms above the second.
+struct Falling(super::number::Decimal, super::number::Decimal);
+
+trait Trigger {
+    fn fires(&self, ratio: Ratio) -> bool;
+    fn rearms(&self, ratio: Ratio) -> bool;
+}
+
+impl Trigger for Rising {
+    fn fires(&self, ratio: Ratio) -> bool {
+        ratio.at_least(self.0)
+    }
+
+    fn rearms(&self, ratio: Ratio) -> bool {
+        !ratio.at_least(self.1)
+    }
+}
+
+impl Trigger for Falling {
+    fn fires(&self, ratio: Ratio) -> bool {
+        ratio.at_most(self.0)
+    }
+
+    fn rearms(&self, ratio: Ratio) -> bool {
+        !ratio.at_most(self.1)
+    }
+}
+
+/// Moves one armed bit; true when the signal is to be said.
+fn fires(armed: &mut bool, ratio: Ratio, trigger: impl Trigger) -> bool {
+    if trigger.rearms(ratio) {
+        *armed = true;
+        return false;
+    }
+    *armed && trigger.fires(ratio) && {
+        *armed = false;
+        true
+    }
+}
