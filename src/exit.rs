@@ -41,10 +41,7 @@ pub struct Failure {
 impl Failure {
     /// A failure with an error and its causes; `Display` prints the whole chain.
     pub fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
-        Self {
-            exit,
-            error: error.into(),
-        }
+        Self { exit, error: error.into() }
     }
 
     /// A failure that is said in one sentence.

@@ -115,19 +115,12 @@ impl HttpServer {
             if source.kind() == ErrorKind::AddrInUse {
                 return BindError::InUse(settings.listen);
             }
-            BindError::Refused {
-                address: settings.listen,
-                source,
-            }
+            BindError::Refused { address: settings.listen, source }
         };
         let listener = TcpListener::bind(settings.listen).await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let access = Access::new(address, settings.token.as_ref());
-        Ok(Self {
-            listener,
-            address,
-            access,
-        })
+        Ok(Self { listener, address, access })
     }
 
     /// The address, with the port that the system chose if 0 was configured.
@@ -157,10 +150,7 @@ impl HttpServer {
 
 /// The next connection, once there is room for it.
 async fn accept(listener: &TcpListener, connections: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
-    let permit = Arc::clone(connections)
-        .acquire_owned()
-        .await
-        .expect("the semaphore is never closed");
+    let permit = Arc::clone(connections).acquire_owned().await.expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return (stream, permit),

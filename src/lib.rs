@@ -4,13 +4,13 @@
 //!  orders, returns, erasures ──► wire::decode ──► domain::engine ──► wire::encode ──► one Kafka transaction
 //! ```
 
+pub mod broker;
 pub mod config;
 pub mod domain;
-pub mod wire;
-pub mod broker;
 pub mod exit;
-pub mod status;
-pub mod query;
-pub mod metrics;
 pub mod http;
+pub mod metrics;
+pub mod query;
+pub mod status;
 pub mod telemetry;
+pub mod wire;

@@ -128,23 +128,13 @@ impl Metrics {
 
     /// Counts a committed batch, or one part of it. Never called for one that was aborted, retried or restored.
     pub fn on_batch(&self, batch: &BatchSummary, committed_at_ms: i64) {
-        let Self {
-            input,
-            output,
-            timers,
-            business,
-            ..
-        } = self;
+        let Self { input, output, timers, business, .. } = self;
         add_all(&input.records, &batch.input_records);
         add_all(&input.bytes, &batch.input_bytes);
         add_all(&input.outcomes, &batch.outcomes);
         add_all(&input.remarks, &batch.remarks);
         for (key, count) in &batch.dead_letters {
-            input
-                .dead_letters
-                .get(key)
-                .expect("a reason of the closed list")
-                .inc_by(*count);
+            input.dead_letters.get(key).expect("a reason of the closed list").inc_by(*count);
         }
         input.late_records.inc_by(batch.late_records);
         observe_ages(&input.end_to_end_latency, &batch.appended_at_ms, committed_at_ms);
@@ -165,13 +155,9 @@ impl Metrics {
     /// Counts a transaction that is known to be committed.
     pub fn on_transaction_committed(&self, transaction: &TransactionSummary) {
         self.transactions.results[TransactionResult::Committed].inc();
-        self.transactions
-            .duration
-            .observe(transaction.duration.as_secs_f64());
+        self.transactions.duration.observe(transaction.duration.as_secs_f64());
         self.transactions.records.observe(transaction.records as f64);
-        self.transactions
-            .last_success
-            .set(partition::seconds(transaction.committed_at_ms));
+        self.transactions.last_success.set(partition::seconds(transaction.committed_at_ms));
         for (stage, duration) in transaction.stages.iter() {
             self.output.stages[stage].observe(duration.as_secs_f64());
         }
@@ -226,10 +212,7 @@ impl Metrics {
         let mut partitions = self.partitions.lock().expect("no panic under this lock");
         let metrics = partitions.entry(partition).or_insert_with(|| {
             let overdue = self.timers.overdue.clone();
-            Arc::new(
-                self.partition_families
-                    .create(&partition.to_string(), &self.currencies, overdue),
-            )
+            Arc::new(self.partition_families.create(&partition.to_string(), &self.currencies, overdue))
         });
         let metrics = Arc::clone(metrics);
         self.group.assigned_partitions.set(partitions.len() as f64);
@@ -249,10 +232,7 @@ impl Metrics {
     /// Counts a partition as being restored until the returned value is dropped.
     pub fn restore(&self, partition: i32) -> RestoreInProgress<'_> {
         self.restore.partitions.inc();
-        RestoreInProgress {
-            metrics: self,
-            partition: self.partition(partition),
-        }
+        RestoreInProgress { metrics: self, partition: self.partition(partition) }
     }
 
     /// A Kafka client that will tell its statistics.
@@ -271,9 +251,7 @@ impl Metrics {
     pub fn overview(&self) -> Overview {
         let mut totals = PartitionTotals::default();
         let partitions = self.partitions.lock().expect("no panic under this lock");
-        partitions
-            .values()
-            .for_each(|partition| partition.add_to(&mut totals));
+        partitions.values().for_each(|partition| partition.add_to(&mut totals));
         let latencies = &self.input.end_to_end_latency;
         Overview {
             input_records: counts(&self.input.records),
@@ -282,14 +260,8 @@ impl Metrics {
             transactions: counts(&self.transactions.results),
             timers_fired: self.timers.fired.iter().map(|(_, counter)| counter.get()).sum(),
             end_to_end_latency: (
-                latencies
-                    .iter()
-                    .map(|(_, histogram)| histogram.get_sample_count())
-                    .sum(),
-                latencies
-                    .iter()
-                    .map(|(_, histogram)| histogram.get_sample_sum())
-                    .sum(),
+                latencies.iter().map(|(_, histogram)| histogram.get_sample_count()).sum(),
+                latencies.iter().map(|(_, histogram)| histogram.get_sample_sum()).sum(),
             ),
             assigned_partitions: partitions.len(),
             partitions: totals,

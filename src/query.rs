@@ -77,9 +77,8 @@ pub struct QueryRouter {
 impl QueryRouter {
     /// A router, and for each worker the end where its questions arrive.
     pub fn new(workers: usize) -> (Self, Vec<Receiver<CustomerQuery>>) {
-        let (workers, receivers) = (0..workers)
-            .map(|_| crossbeam_channel::bounded(QUESTIONS_WAITING_MAX))
-            .unzip();
+        let (workers, receivers) =
+            (0..workers).map(|_| crossbeam_channel::bounded(QUESTIONS_WAITING_MAX)).unzip();
         (Self { workers }, receivers)
     }
 
@@ -92,17 +91,12 @@ impl QueryRouter {
         let (sender, mut replies) = mpsc::channel(self.workers.len().max(1));
         let mut asked = 0;
         for worker in &self.workers {
-            let query = CustomerQuery {
-                key: key.to_owned(),
-                replies: sender.clone(),
-            };
+            let query = CustomerQuery { key: key.to_owned(), replies: sender.clone() };
             asked += usize::from(worker.try_send(query).is_ok());
         }
         drop(sender);
         let all_asked = asked == self.workers.len();
-        timeout(wait_max, first_owning(&mut replies, asked, all_asked))
-            .await
-            .unwrap_or(Err(Busy))
+        timeout(wait_max, first_owning(&mut replies, asked, all_asked)).await.unwrap_or(Err(Busy))
     }
 }
 
@@ -141,12 +135,8 @@ mod tests {
     use super::*;
 
     fn ask_within(router: &QueryRouter, wait_max: Duration) -> Result<CustomerReply, Busy> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build();
-        runtime
-            .expect("a runtime")
-            .block_on(router.ask_within("c1", wait_max))
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        runtime.expect("a runtime").block_on(router.ask_within("c1", wait_max))
     }
 
     /// A worker that answers one question, or drops it.
@@ -166,24 +156,17 @@ mod tests {
     /// Two workers that answer so give this to the asker.
     fn check(replies: [Option<CustomerReply>; 2], expected: Result<CustomerReply, Busy>) {
         let (router, questions) = QueryRouter::new(2);
-        let workers: Vec<_> = questions
-            .into_iter()
-            .zip(replies)
-            .map(|(questions, reply)| worker(questions, reply))
-            .collect();
+        let workers: Vec<_> =
+            questions.into_iter().zip(replies).map(|(questions, reply)| worker(questions, reply)).collect();
         assert_eq!(ask_within(&router, ANSWER_WAIT_MAX), expected);
-        workers
-            .into_iter()
-            .for_each(|worker| worker.join().expect("the worker was asked"));
+        workers.into_iter().for_each(|worker| worker.join().expect("the worker was asked"));
     }
 
     #[test]
     fn the_owner_answers() {
         let not_owned = || CustomerReply::NotOwned { partition: 3 };
-        let found = || CustomerReply::Found {
-            profile: b"{}".to_vec(),
-            position: CommittedPosition::default(),
-        };
+        let found =
+            || CustomerReply::Found { profile: b"{}".to_vec(), position: CommittedPosition::default() };
         let restoring = || CustomerReply::Restoring { partition: 3 };
         check([Some(not_owned()), Some(found())], Ok(found()));
         check([Some(restoring()), Some(not_owned())], Ok(restoring()));

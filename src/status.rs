@@ -95,12 +95,7 @@ impl ServiceStatus {
             workers: (0..workers).map(|_| Slot::new()).collect(),
             recent_signals: Mutex::default(),
         });
-        let pens = (0..workers)
-            .map(|slot| WorkerStatus {
-                shared: Arc::clone(&shared),
-                slot,
-            })
-            .collect();
+        let pens = (0..workers).map(|slot| WorkerStatus { shared: Arc::clone(&shared), slot }).collect();
         (Self { shared }, pens)
     }
 
@@ -155,17 +150,12 @@ impl ServiceStatus {
                 WorkerPhase::Ended => reasons.push(format!("worker {worker} has ended")),
                 WorkerPhase::Running | WorkerPhase::Rebalancing => {}
             }
-            reasons.extend(
-                report
-                    .restoring
-                    .iter()
-                    .map(|(partition, remaining)| match remaining {
-                        Some(remaining) => {
-                            format!("partition {partition} is being restored, {remaining} records to go")
-                        }
-                        None => format!("partition {partition} is being restored"),
-                    }),
-            );
+            reasons.extend(report.restoring.iter().map(|(partition, remaining)| match remaining {
+                Some(remaining) => {
+                    format!("partition {partition} is being restored, {remaining} records to go")
+                }
+                None => format!("partition {partition} is being restored"),
+            }));
         }
         reasons
     }
@@ -218,9 +208,7 @@ impl WorkerStatus {
     /// Says that the loop has turned. Called on every turn and between the slices of long calls.
     pub fn tick(&self, now: Instant) {
         let age = now.saturating_duration_since(self.shared.started_at);
-        self.slot()
-            .ticked_at_ms
-            .store(milliseconds(age), Ordering::Relaxed);
+        self.slot().ticked_at_ms.store(milliseconds(age), Ordering::Relaxed);
     }
 
     /// Says what the worker is doing.
@@ -251,14 +239,8 @@ impl Drop for WorkerStatus {
 
 impl Slot {
     fn new() -> Self {
-        let report = Report {
-            phase: WorkerPhase::Joining,
-            restoring: BTreeMap::new(),
-        };
-        Self {
-            ticked_at_ms: AtomicU64::new(0),
-            report: Mutex::new(report),
-        }
+        let report = Report { phase: WorkerPhase::Joining, restoring: BTreeMap::new() };
+        Self { ticked_at_ms: AtomicU64::new(0), report: Mutex::new(report) }
     }
 }
 
@@ -288,10 +270,7 @@ mod tests {
         assert_eq!(status.state(), ServiceState::Starting);
         first.set_phase(WorkerPhase::Running);
         assert_eq!(status.state(), ServiceState::Starting);
-        assert_eq!(
-            status.unready_reasons(),
-            ["worker 1 has not joined the group yet"]
-        );
+        assert_eq!(status.unready_reasons(), ["worker 1 has not joined the group yet"]);
         second.set_phase(WorkerPhase::Running);
         assert_eq!(status.state(), ServiceState::Running);
         first.restoring(4, Some(12));
@@ -299,10 +278,7 @@ mod tests {
         assert_eq!(status.state(), ServiceState::Restoring);
         assert_eq!(
             status.unready_reasons(),
-            [
-                "partition 4 is being restored, 12 records to go",
-                "partition 5 is being restored"
-            ]
+            ["partition 4 is being restored, 12 records to go", "partition 5 is being restored"]
         );
         second.set_phase(WorkerPhase::Rebalancing);
         assert_eq!(status.state(), ServiceState::Rebalancing);
@@ -337,10 +313,7 @@ mod tests {
         let (status, first, second, started_at) = two_workers();
         let later = started_at + 2 * TICK_AGE_MAX;
         first.tick(later);
-        assert_eq!(
-            status.dead_reasons(later),
-            ["the loop of worker 1 has not turned for 120 s"]
-        );
+        assert_eq!(status.dead_reasons(later), ["the loop of worker 1 has not turned for 120 s"]);
         second.tick(later);
         assert!(status.dead_reasons(later).is_empty());
         drop(first);

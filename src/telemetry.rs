@@ -45,9 +45,7 @@ pub struct LoggerInstalled;
 pub fn install(settings: &LogSettings, metrics: &Arc<Metrics>) -> Result<(), LoggerInstalled> {
     let registry = tracing_subscriber::registry()
         .with(level_filter(settings.level))
-        .with(CountMessages {
-            metrics: Arc::clone(metrics),
-        });
+        .with(CountMessages { metrics: Arc::clone(metrics) });
     let on_terminal = io::stderr().is_terminal();
     let as_text = match settings.format {
         LogFormat::Auto => on_terminal,
@@ -55,23 +53,10 @@ pub fn install(settings: &LogSettings, metrics: &Arc<Metrics>) -> Result<(), Log
         LogFormat::Json => false,
     };
     let installed = if as_text {
-        registry
-            .with(
-                layer()
-                    .with_writer(io::stderr)
-                    .with_ansi(on_terminal)
-                    .with_target(false),
-            )
-            .try_init()
+        registry.with(layer().with_writer(io::stderr).with_ansi(on_terminal).with_target(false)).try_init()
     } else {
         registry
-            .with(
-                layer()
-                    .json()
-                    .flatten_event(true)
-                    .with_current_span(true)
-                    .with_writer(io::stderr),
-            )
+            .with(layer().json().flatten_event(true).with_current_span(true).with_writer(io::stderr))
             .try_init()
     };
     installed.map_err(|_| LoggerInstalled)
@@ -133,30 +118,18 @@ mod tests {
 
     #[test]
     fn messages_above_the_level_are_counted() {
-        let vocabulary = Vocabulary {
-            version: "0",
-            revision: "0",
-            dead_letter_reasons: &[],
-            currencies: Vec::new(),
-        };
+        let vocabulary =
+            Vocabulary { version: "0", revision: "0", dead_letter_reasons: &[], currencies: Vec::new() };
         let metrics = Arc::new(Metrics::new(&Registry::new(), &vocabulary).expect("names are free"));
         let subscriber = tracing_subscriber::registry()
             .with(level_filter(LogLevel::Warn))
-            .with(CountMessages {
-                metrics: Arc::clone(&metrics),
-            });
+            .with(CountMessages { metrics: Arc::clone(&metrics) });
         with_default(subscriber, || {
             warn!("odd but handled");
             tracing::info!("below the level");
         });
         let text = metrics.render();
-        assert!(
-            text.contains("retention_log_messages_total{level=\"warn\"} 1\n"),
-            "{text}"
-        );
-        assert!(
-            text.contains("retention_log_messages_total{level=\"info\"} 0\n"),
-            "{text}"
-        );
+        assert!(text.contains("retention_log_messages_total{level=\"warn\"} 1\n"), "{text}");
+        assert!(text.contains("retention_log_messages_total{level=\"info\"} 0\n"), "{text}");
     }
 }

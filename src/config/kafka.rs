@@ -32,10 +32,7 @@ pub(super) enum Client {
 impl KafkaOptions {
     /// `bootstrap.servers`, if set. A configuration for `run`, `check` and `topics` always has it.
     pub fn bootstrap_servers(&self) -> Option<&str> {
-        self.options
-            .iter()
-            .find(|option| option.name == "bootstrap.servers")
-            .map(KafkaOption::text)
+        self.options.iter().find(|option| option.name == "bootstrap.servers").map(KafkaOption::text)
     }
 
     /// Names and values for a consumer. Secrets are in the clear: pass them on, print none.

@@ -60,9 +60,9 @@ impl Access {
                 Some(token) if blake3::hash(token) == *expected => Ok(()),
                 Some(_) | None => Err(Denied::Unauthorized),
             },
-            Self::Closed => Err(Denied::Forbidden(
-                "customer data is not served on this address without http.token_file",
-            )),
+            Self::Closed => {
+                Err(Denied::Forbidden("customer data is not served on this address without http.token_file"))
+            }
         }
     }
 }
@@ -75,11 +75,7 @@ fn names_this_machine(headers: &HeaderMap) -> bool {
         return address.ip().is_loopback();
     }
     let name = host.rsplit_once(':').map_or(host, |(name, port)| {
-        if port.bytes().all(|byte| byte.is_ascii_digit()) {
-            name
-        } else {
-            host
-        }
+        if port.bytes().all(|byte| byte.is_ascii_digit()) { name } else { host }
     });
     let bare = name.trim_start_matches('[').trim_end_matches(']');
     name.eq_ignore_ascii_case("localhost")
@@ -89,9 +85,7 @@ fn names_this_machine(headers: &HeaderMap) -> bool {
 fn bearer_token(headers: &HeaderMap) -> Option<&[u8]> {
     let value = headers.get(AUTHORIZATION)?.as_bytes();
     let (scheme, token) = value.split_at_checked(7)?;
-    scheme
-        .eq_ignore_ascii_case(b"bearer ")
-        .then(|| token.trim_ascii())
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
 }
 
 #[cfg(test)]
@@ -109,14 +103,7 @@ mod tests {
 
     #[test]
     fn loopback_answers_requests_that_name_this_machine() {
-        for host in [
-            "localhost",
-            "LOCALHOST:9464",
-            "127.0.0.1:9464",
-            "127.0.0.1",
-            "[::1]:9464",
-            "[::1]",
-        ] {
+        for host in ["localhost", "LOCALHOST:9464", "127.0.0.1:9464", "127.0.0.1", "[::1]:9464", "[::1]"] {
             assert_eq!(check("127.0.0.1:9464", None, &[("host", host)]), Ok(()), "{host}");
         }
         for host in [
@@ -135,11 +122,7 @@ mod tests {
 
     #[test]
     fn beyond_loopback_nothing_is_served_without_a_token() {
-        let denied = check(
-            "0.0.0.0:9464",
-            None,
-            &[("host", "localhost"), ("authorization", "Bearer x")],
-        );
+        let denied = check("0.0.0.0:9464", None, &[("host", "localhost"), ("authorization", "Bearer x")]);
         assert!(matches!(denied, Err(Denied::Forbidden(_))));
     }
 
@@ -149,20 +132,10 @@ mod tests {
             let with = |authorization| check(listen, Some("s3cret"), &[("authorization", authorization)]);
             assert_eq!(with("Bearer s3cret"), Ok(()));
             assert_eq!(with("bearer s3cret"), Ok(()));
-            for wrong in [
-                "Bearer s3cre",
-                "Bearer s3crett",
-                "Bearer",
-                "Bearer ",
-                "Basic s3cret",
-                "s3cret",
-            ] {
+            for wrong in ["Bearer s3cre", "Bearer s3crett", "Bearer", "Bearer ", "Basic s3cret", "s3cret"] {
                 assert_eq!(with(wrong), Err(Denied::Unauthorized), "{wrong}");
             }
-            assert_eq!(
-                check(listen, Some("s3cret"), &[("host", "localhost")]),
-                Err(Denied::Unauthorized)
-            );
+            assert_eq!(check(listen, Some("s3cret"), &[("host", "localhost")]), Err(Denied::Unauthorized));
         }
     }
 }

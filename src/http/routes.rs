@@ -59,11 +59,9 @@ pub(super) fn router(context: Arc<HttpContext>, access: Access) -> Router {
 async fn observe(State(context): Shared, request: Request, next: Next) -> Response {
     let started_at = Instant::now();
     let route = route_of(request.uri().path());
-    let mut response = timeout(REQUEST_WAIT_MAX, next.run(request))
-        .await
-        .unwrap_or_else(|_| {
-            text(StatusCode::SERVICE_UNAVAILABLE, "the answer took too long\n").into_response()
-        });
+    let mut response = timeout(REQUEST_WAIT_MAX, next.run(request)).await.unwrap_or_else(|_| {
+        text(StatusCode::SERVICE_UNAVAILABLE, "the answer took too long\n").into_response()
+    });
     let headers = response.headers_mut();
     for (name, value) in [
         (CACHE_CONTROL, "no-store"),
@@ -73,27 +71,17 @@ async fn observe(State(context): Shared, request: Request, next: Next) -> Respon
     ] {
         headers.insert(name, value.parse().expect("plain ASCII"));
     }
-    context
-        .metrics
-        .on_http_request(route, code_of(response.status()), started_at.elapsed());
+    context.metrics.on_http_request(route, code_of(response.status()), started_at.elapsed());
     response
 }
 
 async fn page() -> Answer {
-    (
-        StatusCode::OK,
-        [(CONTENT_TYPE, "text/html; charset=utf-8")],
-        PAGE.as_bytes().to_vec(),
-    )
+    (StatusCode::OK, [(CONTENT_TYPE, "text/html; charset=utf-8")], PAGE.as_bytes().to_vec())
 }
 
 async fn metrics(State(context): Shared) -> Answer {
     context.metrics.set_service_state(context.status.state());
-    (
-        StatusCode::OK,
-        [(CONTENT_TYPE, EXPOSITION)],
-        context.metrics.render().into_bytes(),
-    )
+    (StatusCode::OK, [(CONTENT_TYPE, EXPOSITION)], context.metrics.render().into_bytes())
 }
 
 async fn livez(State(context): Shared) -> Answer {
@@ -153,10 +141,9 @@ async fn customer(
             let body = status_body::elsewhere("another instance owns the partition", partition);
             json(StatusCode::MISDIRECTED_REQUEST, &body).into_response()
         }
-        Err(Busy) => retry(error(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the customer is being written, ask again",
-        )),
+        Err(Busy) => {
+            retry(error(StatusCode::SERVICE_UNAVAILABLE, "the customer is being written, ask again"))
+        }
     }
 }
 

@@ -102,15 +102,11 @@ pub(super) fn status(context: &HttpContext, customer_ids: CustomerIds) -> Status
     let overview = context.metrics.overview();
     let (latency_records, latency_seconds) = overview.end_to_end_latency;
     let totals = &overview.partitions;
-    let recent_signals = context
-        .status
-        .recent_signals()
-        .into_iter()
-        .map(|signal| SignalBody {
-            signal_type: signal.signal_type.name(),
-            occurred_at: instant(signal.occurred_at_ms),
-            customer_id: (customer_ids == CustomerIds::Shown).then_some(signal.customer_id),
-        });
+    let recent_signals = context.status.recent_signals().into_iter().map(|signal| SignalBody {
+        signal_type: signal.signal_type.name(),
+        occurred_at: instant(signal.occurred_at_ms),
+        customer_id: (customer_ids == CustomerIds::Shown).then_some(signal.customer_id),
+    });
     StatusBody {
         application: context.about.application.clone(),
         instance: context.about.instance.clone(),
@@ -123,10 +119,7 @@ pub(super) fn status(context: &HttpContext, customer_ids: CustomerIds) -> Status
         signals: named(&overview.signals),
         transactions: overview.transactions[TransactionResult::Committed],
         timers_fired: overview.timers_fired,
-        latency: LatencyBody {
-            records: latency_records,
-            seconds: latency_seconds,
-        },
+        latency: LatencyBody { records: latency_records, seconds: latency_seconds },
         partitions: overview.assigned_partitions,
         lag_records: named(&totals.lag_records),
         lag_seconds_max: totals.lag_seconds_max,
@@ -142,17 +135,11 @@ pub(super) fn status(context: &HttpContext, customer_ids: CustomerIds) -> Status
 
 /// `None` if the profile is not JSON.
 pub(super) fn customer<'p>(profile: &'p [u8], position: &CommittedPosition) -> Option<CustomerBody<'p>> {
-    Some(CustomerBody {
-        position: position_body(position),
-        customer: serde_json::from_slice(profile).ok()?,
-    })
+    Some(CustomerBody { position: position_body(position), customer: serde_json::from_slice(profile).ok()? })
 }
 
 pub(super) fn unknown_customer(position: &CommittedPosition) -> UnknownCustomerBody {
-    UnknownCustomerBody {
-        error: "no such customer",
-        position: position_body(position),
-    }
+    UnknownCustomerBody { error: "no such customer", position: position_body(position) }
 }
 
 pub(super) fn elsewhere(error: &'static str, partition: i32) -> ElsewhereBody {
@@ -163,9 +150,7 @@ fn position_body(position: &CommittedPosition) -> PositionBody {
     PositionBody {
         partition: position.partition,
         batch: position.batch,
-        next_offsets: InputTopic::all()
-            .map(|topic| (topic.name(), position.next_offsets[topic]))
-            .collect(),
+        next_offsets: InputTopic::all().map(|topic| (topic.name(), position.next_offsets[topic])).collect(),
         clock: position.clock_ms.map(instant),
         staleness_seconds: position.staleness_seconds,
     }
@@ -173,22 +158,15 @@ fn position_body(position: &CommittedPosition) -> PositionBody {
 
 fn clock(totals: &PartitionTotals) -> Option<ClockBody> {
     let text = |seconds: f64| instant((seconds * 1_000.0).round() as i64);
-    Some(ClockBody {
-        min: text(totals.clock_seconds_min?),
-        max: text(totals.clock_seconds_max?),
-    })
+    Some(ClockBody { min: text(totals.clock_seconds_min?), max: text(totals.clock_seconds_max?) })
 }
 
 fn named<L: Label, T: Copy>(items: &PerLabel<L, T>) -> BTreeMap<&'static str, T> {
-    items
-        .iter()
-        .map(|(label, item)| (label.values()[0], *item))
-        .collect()
+    items.iter().map(|(label, item)| (label.values()[0], *item)).collect()
 }
 
 /// An instant beyond the calendar cannot come out of a partition; it would read as empty.
 fn instant(ms: i64) -> String {
-    DateTime::from_timestamp_millis(ms).map_or_else(String::new, |instant| {
-        instant.to_rfc3339_opts(SecondsFormat::Millis, true)
-    })
+    DateTime::from_timestamp_millis(ms)
+        .map_or_else(String::new, |instant| instant.to_rfc3339_opts(SecondsFormat::Millis, true))
 }

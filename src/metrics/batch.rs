@@ -94,12 +94,7 @@ impl BatchSummary {
             happened_at_ms[*topic].clear();
         }
         timer_delays.clear();
-        *self = Self {
-            appended_at_ms,
-            happened_at_ms,
-            timer_delays,
-            ..Self::default()
-        };
+        *self = Self { appended_at_ms, happened_at_ms, timer_delays, ..Self::default() };
     }
 }
 

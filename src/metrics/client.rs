@@ -54,10 +54,7 @@ impl ClientMetrics {
     /// Takes the latest statistics of this client.
     pub fn on_statistics(&self, statistics: &ClientStatistics) {
         let mut living = self.shared.living.lock().expect("no panic under this lock");
-        let last = living
-            .last
-            .insert((self.client, self.id), *statistics)
-            .unwrap_or_default();
+        let last = living.last.insert((self.client, self.id), *statistics).unwrap_or_default();
         // librdkafka may report a broker no more, and with it its share of a total.
         let grown = |now: u64, before: u64| now.saturating_sub(before);
         self.shared.retries[self.client].inc_by(grown(statistics.retries_total, last.retries_total));
@@ -85,10 +82,8 @@ impl Clients {
                 "retention_client_queue_messages",
                 "Records waiting in the Kafka clients (2 series).",
             )?,
-            queue_bytes: registrar.gauges(
-                "retention_client_queue_bytes",
-                "Bytes waiting in the Kafka clients (2 series).",
-            )?,
+            queue_bytes: registrar
+                .gauges("retention_client_queue_bytes", "Bytes waiting in the Kafka clients (2 series).")?,
             retries: registrar.counters(
                 "retention_client_retries_total",
                 "Requests that a client sent again (2 series).",
@@ -104,35 +99,19 @@ impl Clients {
     pub(super) fn add(self: &Arc<Self>, client: Client) -> ClientMetrics {
         let mut living = self.living.lock().expect("no panic under this lock");
         living.next_id += 1;
-        ClientMetrics {
-            shared: Arc::clone(self),
-            client,
-            id: living.next_id,
-        }
+        ClientMetrics { shared: Arc::clone(self), client, id: living.next_id }
     }
 
     /// The slowest round trip and the sum of the queues.
     fn export(&self, client: Client, living: &Living) {
-        let of_this_kind = || {
-            living
-                .last
-                .range((client, 0)..=(client, u64::MAX))
-                .map(|(_, statistics)| statistics)
-        };
-        let slowest = of_this_kind()
-            .map(|statistics| statistics.round_trip_p99_seconds)
-            .fold(0.0, f64::max);
+        let of_this_kind =
+            || living.last.range((client, 0)..=(client, u64::MAX)).map(|(_, statistics)| statistics);
+        let slowest = of_this_kind().map(|statistics| statistics.round_trip_p99_seconds).fold(0.0, f64::max);
         self.round_trip_p99_seconds[client].set(slowest);
-        self.queue_messages[client].set(
-            of_this_kind()
-                .map(|statistics| statistics.queue_messages)
-                .sum::<u64>() as f64,
-        );
-        self.queue_bytes[client].set(
-            of_this_kind()
-                .map(|statistics| statistics.queue_bytes)
-                .sum::<u64>() as f64,
-        );
+        self.queue_messages[client]
+            .set(of_this_kind().map(|statistics| statistics.queue_messages).sum::<u64>() as f64);
+        self.queue_bytes[client]
+            .set(of_this_kind().map(|statistics| statistics.queue_bytes).sum::<u64>() as f64);
     }
 }
 

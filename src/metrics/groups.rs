@@ -124,22 +124,16 @@ impl ServiceMetrics {
             "Always 1; the labels say what is running (1 series).",
             &["version", "revision"],
         )?;
-        build_info
-            .with_label_values(&[vocabulary.version, vocabulary.revision])
-            .set(1.0);
+        build_info.with_label_values(&[vocabulary.version, vocabulary.revision]).set(1.0);
         Ok(Self {
-            state: registrar.gauges(
-                "retention_state",
-                "1 for what the service is doing, 0 for the rest (6 series).",
-            )?,
+            state: registrar
+                .gauges("retention_state", "1 for what the service is doing, 0 for the rest (6 series).")?,
             fatal_errors: registrar.counters(
                 "retention_fatal_errors_total",
                 "Errors that stopped a worker, by kind (7 series).",
             )?,
-            log_messages: registrar.counters(
-                "retention_log_messages_total",
-                "Log messages by level (5 series).",
-            )?,
+            log_messages: registrar
+                .counters("retention_log_messages_total", "Log messages by level (5 series).")?,
         })
     }
 }
@@ -152,18 +146,8 @@ impl InputMetrics {
             &["topic", "reason"],
         )?;
         let dead_letters = InputTopic::all()
-            .flat_map(|topic| {
-                vocabulary
-                    .dead_letter_reasons
-                    .iter()
-                    .map(move |reason| (topic, *reason))
-            })
-            .map(|(topic, reason)| {
-                (
-                    (topic, reason),
-                    dead_letters.with_label_values(&[topic.name(), reason]),
-                )
-            })
+            .flat_map(|topic| vocabulary.dead_letter_reasons.iter().map(move |reason| (topic, *reason)))
+            .map(|(topic, reason)| ((topic, reason), dead_letters.with_label_values(&[topic.name(), reason])))
             .collect();
         Ok(Self {
             records: registrar.counters("retention_input_records_total", "Records read and committed (3 series).")?,
@@ -201,10 +185,8 @@ impl InputMetrics {
 impl OutputMetrics {
     pub(super) fn new(registrar: &Registrar<'_>) -> prometheus::Result<Self> {
         Ok(Self {
-            signals: registrar.counters(
-                "retention_signals_total",
-                "Signals committed, by type (15 series).",
-            )?,
+            signals: registrar
+                .counters("retention_signals_total", "Signals committed, by type (15 series).")?,
             records: registrar.counters(
                 "retention_output_records_total",
                 "Records written and committed, by topic (4 series).",
@@ -221,10 +203,8 @@ impl OutputMetrics {
 impl TransactionMetrics {
     pub(super) fn new(registrar: &Registrar<'_>) -> prometheus::Result<Self> {
         Ok(Self {
-            results: registrar.counters(
-                "retention_transactions_total",
-                "Transactions by their end (2 series).",
-            )?,
+            results: registrar
+                .counters("retention_transactions_total", "Transactions by their end (2 series).")?,
             duration: registrar.histogram(
                 "retention_transaction_duration_seconds",
                 "From the begin of a committed transaction to its known outcome (11 series).",
@@ -250,10 +230,8 @@ impl TransactionMetrics {
 impl GroupMetrics {
     pub(super) fn new(registrar: &Registrar<'_>) -> prometheus::Result<Self> {
         Ok(Self {
-            assigned_partitions: registrar.gauge(
-                "retention_assigned_partitions",
-                "Partitions that this instance owns (1 series).",
-            )?,
+            assigned_partitions: registrar
+                .gauge("retention_assigned_partitions", "Partitions that this instance owns (1 series).")?,
             rebalances: registrar.counters(
                 "retention_rebalances_total",
                 "Rebalances that moved a partition, by kind (3 series).",
@@ -292,10 +270,8 @@ impl RestoreMetrics {
                 "retention_restore_partitions",
                 "Owned partitions that are being restored (1 series).",
             )?,
-            records: registrar.counter(
-                "retention_restored_records_total",
-                "Changelog records read back (1 series).",
-            )?,
+            records: registrar
+                .counter("retention_restored_records_total", "Changelog records read back (1 series).")?,
             duration: registrar.histogram(
                 "retention_restore_duration_seconds",
                 "Duration of a finished restore of one partition (8 series).",
@@ -329,11 +305,8 @@ impl BusinessMetrics {
             )?,
             currencies: Mutex::default(),
         };
-        let known = vocabulary
-            .currencies
-            .iter()
-            .map(|currency| (*currency, business.resolve(*currency)))
-            .collect();
+        let known =
+            vocabulary.currencies.iter().map(|currency| (*currency, business.resolve(*currency))).collect();
         *business.currencies.lock().expect("no panic under this lock") = known;
         Ok(business)
     }
@@ -344,18 +317,10 @@ impl BusinessMetrics {
         }
         let mut currencies = self.currencies.lock().expect("no panic under this lock");
         for (currency, values) in values {
-            let counters = currencies
-                .entry(*currency)
-                .or_insert_with(|| self.resolve(*currency));
-            counters
-                .order_value
-                .inc_by(currency.whole_units(values.orders_minor as f64));
-            counters
-                .refund_value
-                .inc_by(currency.whole_units(values.refunds_minor as f64));
-            counters
-                .guest_revenue
-                .inc_by(currency.whole_units(values.guest_orders_minor as f64));
+            let counters = currencies.entry(*currency).or_insert_with(|| self.resolve(*currency));
+            counters.order_value.inc_by(currency.whole_units(values.orders_minor as f64));
+            counters.refund_value.inc_by(currency.whole_units(values.refunds_minor as f64));
+            counters.guest_revenue.inc_by(currency.whole_units(values.guest_orders_minor as f64));
         }
     }
 
@@ -388,9 +353,7 @@ impl HttpMetrics {
     /// A code that the route does not list would be a bug, and counts as one.
     pub(super) fn requests(&self, route: Route, code: HttpCode) -> &IntCounter {
         let of_route = &self.requests[route];
-        of_route
-            .get(&code)
-            .unwrap_or_else(|| &of_route[&HttpCode::Internal])
+        of_route.get(&code).unwrap_or_else(|| &of_route[&HttpCode::Internal])
     }
 }
 
@@ -411,7 +374,5 @@ fn resolve_codes(family: &IntCounterVec, route: Route) -> BTreeMap<HttpCode, Int
         Route::Page => &[HttpCode::NotFound],
     };
     let codes = common.iter().chain(own);
-    codes
-        .map(|code| (*code, family.with_label_values(&[route.name(), code.name()])))
-        .collect()
+    codes.map(|code| (*code, family.with_label_values(&[route.name(), code.name()]))).collect()
 }

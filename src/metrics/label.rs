@@ -33,10 +33,7 @@ pub struct PerLabel<L, T> {
 impl<L: Label, T> PerLabel<L, T> {
     /// Makes the item of each value.
     pub fn build(make: impl FnMut(L) -> T) -> Self {
-        Self {
-            items: L::all().map(make).collect(),
-            label: PhantomData,
-        }
+        Self { items: L::all().map(make).collect(), label: PhantomData }
     }
 
     /// Every value with its item.

@@ -385,10 +385,7 @@ mod tests {
 
     #[test]
     fn a_customer_cannot_move_to_the_same_state() {
-        assert_eq!(
-            Transition::new(CustomerState::Lapsed, CustomerState::Lapsed),
-            None
-        );
+        assert_eq!(Transition::new(CustomerState::Lapsed, CustomerState::Lapsed), None);
         assert_eq!(Transition::COUNT, 12);
     }
 }

@@ -154,9 +154,8 @@ impl PartitionMetrics {
         set_all(&self.window_orders, &gauges.window_orders);
         let mut window_revenue = self.window_revenue.lock().expect("no panic under this lock");
         for (currency, revenue) in &gauges.window_revenue_minor {
-            let children = window_revenue
-                .entry(*currency)
-                .or_insert_with(|| self.revenue_children(*currency));
+            let children =
+                window_revenue.entry(*currency).or_insert_with(|| self.revenue_children(*currency));
             for (label, minor) in revenue.iter() {
                 children[label].set(currency.whole_units(*minor as f64));
             }
@@ -262,10 +261,8 @@ impl PartitionFamilies {
             window_revenue: Mutex::default(),
             window_revenue_family: self.window_revenue.clone(),
         };
-        let known = currencies
-            .iter()
-            .map(|currency| (*currency, metrics.revenue_children(*currency)))
-            .collect();
+        let known =
+            currencies.iter().map(|currency| (*currency, metrics.revenue_children(*currency))).collect();
         *metrics.window_revenue.lock().expect("no panic under this lock") = known;
         metrics
     }
@@ -289,20 +286,11 @@ impl PartitionFamilies {
             InputTopic::all().for_each(|topic| remove_one(family, &[topic.name(), partition]));
         }
         CustomerState::all().for_each(|state| remove_one(&self.customers, &[state.name(), partition]));
-        for family in [
-            &self.window_customers,
-            &self.window_repeat_customers,
-            &self.window_orders,
-        ] {
+        for family in [&self.window_customers, &self.window_repeat_customers, &self.window_orders] {
             WindowBasis::all()
                 .for_each(|label| remove_one(family, &[label.values(), vec![partition]].concat()));
         }
-        for currency in metrics
-            .window_revenue
-            .lock()
-            .expect("no panic under this lock")
-            .keys()
-        {
+        for currency in metrics.window_revenue.lock().expect("no panic under this lock").keys() {
             for label in WindowRevenue::all() {
                 remove_one(
                     &self.window_revenue,
@@ -318,9 +306,7 @@ fn children<L: Label>(family: &GaugeVec, partition: &str) -> PerLabel<L, Gauge> 
 }
 
 fn remove_one(family: &GaugeVec, values: &[&str]) {
-    family
-        .remove_label_values(values)
-        .expect("created with the same label values");
+    family.remove_label_values(values).expect("created with the same label values");
 }
 
 fn set_all<L: Label>(gauges: &PerLabel<L, Gauge>, values: &PerLabel<L, u64>) {

@@ -62,16 +62,11 @@ impl ProcessCollector {
         self.threads.set(stat.threads);
         self.virtual_memory_bytes.set(stat.virtual_memory_bytes);
         let booted_at = number_after(&fs::read_to_string("/proc/stat").ok()?, "btime ")?;
-        self.start_time_seconds
-            .set(booted_at + stat.started_seconds_after_boot);
+        self.start_time_seconds.set(booted_at + stat.started_seconds_after_boot);
         let resident_kib = number_after(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")?;
         self.resident_memory_bytes.set(resident_kib * 1_024.0);
-        self.max_fds.set(number_after(
-            &fs::read_to_string("/proc/self/limits").ok()?,
-            "Max open files",
-        )?);
-        self.open_fds
-            .set(fs::read_dir("/proc/self/fd").ok()?.count() as f64);
+        self.max_fds.set(number_after(&fs::read_to_string("/proc/self/limits").ok()?, "Max open files")?);
+        self.open_fds.set(fs::read_dir("/proc/self/fd").ok()?.count() as f64);
         Some(())
     }
 }
@@ -86,11 +81,7 @@ impl Collector for ProcessCollector {
         if self.read().is_none() {
             return Vec::new();
         }
-        let mut families = self
-            .cpu_seconds
-            .lock()
-            .expect("no panic under this lock")
-            .collect();
+        let mut families = self.cpu_seconds.lock().expect("no panic under this lock").collect();
         families.extend(self.gauges().into_iter().flat_map(Collector::collect));
         families
     }
@@ -155,10 +146,7 @@ mod tests {
             number_after("Max open files            1024   4096   files", "Max open files"),
             Some(1024.0)
         );
-        assert_eq!(
-            number_after("Max open files unlimited unlimited", "Max open files"),
-            Some(f64::INFINITY)
-        );
+        assert_eq!(number_after("Max open files unlimited unlimited", "Max open files"), Some(f64::INFINITY));
         assert_eq!(number_after("nothing", "btime "), None);
     }
 }

@@ -40,26 +40,18 @@ fn metrics(currencies: &[&str]) -> Metrics {
 fn touch_everything(metrics: &Metrics, partitions: i32, currencies: &[&str]) {
     let mut batch = BatchSummary::default();
     for topic in InputTopic::all() {
-        batch
-            .dead_letters
-            .extend(REASONS.iter().map(|reason| ((topic, *reason), 1)));
+        batch.dead_letters.extend(REASONS.iter().map(|reason| ((topic, *reason), 1)));
         batch.appended_at_ms[topic].push(1);
         batch.happened_at_ms[topic].push(1);
     }
-    batch.values.extend(
-        currencies
-            .iter()
-            .map(|code| (currency(code), CurrencyValues::default())),
-    );
+    batch.values.extend(currencies.iter().map(|code| (currency(code), CurrencyValues::default())));
     metrics.on_batch(&batch, 2);
     metrics.on_transaction_committed(&TransactionSummary::default());
     metrics.on_rebalance(RebalanceKind::Assign, Duration::ZERO);
     for route in Route::all() {
         HttpCode::all().for_each(|code| metrics.on_http_request(route, code, Duration::ZERO));
     }
-    metrics
-        .client(Client::Consumer)
-        .on_statistics(&ClientStatistics::default());
+    metrics.client(Client::Consumer).on_statistics(&ClientStatistics::default());
     for partition in 0..partitions {
         let mut gauges = PartitionGauges::default();
         let revenue = |code: &&str| (currency(code), PerLabel::default());
@@ -71,29 +63,20 @@ fn touch_everything(metrics: &Metrics, partitions: i32, currencies: &[&str]) {
 
 /// Lines of the export that are samples.
 fn series(metrics: &Metrics) -> usize {
-    metrics
-        .render()
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .count()
+    metrics.render().lines().filter(|line| !line.starts_with('#')).count()
 }
 
 fn sample(metrics: &Metrics, series: &str) -> Option<f64> {
     let text = metrics.render();
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
     Some(line.parse().expect("a sample is a number"))
 }
 
 #[test]
 fn series_stay_within_their_budget() {
-    for (partitions, currencies) in [
-        (0, &["EUR"][..]),
-        (1, &["EUR"]),
-        (12, &["EUR"]),
-        (3, &["EUR", "USD", "GBP", "CHF", "SEK"]),
-    ] {
+    for (partitions, currencies) in
+        [(0, &["EUR"][..]), (1, &["EUR"]), (12, &["EUR"]), (3, &["EUR", "USD", "GBP", "CHF", "SEK"])]
+    {
         let metrics = metrics(&currencies[..1]);
         touch_everything(&metrics, partitions, currencies);
         let owned = partitions as usize;
@@ -113,24 +96,15 @@ fn series_known_in_advance_are_there_from_the_start() {
     let before = series(&metrics);
     touch_everything(&metrics, 0, &["EUR"]);
     assert_eq!(series(&metrics), before);
-    assert_eq!(
-        sample(&metrics, r#"retention_order_value_total{currency="EUR"}"#),
-        Some(0.0)
-    );
+    assert_eq!(sample(&metrics, r#"retention_order_value_total{currency="EUR"}"#), Some(0.0));
 }
 
 #[test]
 fn a_removed_partition_leaves_nothing_behind() {
     let metrics = metrics(&["EUR"]);
     touch_everything(&metrics, 1, &["EUR", "USD"]);
-    metrics.partition(0).set(&PartitionGauges {
-        timers_overdue: 5,
-        ..PartitionGauges::default()
-    });
-    metrics.partition(1).set(&PartitionGauges {
-        timers_overdue: 2,
-        ..PartitionGauges::default()
-    });
+    metrics.partition(0).set(&PartitionGauges { timers_overdue: 5, ..PartitionGauges::default() });
+    metrics.partition(1).set(&PartitionGauges { timers_overdue: 2, ..PartitionGauges::default() });
     assert_eq!(sample(&metrics, "retention_timers_overdue"), Some(7.0));
     metrics.remove_partition(0);
     metrics.remove_partition(0);
@@ -150,11 +124,7 @@ fn a_batch_counts_what_it_says() {
     batch.dead_letters.insert((InputTopic::Returns, "too_old"), 4);
     let transition = Transition::new(CustomerState::Lapsed, CustomerState::Active).expect("two states");
     batch.transitions[transition] = 2;
-    let values = CurrencyValues {
-        orders_minor: 1_250,
-        refunds_minor: 50,
-        guest_orders_minor: 0,
-    };
+    let values = CurrencyValues { orders_minor: 1_250, refunds_minor: 50, guest_orders_minor: 0 };
     batch.values.insert(currency("EUR"), values);
     // One in time, one late, one from a broker whose clock is ahead.
     batch.appended_at_ms[InputTopic::Orders] = vec![9_900, 0, 10_500];
@@ -163,35 +133,15 @@ fn a_batch_counts_what_it_says() {
     for (series, expected) in [
         (r#"retention_records_total{outcome="applied"}"#, 6.0),
         (r#"retention_signals_total{signal_type="won_back"}"#, 4.0),
-        (
-            r#"retention_dead_letter_records_total{reason="too_old",topic="returns"}"#,
-            8.0,
-        ),
-        (
-            r#"retention_customer_transitions_total{from="lapsed",to="active"}"#,
-            4.0,
-        ),
+        (r#"retention_dead_letter_records_total{reason="too_old",topic="returns"}"#, 8.0),
+        (r#"retention_customer_transitions_total{from="lapsed",to="active"}"#, 4.0),
         (r#"retention_order_value_total{currency="EUR"}"#, 25.0),
         (r#"retention_refund_value_total{currency="EUR"}"#, 1.0),
-        (
-            r#"retention_end_to_end_latency_seconds_bucket{topic="orders",le="2.5"}"#,
-            4.0,
-        ),
-        (
-            r#"retention_end_to_end_latency_seconds_count{topic="orders"}"#,
-            6.0,
-        ),
-        (
-            r#"retention_end_to_end_latency_seconds_sum{topic="orders"}"#,
-            20.2,
-        ),
+        (r#"retention_end_to_end_latency_seconds_bucket{topic="orders",le="2.5"}"#, 4.0),
+        (r#"retention_end_to_end_latency_seconds_count{topic="orders"}"#, 6.0),
+        (r#"retention_end_to_end_latency_seconds_sum{topic="orders"}"#, 20.2),
     ] {
-        assert_eq!(
-            sample(&metrics, series),
-            Some(expected),
-            "{series}\n{}",
-            metrics.render()
-        );
+        assert_eq!(sample(&metrics, series), Some(expected), "{series}\n{}", metrics.render());
     }
 }
 
@@ -202,11 +152,7 @@ fn the_state_is_one_hot() {
         metrics.set_service_state(state);
         for other in ServiceState::all() {
             let series = format!(r#"retention_state{{state="{}"}}"#, other.name());
-            assert_eq!(
-                sample(&metrics, &series),
-                Some(f64::from(u8::from(other == state))),
-                "{series}"
-            );
+            assert_eq!(sample(&metrics, &series), Some(f64::from(u8::from(other == state))), "{series}");
         }
     }
 }
@@ -217,16 +163,10 @@ fn a_restore_that_ends_early_is_no_longer_counted() {
     let restore = metrics.restore(3);
     restore.on_records(10, 90);
     assert_eq!(sample(&metrics, "retention_restore_partitions"), Some(1.0));
-    assert_eq!(
-        sample(&metrics, r#"retention_restore_remaining_records{partition="3"}"#),
-        Some(90.0)
-    );
+    assert_eq!(sample(&metrics, r#"retention_restore_remaining_records{partition="3"}"#), Some(90.0));
     drop(restore);
     assert_eq!(sample(&metrics, "retention_restore_partitions"), Some(0.0));
-    assert_eq!(
-        sample(&metrics, "retention_restore_duration_seconds_count"),
-        Some(0.0)
-    );
+    assert_eq!(sample(&metrics, "retention_restore_duration_seconds_count"), Some(0.0));
     assert_eq!(sample(&metrics, "retention_restored_records_total"), Some(10.0));
 }
 
@@ -245,10 +185,7 @@ fn names_say_unit_and_kind() {
     let text = metrics.render();
     for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
         let (name, kind) = line.split_once(' ').expect("a name and a kind");
-        assert!(
-            name.starts_with("retention_") || name.starts_with("process_"),
-            "{name}"
-        );
+        assert!(name.starts_with("retention_") || name.starts_with("process_"), "{name}");
         assert_eq!(name.ends_with("_total"), kind == "counter", "{name} is a {kind}");
         assert!(text.contains(&format!("# HELP {name} ")), "{name} has no help");
     }
@@ -258,15 +195,10 @@ fn names_say_unit_and_kind() {
 fn the_overview_sums_over_partitions() {
     let metrics = metrics(&[]);
     for (partition, clock_ms) in [(0, Some(5_000)), (1, None), (2, Some(9_000))] {
-        let mut gauges = PartitionGauges {
-            clock_ms,
-            ..PartitionGauges::default()
-        };
+        let mut gauges = PartitionGauges { clock_ms, ..PartitionGauges::default() };
         gauges.customers[CustomerState::AtRisk] = 2;
         metrics.partition(partition).set(&gauges);
-        metrics
-            .partition(partition)
-            .set_lag(InputTopic::Orders, 10, f64::from(partition));
+        metrics.partition(partition).set_lag(InputTopic::Orders, 10, f64::from(partition));
     }
     let overview = metrics.overview();
     assert_eq!(overview.assigned_partitions, 3);

@@ -103,25 +103,19 @@ struct CauseBytes {
 
 impl CauseBytes {
     fn of(cause: &Cause, customer_key: &[u8], scratch: &mut Vec<u8>) -> Self {
-        let mut this = Self {
-            bytes: [0; 25],
-            length: 0,
-        };
+        let mut this = Self { bytes: [0; 25], length: 0 };
         match *cause {
             Cause::Record(digest) => this.push(b"r").push_digest(digest),
             Cause::Deadline(deadline) => this.push(b"d").push(&deadline.as_millis().to_le_bytes()),
-            Cause::DeadlineByRecord(deadline, digest) => this
-                .push(b"q")
-                .push(&deadline.as_millis().to_le_bytes())
-                .push_digest(digest),
+            Cause::DeadlineByRecord(deadline, digest) => {
+                this.push(b"q").push(&deadline.as_millis().to_le_bytes()).push_digest(digest)
+            }
             Cause::Expiry(instant) => this.push(b"e").push(&instant.as_millis().to_le_bytes()),
             Cause::Cancelled(order) => this.push(b"o").push(&order.0.to_le_bytes()),
             Cause::Returned(returned) => this.push(b"u").push(&returned.0.to_le_bytes()),
             Cause::Retraction(kind, told, digest) => {
                 let retracted = SignalId::retracted(customer_key, kind, told, scratch);
-                this.push(b"x")
-                    .push(&retracted.0.to_be_bytes())
-                    .push_digest(digest)
+                this.push(b"x").push(&retracted.0.to_be_bytes()).push_digest(digest)
             }
         };
         this
@@ -146,11 +140,9 @@ impl CauseBytes {
 /// policy's name and its settings in decimal, for example `fixed at_risk_ms=2592000000 lapsed_ms=5184000000`.
 pub fn policy_version(policy: &LapsePolicy) -> String {
     let line = match policy {
-        LapsePolicy::Fixed { at_risk, lapsed } => format!(
-            "fixed at_risk_ms={} lapsed_ms={}",
-            at_risk.as_millis(),
-            lapsed.as_millis()
-        ),
+        LapsePolicy::Fixed { at_risk, lapsed } => {
+            format!("fixed at_risk_ms={} lapsed_ms={}", at_risk.as_millis(), lapsed.as_millis())
+        }
         LapsePolicy::Cadence(cadence) => format!(
             "cadence prior_gap={} prior_weight={} at_risk_factor={} at_risk_min={} at_risk_max={} \
              lapsed_factor={} lapsed_min={} lapsed_max={}",
@@ -220,10 +212,7 @@ mod tests {
     fn a_signal_id_depends_on_each_of_its_parts() {
         let time = |millis| Time::from_millis(millis).expect("in range");
         let digest = RecordDigest(7);
-        let told = |record| StandingCause {
-            deadline: time(5),
-            record,
-        };
+        let told = |record| StandingCause { deadline: time(5), record };
         let causes = [
             Cause::Record(digest),
             Cause::Record(RecordDigest(8)),
@@ -256,12 +245,7 @@ mod tests {
         let bytes =
             b"\x02\0\0\0c1\x06\0\0\0lapsed\x11\0\0\0q\x04\x03\x02\x01\0\0\0\0\x08\x07\x06\x05\x04\x03\x02\x01";
         let digest = RecordDigest(0x0102_0304_0506_0708);
-        let id = SignalId::of(
-            b"c1",
-            "lapsed",
-            &Cause::DeadlineByRecord(time, digest),
-            &mut Vec::new(),
-        );
+        let id = SignalId::of(b"c1", "lapsed", &Cause::DeadlineByRecord(time, digest), &mut Vec::new());
         assert_eq!(id.0, xxh3_128(bytes));
         assert_eq!(id.to_hex(), *id.to_string().as_bytes());
     }
@@ -272,38 +256,14 @@ mod tests {
         let other = Decimal::whole(400);
         let mut versions: Vec<String> = [
             cadence.clone(),
-            Cadence {
-                prior_gap: other,
-                ..cadence.clone()
-            },
-            Cadence {
-                prior_weight: other,
-                ..cadence.clone()
-            },
-            Cadence {
-                at_risk_factor: other,
-                ..cadence.clone()
-            },
-            Cadence {
-                at_risk_min: other,
-                ..cadence.clone()
-            },
-            Cadence {
-                at_risk_max: other,
-                ..cadence.clone()
-            },
-            Cadence {
-                lapsed_factor: other,
-                ..cadence.clone()
-            },
-            Cadence {
-                lapsed_min: other,
-                ..cadence.clone()
-            },
-            Cadence {
-                lapsed_max: other,
-                ..cadence
-            },
+            Cadence { prior_gap: other, ..cadence.clone() },
+            Cadence { prior_weight: other, ..cadence.clone() },
+            Cadence { at_risk_factor: other, ..cadence.clone() },
+            Cadence { at_risk_min: other, ..cadence.clone() },
+            Cadence { at_risk_max: other, ..cadence.clone() },
+            Cadence { lapsed_factor: other, ..cadence.clone() },
+            Cadence { lapsed_min: other, ..cadence.clone() },
+            Cadence { lapsed_max: other, ..cadence },
         ]
         .into_iter()
         .map(|cadence| policy_version(&LapsePolicy::Cadence(cadence)))

@@ -13,16 +13,8 @@ use serde_json::value::RawValue;
 pub const INPUTS: [&str; 3] = ["orders", "returns", "erasures"];
 
 /// Every schema, by name.
-pub const SCHEMAS: [&str; 8] = [
-    "orders",
-    "returns",
-    "erasures",
-    "signals",
-    "customers",
-    "dead-letters",
-    "shop-metrics",
-    "summary",
-];
+pub const SCHEMAS: [&str; 8] =
+    ["orders", "returns", "erasures", "signals", "customers", "dead-letters", "shop-metrics", "summary"];
 
 /// A record that its schema accepts, and the decoder too if it is an input.
 pub struct ValidExample {
@@ -86,10 +78,7 @@ struct Wrapper {
 pub fn valid(schema: &str) -> Vec<ValidExample> {
     files(&format!("schemas/examples/{schema}/valid"))
         .into_iter()
-        .map(|path| ValidExample {
-            text: read(&path),
-            path,
-        })
+        .map(|path| ValidExample { text: read(&path), path })
         .collect()
 }
 
@@ -135,10 +124,7 @@ fn root() -> PathBuf {
 
 fn unwrap(path: String, wrapper: Wrapper) -> InvalidExample {
     assert!(!wrapper.about.is_empty(), "{path}: about says nothing");
-    assert!(
-        wrapper.key.is_none() || wrapper.key_base64.is_none(),
-        "{path}: two keys"
-    );
+    assert!(wrapper.key.is_none() || wrapper.key_base64.is_none(), "{path}: two keys");
     let key = match wrapper.key_base64 {
         None => wrapper.key.map(String::into_bytes),
         Some(key) => Some(STANDARD.decode(key).expect("a key in base64")),

@@ -48,9 +48,7 @@ pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     for name in SCHEMAS {
         let mut add = |what: &str, check: fn(&str) -> Result<(), Failed>| {
-            trials.push(Trial::test(format!("schemas::{name}::{what}"), move || {
-                check(name)
-            }));
+            trials.push(Trial::test(format!("schemas::{name}::{what}"), move || check(name)));
         };
         add("compiles_in_both_dialects", compiles_in_both_dialects);
         add("uses_portable_keywords", uses_portable_keywords);
@@ -62,10 +60,7 @@ pub fn trials() -> Vec<Trial> {
     trials.push(Trial::test("schemas::every_file_is_tested", every_file_is_tested));
     trials.push(Trial::test("schemas::lists_agree", lists_agree));
     trials.push(Trial::test("schemas::lists_have_examples", lists_have_examples));
-    trials.push(Trial::test(
-        "schemas::examples_are_wrong_in_one_way",
-        examples_are_wrong_in_one_way,
-    ));
+    trials.push(Trial::test("schemas::examples_are_wrong_in_one_way", examples_are_wrong_in_one_way));
     trials
 }
 
@@ -91,22 +86,16 @@ fn uses_portable_keywords(name: &str) -> Result<(), Failed> {
             ensure(schema.len() == 1, || format!("{at}: a reference stands alone"))?;
             let reference = reference.as_str().unwrap_or_default();
             let definition = reference.strip_prefix("#/definitions/").unwrap_or_default();
-            ensure(definitions.contains(definition), || {
-                format!("{at}: no definition {reference}")
-            })?;
+            ensure(definitions.contains(definition), || format!("{at}: no definition {reference}"))?;
             used.insert(definition.to_owned());
         }
         if let Some(items) = schema.get("items") {
-            ensure(items.is_object(), || {
-                format!("{at}: a list of items has two meanings")
-            })?;
+            ensure(items.is_object(), || format!("{at}: a list of items has two meanings"))?;
         }
         Ok(())
     })?;
     let unused: Vec<_> = definitions.difference(&used).collect();
-    ensure(unused.is_empty(), || {
-        format!("{name}: unused definitions {unused:?}")
-    })
+    ensure(unused.is_empty(), || format!("{name}: unused definitions {unused:?}"))
 }
 
 /// Users have no other source: each property says what it means.
@@ -118,9 +107,7 @@ fn describes_every_property(name: &str) -> Result<(), Failed> {
         if !declares(at, schema) {
             return Ok(());
         }
-        ensure(schema.contains_key("description"), || {
-            format!("{at}: no description")
-        })?;
+        ensure(schema.contains_key("description"), || format!("{at}: no description"))?;
         for (property, declared) in schema["properties"].as_object().into_iter().flatten() {
             let description = declared.get("description").and_then(Value::as_str);
             ensure(description.is_some_and(|text| text.ends_with(['.', ')'])), || {
@@ -142,15 +129,12 @@ fn is_open_or_closed(name: &str) -> Result<(), Failed> {
                 format!("{at}: closes what we read")
             });
         }
-        ensure(
-            schema.get("additionalProperties") == Some(&Value::Bool(false)),
-            || format!("{at}: leaves open what we write"),
-        )?;
+        ensure(schema.get("additionalProperties") == Some(&Value::Bool(false)), || {
+            format!("{at}: leaves open what we write")
+        })?;
         let properties = keys(schema.get("properties"));
         let required: BTreeSet<String> = strings(schema.get("required")).into_iter().collect();
-        ensure(properties == required, || {
-            format!("{at}: what we write is always there")
-        })
+        ensure(properties == required, || format!("{at}: what we write is always there"))
     })
 }
 
@@ -196,14 +180,10 @@ fn judges_invalid_examples(name: &str) -> Result<(), Failed> {
 
 /// A schema or a folder of examples that no list names would be tested by nobody.
 fn every_file_is_tested() -> Result<(), Failed> {
-    let expected: BTreeSet<String> = SCHEMAS
-        .iter()
-        .map(|name| format!("schemas/{name}.schema.json"))
-        .collect();
+    let expected: BTreeSet<String> =
+        SCHEMAS.iter().map(|name| format!("schemas/{name}.schema.json")).collect();
     let found: BTreeSet<String> = examples::files("schemas").into_iter().collect();
-    ensure(found == expected, || {
-        format!("schemas: found {found:?}, expected {expected:?}")
-    })
+    ensure(found == expected, || format!("schemas: found {found:?}, expected {expected:?}"))
 }
 
 /// The schemas repeat a few closed lists, because each file stands alone.
@@ -214,32 +194,16 @@ fn lists_agree() -> Result<(), Failed> {
 
     let types = list(&signals, "/definitions/signal_type/enum");
     same("signal types", &types, &SignalKind::NAMES)?;
-    same(
-        "signal types of a summary",
-        &list(&summary, "/properties/signals/propertyNames/enum"),
-        &types,
-    )?;
+    same("signal types of a summary", &list(&summary, "/properties/signals/propertyNames/enum"), &types)?;
 
     let states = State::ALL.map(State::name);
-    same(
-        "states of a signal",
-        &list(&signals, "/definitions/state/enum"),
-        &states,
-    )?;
-    same(
-        "states of a profile",
-        &list(&customers, "/definitions/state/enum"),
-        &states,
-    )?;
+    same("states of a signal", &list(&signals, "/definitions/state/enum"), &states)?;
+    same("states of a profile", &list(&customers, "/definitions/state/enum"), &states)?;
     let by_state = list(&summary, "/properties/customers/properties/by_state/required");
     same("states of a summary", &by_state, &states)?;
 
-    let kinds = [
-        CustomerType::OneTime,
-        CustomerType::Recurring,
-        CustomerType::Repeat,
-        CustomerType::Returning,
-    ];
+    let kinds =
+        [CustomerType::OneTime, CustomerType::Recurring, CustomerType::Repeat, CustomerType::Returning];
     let declared = list(&customers, "/properties/customer_type/enum");
     same("customer types", &declared, &kinds.map(CustomerType::name))?;
 
@@ -256,22 +220,16 @@ fn lists_have_examples() -> Result<(), Failed> {
         .map(|example| example.reason.ok_or(format!("{}: no reason", example.path)))
         .collect::<Result<_, _>>()?;
     let reasons = strings(examples::schema("dead-letters").pointer("/definitions/reason/enum"));
-    let expected: BTreeSet<String> = reasons
-        .into_iter()
-        .filter(|reason| !REASONS_OF_CONTEXT.contains(&reason.as_str()))
-        .collect();
-    ensure(shown == expected, || {
-        format!("examples show {shown:?}, expected {expected:?}")
-    })?;
+    let expected: BTreeSet<String> =
+        reasons.into_iter().filter(|reason| !REASONS_OF_CONTEXT.contains(&reason.as_str())).collect();
+    ensure(shown == expected, || format!("examples show {shown:?}, expected {expected:?}"))?;
 
     let mut types = BTreeSet::new();
     for example in examples::valid("signals") {
         let signal: Value = serde_json::from_str(&example.text)?;
         types.insert(signal["type"].as_str().unwrap_or_default().to_owned());
     }
-    ensure(types == SignalKind::NAMES.map(str::to_owned).into(), || {
-        format!("examples show {types:?}")
-    })
+    ensure(types == SignalKind::NAMES.map(str::to_owned).into(), || format!("examples show {types:?}"))
 }
 
 /// An example with a wrong key beside its fault could be refused for either, so keys are right unless they are the fault.
@@ -279,15 +237,13 @@ fn examples_are_wrong_in_one_way() -> Result<(), Failed> {
     for example in INPUTS.iter().flat_map(|name| examples::invalid(name)) {
         let right = has_its_own_key(&example);
         match example.reason.as_deref() {
-            Some("null_value") => ensure(example.value.is_none(), || {
-                format!("{}: has a value", example.path)
-            })?,
-            Some("key_mismatch") => ensure(right == Some(false), || {
-                format!("{}: the key is right", example.path)
-            })?,
-            _ => ensure(right != Some(false), || {
-                format!("{}: the key is wrong", example.path)
-            })?,
+            Some("null_value") => {
+                ensure(example.value.is_none(), || format!("{}: has a value", example.path))?
+            }
+            Some("key_mismatch") => {
+                ensure(right == Some(false), || format!("{}: the key is right", example.path))?
+            }
+            _ => ensure(right != Some(false), || format!("{}: the key is wrong", example.path))?,
         }
     }
     Ok(())
@@ -379,18 +335,12 @@ fn keys(object: Option<&Value>) -> BTreeSet<String> {
 /// The strings of a list; what is no string (null in an enum) is left out.
 fn strings(list: Option<&Value>) -> Vec<String> {
     let list = list.and_then(Value::as_array);
-    list.into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .map(str::to_owned)
-        .collect()
+    list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 fn same<S: AsRef<str>>(what: &str, found: &[String], expected: &[S]) -> Result<(), Failed> {
     let expected: Vec<&str> = expected.iter().map(AsRef::as_ref).collect();
-    ensure(!found.is_empty() && found == expected, || {
-        format!("{what}: {found:?}, expected {expected:?}")
-    })
+    ensure(!found.is_empty() && found == expected, || format!("{what}: {found:?}, expected {expected:?}"))
 }
 
 fn ensure(holds: bool, message: impl FnOnce() -> String) -> Result<(), Failed> {

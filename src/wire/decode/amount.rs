@@ -78,11 +78,7 @@ pub(super) fn from_json_number(text: &str, digits: u8, limit: i64) -> Result<i64
         return Err(Fault::TooLarge);
     }
     let value = units * power_of_ten(shift);
-    if value < limit {
-        Ok(value)
-    } else {
-        Err(Fault::TooLarge)
-    }
+    if value < limit { Ok(value) } else { Err(Fault::TooLarge) }
 }
 
 /// Reads the text of a JSON number that must be an integer: no point and no exponent, whatever they would amount to. The result
@@ -101,9 +97,7 @@ fn exponent_of(text: &str) -> i64 {
     let magnitude = text
         .trim_start_matches(['+', '-'])
         .bytes()
-        .fold(0i64, |value, digit| {
-            (value * 10 + i64::from(digit - b'0')).min(EXPONENT_MAX)
-        });
+        .fold(0i64, |value, digit| (value * 10 + i64::from(digit - b'0')).min(EXPONENT_MAX));
     if negative { -magnitude } else { magnitude }
 }
 
@@ -137,20 +131,16 @@ mod tests {
             ("1407374883553.28", 2, Err(Fault::TooLarge)),
             ("99999999999999999999999999", 2, Err(Fault::TooLarge)),
             ("0.00000000000000000000000001", 2, Err(Fault::Digits)),
-            (
-                "100000000000000000000.000000000000000000001",
-                2,
-                Err(Fault::Digits),
-            ),
+            ("100000000000000000000.000000000000000000001", 2, Err(Fault::Digits)),
             ("0.29", 2, Ok(29)),
             ("4.35", 2, Ok(435)),
             ("1.005", 3, Ok(1_005)),
         ] {
             assert_eq!(from_string(text, digits, AMOUNT_LIMIT), expected, "{text}");
         }
-        for text in [
-            "", "-", ".", "1.", ".5", "+1", "1e2", "1,50", " 1", "1 ", "0x10", "1.2.3", "--1", "NaN", "٣",
-        ] {
+        for text in
+            ["", "-", ".", "1.", ".5", "+1", "1e2", "1,50", " 1", "1 ", "0x10", "1.2.3", "--1", "NaN", "٣"]
+        {
             assert_eq!(from_string(text, 2, AMOUNT_LIMIT), Err(Fault::Form), "{text}");
         }
     }

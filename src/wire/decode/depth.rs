@@ -58,12 +58,7 @@ mod tests {
             (b"{\"a\":[{\"b\":[{}]}]}".to_vec(), true),
             ([b"[1]".repeat(1_000), nested(5)].concat(), true),
         ] {
-            assert_eq!(
-                exceeds(&value, 4),
-                expected,
-                "{}",
-                String::from_utf8_lossy(&value)
-            );
+            assert_eq!(exceeds(&value, 4), expected, "{}", String::from_utf8_lossy(&value));
         }
     }
 }

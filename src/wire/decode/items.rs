@@ -20,10 +20,7 @@ pub(super) struct Items {
 
 impl Items {
     fn not_an_array(_: ItemsVisitor) -> Self {
-        Self {
-            goods: Err(Refusal::new(Reason::InvalidType, "items is not an array")),
-            repeated: false,
-        }
+        Self { goods: Err(Refusal::new(Reason::InvalidType, "items is not an array")), repeated: false }
     }
 }
 
@@ -68,10 +65,7 @@ impl<'de> Visitor<'de> for ItemsVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Items, A::Error> {
-        let mut items = Items {
-            goods: Ok(Goods::Unknown),
-            repeated: false,
-        };
+        let mut items = Items { goods: Ok(Goods::Unknown), repeated: false };
         while sequence.next_element_seed(Item(&mut items))?.is_some() {}
         Ok(items)
     }
@@ -82,10 +76,7 @@ impl<'de> Visitor<'de> for ItemsVisitor {
     }
 
     fn visit_unit<E: Error>(self) -> Result<Items, E> {
-        Ok(Items {
-            goods: Ok(Goods::Unknown),
-            repeated: false,
-        })
+        Ok(Items { goods: Ok(Goods::Unknown), repeated: false })
     }
 
     scalars_are!(Items::not_an_array);
@@ -180,10 +171,6 @@ impl Visitor<'_> for ItemKeyVisitor {
     }
 
     fn visit_str<E: Error>(self, name: &str) -> Result<ItemKey, E> {
-        Ok(if name == "sku" {
-            ItemKey::Sku
-        } else {
-            ItemKey::Unknown
-        })
+        Ok(if name == "sku" { ItemKey::Sku } else { ItemKey::Unknown })
     }
 }

@@ -79,10 +79,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            bytes_max: 1 << 20,
-            depth_max: 32,
-        }
+        Self { bytes_max: 1 << 20, depth_max: 32 }
     }
 }
 
@@ -105,11 +102,7 @@ impl Decoder {
         key: Option<&'a [u8]>,
         value: Option<&'a [u8]>,
     ) -> Result<Event<'a>, Refusal> {
-        let mut record = Incoming {
-            shops: &self.shops,
-            key,
-            object: self.parse(key, value)?,
-        };
+        let mut record = Incoming { shops: &self.shops, key, object: self.parse(key, value)? };
         match input {
             Input::Orders => record.order_or_cancellation(),
             Input::Returns => record.returned(),
@@ -127,10 +120,7 @@ impl Decoder {
             return Err(Refusal::new(Reason::NullValue, "the value is null"));
         };
         let text = std::str::from_utf8(value).map_err(|error| {
-            Refusal::new(
-                Reason::InvalidUtf8,
-                format!("invalid UTF-8 at byte {}", error.valid_up_to()),
-            )
+            Refusal::new(Reason::InvalidUtf8, format!("invalid UTF-8 at byte {}", error.valid_up_to()))
         })?;
         if depth::exceeds(value, self.limits.depth_max) {
             let detail = format!("more than {} levels deep", self.limits.depth_max);
@@ -149,20 +139,11 @@ struct Incoming<'s, 'a> {
 
 impl<'a> Incoming<'_, 'a> {
     fn order_or_cancellation(&mut self) -> Result<Event<'a>, Refusal> {
-        match (
-            self.object.get(Field::PlacedAt),
-            self.object.get(Field::CancelledAt),
-        ) {
+        match (self.object.get(Field::PlacedAt), self.object.get(Field::CancelledAt)) {
             (Some(placed_at), None) => self.order(placed_at),
             (None, Some(cancelled_at)) => self.cancellation(cancelled_at),
-            (Some(_), Some(_)) => Err(Refusal::new(
-                Reason::InvalidEvent,
-                "both placed_at and cancelled_at",
-            )),
-            (None, None) => Err(Refusal::new(
-                Reason::InvalidEvent,
-                "neither placed_at nor cancelled_at",
-            )),
+            (Some(_), Some(_)) => Err(Refusal::new(Reason::InvalidEvent, "both placed_at and cancelled_at")),
+            (None, None) => Err(Refusal::new(Reason::InvalidEvent, "neither placed_at nor cancelled_at")),
         }
     }
 
@@ -175,12 +156,7 @@ impl<'a> Incoming<'_, 'a> {
         let test = self.optional(Field::Test, Value::bool)?.unwrap_or(false);
         let goods = self.object.take_goods()?;
         let subject = match origin.customer {
-            None => Subject::Guest(GuestRecord::Order {
-                placed_at,
-                total,
-                currency,
-                test,
-            }),
+            None => Subject::Guest(GuestRecord::Order { placed_at, total, currency, test }),
             Some(key) => Subject::Customer(CustomerEvent {
                 key,
                 record: Record::Order(OrderRecord {
@@ -196,11 +172,7 @@ impl<'a> Incoming<'_, 'a> {
                 named_order: None,
             }),
         };
-        Ok(Event {
-            shop: origin.shop,
-            store_id: origin.store_id,
-            subject,
-        })
+        Ok(Event { shop: origin.shop, store_id: origin.store_id, subject })
     }
 
     fn cancellation(&self, cancelled_at: Value<'a>) -> Result<Event<'a>, Refusal> {
@@ -210,17 +182,8 @@ impl<'a> Incoming<'_, 'a> {
             order: OrderHash(hash(id.as_bytes())),
             cancelled_at: cancelled_at.time(Field::CancelledAt.name())?,
         });
-        let subject = Subject::Customer(CustomerEvent {
-            key,
-            id: Some(id),
-            named_order: None,
-            record,
-        });
-        Ok(Event {
-            shop,
-            store_id,
-            subject,
-        })
+        let subject = Subject::Customer(CustomerEvent { key, id: Some(id), named_order: None, record });
+        Ok(Event { shop, store_id, subject })
     }
 
     fn returned(&self) -> Result<Event<'a>, Refusal> {
@@ -230,11 +193,7 @@ impl<'a> Incoming<'_, 'a> {
         let (currency, refund) = self.money(origin.shop, Field::Refund)?;
         let named_order = self.optional(Field::OrderId, Value::id)?;
         let subject = match origin.customer {
-            None => Subject::Guest(GuestRecord::Return {
-                returned_at,
-                refund,
-                currency,
-            }),
+            None => Subject::Guest(GuestRecord::Return { returned_at, refund, currency }),
             Some(key) => Subject::Customer(CustomerEvent {
                 key,
                 record: Record::Return(ReturnRecord {
@@ -242,37 +201,20 @@ impl<'a> Incoming<'_, 'a> {
                     returned_at,
                     refund,
                     currency,
-                    order: named_order
-                        .as_ref()
-                        .map(|order| OrderHash(hash(order.as_bytes()))),
+                    order: named_order.as_ref().map(|order| OrderHash(hash(order.as_bytes()))),
                 }),
                 id: Some(id),
                 named_order,
             }),
         };
-        Ok(Event {
-            shop: origin.shop,
-            store_id: origin.store_id,
-            subject,
-        })
+        Ok(Event { shop: origin.shop, store_id: origin.store_id, subject })
     }
 
     fn erasure(&self) -> Result<Event<'a>, Refusal> {
         let (shop, store_id, key) = self.customer_origin()?;
-        let record = Record::Erasure(ErasureRecord {
-            requested_at: self.required_time(Field::RequestedAt)?,
-        });
-        let subject = Subject::Customer(CustomerEvent {
-            key,
-            id: None,
-            named_order: None,
-            record,
-        });
-        Ok(Event {
-            shop,
-            store_id,
-            subject,
-        })
+        let record = Record::Erasure(ErasureRecord { requested_at: self.required_time(Field::RequestedAt)? });
+        let subject = Subject::Customer(CustomerEvent { key, id: None, named_order: None, record });
+        Ok(Event { shop, store_id, subject })
     }
 
     // === Whose record it is ===
@@ -284,23 +226,13 @@ impl<'a> Incoming<'_, 'a> {
         }
         let shop = self.shop(store_id.as_deref())?;
         let customer_id = self.optional(Field::CustomerId, Value::id)?;
-        let customer = customer_id
-            .map(|id| self.customer_key(store_id.as_deref(), &id))
-            .transpose()?;
-        Ok(Origin {
-            shop,
-            store_id,
-            customer,
-        })
+        let customer = customer_id.map(|id| self.customer_key(store_id.as_deref(), &id)).transpose()?;
+        Ok(Origin { shop, store_id, customer })
     }
 
     /// The same for records that need a customer.
     fn customer_origin(&self) -> Result<(ShopIndex, Option<Cow<'a, str>>, CustomerKey<'a>), Refusal> {
-        let Origin {
-            shop,
-            store_id,
-            customer,
-        } = self.origin()?;
+        let Origin { shop, store_id, customer } = self.origin()?;
         let key = customer.ok_or_else(|| missing(Field::CustomerId))?;
         Ok((shop, store_id, key))
     }
@@ -313,9 +245,7 @@ impl<'a> Incoming<'_, 'a> {
                 let index = stores
                     .binary_search_by(|(id, _)| id.as_ref().cmp(store_id))
                     .map_err(|_| refuse(Reason::UnknownStore, Field::StoreId.name(), "is not configured"))?;
-                Ok(ShopIndex(
-                    u16::try_from(index).expect("configuration bounds the number of stores"),
-                ))
+                Ok(ShopIndex(u16::try_from(index).expect("configuration bounds the number of stores")))
             }
         }
     }
@@ -327,9 +257,7 @@ impl<'a> Incoming<'_, 'a> {
             Shops::One(_) => (key == customer_id.as_bytes(), "customer_id"),
             Shops::ByStore(_) => {
                 let store_id = store_id.unwrap_or_default().as_bytes();
-                let rest = key
-                    .strip_prefix(store_id)
-                    .and_then(|rest| rest.strip_prefix(b"/"));
+                let rest = key.strip_prefix(store_id).and_then(|rest| rest.strip_prefix(b"/"));
                 (rest == Some(customer_id.as_bytes()), "store_id/customer_id")
             }
         };
@@ -337,10 +265,7 @@ impl<'a> Incoming<'_, 'a> {
             let detail = format!("the record key is not {expected}");
             return Err(Refusal::new(Reason::KeyMismatch, detail));
         }
-        Ok(CustomerKey {
-            bytes: key,
-            hash: hash(key),
-        })
+        Ok(CustomerKey { bytes: key, hash: hash(key) })
     }
 
     // === Fields ===
@@ -350,10 +275,7 @@ impl<'a> Incoming<'_, 'a> {
         field: Field,
         read: fn(Value<'a>, &'static str) -> Result<T, Refusal>,
     ) -> Result<Option<T>, Refusal> {
-        self.object
-            .get(field)
-            .map(|value| read(value, field.name()))
-            .transpose()
+        self.object.get(field).map(|value| read(value, field.name())).transpose()
     }
 
     fn required_id(&self, field: Field) -> Result<Cow<'a, str>, Refusal> {
@@ -366,16 +288,11 @@ impl<'a> Incoming<'_, 'a> {
 
     /// The currency and the amount in its minor units.
     fn money(&self, shop: ShopIndex, field: Field) -> Result<(Currency, i64), Refusal> {
-        let currency = self
-            .optional(Field::Currency, Value::currency)?
-            .ok_or_else(|| missing(Field::Currency))?;
+        let currency =
+            self.optional(Field::Currency, Value::currency)?.ok_or_else(|| missing(Field::Currency))?;
         if !self.shops.get(shop).accepts(currency) {
             let name = Field::Currency.name();
-            return Err(refuse(
-                Reason::UnknownCurrency,
-                name,
-                "has no rate in the configuration",
-            ));
+            return Err(refuse(Reason::UnknownCurrency, name, "has no rate in the configuration"));
         }
         let value = self.object.get(field).ok_or_else(|| missing(field))?;
         Ok((currency, value.amount(field.name(), currency)?))

@@ -106,11 +106,7 @@ impl<'de> Visitor<'de> for ObjectVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut object = Object {
-            fields: [None; FIELDS],
-            items: None,
-            repeated: false,
-        };
+        let mut object = Object { fields: [None; FIELDS], items: None, repeated: false };
         while let Some(key) = map.next_key::<Key>()? {
             match key {
                 Key::Field(field) => {

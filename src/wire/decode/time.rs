@@ -15,11 +15,8 @@ pub(super) fn from_rfc3339(text: &str) -> Option<Time> {
     if !(1..=12).contains(&month) || !(1..=days_in_month(year, month)).contains(&day) {
         return None;
     }
-    let (hour, minute, second) = (
-        two_digits(date_time, 11)?,
-        two_digits(date_time, 14)?,
-        two_digits(date_time, 17)?,
-    );
+    let (hour, minute, second) =
+        (two_digits(date_time, 11)?, two_digits(date_time, 14)?, two_digits(date_time, 17)?);
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
@@ -29,10 +26,7 @@ pub(super) fn from_rfc3339(text: &str) -> Option<Time> {
 }
 
 fn two_digits(bytes: &[u8], index: usize) -> Option<i64> {
-    let (tens, ones) = (
-        bytes[index].wrapping_sub(b'0'),
-        bytes[index + 1].wrapping_sub(b'0'),
-    );
+    let (tens, ones) = (bytes[index].wrapping_sub(b'0'), bytes[index + 1].wrapping_sub(b'0'));
     (tens <= 9 && ones <= 9).then(|| i64::from(tens * 10 + ones))
 }
 
@@ -46,11 +40,7 @@ fn fraction_millis(rest: &[u8]) -> Option<(i64, &[u8])> {
         return None;
     }
     let digit = |index: usize| {
-        if index < digits {
-            i64::from(fraction[index] - b'0')
-        } else {
-            0
-        }
+        if index < digits { i64::from(fraction[index] - b'0') } else { 0 }
     };
     Some((digit(0) * 100 + digit(1) * 10 + digit(2), &fraction[digits..]))
 }
@@ -80,11 +70,7 @@ fn days_in_month(year: i64, month: i64) -> i64 {
 /// Days from 1970-01-01 to a date of the proleptic Gregorian calendar. The year is counted from March, so that the leap day is
 /// its last; 153 days are five months from there.
 fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
-    let (year, month) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
     year * 365 + leap_days + (153 * month + 2) / 5 + day - 719_469
 }

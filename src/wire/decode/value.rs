@@ -60,11 +60,7 @@ impl<'a> Value<'a> {
                 }
             },
             Kind::Null | Kind::Bool | Kind::Container => {
-                return Err(refuse(
-                    Reason::InvalidType,
-                    name,
-                    "is neither a string nor a number",
-                ));
+                return Err(refuse(Reason::InvalidType, name, "is neither a string nor a number"));
             }
         };
         time.ok_or_else(|| {
@@ -89,11 +85,7 @@ impl<'a> Value<'a> {
             Kind::String => amount::from_string(&self.string(name)?, digits, AMOUNT_LIMIT),
             Kind::Number => amount::from_json_number(self.0, digits, AMOUNT_LIMIT),
             Kind::Null | Kind::Bool | Kind::Container => {
-                return Err(refuse(
-                    Reason::InvalidType,
-                    name,
-                    "is neither a string nor a number",
-                ));
+                return Err(refuse(Reason::InvalidType, name, "is neither a string nor a number"));
             }
         };
         minor.map_err(|fault| match fault {
@@ -110,14 +102,12 @@ impl<'a> Value<'a> {
             Kind::Number => amount::whole_from_json_number(self.0, 1 << 32),
             Kind::Null | Kind::Bool | Kind::String | Kind::Container => Err(Fault::Form),
         };
-        whole
-            .map(|whole| u32::try_from(whole).expect("below the limit"))
-            .map_err(|fault| match fault {
-                Fault::Form | Fault::Digits => refuse(Reason::InvalidType, name, "is not a whole number"),
-                Fault::Negative | Fault::TooLarge => {
-                    refuse(Reason::OutOfRange, name, "is not from 0 to 4294967295")
-                }
-            })
+        whole.map(|whole| u32::try_from(whole).expect("below the limit")).map_err(|fault| match fault {
+            Fault::Form | Fault::Digits => refuse(Reason::InvalidType, name, "is not a whole number"),
+            Fault::Negative | Fault::TooLarge => {
+                refuse(Reason::OutOfRange, name, "is not from 0 to 4294967295")
+            }
+        })
     }
 
     pub(super) fn bool(self, name: &'static str) -> Result<bool, Refusal> {

@@ -73,9 +73,5 @@ fn shop(own: &str, others: &[&str]) -> Shop {
         .map(|other| Conversion::new(currency(other), one, currency(own), one).expect("a rate"))
         .collect();
     conversions.sort_by_key(|conversion| conversion.from);
-    Shop {
-        currency: currency(own),
-        zone: Zone::utc(),
-        conversions,
-    }
+    Shop { currency: currency(own), zone: Zone::utc(), conversions }
 }
