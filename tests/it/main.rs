@@ -5,6 +5,7 @@
 mod examples;
 mod record_pages;
 mod schemas;
+mod story;
 mod wire;
 
 use std::process::ExitCode;
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
     let mut trials: Vec<Trial> = Vec::new();
     trials.extend(record_pages::trials());
     trials.extend(schemas::trials());
+    trials.extend(story::trials());
     trials.extend(wire::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
 }

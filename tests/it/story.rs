@@ -1,0 +1,176 @@
+//! The story that the examples tell, lived through by decoder and engine: what the pages show is what users get.
+
+use std::sync::Arc;
+
+use libtest_mimic::{Failed, Trial};
+use retention_signals::domain::engine::{Effects, Engine, Outcome};
+use retention_signals::domain::lapse::{Cadence, LapsePolicy};
+use retention_signals::domain::money::Currency;
+use retention_signals::domain::settings::{Settings, Shop, Shops, Thresholds};
+use retention_signals::domain::signal::Signal;
+use retention_signals::domain::time::{Span, Time, Zone};
+use retention_signals::wire::Input;
+use retention_signals::wire::decode::{Decoder, Limits, Subject};
+use retention_signals::wire::hash::{SignalId, erasure_hash, hash};
+use serde_json::Value;
+
+use crate::examples;
+
+/// Every signal of the story in order: customer, type, instant, states.
+const TOLD: &str = "\
+c-1042 first_order 2025-01-05T09:30:00.000Z prospect active
+c-1042 second_order 2025-02-04T18:15:00.000Z active active
+c-2077 first_order 2025-02-11T14:05:00.000Z prospect active
+c-2077 order_cancelled 2025-02-12T08:00:00.000Z active prospect
+c-2077 became_prospect 2025-02-12T08:00:00.000Z active prospect
+c-1042 at_risk 2025-04-05T18:15:00.000Z active at_risk
+c-1042 recovered 2025-04-20T06:15:00.000Z at_risk active
+c-1042 order_returned 2025-04-29T06:15:00.000Z active active
+c-1042 at_risk 2025-07-02T09:15:00.000Z active at_risk
+c-2077 first_order 2025-08-20T15:30:00.000Z prospect active
+c-3310 first_order 2025-09-12T16:40:00.000Z prospect active
+c-1042 lapsed 2025-09-13T12:15:00.000Z at_risk lapsed
+c-3310 order_returned 2025-09-22T16:40:00.000Z active prospect
+c-3310 became_prospect 2025-09-22T16:40:00.000Z active prospect
+c-1042 won_back 2025-09-25T12:15:00.000Z lapsed active
+";
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        Trial::test("story::says_the_signals_of_the_examples", says_the_signals_of_the_examples),
+        Trial::test("story::counts_as_the_summary_says", counts_as_the_summary_says),
+    ]
+}
+
+fn says_the_signals_of_the_examples() -> Result<(), Failed> {
+    let story = live();
+    let told: String = story.signals.iter().map(|told| told.line.clone() + "\n").collect();
+    if told != TOLD {
+        return Err(format!("told\n{told}expected\n{TOLD}").into());
+    }
+    let mut compared = 0;
+    for example in examples::valid("signals") {
+        let signal: Value = serde_json::from_str(&example.text)?;
+        let text = |pointer: &str| signal.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        if !["c-1042", "c-2077", "c-3310"].contains(&text("/customer_id")) {
+            continue;
+        }
+        let line =
+            ["/customer_id", "/type", "/occurred_at", "/state/before", "/state/after"].map(text).join(" ");
+        let found = story.signals.iter().find(|told| told.line == line);
+        let id = found.map(|told| told.id.as_str());
+        if id != Some(text("/id")) {
+            return Err(format!("{}: the story's id is {id:?}", example.path).into());
+        }
+        compared += 1;
+    }
+    if compared < 8 {
+        return Err(format!("only {compared} examples are of the story").into());
+    }
+    Ok(())
+}
+
+fn counts_as_the_summary_says() -> Result<(), Failed> {
+    let story = live();
+    let summary: Value = serde_json::from_str(&examples::read("schemas/examples/summary/valid/story.json"))?;
+    let count = |pointer: &str| summary.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
+    let read = count("/events/orders") + count("/events/cancellations") + count("/events/returns");
+    let found = (story.accepted, story.duplicates, story.refused, story.signals.len() as u64);
+    let signals: u64 =
+        summary["signals"].as_object().into_iter().flatten().filter_map(|(_, n)| n.as_u64()).sum();
+    let expected = (read, count("/events/duplicates"), count("/dead_letters/invalid_time"), signals);
+    if found != expected {
+        return Err(
+            format!("accepted, duplicates, refused, signals: {found:?}, expected {expected:?}").into()
+        );
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Story {
+    signals: Vec<Told>,
+    accepted: u64,
+    duplicates: u64,
+    refused: u64,
+}
+
+struct Told {
+    line: String,
+    id: String,
+}
+
+/// Reads the story's files and applies them in the order of their times, as a replay does.
+fn live() -> Story {
+    let settings = settings();
+    let decoder = Decoder::new(settings.shops.clone(), Limits::default());
+    let mut engine = Engine::new(Arc::new(settings));
+    let mut story = Story::default();
+    let files = [(Input::Orders, "orders"), (Input::Returns, "returns")];
+    let lines =
+        files.map(|(input, name)| (input, examples::read(&format!("schemas/examples/story/{name}.jsonl"))));
+    let mut events = Vec::new();
+    for (input, line) in lines.iter().flat_map(|(input, text)| text.lines().map(move |line| (*input, line))) {
+        let record: Value = serde_json::from_str(line).expect("the story is JSON");
+        let key = record["customer_id"].as_str().map(str::to_owned);
+        events.push((input, line, key));
+    }
+    let mut decoded = Vec::new();
+    for (input, line, key) in &events {
+        match decoder.decode(*input, key.as_ref().map(String::as_bytes), Some(line.as_bytes())) {
+            Ok(event) => decoded.push(event),
+            Err(_) => story.refused += 1,
+        }
+    }
+    // Stable: at one instant orders come before returns, and lines in their order.
+    decoded.sort_by_key(|event| event.time());
+    for event in decoded {
+        let mut effects = Effects::default();
+        let outcome = match &event.subject {
+            Subject::Customer(customer) => {
+                engine.handle_record(customer.key, event.shop, &customer.record, usize::MAX, &mut effects)
+            }
+            Subject::Guest(record) => engine.handle_guest(event.shop, record, usize::MAX, &mut effects),
+        };
+        match outcome {
+            Outcome::Applied(_) => story.accepted += 1,
+            Outcome::Duplicate => story.duplicates += 1,
+            Outcome::Refused(_) | Outcome::TimersPending => story.refused += 1,
+        }
+        story.signals.extend(effects.signals.iter().map(|signal| told(&engine, signal)));
+    }
+    story
+}
+
+fn told(engine: &Engine, signal: &Signal) -> Told {
+    let key = engine.key(signal.customer);
+    let customer = String::from_utf8_lossy(key);
+    let (kind, at) = (signal.kind.name(), written(signal.occurred_at));
+    Told {
+        line: format!("{customer} {kind} {at} {} {}", signal.before.name(), signal.after.name()),
+        id: SignalId::of(key, kind, &signal.cause, &mut Vec::new()).to_string(),
+    }
+}
+
+fn written(time: Time) -> String {
+    let time = chrono::DateTime::from_timestamp_millis(time.as_millis()).expect("in range");
+    time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
+
+/// The defaults, in a shop of EUR.
+fn settings() -> Settings {
+    Settings {
+        shops: Shops::One(Shop {
+            currency: Currency::from_code(b"EUR").expect("a currency"),
+            zone: Zone::utc(),
+            conversions: Vec::new(),
+        }),
+        return_window: Span::days(365),
+        lateness: Span::days(35),
+        orders_max: 1_000,
+        lapse: LapsePolicy::Cadence(Cadence::default()),
+        thresholds: Thresholds::default(),
+        hash,
+        erasure_hash: erasure_hash(b"a secret of this test"),
+    }
+}
