@@ -3,6 +3,7 @@
 //! Each module lists its trials. Arguments are those of the usual harness: `cargo test --test it -- schemas`.
 
 mod examples;
+mod http;
 mod record_pages;
 mod schemas;
 mod story;
@@ -15,6 +16,7 @@ use libtest_mimic::{Arguments, Trial};
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials: Vec<Trial> = Vec::new();
+    trials.extend(http::trials());
     trials.extend(record_pages::trials());
     trials.extend(schemas::trials());
     trials.extend(story::trials());

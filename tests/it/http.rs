@@ -1,0 +1,353 @@
+//! The HTTP server, asked over a socket. A thread stands in for the worker that owns the customers.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use libtest_mimic::{Failed, Trial};
+use prometheus::Registry;
+use retention_signals::{
+    config::{HttpSettings, Secret},
+    http::{About, HttpContext, HttpServer},
+    metrics::{Metrics, SignalType, Vocabulary},
+    query::{CommittedPosition, CustomerReply, QueryRouter},
+    status::{RecentSignal, ServiceStatus, WorkerPhase, WorkerStatus},
+};
+use tokio::{runtime::Runtime, sync::oneshot};
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        Trial::test("http: every route answers and is counted", every_route),
+        Trial::test("http: probes follow the status", probes),
+        Trial::test("http: the owner's answer becomes a status code", customers),
+        Trial::test("http: customer data needs the token where one is set", token),
+        Trial::test("http: another name for this machine sees no customer", other_host),
+        Trial::test("http: a port in use is said with what to do", port_in_use),
+        Trial::test("http: requests that are too large are refused", too_large),
+    ]
+}
+
+/// A running server, its pens, and what is needed to end it.
+struct Server {
+    address: SocketAddr,
+    status: ServiceStatus,
+    pen: WorkerStatus,
+    /// Fields are dropped in order: the server ends before its runtime does.
+    _shutdown: oneshot::Sender<()>,
+    _runtime: Runtime,
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Server {
+    fn start(token: Option<&str>) -> Self {
+        let vocabulary = Vocabulary {
+            version: "1.2.3",
+            revision: "test",
+            dead_letter_reasons: &["too_old"],
+            currencies: Vec::new(),
+        };
+        let metrics = Metrics::new(&Registry::new(), &vocabulary).expect("names are free");
+        let (status, mut pens) = ServiceStatus::new(1, Instant::now());
+        let (queries, mut questions) = QueryRouter::new(1);
+        let questions = questions.remove(0);
+        thread::spawn(move || {
+            questions.iter().for_each(|question| {
+                if let Some(reply) = reply_to(&question.key) {
+                    question.answer(reply);
+                }
+            })
+        });
+        let about = About {
+            application: "shop".to_owned(),
+            instance: "one".to_owned(),
+            version: "1.2.3",
+        };
+        let context = HttpContext {
+            metrics: Arc::new(metrics),
+            status: status.clone(),
+            queries,
+            about,
+        };
+        let settings = HttpSettings {
+            listen: "127.0.0.1:0".parse().expect("an address"),
+            token: token.map(|token| Secret::new(token.as_bytes())),
+        };
+        let runtime = Runtime::new().expect("a runtime");
+        let server = runtime
+            .block_on(HttpServer::bind(&settings))
+            .expect("a free port");
+        let address = server.address();
+        let (shutdown, ended) = oneshot::channel::<()>();
+        runtime.spawn(server.serve(context, async {
+            let _ = ended.await;
+        }));
+        Self {
+            address,
+            status,
+            pen: pens.remove(0),
+            _shutdown: shutdown,
+            _runtime: runtime,
+        }
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        self.ask(path, "")
+    }
+
+    fn ask(&self, path: &str, headers: &str) -> Answer {
+        let host = if headers.contains("Host:") {
+            String::new()
+        } else {
+            format!("Host: {}\r\n", self.address)
+        };
+        self.send(&format!(
+            "GET {path} HTTP/1.1\r\n{host}{headers}Connection: close\r\n\r\n"
+        ))
+    }
+
+    fn send(&self, request: &str) -> Answer {
+        let mut stream = TcpStream::connect(self.address).expect("the server listens");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .expect("a timeout");
+        stream.write_all(request.as_bytes()).expect("the server reads");
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).expect("the server answers");
+        let text = String::from_utf8(bytes).expect("answers are text");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|code| code.parse().ok())
+            .expect("a status code");
+        Answer {
+            status,
+            head: head.to_ascii_lowercase(),
+            body: body.to_owned(),
+        }
+    }
+}
+
+/// What the stand-in knows. `None`: it goes away without an answer, as a worker does that stops.
+fn reply_to(key: &str) -> Option<CustomerReply> {
+    let position = CommittedPosition {
+        partition: 3,
+        batch: 17,
+        clock_ms: Some(1_700_000_000_000),
+        ..CommittedPosition::default()
+    };
+    match key {
+        "c1" | "north/c 1%" => Some(CustomerReply::Found {
+            profile: br#"{"customer_id":"c1","state":"active"}"#.to_vec(),
+            position,
+        }),
+        "restoring" => Some(CustomerReply::Restoring { partition: 3 }),
+        "elsewhere" => Some(CustomerReply::NotOwned { partition: 4 }),
+        "stopped" => None,
+        _ => Some(CustomerReply::NotFound(position)),
+    }
+}
+
+fn every_route() -> Result<(), Failed> {
+    let server = Server::start(None);
+    for (path, status, content) in [
+        ("/", 200, "<title>retention-signals</title>"),
+        ("/livez", 200, "ok"),
+        ("/readyz", 503, "worker 0 has not joined the group yet"),
+        ("/v1/status", 200, r#""state":"starting""#),
+        ("/favicon.ico", 404, "not found"),
+        ("/v1/customers/", 404, "not found"),
+    ] {
+        let answer = server.get(path);
+        assert_eq!(answer.status, status, "{path}: {}", answer.body);
+        assert!(answer.body.contains(content), "{path}: {}", answer.body);
+        assert!(
+            answer.head.contains("cache-control: no-store"),
+            "{path}: {}",
+            answer.head
+        );
+        assert!(
+            answer
+                .head
+                .contains("content-security-policy: default-src 'none'"),
+            "{path}: {}",
+            answer.head
+        );
+    }
+    let post = format!(
+        "POST /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+        server.address
+    );
+    assert_eq!(server.send(&post).status, 405);
+    let metrics = server.get("/metrics");
+    assert!(
+        metrics.head.contains("content-type: text/plain; version=0.0.4"),
+        "{}",
+        metrics.head
+    );
+    for line in [
+        r#"retention_http_requests_total{code="503",route="readyz"} 1"#,
+        r#"retention_http_requests_total{code="404",route="page"} 1"#,
+        r#"retention_http_requests_total{code="404",route="customers"} 1"#,
+        r#"retention_http_requests_total{code="405",route="metrics"} 1"#,
+        r#"retention_state{state="starting"} 1"#,
+        r#"retention_build_info{revision="test",version="1.2.3"} 1"#,
+    ] {
+        assert!(
+            metrics.body.lines().any(|sample| sample == line),
+            "{line} is missing from\n{}",
+            metrics.body
+        );
+    }
+    Ok(())
+}
+
+fn probes() -> Result<(), Failed> {
+    let server = Server::start(None);
+    server.pen.set_phase(WorkerPhase::Running);
+    server.pen.restoring(5, Some(900));
+    let restoring = server.get("/readyz");
+    assert_eq!((restoring.status, server.get("/livez").status), (503, 200));
+    assert_eq!(
+        restoring.body,
+        "partition 5 is being restored, 900 records to go\n"
+    );
+    server.pen.not_restoring(5);
+    assert_eq!(
+        (server.get("/readyz").status, server.get("/livez").status),
+        (200, 200)
+    );
+    server.status.drain();
+    let draining = server.get("/readyz");
+    assert_eq!(
+        (
+            draining.status,
+            draining.body.as_str(),
+            server.get("/livez").status
+        ),
+        (503, "shutting down\n", 200)
+    );
+    server.status.fail("the topic layout changed");
+    let failed = server.get("/livez");
+    assert_eq!(
+        (failed.status, failed.body.as_str()),
+        (503, "stopped: the topic layout changed\n")
+    );
+    Ok(())
+}
+
+fn customers() -> Result<(), Failed> {
+    let server = Server::start(None);
+    let found = server.get("/v1/customers/c1");
+    assert_eq!(found.status, 200);
+    let body: serde_json::Value = serde_json::from_str(&found.body)?;
+    let expected = serde_json::json!({
+        "partition": 3, "batch": 17, "next_offsets": {"orders": 0, "returns": 0, "erasures": 0},
+        "clock": "2023-11-14T22:13:20.000Z", "staleness_seconds": 0.0,
+        "customer": {"customer_id": "c1", "state": "active"},
+    });
+    assert_eq!(body, expected);
+    let too_long = "c".repeat(1_026);
+    for (id, status, content, retry) in [
+        ("north/c%201%25", 200, "active", false),
+        ("nobody", 404, "no such customer", false),
+        ("restoring", 503, "being restored", true),
+        ("elsewhere", 421, r#""partition":4"#, false),
+        ("stopped", 503, "ask again", true),
+        (too_long.as_str(), 400, "at most 1025 bytes", false),
+        ("%ff", 400, "", false),
+    ] {
+        let answer = server.get(&format!("/v1/customers/{id}"));
+        assert_eq!(answer.status, status, "{id}: {}", answer.body);
+        assert!(answer.body.contains(content), "{id}: {}", answer.body);
+        assert_eq!(
+            answer.head.contains("retry-after: 2"),
+            retry,
+            "{id}: {}",
+            answer.head
+        );
+    }
+    Ok(())
+}
+
+fn signal() -> RecentSignal {
+    RecentSignal {
+        signal_type: SignalType::Lapsed,
+        occurred_at_ms: 1_700_000_000_000,
+        customer_id: "canary".to_owned(),
+    }
+}
+
+fn token() -> Result<(), Failed> {
+    let server = Server::start(Some("s3cret"));
+    server.status.on_signals([signal()]);
+    for (headers, status, canary) in [
+        ("", 401, false),
+        ("Authorization: Bearer wrong\r\n", 401, false),
+        ("Authorization: Bearer s3cret\r\n", 200, true),
+    ] {
+        let answer = server.ask("/v1/customers/c1", headers);
+        assert_eq!(answer.status, status, "{headers}");
+        assert_eq!(
+            answer.head.contains("www-authenticate: bearer"),
+            status == 401,
+            "{headers}"
+        );
+        let body = server.ask("/v1/status", headers).body;
+        assert_eq!(body.contains("canary"), canary, "{headers}{body}");
+        assert!(
+            body.contains(r#""type":"lapsed","occurred_at":"2023-11-14T22:13:20.000Z""#),
+            "{body}"
+        );
+    }
+    assert!(!server.get("/metrics").body.contains("canary"));
+    Ok(())
+}
+
+fn other_host() -> Result<(), Failed> {
+    let server = Server::start(None);
+    server.status.on_signals([signal()]);
+    let rebound = "Host: shop.example\r\n";
+    assert_eq!(server.ask("/v1/customers/c1", rebound).status, 403);
+    assert!(!server.ask("/v1/status", rebound).body.contains("canary"));
+    assert_eq!(server.ask("/metrics", rebound).status, 200);
+    assert_eq!(server.get("/v1/customers/c1").status, 200);
+    assert!(server.get("/v1/status").body.contains("canary"));
+    Ok(())
+}
+
+fn port_in_use() -> Result<(), Failed> {
+    let taken = TcpListener::bind("127.0.0.1:0")?;
+    let settings = HttpSettings {
+        listen: taken.local_addr()?,
+        token: None,
+    };
+    let error = Runtime::new()?
+        .block_on(HttpServer::bind(&settings))
+        .err()
+        .ok_or("the port is taken")?;
+    let expected = format!(
+        "port {} on 127.0.0.1 is in use by another process: stop that one, or choose another port with --listen or http.listen",
+        taken.local_addr()?.port()
+    );
+    assert_eq!(error.to_string(), expected);
+    Ok(())
+}
+
+fn too_large() -> Result<(), Failed> {
+    let server = Server::start(None);
+    let header = format!("X-Filler: {}\r\n", "x".repeat(20_000));
+    assert_eq!(server.ask("/livez", &header).status, 431);
+    assert_eq!(server.ask("/livez", &"X-Filler: x\r\n".repeat(100)).status, 431);
+    assert_eq!(server.get("/livez").status, 200);
+    Ok(())
+}
