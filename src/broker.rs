@@ -20,6 +20,9 @@ use std::time::Duration;
 
 use crate::exit::Exit;
 
+/// The broker aborts a transaction that is open for longer. No other bound on a commit may come near it.
+pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Why a call failed, for the log; what to do about it is in [`BrokerError`].
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 

@@ -66,37 +66,20 @@ impl Server {
                 }
             })
         });
-        let about = About {
-            application: "shop".to_owned(),
-            instance: "one".to_owned(),
-            version: "1.2.3",
-        };
-        let context = HttpContext {
-            metrics: Arc::new(metrics),
-            status: status.clone(),
-            queries,
-            about,
-        };
+        let about = About { application: "shop".to_owned(), instance: "one".to_owned(), version: "1.2.3" };
+        let context = HttpContext { metrics: Arc::new(metrics), status: status.clone(), queries, about };
         let settings = HttpSettings {
             listen: "127.0.0.1:0".parse().expect("an address"),
             token: token.map(|token| Secret::new(token.as_bytes())),
         };
         let runtime = Runtime::new().expect("a runtime");
-        let server = runtime
-            .block_on(HttpServer::bind(&settings))
-            .expect("a free port");
+        let server = runtime.block_on(HttpServer::bind(&settings)).expect("a free port");
         let address = server.address();
         let (shutdown, ended) = oneshot::channel::<()>();
         runtime.spawn(server.serve(context, async {
             let _ = ended.await;
         }));
-        Self {
-            address,
-            status,
-            pen: pens.remove(0),
-            _shutdown: shutdown,
-            _runtime: runtime,
-        }
+        Self { address, status, pen: pens.remove(0), _shutdown: shutdown, _runtime: runtime }
     }
 
     fn get(&self, path: &str) -> Answer {
@@ -104,36 +87,21 @@ impl Server {
     }
 
     fn ask(&self, path: &str, headers: &str) -> Answer {
-        let host = if headers.contains("Host:") {
-            String::new()
-        } else {
-            format!("Host: {}\r\n", self.address)
-        };
-        self.send(&format!(
-            "GET {path} HTTP/1.1\r\n{host}{headers}Connection: close\r\n\r\n"
-        ))
+        let host =
+            if headers.contains("Host:") { String::new() } else { format!("Host: {}\r\n", self.address) };
+        self.send(&format!("GET {path} HTTP/1.1\r\n{host}{headers}Connection: close\r\n\r\n"))
     }
 
     fn send(&self, request: &str) -> Answer {
         let mut stream = TcpStream::connect(self.address).expect("the server listens");
-        stream
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .expect("a timeout");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
         stream.write_all(request.as_bytes()).expect("the server reads");
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).expect("the server answers");
         let text = String::from_utf8(bytes).expect("answers are text");
         let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
-        let status = head
-            .split(' ')
-            .nth(1)
-            .and_then(|code| code.parse().ok())
-            .expect("a status code");
-        Answer {
-            status,
-            head: head.to_ascii_lowercase(),
-            body: body.to_owned(),
-        }
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status code");
+        Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
     }
 }
 
@@ -170,30 +138,17 @@ fn every_route() -> Result<(), Failed> {
         let answer = server.get(path);
         assert_eq!(answer.status, status, "{path}: {}", answer.body);
         assert!(answer.body.contains(content), "{path}: {}", answer.body);
+        assert!(answer.head.contains("cache-control: no-store"), "{path}: {}", answer.head);
         assert!(
-            answer.head.contains("cache-control: no-store"),
-            "{path}: {}",
-            answer.head
-        );
-        assert!(
-            answer
-                .head
-                .contains("content-security-policy: default-src 'none'"),
+            answer.head.contains("content-security-policy: default-src 'none'"),
             "{path}: {}",
             answer.head
         );
     }
-    let post = format!(
-        "POST /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-        server.address
-    );
+    let post = format!("POST /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", server.address);
     assert_eq!(server.send(&post).status, 405);
     let metrics = server.get("/metrics");
-    assert!(
-        metrics.head.contains("content-type: text/plain; version=0.0.4"),
-        "{}",
-        metrics.head
-    );
+    assert!(metrics.head.contains("content-type: text/plain; version=0.0.4"), "{}", metrics.head);
     for line in [
         r#"retention_http_requests_total{code="503",route="readyz"} 1"#,
         r#"retention_http_requests_total{code="404",route="page"} 1"#,
@@ -217,31 +172,18 @@ fn probes() -> Result<(), Failed> {
     server.pen.restoring(5, Some(900));
     let restoring = server.get("/readyz");
     assert_eq!((restoring.status, server.get("/livez").status), (503, 200));
-    assert_eq!(
-        restoring.body,
-        "partition 5 is being restored, 900 records to go\n"
-    );
+    assert_eq!(restoring.body, "partition 5 is being restored, 900 records to go\n");
     server.pen.not_restoring(5);
-    assert_eq!(
-        (server.get("/readyz").status, server.get("/livez").status),
-        (200, 200)
-    );
+    assert_eq!((server.get("/readyz").status, server.get("/livez").status), (200, 200));
     server.status.drain();
     let draining = server.get("/readyz");
     assert_eq!(
-        (
-            draining.status,
-            draining.body.as_str(),
-            server.get("/livez").status
-        ),
+        (draining.status, draining.body.as_str(), server.get("/livez").status),
         (503, "shutting down\n", 200)
     );
     server.status.fail("the topic layout changed");
     let failed = server.get("/livez");
-    assert_eq!(
-        (failed.status, failed.body.as_str()),
-        (503, "stopped: the topic layout changed\n")
-    );
+    assert_eq!((failed.status, failed.body.as_str()), (503, "stopped: the topic layout changed\n"));
     Ok(())
 }
 
@@ -269,12 +211,7 @@ fn customers() -> Result<(), Failed> {
         let answer = server.get(&format!("/v1/customers/{id}"));
         assert_eq!(answer.status, status, "{id}: {}", answer.body);
         assert!(answer.body.contains(content), "{id}: {}", answer.body);
-        assert_eq!(
-            answer.head.contains("retry-after: 2"),
-            retry,
-            "{id}: {}",
-            answer.head
-        );
+        assert_eq!(answer.head.contains("retry-after: 2"), retry, "{id}: {}", answer.head);
     }
     Ok(())
 }
@@ -297,17 +234,10 @@ fn token() -> Result<(), Failed> {
     ] {
         let answer = server.ask("/v1/customers/c1", headers);
         assert_eq!(answer.status, status, "{headers}");
-        assert_eq!(
-            answer.head.contains("www-authenticate: bearer"),
-            status == 401,
-            "{headers}"
-        );
+        assert_eq!(answer.head.contains("www-authenticate: bearer"), status == 401, "{headers}");
         let body = server.ask("/v1/status", headers).body;
         assert_eq!(body.contains("canary"), canary, "{headers}{body}");
-        assert!(
-            body.contains(r#""type":"lapsed","occurred_at":"2023-11-14T22:13:20.000Z""#),
-            "{body}"
-        );
+        assert!(body.contains(r#""type":"lapsed","occurred_at":"2023-11-14T22:13:20.000Z""#), "{body}");
     }
     assert!(!server.get("/metrics").body.contains("canary"));
     Ok(())
@@ -327,14 +257,8 @@ fn other_host() -> Result<(), Failed> {
 
 fn port_in_use() -> Result<(), Failed> {
     let taken = TcpListener::bind("127.0.0.1:0")?;
-    let settings = HttpSettings {
-        listen: taken.local_addr()?,
-        token: None,
-    };
-    let error = Runtime::new()?
-        .block_on(HttpServer::bind(&settings))
-        .err()
-        .ok_or("the port is taken")?;
+    let settings = HttpSettings { listen: taken.local_addr()?, token: None };
+    let error = Runtime::new()?.block_on(HttpServer::bind(&settings)).err().ok_or("the port is taken")?;
     let expected = format!(
         "port {} on 127.0.0.1 is in use by another process: stop that one, or choose another port with --listen or http.listen",
         taken.local_addr()?.port()
