@@ -3,7 +3,19 @@
 //! Every key is described in `docs/CONFIGURATION.md`; a test compares that page with the table the code reads from.
 
 mod kafka;
+mod kafka_names;
+mod keys;
+mod layers;
+mod policy;
+mod problem;
+mod reader;
 mod secret;
+mod sections;
+mod shops;
+mod sources;
+mod suggest;
+mod text;
+mod zone;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,7 +26,11 @@ use crate::domain::settings::Settings;
 use crate::domain::time::{Span, Time};
 
 pub use kafka::KafkaOptions;
+pub use keys::{COMMIT_INTERVAL_MS_MAX, COMMIT_PATIENCE_MS_MAX, KEYS, Key, KeyDefault, Kind};
+pub use layers::{ENVIRONMENT_CONFIG, Origin, environment_name};
+pub use problem::ConfigError;
 pub use secret::Secret;
+pub use sources::Sources;
 
 /// Everything that a user can set, validated.
 pub struct Config {
@@ -29,16 +45,25 @@ pub struct Config {
     pub topics: Topics,
     /// What facts and signals depend on: shops, windows, lapse policy, thresholds, hashes.
     pub settings: Settings,
-    pub policy: Policy,
     pub clock: ClockRules,
     pub record_bounds: RecordBounds,
     pub commit: CommitPace,
     pub dead_letters: DeadLetterLimit,
     /// Tells erasure secrets apart without telling them: a restart with another secret must be noticed.
-    pub erasure_fingerprint: [u8; 16],
+    pub erasure_fingerprint: [u8; 8],
     pub http: HttpSettings,
     pub kafka: KafkaOptions,
     pub log: LogSettings,
+    layers: layers::Layers,
+}
+
+/// What the configuration is for, and so what it must have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// Commands that talk to Kafka: the brokers must be given.
+    Kafka,
+    /// Commands without Kafka, or with one of their own.
+    Offline,
 }
 
 /// Topic names; all different.
@@ -51,15 +76,6 @@ pub struct Topics {
     pub customers: String,
     pub dead_letters: String,
     pub changelog: String,
-}
-
-/// The lapse policy and thresholds as signals name them.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Policy {
-    /// `cadence` or `fixed`.
-    pub name: &'static str,
-    /// Canonical text of every setting that the policy and the thresholds depend on; its hash is the policy's version.
-    pub text: String,
 }
 
 /// Where a partition's clock goes beyond the records.
@@ -144,3 +160,35 @@ pub enum LogFormat {
     Text,
     Json,
 }
+
+/// Reads, merges and validates; every problem is found in one go.
+pub fn load(sources: &Sources, purpose: Purpose) -> Result<Config, ConfigError> {
+    let mut problems = problem::Problems::default();
+    let layers = layers::Layers::merge(sources, &mut problems);
+    sections::read(layers, purpose, &mut problems)
+        .ok_or_else(|| ConfigError::new(sources.file_name.clone(), problems))
+}
+
+impl Config {
+    /// Every key that has a value: key, value (secrets redacted), where it comes from.
+    pub fn effective(&self) -> impl Iterator<Item = (String, String, &Origin)> {
+        self.layers.entries.iter().map(|(path, entry)| {
+            let value = match &entry.value {
+                layers::Raw::Scalar(text) => text.clone(),
+                layers::Raw::Secret(secret) => format!("{secret:?}"),
+                layers::Raw::Other(what) => (*what).to_owned(),
+            };
+            (path.to_string(), value, &entry.origin)
+        })
+    }
+}
+
+/// The effective settings, without secrets.
+impl std::fmt::Debug for Config {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_map().entries(self.effective().map(|(path, value, _)| (path, value))).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! Shops, their currencies and the rates between them.
+
+use std::collections::BTreeMap;
+
+use super::keys::STORES_MAX;
+use super::layers::Path;
+use super::reader::{Reader, not_decimal};
+use super::{suggest, zone};
+use crate::domain::money::{Conversion, Currency};
+use crate::domain::number::Decimal;
+use crate::domain::settings::{Shop, Shops};
+
+/// The longest store id, as in the records.
+const STORE_BYTES_MAX: usize = 512;
+
+/// Reads `[shop]` or `[stores.<id>]`, whichever the form of the key asks for, and `[rates]`.
+pub(super) fn read(reader: &mut Reader<'_>, key_form: &str) -> Option<Shops> {
+    let by_store = key_form == "store_id/customer_id";
+    let store_ids = reader.layers.names_below("stores");
+    if by_store {
+        refuse_shop(reader);
+    } else if let Some(id) = store_ids.first() {
+        let message =
+            "stores are for the key store_id/customer_id; set key, or describe the one shop in [shop]";
+        reader.refuse(Path::below(&["stores", id]), message.to_owned());
+    }
+    if !by_store {
+        let shop = read_shop(reader, &["shop"])?;
+        let shops = convert(reader, vec![(Box::from(""), shop)])?;
+        return shops.into_iter().next().map(|(_, shop)| Shops::One(shop));
+    }
+    let path = Path::below(&["stores"]);
+    if store_ids.is_empty() || store_ids.len() > STORES_MAX {
+        let message = format!(
+            "there are {} stores; with the key store_id/customer_id describe 1 to {STORES_MAX} in [stores.<id>]",
+            store_ids.len()
+        );
+        reader.refuse(path, message);
+        return None;
+    }
+    let mut stores = Vec::with_capacity(store_ids.len());
+    for id in &store_ids {
+        if id.is_empty() || id.len() > STORE_BYTES_MAX || id.contains('/') {
+            let message = format!(
+                "a store id has 1 to {STORE_BYTES_MAX} bytes and no `/`, because keys are split there"
+            );
+            reader.refuse(Path::below(&["stores", id]), message);
+        }
+        if let Some(shop) = read_shop(reader, &["stores", id]) {
+            stores.push((Box::from(id.as_str()), shop));
+        }
+    }
+    convert(reader, stores).map(Shops::ByStore)
+}
+
+/// With stores, what stands in `[shop]` would be silently without effect.
+fn refuse_shop(reader: &mut Reader<'_>) {
+    for name in ["currency", "time_zone"] {
+        let path = Path::below(&["shop", name]);
+        let is_set = reader.layers.get(&path).is_some_and(|entry| entry.is_given());
+        if is_set {
+            let message = "has no effect with the key store_id/customer_id; move it to each [stores.<id>]";
+            reader.refuse(path, message.to_owned());
+        }
+    }
+}
+
+fn read_shop(reader: &mut Reader<'_>, section: &[&str]) -> Option<Shop> {
+    let path = |name| Path::below(&[section, &[name]].concat());
+    let currency = reader.below(&path("currency"), parse_currency);
+    let zone = reader.below(&path("time_zone"), zone::parse);
+    Some(Shop { currency: currency?, zone: zone?, conversions: Vec::new() })
+}
+
+/// Gives each shop its conversions. A rate is what one unit is worth in a unit common to all.
+fn convert(reader: &mut Reader<'_>, mut shops: Vec<(Box<str>, Shop)>) -> Option<Vec<(Box<str>, Shop)>> {
+    let mut rates = read_rates(reader);
+    let mut currencies: Vec<Currency> = shops.iter().map(|(_, shop)| shop.currency).collect();
+    currencies.sort_unstable();
+    currencies.dedup();
+    if let [currency] = currencies.as_slice() {
+        rates.entry(*currency).or_insert(Decimal::whole(1));
+    } else if !rates.is_empty() {
+        for currency in &currencies {
+            if !rates.contains_key(currency) {
+                let message =
+                    "is not set; the stores keep figures in several currencies, so each of them needs a rate";
+                reader.refuse(Path::below(&["rates", &currency.to_string()]), message.to_owned());
+            }
+        }
+    }
+    for (_, shop) in &mut shops {
+        let Some(own) = rates.get(&shop.currency) else {
+            continue;
+        };
+        for (from, rate) in rates.iter().filter(|(from, _)| **from != shop.currency) {
+            match Conversion::new(*from, *rate, shop.currency, *own) {
+                Some(conversion) => shop.conversions.push(conversion),
+                None => {
+                    let message = format!(
+                        "{rate} to {own} of {} cannot be computed exactly; use fewer digits",
+                        shop.currency
+                    );
+                    reader.refuse(Path::below(&["rates", &from.to_string()]), message);
+                }
+            }
+        }
+    }
+    Some(shops)
+}
+
+/// Sorted by currency, as the domain looks them up.
+fn read_rates(reader: &mut Reader<'_>) -> BTreeMap<Currency, Decimal> {
+    let mut rates = BTreeMap::new();
+    for code in reader.layers.names_below("rates") {
+        let path = Path::below(&["rates", &code]);
+        match parse_currency(&code) {
+            Ok(currency) => {
+                if let Some(rate) = reader.below(&path, parse_rate) {
+                    rates.insert(currency, rate);
+                }
+            }
+            Err(message) => reader.refuse(path, message),
+        }
+    }
+    rates
+}
+
+fn parse_currency(text: &str) -> Result<Currency, String> {
+    Currency::from_code(text.as_bytes()).ok_or_else(|| {
+        let capitals = text.to_uppercase();
+        let known = Currency::from_code(capitals.as_bytes()).map(|_| capitals.as_str());
+        let hint = suggest::nearest(&capitals, known)
+            .map_or_else(String::new, |near| format!("; did you mean {near}?"));
+        format!("{text:?} is not the code of an ISO 4217 currency, such as EUR{hint}")
+    })
+}
+
+fn parse_rate(text: &str) -> Result<Decimal, String> {
+    match Decimal::parse(text) {
+        Some(rate) if rate.numerator() > 0 => Ok(rate),
+        Some(_) => Err("a rate must be above 0".to_owned()),
+        None => Err(not_decimal(text)),
+    }
+}
