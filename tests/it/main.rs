@@ -4,8 +4,12 @@
 
 mod examples;
 mod http;
+mod kafka;
+mod kafka_node;
+mod process;
 mod record_pages;
 mod schemas;
+mod service;
 mod story;
 mod wire;
 
@@ -17,9 +21,13 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials: Vec<Trial> = Vec::new();
     trials.extend(http::trials());
+    trials.extend(kafka_node::trials());
     trials.extend(record_pages::trials());
     trials.extend(schemas::trials());
+    trials.extend(service::trials());
     trials.extend(story::trials());
     trials.extend(wire::trials());
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    kafka::end_shared_node();
+    conclusion.exit_code()
 }

@@ -1,0 +1,258 @@
+//! The built service as a process of its own: started with a configuration in a temporary folder, asked over HTTP,
+//! ended by signals.
+//!
+//! ```ignore
+//! let settings = ServiceSettings::new(node.bootstrap_servers(), &client.unique_name("shop"), "one")
+//!     .set(&["topics", "orders"], orders.as_str())
+//!     .set(&["clock", "at_end"], "stay");
+//! let service = ServiceProcess::start(&settings)?;
+//! service.wait_until_ready(Duration::from_secs(20))?;
+//! let (status, body) = service.get("/v1/customers/c1")?;
+//! let exit = service.terminate(Duration::from_secs(10))?;
+//! exit.expect_clean();
+//! ```
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+use toml::{Table, Value};
+
+use crate::kafka::free_port;
+use crate::process::{Process, Signal, tail};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_retention-signals");
+const HTTP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The pause between two questions over HTTP; it ends early if the service ends.
+const POLL: Duration = Duration::from_millis(10);
+
+/// A configuration: everything that a run needs and a test does not care for, and what the test sets.
+#[derive(Clone, Debug)]
+pub struct ServiceSettings {
+    file: Table,
+    environment: Vec<(String, String)>,
+}
+
+impl ServiceSettings {
+    /// One worker of this application and instance, with default topic names, HTTP on a free port (drawn at each start)
+    /// and its state in the process's temporary folder unless set.
+    pub fn new(bootstrap_servers: &str, application: &str, instance: &str) -> ServiceSettings {
+        ServiceSettings { file: Table::new(), environment: Vec::new() }
+            .set(&["application"], application)
+            .set(&["instance"], instance)
+            .set(&["workers"], 1)
+            .set(&["shop", "currency"], "GBP")
+            .set(&["kafka", "bootstrap.servers"], bootstrap_servers)
+    }
+
+    /// With the key that `path` leads to, table by table, set to `value`.
+    pub fn set(mut self, path: &[&str], value: impl Into<Value>) -> ServiceSettings {
+        let (last, tables) = path.split_last().expect("a path names a key");
+        let mut table = &mut self.file;
+        for name in tables {
+            let entry = table.entry(*name).or_insert_with(|| Value::Table(Table::new()));
+            table = entry.as_table_mut().unwrap_or_else(|| panic!("{name} in {path:?} is not a table"));
+        }
+        table.insert((*last).to_owned(), value.into());
+        self
+    }
+
+    /// With an environment variable for the process.
+    pub fn environment(mut self, name: &str, value: &str) -> ServiceSettings {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+/// A running service; it is killed when this is dropped.
+#[derive(Debug)]
+pub struct ServiceProcess {
+    process: Process,
+    http: SocketAddr,
+    folder: TempDir,
+}
+
+impl ServiceProcess {
+    /// Starts `run --config FILE`; it need not be ready when this returns.
+    pub fn start(settings: &ServiceSettings) -> Result<ServiceProcess> {
+        let folder = tempfile::Builder::new().prefix("service-").tempdir()?;
+        let http = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+        let mut settings = settings.clone().set(&["http", "listen"], http.to_string());
+        if !settings.file.contains_key("state_dir") {
+            let state = folder.path().join("state");
+            settings = settings.set(&["state_dir"], state.to_str().context("a temporary folder in UTF-8")?);
+        }
+        let config = folder.path().join("service.toml");
+        fs::write(&config, settings.file.to_string())?;
+
+        let mut command = Command::new(BINARY);
+        command.arg("run").arg("--config").arg(&config).current_dir(folder.path());
+        command.envs(settings.environment.iter().map(|(name, value)| (name, value)));
+        let process = Process::spawn("service", command, folder.path())?;
+        Ok(ServiceProcess { process, http, folder })
+    }
+
+    /// Where HTTP is served.
+    pub fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// The process's temporary folder: configuration, outputs, and the state unless that was set.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// Waits until `/readyz` answers 200: what is owned by then is restored.
+    pub fn wait_until_ready(&self, patience: Duration) -> Result<()> {
+        self.wait_until("ready", patience, |service| Ok(matches!(service.get("/readyz"), Ok((200, _)))))
+    }
+
+    /// Asks `condition` again and again until it holds; fails, with the service's last output, when that takes longer
+    /// than `patience`, when the service ends, or when `condition` does.
+    pub fn wait_until(
+        &self,
+        what: &str,
+        patience: Duration,
+        condition: impl Fn(&ServiceProcess) -> Result<bool>,
+    ) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            if condition(self).with_context(|| format!("wait until the service is {what}"))? {
+                return Ok(());
+            }
+            if let Some(status) = self.process.exits_within(POLL) {
+                bail!("the service ended with {status} before it was {what}\n{}", self.process.output_tail());
+            }
+            if start.elapsed() > patience {
+                bail!("the service is not {what} after {patience:?}\n{}", self.process.output_tail());
+            }
+        }
+    }
+
+    /// Status and body of a GET; an error if nobody answers.
+    pub fn get(&self, path: &str) -> Result<(u16, String)> {
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(HTTP_PATIENCE))
+            .build()
+            .new_agent();
+        let url = format!("http://{}{path}", self.http);
+        let mut response = agent.get(&url).call().with_context(|| format!("get {url}"))?;
+        Ok((response.status().as_u16(), response.body_mut().read_to_string()?))
+    }
+
+    /// The sum of all series of a metric whose line contains each of `labels` (for example `topic="orders"`); none if
+    /// there is no such series.
+    pub fn metric(&self, name: &str, labels: &[&str]) -> Result<Option<f64>> {
+        let (status, text) = self.get("/metrics")?;
+        anyhow::ensure!(status == 200, "/metrics answers {status}: {text}");
+        let values: Vec<f64> = text.lines().filter_map(|line| series_value(line, name, labels)).collect();
+        Ok(if values.is_empty() { None } else { Some(values.iter().sum()) })
+    }
+
+    /// Sends a signal and goes on.
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// SIGTERM, and how the service ended.
+    pub fn terminate(self, patience: Duration) -> Result<Exit> {
+        self.process.signal(Signal::Terminate);
+        self.wait_for_end(patience)
+    }
+
+    /// SIGKILL. The state folder is gone too, unless it was set.
+    pub fn kill(self) -> Result<Exit> {
+        self.process.signal(Signal::Kill);
+        self.wait_for_end(HTTP_PATIENCE)
+    }
+
+    /// Waits for the service to end by itself.
+    pub fn wait_for_end(self, patience: Duration) -> Result<Exit> {
+        match self.process.exits_within(patience) {
+            Some(status) => Ok(Exit { status, stdout: self.process.stdout(), stderr: self.process.stderr() }),
+            None => bail!("the service has not ended after {patience:?}\n{}", self.process.output_tail()),
+        }
+    }
+}
+
+/// How a service ended, and all that it wrote.
+#[derive(Clone, Debug)]
+pub struct Exit {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Exit {
+    /// The exit code; none after a signal that was not handled.
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    /// The lines that were logged as errors, in either form of the log.
+    pub fn error_lines(&self) -> Vec<&str> {
+        let all = self.stdout.lines().chain(self.stderr.lines());
+        all.filter(|line| line.contains("\"level\":\"ERROR\"") || line.contains(" ERROR ")).collect()
+    }
+
+    /// Panics unless the code is 0 and nothing was logged as an error.
+    #[track_caller]
+    pub fn expect_clean(&self) {
+        self.expect_code(0);
+        assert!(self.error_lines().is_empty(), "logged as errors: {:#?}", self.error_lines());
+    }
+
+    /// Panics unless the exit code is `code`.
+    #[track_caller]
+    pub fn expect_code(&self, code: i32) {
+        assert!(
+            self.code() == Some(code),
+            "the service ended with {:?} (signal {:?}), not {code}\n{}\n{}",
+            self.code(),
+            self.status.signal(),
+            tail(&self.stdout, 40),
+            tail(&self.stderr, 40)
+        );
+    }
+}
+
+/// The value of a line of the Prometheus text format, if it is of this metric and has all these labels.
+fn series_value(line: &str, name: &str, labels: &[&str]) -> Option<f64> {
+    let rest = line.strip_prefix(name)?;
+    if !rest.starts_with(['{', ' ']) || !labels.iter().all(|label| rest.contains(label)) {
+        return None;
+    }
+    rest.rsplit_once(' ')?.1.parse().ok()
+}
+
+/// Trials of this wrapper itself.
+pub fn trials() -> Vec<libtest_mimic::Trial> {
+    vec![
+        libtest_mimic::Trial::test("service::an_early_end_is_told_with_its_output", || {
+            let settings = ServiceSettings::new("127.0.0.1:1", "no-such", "one")
+                .set(&["no_such_table", "no_such_key"], true)
+                .environment("NO_COLOR", "1");
+            let service = ServiceProcess::start(&settings)?;
+            assert!(service.folder().join("service.toml").exists());
+            assert_eq!(service.http().ip(), std::net::Ipv4Addr::LOCALHOST);
+            let error =
+                service.wait_until_ready(Duration::from_secs(20)).expect_err("an unknown key stops it");
+            assert!(error.to_string().contains("before it was ready"), "{error:#}");
+            Ok(())
+        }),
+        libtest_mimic::Trial::test("service::series_are_picked_by_name_and_labels", || {
+            let line = "a_total{topic=\"orders\",partition=\"0\"} 3";
+            assert_eq!(series_value(line, "a_total", &["topic=\"orders\""]), Some(3.0));
+            assert_eq!(series_value(line, "a_total", &["topic=\"returns\""]), None);
+            assert_eq!(series_value(line, "a", &[]), None);
+            assert_eq!(series_value("a_total 2.5", "a_total", &[]), Some(2.5));
+            Ok(())
+        }),
+    ]
+}
