@@ -13,6 +13,7 @@ mod value;
 
 use std::borrow::Cow;
 
+pub use time::from_rfc3339;
 pub use value::ID_BYTES_MAX;
 
 use object::{Field, Object};

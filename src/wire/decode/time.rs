@@ -4,7 +4,7 @@ use crate::domain::time::Time;
 
 /// Reads `2025-04-05T18:15:00.123+02:00`. `None` for anything else: no offset, a space for the `T`, a leap second, a day
 /// that the month does not have, or an instant outside of [`Time::MIN`] to [`Time::MAX`]. Digits beyond the millisecond are cut.
-pub(super) fn from_rfc3339(text: &str) -> Option<Time> {
+pub fn from_rfc3339(text: &str) -> Option<Time> {
     let (date_time, rest) = text.as_bytes().split_first_chunk::<19>()?;
     let marks = [4, 7, 10, 13, 16].map(|index| date_time[index]);
     if !matches!(marks, [b'-', b'-', b'T' | b't', b':', b':']) {

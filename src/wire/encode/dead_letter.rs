@@ -1,0 +1,192 @@
+//! Records that were refused, as they go on: the original bytes, and beside them why and where from.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+
+use super::json;
+use crate::wire::reason::Refusal;
+
+/// Where a refused record lies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Source<'a> {
+    pub topic: &'a str,
+    pub partition: u32,
+    pub offset: u64,
+    /// Milliseconds since 1970, if the record has a timestamp.
+    pub timestamp_millis: Option<i64>,
+}
+
+/// A record for the topic of dead letters.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeadLetter {
+    /// The original key, or its beginning.
+    pub key: Option<Vec<u8>>,
+    /// The original value, or its beginning.
+    pub value: Option<Vec<u8>>,
+    headers: Vec<(&'static str, Box<[u8]>)>,
+}
+
+impl DeadLetter {
+    /// Key, value and headers together take at most `bytes_max`, unless that is too little for the headers: the value is cut first,
+    /// then the key.
+    pub fn new(
+        refusal: &Refusal,
+        source: &Source<'_>,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        bytes_max: usize,
+    ) -> Self {
+        let mut letter = Self { key: None, value: None, headers: headers(refusal, source) };
+        let (key_bytes, value_bytes) = (key.map_or(0, <[u8]>::len), value.map_or(0, <[u8]>::len));
+        if letter.headers_bytes() + key_bytes + value_bytes > bytes_max {
+            letter.headers.extend(original(["dlq_key_bytes", "dlq_key_sha256"], key));
+            letter.headers.extend(original(["dlq_value_bytes", "dlq_value_sha256"], value));
+        }
+        let room = bytes_max.saturating_sub(letter.headers_bytes());
+        letter.key = key.map(|key| key[..key_bytes.min(room)].to_vec());
+        letter.value = value.map(|value| value[..value_bytes.min(room.saturating_sub(key_bytes))].to_vec());
+        letter
+    }
+
+    /// Names and values.
+    pub fn headers(&self) -> Vec<(&str, &[u8])> {
+        self.headers.iter().map(|(name, value)| (*name, value.as_ref())).collect()
+    }
+
+    fn headers_bytes(&self) -> usize {
+        self.headers.iter().map(|(name, value)| name.len() + value.len()).sum()
+    }
+}
+
+fn headers(refusal: &Refusal, source: &Source<'_>) -> Vec<(&'static str, Box<[u8]>)> {
+    let text = |text: &str| text.as_bytes().into();
+    let mut headers = vec![
+        ("dlq_reason", text(refusal.reason.name())),
+        ("dlq_detail", text(&refusal.detail)),
+        ("dlq_topic", text(source.topic)),
+        ("dlq_partition", text(&source.partition.to_string())),
+        ("dlq_offset", text(&source.offset.to_string())),
+    ];
+    if let Some(millis) = source.timestamp_millis {
+        headers.push(("dlq_timestamp", text(&millis.to_string())));
+    }
+    headers
+}
+
+/// Size and SHA-256 of what is about to be cut.
+fn original(
+    [bytes_name, digest_name]: [&'static str; 2],
+    content: Option<&[u8]>,
+) -> Vec<(&'static str, Box<[u8]>)> {
+    let Some(content) = content else { return Vec::new() };
+    let mut digest = String::with_capacity(64);
+    for byte in Sha256::digest(content) {
+        digest.push_str(&format!("{byte:02x}"));
+    }
+    let size = content.len().to_string();
+    vec![(bytes_name, size.into_bytes().into()), (digest_name, digest.into_bytes().into())]
+}
+
+/// Appends a refused line of a file as a line of JSON, cut to `bytes_max` bytes of the original.
+pub fn encode_line(
+    out: &mut Vec<u8>,
+    refusal: &Refusal,
+    file: &str,
+    line: u64,
+    value: &[u8],
+    bytes_max: usize,
+) {
+    out.extend_from_slice(b"{\"reason\":\"");
+    out.extend_from_slice(refusal.reason.name().as_bytes());
+    out.extend_from_slice(b"\",\"detail\":");
+    json::string(out, refusal.detail.as_bytes());
+    out.extend_from_slice(b",\"file\":");
+    json::string(out, file.as_bytes());
+    out.extend_from_slice(b",\"line\":");
+    json::integer(out, line);
+    out.extend_from_slice(b",\"value_base64\":\"");
+    out.extend_from_slice(STANDARD.encode(&value[..value.len().min(bytes_max)]).as_bytes());
+    out.extend_from_slice(b"\"}\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::reason::Reason;
+
+    fn letter(key: Option<&[u8]>, value: Option<&[u8]>, bytes_max: usize) -> DeadLetter {
+        let refusal = Refusal::new(Reason::InvalidTime, "placed_at has no offset");
+        let source =
+            Source { topic: "orders", partition: 3, offset: 17, timestamp_millis: Some(1_743_869_700_123) };
+        DeadLetter::new(&refusal, &source, key, value, bytes_max)
+    }
+
+    fn texts(letter: &DeadLetter) -> Vec<String> {
+        let text = |value: &[u8]| String::from_utf8(value.to_vec()).expect("UTF-8");
+        letter.headers().into_iter().map(|(name, value)| format!("{name}: {}", text(value))).collect()
+    }
+
+    const PLAIN: [&str; 6] = [
+        "dlq_reason: invalid_time",
+        "dlq_detail: placed_at has no offset",
+        "dlq_topic: orders",
+        "dlq_partition: 3",
+        "dlq_offset: 17",
+        "dlq_timestamp: 1743869700123",
+    ];
+
+    #[test]
+    fn what_fits_stays_as_it_was() {
+        let whole = letter(Some(b"key"), Some(b"value"), 1_000);
+        assert_eq!((whole.key.as_deref(), whole.value.as_deref()), (Some(&b"key"[..]), Some(&b"value"[..])));
+        assert_eq!(texts(&whole), PLAIN);
+        let nothing = letter(None, None, 1_000);
+        assert_eq!((nothing.key.as_deref(), nothing.value.as_deref()), (None, None));
+        assert_eq!(texts(&nothing), PLAIN);
+    }
+
+    #[test]
+    fn the_value_is_cut_first_then_the_key() {
+        let (key, value) = (vec![b'k'; 1_000], vec![b'v'; 10_000]);
+        for (bytes_max, key_left, value_left) in
+            [(10_000, 1_000..=1_000, 8_000..=8_999), (800, 100..=799, 0..=0), (10, 0..=0, 0..=0)]
+        {
+            let cut = letter(Some(&key), Some(&value), bytes_max);
+            let (key_bytes, value_bytes) =
+                (cut.key.as_ref().map_or(0, Vec::len), cut.value.as_ref().map_or(0, Vec::len));
+            assert!(key_left.contains(&key_bytes), "{bytes_max}: {key_bytes} bytes of the key");
+            assert!(value_left.contains(&value_bytes), "{bytes_max}: {value_bytes} bytes of the value");
+            let total = cut.headers_bytes() + key_bytes + value_bytes;
+            assert!(total == bytes_max || bytes_max == 10, "{bytes_max}: {total} bytes");
+            let headers = texts(&cut);
+            assert_eq!(headers[..6], PLAIN);
+            assert_eq!(headers[6], "dlq_key_bytes: 1000");
+            assert_eq!(headers[8], "dlq_value_bytes: 10000");
+        }
+    }
+
+    #[test]
+    fn digests_are_of_the_original() {
+        let cut = letter(None, Some(b"abc"), 0);
+        assert_eq!(
+            texts(&cut)[6..],
+            [
+                "dlq_value_bytes: 3",
+                "dlq_value_sha256: ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_line_keeps_its_bytes() {
+        let refusal = Refusal::new(Reason::MalformedJson, "expected value at line 1 column 1");
+        let mut out = Vec::new();
+        encode_line(&mut out, &refusal, "orders \"a\".jsonl", 7, b"\xff{", 1);
+        assert_eq!(
+            String::from_utf8(out).expect("UTF-8"),
+            "{\"reason\":\"malformed_json\",\"detail\":\"expected value at line 1 column 1\",\
+             \"file\":\"orders \\\"a\\\".jsonl\",\"line\":7,\"value_base64\":\"/w==\"}\n"
+        );
+    }
+}

@@ -1,0 +1,100 @@
+//! The envelope of signals and profiles: CloudEvents in binary mode, in the headers, so that a null value is still a tombstone.
+
+use std::io::Write;
+
+use super::json::time_text;
+use crate::domain::time::Time;
+use crate::wire::hash::SignalId;
+
+/// The longest id: a partition of 10 digits, two numbers of 20, two hyphens.
+const ID_BYTES_MAX: usize = 52;
+
+/// Makes the headers of one application's records.
+#[derive(Clone, Debug)]
+pub struct CloudEvents {
+    source: Box<[u8]>,
+}
+
+/// The headers of one record, held in place: they are made at the very send.
+#[derive(Clone, Debug)]
+pub struct Headers<'s> {
+    source: &'s [u8],
+    type_name: &'static [u8],
+    id: [u8; ID_BYTES_MAX],
+    id_bytes: usize,
+    time: [u8; 24],
+}
+
+impl CloudEvents {
+    /// `application` is what the records name as their source.
+    pub fn new(application: &str) -> Self {
+        Self { source: application.as_bytes().into() }
+    }
+
+    pub fn signal(&self, id: SignalId, occurred_at: Time) -> Headers<'_> {
+        let mut headers = self.headers(b"retention.signal.v1", occurred_at);
+        headers.put_id(format_args!("{id}"));
+        headers
+    }
+
+    /// `number` tells the profiles of one batch and partition apart.
+    pub fn profile(&self, partition: u32, batch: u64, number: u64, as_of: Time) -> Headers<'_> {
+        let mut headers = self.headers(b"retention.profile.v1", as_of);
+        headers.put_id(format_args!("{partition}-{batch}-{number}"));
+        headers
+    }
+
+    fn headers(&self, type_name: &'static [u8], time: Time) -> Headers<'_> {
+        Headers { source: &self.source, type_name, id: [0; ID_BYTES_MAX], id_bytes: 0, time: time_text(time) }
+    }
+}
+
+impl Headers<'_> {
+    /// Names and values.
+    pub fn as_array(&self) -> [(&str, &[u8]); 6] {
+        [
+            ("ce_specversion", b"1.0"),
+            ("ce_type", self.type_name),
+            ("ce_source", self.source),
+            ("ce_id", &self.id[..self.id_bytes]),
+            ("ce_time", &self.time),
+            ("content-type", b"application/json"),
+        ]
+    }
+
+    fn put_id(&mut self, id: std::fmt::Arguments<'_>) {
+        let mut rest = self.id.as_mut_slice();
+        rest.write_fmt(id).expect("ids are at most so long");
+        self.id_bytes = ID_BYTES_MAX - rest.len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(headers: &Headers<'_>) -> Vec<String> {
+        let text = |value: &[u8]| String::from_utf8(value.to_vec()).expect("UTF-8");
+        headers.as_array().iter().map(|(name, value)| format!("{name}: {}", text(value))).collect()
+    }
+
+    #[test]
+    fn signals_and_profiles_are_cloud_events() {
+        let events = CloudEvents::new("shop");
+        let time = Time::from_millis(1_743_869_700_123).expect("in range");
+        assert_eq!(
+            texts(&events.signal(SignalId(0xabc), time)),
+            [
+                "ce_specversion: 1.0",
+                "ce_type: retention.signal.v1",
+                "ce_source: shop",
+                "ce_id: 00000000000000000000000000000abc",
+                "ce_time: 2025-04-05T16:15:00.123Z",
+                "content-type: application/json",
+            ]
+        );
+        assert_eq!(texts(&events.profile(3, 17, 5, time))[3], "ce_id: 3-17-5");
+        let longest = &texts(&events.profile(u32::MAX, u64::MAX, u64::MAX, time))[3];
+        assert_eq!(longest, "ce_id: 4294967295-18446744073709551615-18446744073709551615");
+    }
+}
