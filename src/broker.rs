@@ -309,8 +309,13 @@ pub type Waker = Arc<dyn Fn() + Send + Sync>;
 pub type Task<L> = Box<dyn FnMut(&mut L) -> Step + Send>;
 
 /// Questions to the brokers. The worker has one; so has every task beside it.
+///
+/// A call that has nothing to tell yet takes about `within` before it says so: whoever asks again at once does not spin.
 pub trait Lookup {
     type Batch: RecordBatch;
+
+    /// By the same clock as [`Broker::now`].
+    fn now(&self) -> Moment;
 
     /// The group's committed offsets of all inputs of each partition, in the order of `partitions`.
     fn committed(
