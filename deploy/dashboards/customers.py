@@ -1,0 +1,149 @@
+"""The board for whoever looks after customers.
+
+A partition that moves between two instances is exported by both for a scrape: so populations take the maximum over
+instances before they add partitions up.
+"""
+
+from panels import choice, figure, increase, label_values, lines, row
+import panels
+
+GOOD, WARN, BAD = "green", "orange", "red"
+WINDOW = 'window="$window"'
+COLOURS = {"active": "green", "at_risk": "orange", "lapsed": "red", "prospect": "gray"}
+
+
+def population(metric, further="", by="state"):
+    """The sum over partitions, each counted once. Without `by`, the selectors leave one series a partition."""
+    labels = f"{by}, " if by else ""
+    outer = f"sum by ({by}) " if by else "sum"
+    return f"{outer}(max by ({labels}job, partition) (@{metric}@{{{further}}}))"
+
+
+def windowed(metric, basis):
+    return population(metric, f'{WINDOW},basis="{basis}"', by="")
+
+
+def revenue(kind):
+    return population("retention_window_revenue", f'{WINDOW},kind="{kind}",currency=~"$currency"', by="currency")
+
+
+def per(numerator, denominator, by_currency=False):
+    """A ratio; money has a currency and what it is divided by has none."""
+    if by_currency:
+        return f"{numerator} / on () group_left () ({denominator} > 0)"
+    return f"{numerator} / ({denominator} > 0)"
+
+
+def count(state):
+    return population("retention_customers", f'state="{state}"', by="")
+
+
+def coloured():
+    return [
+        {"matcher": {"id": "byName", "options": state},
+         "properties": [{"id": "color", "value": {"mode": "fixed", "fixedColor": colour}}]}
+        for state, colour in COLOURS.items()
+    ]
+
+
+def now():
+    states = [(state, state.replace("_", " ").capitalize()) for state in COLOURS]
+    with_order = 'sum(max by (state, job, partition) (@retention_customers@{state!="prospect"}))'
+    figures = [
+        figure(title, f"Customers that are {title.lower()} now, each partition at its own clock.", "short",
+               count(state), width=4)
+        for state, title in states
+    ]
+    upto = [{"type": "range", "options": {"from": 0, "to": 300, "result": {"text": "up to date", "index": 0}}}]
+    return [
+        row("Now"),
+        figure("How old is this?", """Age of the oldest order or return that is not in these figures yet. Red: the service
+               is behind, and the figures are of then, not of now.""", "s", "max(@retention_consumer_lag_seconds@)",
+               [(None, GOOD), (300, WARN), (3600, BAD)], width=4, mappings=upto),
+        *figures,
+        figure("Clock", """The latest moment that a partition has seen. It moves with orders and deadlines.""",
+               "dateTimeAsIso", "1000 * max(@retention_clock_timestamp_seconds@ > 0)", width=4),
+        lines("Customers by state", """Active: within their rhythm. At risk: silent beyond the first deadline. Lapsed: beyond
+              the second. Prospects have no kept order.""", "short",
+              [(population("retention_customers"), "{{state}}")], stacked=True, width=12, height=9,
+              overrides=coloured()),
+        lines("Share at risk or lapsed", "Of the customers with a kept order.", "percentunit",
+              [(f"{count(state)} / ({with_order} > 0)", state) for state in ("at_risk", "lapsed")],
+              width=12, height=9, overrides=coloured()),
+    ]
+
+
+def moves():
+    def said(signal_type, over="1d"):
+        return f"""sum({increase('retention_signals_total', f'signal_type="{signal_type}"', over)})"""
+    return [
+        row("Moves"),
+        lines("At risk against won back", """Customers who fell silent within a day, against those who came back: recovered
+              from at risk, won back from lapsed.""", "short",
+              [(said("at_risk"), "at_risk"), (said("lapsed"), "lapsed"), (said("recovered"), "recovered"),
+               (said("won_back"), "won back")], overrides=coloured()),
+        lines("Moves between states", "Customers that moved from one state to another within a day.", "short",
+              [(f"sum by (from, to) ({increase('retention_customer_transitions_total', '', '1d')}) > 0",
+                "{{from}} to {{to}}")]),
+        lines("Signals by type", "Signals within a day.", "short",
+              [(f"sum by (signal_type) ({increase('retention_signals_total', '', '1d')}) > 0", "{{signal_type}}")],
+              stacked=True),
+    ]
+
+
+def base_metrics():
+    customers = {basis: windowed("retention_window_customers", basis) for basis in ("placed", "kept")}
+    orders = {basis: windowed("retention_window_orders", basis) for basis in ("placed", "kept")}
+    repeat = {basis: windowed("retention_window_repeat_customers", basis) for basis in ("placed", "kept")}
+    return [
+        row("The four base metrics, trailing $window"),
+        lines("Repeat purchase rate", """Customers with more than one order in the window, over those with an order in it. Kept
+              orders are neither cancelled nor fully refunded.""", "percentunit",
+              [(per(repeat[basis], customers[basis]), basis) for basis in ("kept", "placed")], width=6),
+        lines("Purchase frequency", "Orders over customers with an order, in the window.", "none",
+              [(per(orders[basis], customers[basis]), basis) for basis in ("kept", "placed")], width=6),
+        lines("Average order value", """Net revenue over kept orders, gross revenue over placed orders. With stores of
+              several currencies the orders are not told apart, and this is too low.""", "none",
+              [(per(revenue("net"), orders["kept"], True), "net {{currency}}"),
+               (per(revenue("gross"), orders["placed"], True), "gross {{currency}}")], width=6),
+        lines("Customer value", """Net revenue over customers with a kept order: purchase frequency times average order value.
+              With several currencies, see there.""", "none",
+              [(per(revenue("net"), customers["kept"], True), "net {{currency}}"),
+               (per(revenue("gross"), customers["placed"], True), "gross {{currency}}")], width=6),
+    ]
+
+
+def money():
+    return [
+        row("Orders and revenue"),
+        lines("Revenue in the window", "Gross, and net of refunds and cancellations, over the trailing $window.", "none",
+              [(revenue("gross"), "gross {{currency}}"), (revenue("net"), "net {{currency}}")]),
+        lines("Refund rate", "Value given back within a day over value ordered within that day.", "percentunit",
+              [(f"""sum by (currency) ({increase('retention_refund_value_total', 'currency=~"$currency"', '1d')})
+                    / (sum by (currency) ({increase('retention_order_value_total', 'currency=~"$currency"', '1d')}) > 0)""",
+                "{{currency}}")]),
+        lines("Orders", "Accepted orders within an hour: first ones, repeat ones, and those of guests.", "short",
+              [(f"sum by (kind) ({increase('retention_orders_total', '', '1h')})", "{{kind}}"),
+               (f"sum({increase('retention_guest_orders_total', '', '1h')})", "guest"),
+               (f"sum({increase('retention_returns_total', '', '1h')})", "returns")]),
+        lines("Value ordered", "Value of accepted orders within an hour, by currency; guests beside known customers.",
+              "none",
+              [(f"""sum by (currency) ({increase('retention_order_value_total', 'currency=~"$currency"', '1h')})""",
+                "{{currency}}"),
+               (f"""sum by (currency) ({increase('retention_guest_revenue_total', 'currency=~"$currency"', '1h')})""",
+                "{{currency}} guests")], width=12),
+        lines("Orders in the window", "Placed and kept orders over the trailing $window.", "short",
+              [(windowed("retention_window_orders", basis), basis) for basis in ("placed", "kept")], width=12),
+    ]
+
+
+def dashboard():
+    variables = [
+        choice("window", "Window", ["30d", "90d", "365d", "all"], "90d"),
+        label_values("currency", "Currency", 'label_values(retention_order_value_total{job=~"$job"}, currency)'),
+    ]
+    return panels.dashboard(
+        "retention-customers", "Retention signals: customers",
+        "How many customers come back, how often, for how much, and who is about to stop.",
+        [one for part in (now, moves, base_metrics, money) for one in part()],
+        variables=variables, links=[("Pipeline", "retention-pipeline")])
