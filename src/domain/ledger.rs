@@ -265,11 +265,13 @@ fn named_fate(ledger: &Ledger, returned: &Return, order: OrderHash, return_windo
     let Some(index) = ledger.orders.iter().position(|other| other.id == order) else {
         return Fate::Alone;
     };
-    if ledger.orders[index].test {
-        return Fate::Ignored(index);
-    }
+    // A test order too far away may have left the ledger or not, so it must not matter.
     let touches = returned.returned_at.distance(ledger.orders[index].placed_at) <= return_window;
-    if touches { Fate::Order(index) } else { Fate::Alone }
+    match (touches, ledger.orders[index].test) {
+        (true, true) => Fate::Ignored(index),
+        (true, false) => Fate::Order(index),
+        (false, _) => Fate::Alone,
+    }
 }
 
 /// An order's figures, except whether it is kept. Refunds in the order's own currency are summed there and the remainder is

@@ -6,6 +6,7 @@ mod examples;
 mod http;
 mod kafka;
 mod kafka_node;
+mod laws;
 mod process;
 mod record_pages;
 mod schemas;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     trials.extend(http::trials());
     trials.extend(kafka_node::trials());
     trials.extend(record_pages::trials());
+    trials.extend(laws::trials());
     trials.extend(schemas::trials());
     trials.extend(service::trials());
     trials.extend(story::trials());

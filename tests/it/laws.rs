@@ -1,0 +1,277 @@
+//! The two laws of the domain, over random histories with few ids, values and times, so that everything collides.
+//!
+//! First law: any permutation and any repetition of the records gives the same facts, as long as none comes later than the
+//! lateness. Second law: after every record and timer the told state equals the facts'. And a restored engine goes on as if
+//! nothing had happened. `RETENTION_LAW_SEED` replays one history, `RETENTION_LAW_SEEDS` sets how many are tried.
+
+use std::sync::Arc;
+
+use fastrand::Rng;
+use libtest_mimic::{Failed, Trial};
+use retention_signals::domain::customer::Customer;
+use retention_signals::domain::engine::{Effects, Engine, Outcome, Progress};
+use retention_signals::domain::event::{CancellationRecord, Goods, OrderRecord, Record, ReturnRecord};
+use retention_signals::domain::ids::{CustomerKey, CustomerSlot, OrderHash, ReturnHash, ShopIndex};
+use retention_signals::domain::lapse::{Cadence, LapsePolicy};
+use retention_signals::domain::money::{Conversion, Currency};
+use retention_signals::domain::number::Decimal;
+use retention_signals::domain::packed;
+use retention_signals::domain::restore::Restore;
+use retention_signals::domain::settings::{Settings, Shop, Shops, Thresholds};
+use retention_signals::domain::signal::Signal;
+use retention_signals::domain::time::{Span, Time, Zone};
+use retention_signals::wire::hash::hash;
+
+const RETURN_WINDOW: Span = Span::days(350);
+const LATENESS: Span = Span::days(20);
+
+pub fn trials() -> Vec<Trial> {
+    let laws: [(&str, fn(u64) -> Result<(), String>); 3] = [
+        ("laws::facts_depend_on_the_set_of_records", facts_depend_on_the_set),
+        ("laws::the_told_state_is_the_facts_state", told_state_is_the_facts_state),
+        ("laws::a_restored_engine_goes_on_the_same", restored_engine_goes_on),
+    ];
+    laws.into_iter().map(|(name, law)| Trial::test(name, move || over_seeds(law))).collect()
+}
+
+fn over_seeds(law: fn(u64) -> Result<(), String>) -> Result<(), Failed> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seeds = match number("RETENTION_LAW_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("RETENTION_LAW_SEEDS").unwrap_or(4_000),
+    };
+    for seed in seeds {
+        law(seed).map_err(|difference| format!("RETENTION_LAW_SEED={seed} replays this\n{difference}"))?;
+    }
+    Ok(())
+}
+
+fn currency(code: &str) -> Currency {
+    Currency::from_code(code.as_bytes()).expect("a currency")
+}
+
+fn settings(random: &mut Rng) -> Arc<Settings> {
+    let euro = currency("EUR");
+    let rate = Decimal::parse("0.85").expect("a decimal");
+    let conversion = Conversion::new(currency("USD"), rate, euro, Decimal::whole(1)).expect("a rate");
+    let lapse = if random.bool() {
+        LapsePolicy::Cadence(Cadence::default())
+    } else {
+        LapsePolicy::Fixed { at_risk: Span::days(5), lapsed: Span::days(9) }
+    };
+    Arc::new(Settings {
+        shops: Shops::One(Shop { currency: euro, zone: Zone::utc(), conversions: vec![conversion] }),
+        return_window: RETURN_WINDOW,
+        lateness: LATENESS,
+        orders_max: 1_000,
+        lapse,
+        thresholds: Thresholds::default(),
+        hash,
+        erasure_hash: Arc::new(|_| unreachable!("these histories have no erasures")),
+    })
+}
+
+/// Records of one customer over one to four years. Records with one identity lie within the lateness of each other: further
+/// apart they are outside of the law.
+fn history(random: &mut Rng) -> Vec<Record> {
+    let years = random.i64(1..=4);
+    let orders = random.u64(1..=12);
+    let grain = [1, 7, 86_400_000, 21_600_000][random.usize(0..4)];
+    let times: Vec<i64> = (0..orders).map(|_| random.i64(0..years * 365) * Span::DAY.as_millis()).collect();
+    let near = |random: &mut Rng, base: i64, days: i64| {
+        let offset = random.i64(-days..=days) * Span::DAY.as_millis() + random.i64(-3..=3) * grain;
+        Time::from_millis((base + offset).max(0)).expect("a few years after 1970")
+    };
+    let mut records = Vec::new();
+    for _ in 0..random.usize(1..=30) {
+        let (order, currency) = (random.u64(0..orders), currency(["EUR", "EUR", "USD"][random.usize(0..3)]));
+        let base = times[order as usize];
+        let apart = [0, 0, 0, 5][random.usize(0..4)];
+        records.push(match random.u8(0..10) {
+            0..5 => Record::Order(OrderRecord {
+                id: OrderHash(order),
+                version: random.u32(0..3),
+                placed_at: near(random, base, apart),
+                total: [0, 5, 10, 15][random.usize(0..4)],
+                currency,
+                test: random.u8(0..12) == 0,
+                goods: [Goods::Unknown, Goods::One(1), Goods::One(2)][random.usize(0..3)],
+            }),
+            5 => Record::Cancellation(CancellationRecord {
+                order: OrderHash(order),
+                cancelled_at: near(random, base, 9),
+            }),
+            6.. => {
+                let distance = [3, 3, 40, 349, 352][random.usize(0..5)];
+                let id = random.u64(0..8);
+                // Returns of one id stay together in time, wherever their orders lie.
+                let base = times[(id % orders) as usize] + distance * Span::DAY.as_millis();
+                Record::Return(ReturnRecord {
+                    id: ReturnHash(id * 1_000 + distance as u64),
+                    returned_at: near(random, base, 2),
+                    refund: [0, 5, 10, 7, 15][random.usize(0..5)],
+                    currency,
+                    order: random.bool().then_some(OrderHash(order)),
+                })
+            }
+        });
+    }
+    records
+}
+
+/// The records in an order in which none comes later than the lateness, some of them twice.
+fn arrivals(random: &mut Rng, records: &[Record]) -> Vec<Record> {
+    let mut arrivals = Vec::new();
+    for record in records {
+        for _ in 0..random.usize(1..=2) {
+            let delay = random.i64(0..=LATENESS.as_millis());
+            arrivals.push((record.time().as_millis() + delay, *record));
+        }
+    }
+    random.shuffle(&mut arrivals);
+    arrivals.sort_by_key(|(arrival, _)| *arrival);
+    arrivals.into_iter().map(|(_, record)| record).collect()
+}
+
+fn key() -> CustomerKey<'static> {
+    CustomerKey { bytes: b"c1", hash: hash(b"c1") }
+}
+
+fn apply(engine: &mut Engine, record: &Record, effects: &mut Effects) -> Result<(), String> {
+    match engine.handle_record(key(), ShopIndex(0), record, usize::MAX, effects) {
+        Outcome::Applied(_) | Outcome::Duplicate => Ok(()),
+        refused @ (Outcome::Refused(_) | Outcome::TimersPending) => Err(format!("{record:?}: {refused:?}")),
+    }
+}
+
+fn end_of(records: &[Record]) -> Time {
+    let last = records.iter().map(Record::time).max().expect("a history has records");
+    last.plus(LATENESS).plus(Span::days(7))
+}
+
+/// Everything that follows from the records at the end: the profile and the shop's figures.
+fn facts(settings: &Arc<Settings>, arrivals: &[Record], end: Time) -> Result<String, String> {
+    let (mut engine, mut effects) = (Engine::new(Arc::clone(settings)), Effects::default());
+    for record in arrivals {
+        apply(&mut engine, record, &mut effects)?;
+    }
+    engine.advance_clock(end, usize::MAX, &mut effects);
+    let slot = engine.find(key()).expect("the customer is held");
+    let profile = engine.profile(slot, end);
+    Ok(format!("{profile:#?}\n{:#?}", engine.figures(ShopIndex(0))))
+}
+
+fn facts_depend_on_the_set(seed: u64) -> Result<(), String> {
+    let mut random = Rng::with_seed(seed);
+    let settings = settings(&mut random);
+    let records = history(&mut random);
+    let end = end_of(&records);
+    let (one, other) = (arrivals(&mut random, &records), arrivals(&mut random, &records));
+    let (facts_of_one, facts_of_other) = (facts(&settings, &one, end)?, facts(&settings, &other, end)?);
+    if facts_of_one == facts_of_other {
+        return Ok(());
+    }
+    let differing = facts_of_one.lines().zip(facts_of_other.lines()).filter(|(one, other)| one != other);
+    let differing: Vec<String> = differing.map(|(one, other)| format!("{one} / {other}")).collect();
+    Err(format!("{}\n{one:?}\n{other:?}", differing.join("\n")))
+}
+
+fn unpacked(engine: &Engine, slot: CustomerSlot) -> Customer {
+    let mut customer = Customer::default();
+    packed::unpack(engine.packed(slot), &mut customer).expect("packed by the engine");
+    customer
+}
+
+fn told_state_is_the_facts_state(seed: u64) -> Result<(), String> {
+    let mut random = Rng::with_seed(seed);
+    let settings = settings(&mut random);
+    let records = history(&mut random);
+    let (mut engine, mut effects) = (Engine::new(Arc::clone(&settings)), Effects::default());
+    for record in arrivals(&mut random, &records) {
+        // One timer at a time, so that the law is checked after each.
+        while engine.handle_record(key(), ShopIndex(0), &record, 1, &mut effects) == Outcome::TimersPending {
+            check_told(&mut engine)?;
+        }
+        check_told(&mut engine)?;
+    }
+    while engine.advance_clock(end_of(&records), 1, &mut effects) == Progress::More {
+        check_told(&mut engine)?;
+    }
+    check_told(&mut engine)?;
+    check_signals(&effects.signals)
+}
+
+fn check_told(engine: &mut Engine) -> Result<(), String> {
+    let Some(slot) = engine.find(key()) else { return Ok(()) };
+    let clock = engine.clock().expect("a record was applied");
+    let (told, facts) = (unpacked(engine, slot).told.state, engine.profile(slot, clock).state);
+    if told == facts { Ok(()) } else { Err(format!("at {clock:?} {told:?} was told, {facts:?} is so")) }
+}
+
+/// No cause is given twice for one type, and each signal begins where the one before it ended.
+fn check_signals(signals: &[Signal]) -> Result<(), String> {
+    for (index, signal) in signals.iter().enumerate() {
+        let (name, cause) = (signal.kind.name(), signal.cause);
+        if signals[..index].iter().any(|other| other.kind.name() == name && other.cause == cause) {
+            return Err(format!("said twice: {signal:?}"));
+        }
+        let previous = index.checked_sub(1).map(|previous| &signals[previous]);
+        let continues = previous
+            .is_none_or(|previous| signal.before == previous.after || signal.before == previous.before);
+        if !continues {
+            return Err(format!("{previous:?} does not lead to {signal:?}"));
+        }
+    }
+    Ok(())
+}
+
+fn restored_engine_goes_on(seed: u64) -> Result<(), String> {
+    let mut random = Rng::with_seed(seed);
+    let settings = settings(&mut random);
+    let records = history(&mut random);
+    let arrivals = arrivals(&mut random, &records);
+    let (mut whole, mut stopped) = (Engine::new(Arc::clone(&settings)), Engine::new(Arc::clone(&settings)));
+    let (mut said, mut said_after_stops) = (Effects::default(), Effects::default());
+    for record in &arrivals {
+        apply(&mut whole, record, &mut said)?;
+        apply(&mut stopped, record, &mut said_after_stops)?;
+        if random.bool() {
+            stopped = restored(&stopped, &settings)?;
+        }
+    }
+    let end = end_of(&records);
+    whole.advance_clock(end, usize::MAX, &mut said);
+    // Two at a time: the timer that fired last before the stop fires again, and says nothing.
+    while stopped.advance_clock(end, 2, &mut said_after_stops) == Progress::More {
+        stopped = restored(&stopped, &settings)?;
+    }
+    let state = |engine: &mut Engine| {
+        let slot = engine.find(key()).expect("the customer is held");
+        let profile = engine.profile(slot, end);
+        (
+            engine.packed(slot).to_vec(),
+            format!("{profile:?}"),
+            *engine.figures(ShopIndex(0)),
+            engine.timers_len(),
+        )
+    };
+    let signals = (format!("{:?}", said.signals), format!("{:?}", said_after_stops.signals));
+    let states = (state(&mut whole), state(&mut stopped));
+    if signals.0 != signals.1 {
+        return Err(format!("{}\n{}", signals.0, signals.1));
+    }
+    if states.0 != states.1 {
+        return Err(format!("{:?}\n{:?}", states.0, states.1));
+    }
+    Ok(())
+}
+
+fn restored(engine: &Engine, settings: &Arc<Settings>) -> Result<Engine, String> {
+    let mut restore = Restore::new(Arc::clone(settings));
+    for slot in engine.customers() {
+        let key = engine.key(slot);
+        let key = CustomerKey { bytes: key, hash: hash(key) };
+        restore.customer(key, engine.packed(slot)).map_err(|error| format!("{error:?}"))?;
+    }
+    restore.finish(engine.clock()).map_err(|error| format!("{error:?}"))
+}
