@@ -26,11 +26,14 @@ use crate::domain::settings::Settings;
 use crate::domain::time::{Span, Time};
 
 pub use kafka::KafkaOptions;
-pub use keys::{COMMIT_INTERVAL_MS_MAX, COMMIT_PATIENCE_MS_MAX, KEYS, Key, KeyDefault, Kind};
+pub use keys::{
+    COMMIT_INTERVAL_MS_MAX, COMMIT_PATIENCE_MS_MAX, KEYS, Key, KeyDefault, Kind, LOG_FORMATS, LOG_LEVELS,
+};
 pub use layers::{ENVIRONMENT_CONFIG, Origin, environment_name};
 pub use problem::ConfigError;
 pub use secret::Secret;
 pub use sources::Sources;
+pub use text::parse_duration;
 
 /// Everything that a user can set, validated.
 pub struct Config {

@@ -5,9 +5,12 @@
 //! ```
 
 pub mod broker;
+pub mod check;
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod exit;
+pub mod explain;
 pub mod http;
 pub mod metrics;
 pub mod query;

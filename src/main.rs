@@ -1,1 +1,49 @@
-fn main() {}
+//! Arguments → configuration → logging → run → exit code; no logic.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use retention_signals::cli::{self, Arguments, Command, Parsed};
+use retention_signals::config::Purpose;
+use retention_signals::exit::{Exit, Failure};
+use retention_signals::{check, explain};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let ended = cli::parse(std::env::args_os()).and_then(|parsed| match parsed {
+        Parsed::Arguments(arguments) => run(*arguments),
+        Parsed::Text(text) => print(&text),
+    });
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::from(failure.exit.code())
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), Failure> {
+    let common = &arguments.common;
+    match arguments.command {
+        Command::Check(arguments) => {
+            let config = common.load(Purpose::Kafka)?;
+            check::report_configuration(&config, &arguments, &mut io::stdout()).or_else(output_closed)
+        }
+        Command::Explain(arguments) => print(&explain::run(common, &arguments)?),
+    }
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    io::stdout().write_all(text.as_bytes()).or_else(output_closed)
+}
+
+/// Whoever reads the output may stop reading, as `head` does.
+fn output_closed(error: io::Error) -> Result<(), Failure> {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Unavailable, error))
+}

@@ -79,6 +79,12 @@ pub const STORES_MAX: usize = 10_000;
 
 const _: () = assert!(STORES_MAX <= u16::MAX as usize);
 
+/// Choices of `log.level`.
+pub const LOG_LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace"];
+
+/// Choices of `log.format`.
+pub const LOG_FORMATS: &[&str] = &["auto", "text", "json"];
+
 /// Digits after the point of a decimal setting: deadlines stay exact in 128 bits.
 pub const DECIMAL_DIGITS_MAX: u8 = 4;
 
@@ -161,8 +167,8 @@ pub const KEYS: &[Key] = &[
     key("http.listen", Kind::Address, "127.0.0.1:9464"),
     Key { path: "http.token_file", kind: Kind::Path, default: KeyDefault::Nothing },
 
-    key("log.level", Kind::Choice(&["error", "warn", "info", "debug", "trace"]), "info"),
-    key("log.format", Kind::Choice(&["auto", "text", "json"]), "auto"),
+    key("log.level", Kind::Choice(LOG_LEVELS), "info"),
+    key("log.format", Kind::Choice(LOG_FORMATS), "auto"),
 
     Key { path: "kafka.bootstrap.servers", kind: Kind::Client, default: KeyDefault::Required },
     Key { path: "kafka.<name>", kind: Kind::Client, default: KeyDefault::Nothing },

@@ -246,9 +246,12 @@ fn integer_text(number: &DeInteger<'_>) -> String {
 // === impl Entry ===
 
 impl Entry {
-    /// Whether somebody set it; else it is the default.
+    /// Whether the user set it, not a default or a fallback.
     pub(super) fn is_given(&self) -> bool {
-        self.origin != Origin::Default
+        match self.origin {
+            Origin::Default | Origin::Fallback(_) => false,
+            Origin::File { .. } | Origin::Environment(_) | Origin::Flag => true,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ const TIME_UNITS: [(&str, u64); 5] =
 const SIZE_UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// Reads `100ms`, `1m`, `365d`: milliseconds.
-pub(super) fn parse_duration(text: &str) -> Result<u64, String> {
+pub fn parse_duration(text: &str) -> Result<u64, String> {
     parse(text, &TIME_UNITS).ok_or_else(|| {
         format!("{text:?} is not a duration; write a whole number and a unit (ms, s, m, h, d), such as 100ms, 1m or 365d")
     })
