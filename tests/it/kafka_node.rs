@@ -9,7 +9,7 @@ use libtest_mimic::Trial;
 use rdkafka::consumer::Consumer;
 use serde_json::json;
 
-use crate::kafka::{self, Committed, Isolation, KafkaNode, Record, compacted};
+use crate::kafka::{self, Committed, Isolation, KafkaNode, NodeSettings, Record, compacted};
 use crate::process::{Process, Signal, run_to_end};
 
 pub fn trials() -> Vec<Trial> {
@@ -139,7 +139,8 @@ fn group_offsets(node: &KafkaNode) -> Result<()> {
 }
 
 fn killed_node_comes_back() -> Result<()> {
-    let mut node = KafkaNode::start()?;
+    // The restarted node is let in when its predecessor's session is over.
+    let mut node = KafkaNode::start_with(NodeSettings::default().set("broker.session.timeout.ms", "1500"))?;
     let client = node.client().clone();
     client.create_topic("orders", 1, &[])?;
     client.produce("orders", [Record::new("c1", "kept")])?;

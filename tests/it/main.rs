@@ -5,6 +5,7 @@
 mod examples;
 mod http;
 mod kafka;
+mod kafka_facts;
 mod kafka_node;
 mod laws;
 mod process;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials: Vec<Trial> = Vec::new();
     trials.extend(http::trials());
+    trials.extend(kafka_facts::trials());
     trials.extend(kafka_node::trials());
     trials.extend(record_pages::trials());
     trials.extend(laws::trials());

@@ -53,7 +53,7 @@ use std::sync::OnceLock;
 
 use libtest_mimic::{Completion, Failed, Trial};
 
-pub use client::{Client, Committed, Isolation, offset_list};
+pub use client::{Client, Committed, Isolation, TopicPartition, offset_list};
 pub use node::{KafkaNode, NodeSettings, free_port};
 pub use records::{Consumed, Record, compacted};
 

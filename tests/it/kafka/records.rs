@@ -95,6 +95,12 @@ impl Consumed {
         std::str::from_utf8(key).unwrap_or_else(|_| panic!("key is not UTF-8: {self:?}"))
     }
 
+    /// The value as text; panics where it is not.
+    pub fn value_text(&self) -> &str {
+        let value = self.value.as_deref().unwrap_or_else(|| panic!("record without a value: {self:?}"));
+        std::str::from_utf8(value).unwrap_or_else(|_| panic!("value is not UTF-8: {self:?}"))
+    }
+
     /// The value as JSON; panics where it is not.
     pub fn value_json(&self) -> serde_json::Value {
         let value = self.value.as_deref().unwrap_or_else(|| panic!("record without a value: {self:?}"));
