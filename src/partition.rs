@@ -1,0 +1,121 @@
+//! One owned partition: its state, its inputs, and its part of the open batch.
+//!
+//! ```text
+//!  assigned ──► Restoring ──(changelog read, seal agrees)──► Running ──► revoked: committed, then gone
+//!                   ▲                                            │  └──► lost: gone
+//!                   └────────(outcome of a commit unknowable)────┘
+//! ```
+
+pub mod apply;
+pub mod dead_letters;
+pub mod merge;
+pub mod part;
+pub mod restore;
+
+use crate::broker::{Moment, PerInput, Position};
+use crate::domain::engine::{Effects, Engine};
+use crate::domain::time::Time;
+use crate::processor::clock::EndCheck;
+
+use dead_letters::DeadLetterWindow;
+use merge::Streams;
+use part::Part;
+use restore::{Restored, Restoring};
+
+/// Tells one ownership of a partition from every other. What was begun in one epoch is never written in another.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+pub struct Epoch(pub u64);
+
+/// A partition that the group has given to this worker.
+pub struct Owned<T> {
+    pub epoch: Epoch,
+    pub phase: Phase<T>,
+}
+
+/// See the module.
+pub enum Phase<T> {
+    Restoring(Restoring),
+    Running(Box<Running<T>>),
+}
+
+/// A partition that is processed.
+pub struct Running<T> {
+    pub engine: Engine,
+    pub streams: Streams<T>,
+    pub window: DeadLetterWindow,
+    pub part: Part,
+    pub committed: CommittedState,
+    pub end_check: EndCheck,
+    /// A record waits for an input that has more to fetch.
+    pub is_waiting: bool,
+    /// Broker time of the last record applied of each input.
+    pub applied_at: PerInput<Option<i64>>,
+    effects: Effects,
+}
+
+/// The name of a partition's batch, kept by the broker beside the committed offset of `orders`: who wrote it, and its number.
+pub fn batch_name(transactional_id: &str, number: u64) -> String {
+    format!("{transactional_id} {number}")
+}
+
+/// See [`batch_name`]; none if somebody else has written it.
+pub fn parse_batch_name(metadata: &str) -> Option<(&str, u64)> {
+    let (id, number) = metadata.rsplit_once(' ')?;
+    Some((id, number.parse().ok()?))
+}
+
+/// What the last commit has made visible; a reader sees nothing later.
+#[derive(Clone, Copy, Debug)]
+pub struct CommittedState {
+    /// Number of the partition's last committed batch; 0 before the first.
+    pub batch_number: u64,
+    pub next: PerInput<Position>,
+    pub clock: Option<Time>,
+    /// When it was committed, or restored.
+    pub at: Moment,
+}
+
+impl<T: crate::broker::RecordBatch> Running<T> {
+    pub fn new(restored: Restored, now: Moment) -> Self {
+        let committed = CommittedState {
+            batch_number: restored.batch_number,
+            next: PerInput::from_fn(|input| restored.starts[input].0),
+            clock: restored.engine.clock(),
+            at: now,
+        };
+        Self {
+            streams: Streams::new(&restored.starts, &restored.ends),
+            engine: restored.engine,
+            window: restored.window,
+            part: Part::default(),
+            committed,
+            end_check: EndCheck::default(),
+            is_waiting: false,
+            applied_at: PerInput::default(),
+            effects: Effects::default(),
+        }
+    }
+
+    /// The next position of each input once the open batch is committed.
+    pub fn next_positions(&self) -> PerInput<Position> {
+        PerInput::from_fn(|input| self.streams.cursors[input].next)
+    }
+
+    /// The open batch is known to be committed.
+    pub fn on_committed(&mut self, batch_number: u64, now: Moment) {
+        self.engine.changes_committed();
+        self.effects.transitions = Default::default();
+        self.part.clear();
+        self.committed = CommittedState {
+            batch_number,
+            next: self.next_positions(),
+            clock: self.engine.clock(),
+            at: now,
+        };
+    }
+
+    /// How many customers changed state in the open batch, from and to.
+    pub fn transitions(&self) -> &[[u64; 4]; 4] {
+        &self.effects.transitions
+    }
+}

@@ -1,0 +1,326 @@
+//! From an assigned partition to one that can go on: barrier, changelog, seal, and whether these agree.
+//!
+//! ```text
+//!  committed offsets, stable ─► high watermark of the changelog ─► records up to it ─► edges of the inputs ─► agree?
+//! ```
+//!
+//! In this order: once the committed offsets are stable, a predecessor whose offsets were accepted has nothing left to write,
+//! so all of its records are below a high watermark that is asked afterwards. The high watermark is asked read_uncommitted,
+//! because below a crashed writer's open transaction the last stable offset hides what was committed behind it.
+//!
+//! All of it runs beside the worker and in short steps; dropping [`Restoring`] cancels it.
+
+mod start;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use crate::broker::{
+    BrokerError, Committed, Input, Lookup, Moment, Output, Partition, PerInput, Position, RecordBatch,
+    Stability, Step, TRANSACTION_TIMEOUT, Task, Topic, Waker, Watermark,
+};
+use crate::config::DeadLetterLimit;
+use crate::domain::engine::Engine;
+use crate::domain::ids::CustomerKey;
+use crate::domain::restore::{Restore, RestoreError};
+use crate::domain::settings::Settings;
+use crate::exit::Exit;
+use crate::wire::state::{self, Seal, StateRecord};
+
+use super::dead_letters::DeadLetterWindow;
+use super::merge::MergeKey;
+use super::parse_batch_name;
+
+/// One bounded call of the task.
+const CALL_MAX: Duration = Duration::from_millis(500);
+/// A predecessor's transaction that is open for longer than this is ended.
+const BLOCKED_MAX: Duration = Duration::from_secs(1);
+/// The broker ends a transaction at its timeout, and looks for such transactions every 10 s.
+const GIVE_UP_AFTER: Duration = TRANSACTION_TIMEOUT.saturating_add(Duration::from_secs(10));
+
+/// What a restored partition starts with.
+pub struct Restored {
+    pub engine: Engine,
+    pub window: DeadLetterWindow,
+    pub batch_number: u64,
+    pub starts: PerInput<(Position, MergeKey)>,
+    /// The inputs' high watermarks.
+    pub ends: PerInput<Position>,
+    /// Changelog records read.
+    pub records: u64,
+}
+
+/// What the task tells the worker.
+pub enum News {
+    Progress { records: u64, remaining: u64 },
+    Done(Box<Restored>),
+    Failed(BrokerError),
+}
+
+/// The worker's end of a restore.
+pub struct Restoring {
+    pub started_at: Moment,
+    news: mpsc::Receiver<News>,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Restoring {
+    /// What the task has told and nobody has heard yet.
+    pub fn next_news(&self) -> Option<News> {
+        self.news.try_recv().ok()
+    }
+}
+
+impl Drop for Restoring {
+    fn drop(&mut self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What a restore depends on beside the partition.
+#[derive(Clone)]
+pub struct RestoreRules {
+    pub settings: Arc<Settings>,
+    pub dead_letters: DeadLetterLimit,
+    /// Of the erasure secret: markers made with another one would not be found again.
+    pub secret: [u8; 8],
+    pub on_other_offsets: OnOtherOffsets,
+}
+
+/// What to do when the group's offsets are not the seal's: somebody has reset the group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnOtherOffsets {
+    Stop,
+    /// `--accept-offsets`
+    Accept,
+}
+
+/// A restore to be started.
+pub struct Order {
+    pub partition: Partition,
+    /// This worker's own id: its transactions are not to be ended from here.
+    pub transactional_id: String,
+    pub has_transactional_offsets: bool,
+    pub waker: Waker,
+    pub rules: RestoreRules,
+}
+
+impl Order {
+    pub fn start<L: Lookup + 'static>(self, now: Moment) -> (Restoring, Task<L>) {
+        let (sender, news) = mpsc::channel();
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let restoring = Restoring { started_at: now, news, cancelled: Arc::clone(&cancelled) };
+        let mut work = Work {
+            restore: Restore::new(Arc::clone(&self.rules.settings)),
+            stage: Stage::Barrier,
+            seal: None,
+            records: 0,
+            blocked: Blocked::default(),
+            order: self,
+        };
+        let task = move |lookup: &mut L| {
+            if cancelled.load(Ordering::Relaxed) {
+                return Step::Done;
+            }
+            let news = match work.step(lookup) {
+                Ok(None) => return Step::Again,
+                Ok(Some(news)) => news,
+                Err(BrokerError::Retry(_)) => return Step::Again,
+                Err(error) => News::Failed(error),
+            };
+            let step = if matches!(news, News::Progress { .. }) { Step::Again } else { Step::Done };
+            // A worker that has dropped its end has cancelled the restore; the next step sees it.
+            let _ = sender.send(news);
+            (work.order.waker)();
+            step
+        };
+        (restoring, Box::new(task))
+    }
+}
+
+/// Where a restore stands.
+enum Stage {
+    Barrier,
+    Changelog { committed: PerInput<Option<Committed>> },
+    Reading { committed: PerInput<Option<Committed>>, position: Position, end: Position },
+    Inputs { committed: PerInput<Option<Committed>> },
+    Over,
+}
+
+struct Work {
+    order: Order,
+    stage: Stage,
+    restore: Restore,
+    seal: Option<Seal>,
+    records: u64,
+    blocked: Blocked,
+}
+
+/// How long somebody's open transaction has held the restore up.
+#[derive(Default)]
+struct Blocked {
+    since: Option<Moment>,
+    has_ended_transaction: bool,
+}
+
+impl Work {
+    fn step<L: Lookup>(&mut self, lookup: &mut L) -> Result<Option<News>, BrokerError> {
+        let partition = self.order.partition;
+        let changelog = [(Topic::Output(Output::Changelog), partition)];
+        match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Barrier => {
+                self.stage = Stage::Barrier;
+                let committed = match lookup.committed(&[partition], Stability::Stable, CALL_MAX) {
+                    Err(BrokerError::Retry(cause)) => {
+                        self.end_open_transaction(lookup)?;
+                        return Err(BrokerError::Retry(cause));
+                    }
+                    other => other?,
+                };
+                let committed = committed.into_iter().next().expect("one partition was asked for");
+                self.stage = Stage::Changelog { committed };
+                self.blocked = Blocked::default();
+            }
+            Stage::Changelog { committed } => {
+                self.stage = Stage::Changelog { committed: committed.clone() };
+                let end = lookup.watermarks(Watermark::High, &changelog, CALL_MAX)?[0];
+                let position = lookup.watermarks(Watermark::Low, &changelog, CALL_MAX)?[0];
+                self.stage = Stage::Reading { committed, position, end };
+            }
+            Stage::Reading { committed, position, end } if position >= end => {
+                self.stage = Stage::Inputs { committed };
+            }
+            Stage::Reading { committed, position, end } => {
+                self.stage = Stage::Reading { committed: committed.clone(), position, end };
+                let (batch, next) = lookup.read_changelog(partition, position, CALL_MAX)?;
+                self.stage = Stage::Reading { committed, position: next, end };
+                if next == position {
+                    self.end_open_transaction(lookup)?;
+                    return Ok(None);
+                }
+                self.blocked = Blocked::default();
+                self.read(&batch)?;
+                let remaining = end.0.saturating_sub(next.0);
+                return Ok(Some(News::Progress { records: batch.len() as u64, remaining }));
+            }
+            Stage::Inputs { committed } => {
+                self.stage = Stage::Inputs { committed: committed.clone() };
+                let inputs = Input::ALL.map(|input| (Topic::Input(input), partition));
+                let ends = lookup.watermarks(Watermark::High, &inputs, CALL_MAX)?;
+                let lows = lookup.watermarks(Watermark::Low, &inputs, CALL_MAX)?;
+                self.stage = Stage::Over;
+                let restored = self.finish(&committed, &lows, &ends)?;
+                return Ok(Some(News::Done(Box::new(restored))));
+            }
+            Stage::Over => unreachable!("a finished restore is not stepped"),
+        }
+        Ok(None)
+    }
+
+    fn read(&mut self, batch: &impl RecordBatch) -> Result<(), BrokerError> {
+        for index in 0..batch.len() {
+            let record = batch.get(index);
+            let hash = self.order.rules.settings.hash;
+            let read = state::decode(record.key, record.value).map_err(|error| unusable(&error))?;
+            match read {
+                StateRecord::Customer { key, packed: Some(packed) } => self
+                    .restore
+                    .customer(CustomerKey { bytes: key, hash: hash(key) }, packed)
+                    .map_err(|error| unusable_state(&error))?,
+                StateRecord::Customer { key, packed: None } => {
+                    self.restore.remove_customer(CustomerKey { bytes: key, hash: hash(key) });
+                }
+                StateRecord::Marker { hash, requested_at: Some(requested_at) } => {
+                    self.restore.marker(hash, requested_at);
+                }
+                StateRecord::Marker { hash, requested_at: None } => self.restore.remove_marker(hash),
+                StateRecord::Seal(seal) => self.seal = Some(seal),
+            }
+            self.records += 1;
+        }
+        Ok(())
+    }
+
+    fn finish(
+        &mut self,
+        committed: &PerInput<Option<Committed>>,
+        lows: &[Position],
+        ends: &[Position],
+    ) -> Result<Restored, BrokerError> {
+        let rules = &self.order.rules;
+        let evidence = start::Evidence {
+            seal: self.seal.as_ref(),
+            committed: self.order.has_transactional_offsets.then_some(committed),
+            changelog_is_empty: self.records == 0,
+            edges: PerInput::from_fn(|input| (lows[input as usize], ends[input as usize])),
+        };
+        let starts = start::starts(&evidence, rules.on_other_offsets, rules.secret)
+            .map_err(|disagreement| BrokerError::stop(Exit::Configuration, disagreement))?;
+        let restore = std::mem::replace(&mut self.restore, Restore::new(Arc::clone(&rules.settings)));
+        let seal = self.seal.take();
+        let engine = restore
+            .finish(seal.as_ref().and_then(|seal| seal.clock))
+            .map_err(|error| unusable_state(&error))?;
+        let runs = seal.as_ref().map_or(&[][..], |seal| &seal.outcomes);
+        Ok(Restored {
+            engine,
+            window: DeadLetterWindow::new(rules.dead_letters, runs),
+            batch_number: seal.as_ref().map_or(0, |seal| seal.batch),
+            starts,
+            ends: PerInput::from_fn(|input| ends[input as usize]),
+            records: self.records,
+        })
+    }
+
+    /// Counts a fruitless call. After a while, ends the transaction that somebody left open in this partition: whoever has it open
+    /// without owning the partition has to abort it anyway, and the broker's own timeout takes long.
+    fn end_open_transaction<L: Lookup>(&mut self, lookup: &mut L) -> Result<(), BrokerError> {
+        let now = lookup.now();
+        let waited = now.since(*self.blocked.since.get_or_insert(now));
+        if waited > GIVE_UP_AFTER {
+            let message = "an open transaction in the partition does not end: look for a process that still writes under \
+                           this application, or lower `transaction.max.timeout.ms` of the brokers";
+            return Err(BrokerError::stop(Exit::Unavailable, message));
+        }
+        if waited < BLOCKED_MAX || self.blocked.has_ended_transaction {
+            return Ok(());
+        }
+        let committed = lookup.committed(&[self.order.partition], Stability::Unstable, CALL_MAX)?;
+        let orders = committed.first().and_then(|committed| committed[Input::Orders].as_ref());
+        let id = orders.and_then(|committed| parse_batch_name(&committed.metadata)).map(|(id, _)| id);
+        match id {
+            Some(id) if id != self.order.transactional_id => {
+                info!(partition = %self.order.partition, transactional_id = id, "ending an open transaction");
+                lookup.end_transaction_of(id, CALL_MAX)?;
+            }
+            // Taking over our own id would fence ourselves; without an id there is nobody to fence.
+            Some(_) | None => warn!(
+                partition = %self.order.partition,
+                "an open transaction of an unknown writer holds the restore up until its timeout"
+            ),
+        }
+        self.blocked.has_ended_transaction = true;
+        Ok(())
+    }
+}
+
+fn unusable(error: &state::StateError) -> BrokerError {
+    BrokerError::stop(Exit::Configuration, error.to_string())
+}
+
+fn unusable_state(error: &RestoreError) -> BrokerError {
+    let message = match error {
+        RestoreError::Corrupt => "a customer in the changelog is not readable",
+        RestoreError::UnknownShop => {
+            "the changelog holds a customer of a store that is not configured: put it back under `stores`"
+        }
+        RestoreError::UnknownCurrency => {
+            "the changelog holds an amount in a currency without a rate: put it back under `rates`"
+        }
+    };
+    BrokerError::stop(Exit::Configuration, message)
+}

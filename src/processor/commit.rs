@@ -1,0 +1,337 @@
+//! One transaction for the open batch, and what is done when it does not go as it should.
+//!
+//! ```text
+//!             ┌──────────────────────────── again, with back-off ◄───────────────────────────┐
+//!             ▼                                                                              │
+//!  poll ─► drop stale parts ─► begin ─► send ─► flush ─► offsets ─► commit ─► committed      │
+//!                                └────────┴───────┴─────────┴── error ─► abort ─► aborted ───┤
+//!                                                           commit, abort ─► unknown outcome │
+//!                                  poll ─► new producer ─► committed offsets ─► batch number ┘
+//! ```
+//!
+//! Nothing is applied until the outcome is known. Between the slices of a long call the client is polled, or the group would
+//! take the worker for dead; what it tells is only recorded, and acted upon after the commit.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tracing::{debug, warn};
+
+use super::{Processor, Stop, running};
+use crate::broker::{
+    Broker, BrokerError, Cause, GroupEvent, Input, Lookup, Moment, NextOffset, Partition, Stability, Unknown,
+};
+use crate::metrics::{FatalKind, Stage};
+use crate::partition::{batch_name, parse_batch_name};
+
+/// The longest that one call may take before the client is polled again.
+const SLICE: Duration = Duration::from_secs(2);
+/// The pause before an aborted batch is written again; doubled each time.
+const BACKOFF_MIN: Duration = Duration::from_millis(20);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+/// More fencings than this within the span mean that somebody else uses our transactional id, and takes it back each time.
+const FENCINGS_MAX: usize = 3;
+const FENCINGS_SPAN: Duration = Duration::from_secs(300);
+
+/// How a commit ended, if it did not stop the service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum CommitEnd {
+    /// Known to be committed, or nothing was left to commit.
+    Committed,
+    /// Known not to be: it could not be done in time, and the batch is still open.
+    GivenUp,
+}
+
+/// How one attempt ended.
+enum Attempt {
+    Committed,
+    Aborted(Cause),
+    Unknown(Unknown, Cause),
+}
+
+/// What one attempt had to give up for.
+pub(super) enum Setback {
+    /// Nothing of it was written.
+    Abort(Cause),
+    Unknown(Unknown, Cause),
+    Stop(Stop),
+}
+
+/// What the broker knows of a part whose commit's outcome is unknown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Verdict {
+    Committed,
+    NotCommitted,
+    /// Neither: somebody else has written since.
+    Superseded,
+}
+
+impl<B: Broker> Processor<'_, B> {
+    /// Commits the open batch, trying for `patience` to.
+    pub(super) fn commit(&mut self, patience: Duration) -> Result<CommitEnd, Stop> {
+        let started_at = self.broker.now();
+        let deadline = started_at.plus(patience);
+        let mut backoff = BACKOFF_MIN;
+        loop {
+            self.record_group_events()?;
+            self.drop_stale_parts();
+            if self.batch.parts.is_empty() {
+                return Ok(CommitEnd::Committed);
+            }
+            match self.attempt(deadline)? {
+                Attempt::Committed => {
+                    self.on_committed(started_at);
+                    return Ok(CommitEnd::Committed);
+                }
+                Attempt::Aborted(cause) => {
+                    self.hub.metrics.on_transaction_aborted();
+                    warn!(cause = format!("{cause:#}"), "transaction aborted");
+                }
+                Attempt::Unknown(unknown, cause) => {
+                    warn!(cause = format!("{cause:#}"), "outcome of the transaction is unknown");
+                    if self.resolve(unknown)? {
+                        self.on_committed(started_at);
+                        return Ok(CommitEnd::Committed);
+                    }
+                    self.hub.metrics.on_transaction_aborted();
+                }
+            }
+            if self.broker.now() >= deadline {
+                return Ok(CommitEnd::GivenUp);
+            }
+            self.broker.wait(backoff);
+            backoff = (backoff * 2).min(BACKOFF_MAX);
+        }
+    }
+
+    fn attempt(&mut self, deadline: Moment) -> Result<Attempt, Stop> {
+        match self.write_transaction(deadline) {
+            Ok(()) => Ok(Attempt::Committed),
+            Err(Setback::Stop(stop)) => Err(stop),
+            Err(Setback::Unknown(unknown, cause)) => Ok(Attempt::Unknown(unknown, cause)),
+            Err(Setback::Abort(cause)) => match self.bounded(deadline_of_abort(self.broker.now()), B::abort) {
+                Ok(()) => Ok(Attempt::Aborted(cause)),
+                Err(Setback::Stop(stop)) => Err(stop),
+                // What an abort that failed has left behind, only the broker knows.
+                Err(Setback::Abort(cause)) => Ok(Attempt::Unknown(Unknown::Failed, cause)),
+                Err(Setback::Unknown(unknown, cause)) => Ok(Attempt::Unknown(unknown, cause)),
+            },
+        }
+    }
+
+    fn write_transaction(&mut self, deadline: Moment) -> Result<(), Setback> {
+        self.broker.begin().map_err(setback)?;
+        let encode_started_at = self.broker.now();
+        for index in 0..self.batch.parts.len() {
+            self.send_part(index, deadline)?;
+        }
+        let flush_started_at = self.broker.now();
+        self.batch.stages[Stage::Encode] += flush_started_at.since(encode_started_at);
+        self.bounded(deadline, B::flush)?;
+        self.send_offsets(deadline)?;
+        // A commit has no error that says "not committed" and can be trusted.
+        let committed = self.bounded(deadline, B::commit).map_err(|setback| match setback {
+            Setback::Abort(cause) => Setback::Unknown(Unknown::Failed, cause),
+            Setback::Unknown(unknown, cause) => Setback::Unknown(unknown, cause),
+            Setback::Stop(stop) => Setback::Stop(stop),
+        });
+        self.batch.stages[Stage::Commit] += self.broker.now().since(flush_started_at);
+        committed
+    }
+
+    /// Sends the next offsets of all inputs of every part: only offsets that are really sent are fenced by the generation.
+    fn send_offsets(&mut self, deadline: Moment) -> Result<(), Setback> {
+        let membership = self.broker.membership().map_err(setback)?;
+        if !membership.is_fencing() {
+            return Err(Setback::Abort("the worker is not a member of its group".into()));
+        }
+        let metadata: Vec<String> = self.batch.parts.iter().map(|part| batch_name(self.broker.transactional_id(), part.batch_number)).collect();
+        let mut offsets = Vec::with_capacity(3 * metadata.len());
+        for (part, metadata) in self.batch.parts.iter().zip(&metadata) {
+            let positions = running(&self.owned, part.partition).next_positions();
+            offsets.extend(positions.iter().map(|(input, position)| NextOffset {
+                input,
+                partition: part.partition,
+                position: *position,
+                metadata: if input == Input::Orders { metadata } else { "" },
+            }));
+        }
+        self.bounded(deadline, |broker, within| broker.send_offsets(&offsets, &membership, within))
+    }
+
+    /// Asks the broker whether the batch was committed. Parts of which neither is true are dropped and restored.
+    fn resolve(&mut self, unknown: Unknown) -> Result<bool, Stop> {
+        if unknown == Unknown::Fenced {
+            self.note_fencing()?;
+        }
+        if !self.broker.capabilities().transactional_offsets {
+            return Err(Stop::new(FatalKind::OutcomeUnknown, "the outcome of a commit is unknown and cannot be asked"));
+        }
+        let deadline = self.broker.now().plus(self.rules.commit.patience);
+        self.record_group_events()?;
+        self.bounded(deadline, B::open_producer).map_err(unresolved)?;
+        self.drop_stale_parts();
+        if self.batch.parts.is_empty() {
+            return Ok(false);
+        }
+        let partitions: Vec<Partition> = self.batch.parts.iter().map(|part| part.partition).collect();
+        let mut offsets = Vec::new();
+        self.bounded(deadline, |broker, within| {
+            offsets = broker.lookup().committed(&partitions, Stability::Stable, within)?;
+            Ok(())
+        })
+        .map_err(unresolved)?;
+        let parts = self.batch.parts.iter().zip(&offsets);
+        let verdicts: Vec<(Partition, Verdict)> = parts
+            .map(|(part, offsets)| {
+                let metadata = offsets[Input::Orders].as_ref().map(|committed| committed.metadata.as_str());
+                (part.partition, verdict(self.broker.transactional_id(), part.batch_number, metadata))
+            })
+            .collect();
+        let is_committed = verdicts.iter().any(|(_, verdict)| *verdict == Verdict::Committed);
+        debug!(is_committed, "outcome of the transaction is known");
+        // One transaction is committed as a whole: a part that says otherwise was written by somebody else since.
+        let expected = if is_committed { Verdict::Committed } else { Verdict::NotCommitted };
+        for (partition, _) in verdicts.into_iter().filter(|(_, verdict)| *verdict != expected) {
+            self.restore_again(partition)?;
+        }
+        Ok(is_committed)
+    }
+
+    fn note_fencing(&mut self) -> Result<(), Stop> {
+        self.hub.metrics.on_producer_fenced();
+        let now = self.broker.now();
+        self.fencings.push_back(now);
+        while self.fencings.front().is_some_and(|first| now.since(*first) > FENCINGS_SPAN) {
+            self.fencings.pop_front();
+        }
+        if self.fencings.len() <= FENCINGS_MAX {
+            return Ok(());
+        }
+        let id = self.broker.transactional_id();
+        Err(Stop::new(
+            FatalKind::Fenced,
+            format!("another process uses the transactional id {id}: give each process its own `instance`"),
+        ))
+    }
+
+    /// Makes a call in slices until it is done or the deadline passes; the client is polled in between.
+    pub(super) fn bounded(
+        &mut self,
+        deadline: Moment,
+        mut call: impl FnMut(&mut B, Duration) -> Result<(), BrokerError>,
+    ) -> Result<(), Setback> {
+        loop {
+            let left = deadline.since(self.broker.now());
+            let Err(error) = call(&mut self.broker, left.min(SLICE)) else {
+                return Ok(());
+            };
+            let BrokerError::Retry(cause) = error else {
+                return Err(setback(error));
+            };
+            if self.broker.now() >= deadline {
+                return Err(Setback::Abort(cause));
+            }
+            self.record_group_events().map_err(Setback::Stop)?;
+            self.answer_queries();
+        }
+    }
+
+    /// Polls the client once for everything that it has to tell, and acts on nothing.
+    pub(super) fn record_group_events(&mut self) -> Result<(), Stop> {
+        self.hub.tick();
+        record_group_events(&mut self.broker, &mut self.group_events)
+    }
+
+    /// Drops the parts whose partition is not owned any more in the epoch in which they were begun: fresh group metadata
+    /// would make a stale batch acceptable again.
+    fn drop_stale_parts(&mut self) {
+        let lost = |partition: &Partition| {
+            self.group_events.iter().any(|event| match event {
+                GroupEvent::Lost(partitions) => partitions.contains(partition),
+                GroupEvent::Assigned(_) | GroupEvent::Revoked(_) => false,
+            })
+        };
+        self.batch.parts.retain(|part| {
+            let owned = self.owned.get(&part.partition);
+            owned.is_some_and(|owned| owned.epoch == part.epoch) && !lost(&part.partition)
+        });
+    }
+
+}
+
+/// See [`Processor::record_group_events`].
+pub(super) fn record_group_events<B: Broker>(
+    broker: &mut B,
+    group_events: &mut VecDeque<GroupEvent>,
+) -> Result<(), Stop> {
+    loop {
+        match broker.poll() {
+            Ok(None) => return Ok(()),
+            Ok(Some(event)) => group_events.push_back(event),
+            Err(BrokerError::Retry(cause)) => {
+                debug!(cause = format!("{cause:#}"), "poll");
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// An abort is tried for so long, whatever the commit's own patience was: until it is done nothing can go on.
+fn deadline_of_abort(now: Moment) -> Moment {
+    now.plus(crate::broker::TRANSACTION_TIMEOUT)
+}
+
+pub(super) fn setback(error: BrokerError) -> Setback {
+    match error {
+        BrokerError::Retry(cause) | BrokerError::AbortTransaction(cause) => Setback::Abort(cause),
+        BrokerError::OutcomeUnknown(unknown, cause) => Setback::Unknown(unknown, cause),
+        BrokerError::Stop(..) => Setback::Stop(error.into()),
+    }
+}
+
+fn unresolved(setback: Setback) -> Stop {
+    match setback {
+        Setback::Stop(stop) => stop,
+        Setback::Abort(cause) | Setback::Unknown(_, cause) => {
+            Stop::caused(FatalKind::OutcomeUnknown, cause, "learn the outcome of a commit")
+        }
+    }
+}
+
+/// Compares a part's batch number with the one that the broker holds beside the committed offset of `orders`.
+fn verdict(transactional_id: &str, batch_number: u64, metadata: Option<&str>) -> Verdict {
+    let committed = match metadata {
+        None => Some((transactional_id, 0)),
+        Some(metadata) => parse_batch_name(metadata),
+    };
+    match committed {
+        Some((id, number)) if number == batch_number && id == transactional_id => Verdict::Committed,
+        Some((_, number)) if number + 1 == batch_number => Verdict::NotCommitted,
+        Some(_) | None => Verdict::Superseded,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_batch_number_tells_the_outcome() {
+        let check = |batch_number, metadata, expected| {
+            assert_eq!(verdict("shop-a-0", batch_number, metadata), expected, "{batch_number} {metadata:?}");
+        };
+        check(7, Some("shop-a-0 7"), Verdict::Committed);
+        check(7, Some("shop-a-0 6"), Verdict::NotCommitted);
+        check(7, Some("shop-b-0 6"), Verdict::NotCommitted);
+        // Somebody else wrote a batch of that number: ours was not it.
+        check(7, Some("shop-b-0 7"), Verdict::Superseded);
+        check(7, Some("shop-a-0 8"), Verdict::Superseded);
+        check(7, Some("shop-a-0 5"), Verdict::Superseded);
+        check(7, Some(""), Verdict::Superseded);
+        check(7, Some("reset by hand"), Verdict::Superseded);
+        check(1, None, Verdict::NotCommitted);
+        check(2, None, Verdict::Superseded);
+    }
+}
