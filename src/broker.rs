@@ -11,7 +11,8 @@
 //! ```
 //!
 //! **Bounded calls.** Every call that may block takes `within`, the longest that it may take. When that passes it fails with
-//! [`BrokerError::Retry`]: the same call, made again, goes on where it was. `Duration::ZERO` asks without waiting.
+//! [`BrokerError::Retry`]: the same call, made again, goes on where it was. `Duration::ZERO` asks without waiting. A call does not
+//! fail so before: whoever asks again at once does not spin.
 
 use std::fmt;
 use std::ops::{Index, IndexMut};
@@ -309,8 +310,6 @@ pub type Waker = Arc<dyn Fn() + Send + Sync>;
 pub type Task<L> = Box<dyn FnMut(&mut L) -> Step + Send>;
 
 /// Questions to the brokers. The worker has one; so has every task beside it.
-///
-/// A call that has nothing to tell yet takes about `within` before it says so: whoever asks again at once does not spin.
 pub trait Lookup {
     type Batch: RecordBatch;
 

@@ -13,6 +13,8 @@ pub mod exit;
 pub mod explain;
 pub mod http;
 pub mod metrics;
+pub mod partition;
+pub mod processor;
 pub mod query;
 pub mod status;
 pub mod telemetry;

@@ -48,6 +48,8 @@ pub struct Running<T> {
     pub end_check: EndCheck,
     /// A record waits for an input that has more to fetch.
     pub is_waiting: bool,
+    /// Since when nothing is at hand although there is more to fetch.
+    pub starved_since: Option<Moment>,
     /// Broker time of the last record applied of each input.
     pub applied_at: PerInput<Option<i64>>,
     effects: Effects,
@@ -91,6 +93,7 @@ impl<T: crate::broker::RecordBatch> Running<T> {
             committed,
             end_check: EndCheck::default(),
             is_waiting: false,
+            starved_since: None,
             applied_at: PerInput::default(),
             effects: Effects::default(),
         }
@@ -106,12 +109,8 @@ impl<T: crate::broker::RecordBatch> Running<T> {
         self.engine.changes_committed();
         self.effects.transitions = Default::default();
         self.part.clear();
-        self.committed = CommittedState {
-            batch_number,
-            next: self.next_positions(),
-            clock: self.engine.clock(),
-            at: now,
-        };
+        self.committed =
+            CommittedState { batch_number, next: self.next_positions(), clock: self.engine.clock(), at: now };
     }
 
     /// How many customers changed state in the open batch, from and to.

@@ -24,10 +24,10 @@ use std::time::Duration;
 
 use tracing::info;
 
-use crate::broker::{Broker, BrokerError, GroupEvent, Lookup, Moment, Partition, RecordBatch};
+use crate::broker::{Broker, BrokerError, GroupEvent, Moment, Partition};
 use crate::domain::time::Time;
 use crate::metrics::{FatalKind, PerLabel, Stage, TransactionSummary};
-use crate::partition::apply::{Pause, Tools};
+use crate::partition::apply::{Decoding, Pause, Tools};
 use crate::partition::restore::News;
 use crate::partition::{Epoch, Owned, Phase, Running};
 use crate::query::CustomerQuery;
@@ -103,7 +103,9 @@ impl<'m, B: Broker> Processor<'m, B> {
         };
         processor.learn_partition_counts()?;
         let deadline = clocks.monotonic.plus(processor.rules.commit.patience);
-        processor.bounded(deadline, B::open_producer).map_err(|setback| setback.into_stop("open the producer"))?;
+        processor
+            .bounded(deadline, B::open_producer)
+            .map_err(|setback| setback.into_stop("open the producer"))?;
         processor.broker.subscribe()?;
         processor.hub.status.set_phase(WorkerPhase::Running);
         Ok(processor)
@@ -119,7 +121,10 @@ impl<'m, B: Broker> Processor<'m, B> {
         self.keep_offsets_alive();
         self.check_partition_counts_now_and_then()?;
         if self.is_commit_due() && self.commit(self.rules.commit.patience)? == CommitEnd::GivenUp {
-            return Err(Stop::new(FatalKind::Unavailable, "a batch could not be committed within `commit.patience`"));
+            return Err(Stop::new(
+                FatalKind::Unavailable,
+                "a batch could not be committed within `commit.patience`",
+            ));
         }
         self.refresh_gauges_now_and_then();
         if !has_read {
@@ -166,9 +171,9 @@ impl<'m, B: Broker> Processor<'m, B> {
     fn read_and_apply_one(&mut self, partition: Partition) -> Result<bool, Stop> {
         let clocks = self.broker.clocks();
         let running = running_mut(&mut self.owned, partition);
-        let records_before = running.part.records;
+        let (records_before, was_closed) = (running.part.records, running.part.is_closed);
         let started_at = clocks.monotonic;
-        let mut decode = Duration::ZERO;
+        let mut decoding = Decoding::default();
         loop {
             let left = RECORDS_A_TURN.saturating_sub(running.part.records - records_before);
             if running.part.is_closed || left == 0 {
@@ -187,9 +192,10 @@ impl<'m, B: Broker> Processor<'m, B> {
                 shop_now: self.rules.shop_time.at(clocks.wall_millis),
                 record_bytes_max: self.record_bytes_max,
                 moment: &|| broker.now(),
-                decode: &mut decode,
+                decoding: &mut decoding,
             };
-            let pause = running.apply(&mut tools, left).map_err(|crossed| Stop::dead_letters(partition, crossed))?;
+            let pause =
+                running.apply(&mut tools, left).map_err(|crossed| Stop::dead_letters(partition, crossed))?;
             running.is_waiting = matches!(pause, Pause::Wait(_));
             match pause {
                 Pause::Fetch => {}
@@ -202,11 +208,15 @@ impl<'m, B: Broker> Processor<'m, B> {
                 Pause::Empty | Pause::Full | Pause::Closed => break,
             }
         }
-        let has_applied = running.part.records > records_before || running.part.is_closed;
+        let has_applied = running.part.records > records_before || running.part.is_closed != was_closed;
+        let is_starved = !has_applied && running.streams.is_empty() && !running.streams.is_at_end();
+        running.starved_since = is_starved.then(|| running.starved_since.unwrap_or(started_at));
         if has_applied {
+            running.end_check.is_frozen = false;
             let elapsed = self.broker.now().since(started_at);
-            self.batch.stages[Stage::Decode] += decode.min(elapsed);
-            self.batch.stages[Stage::Apply] += elapsed.saturating_sub(decode);
+            let decode = decoding.estimate().min(elapsed);
+            self.batch.stages[Stage::Decode] += decode;
+            self.batch.stages[Stage::Apply] += elapsed - decode;
             self.open_part(partition);
         }
         Ok(has_applied)
@@ -221,7 +231,7 @@ impl<'m, B: Broker> Processor<'m, B> {
             shop_now: target,
             record_bytes_max: self.record_bytes_max,
             moment: &|| broker.now(),
-            decode: &mut Duration::default(),
+            decoding: &mut Decoding::default(),
         };
         let running = running_mut(&mut self.owned, partition);
         running.end_check = clock::EndCheck::default();

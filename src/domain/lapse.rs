@@ -54,6 +54,35 @@ pub struct Patience {
 }
 
 impl LapsePolicy {
+    /// The name in signals and settings.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Fixed { .. } => "fixed",
+            Self::Cadence(_) => "cadence",
+        }
+    }
+
+    /// Every setting on one line, in one form only: its hash is the policy's version in signals.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Fixed { at_risk, lapsed } => {
+                format!("fixed at_risk_ms={} lapsed_ms={}", at_risk.as_millis(), lapsed.as_millis())
+            }
+            Self::Cadence(cadence) => format!(
+                "cadence prior_gap={} prior_weight={} at_risk_factor={} at_risk_min={} at_risk_max={} \
+                 lapsed_factor={} lapsed_min={} lapsed_max={}",
+                cadence.prior_gap,
+                cadence.prior_weight,
+                cadence.at_risk_factor,
+                cadence.at_risk_min,
+                cadence.at_risk_max,
+                cadence.lapsed_factor,
+                cadence.lapsed_min,
+                cadence.lapsed_max,
+            ),
+        }
+    }
+
     /// The patience with a customer of `gaps` gaps that add up to `span_days` days.
     pub fn patience(&self, gaps: u32, span_days: i32) -> Patience {
         match self {
@@ -113,6 +142,31 @@ fn div_floor(numerator: i128, denominator: i128) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_policy_has_a_text_that_changes_with_any_setting() {
+        let (cadence, other) = (Cadence::default(), Decimal::whole(400));
+        let mut texts: Vec<String> = [
+            cadence.clone(),
+            Cadence { prior_gap: other, ..cadence.clone() },
+            Cadence { prior_weight: other, ..cadence.clone() },
+            Cadence { at_risk_factor: other, ..cadence.clone() },
+            Cadence { at_risk_min: other, ..cadence.clone() },
+            Cadence { at_risk_max: other, ..cadence.clone() },
+            Cadence { lapsed_factor: other, ..cadence.clone() },
+            Cadence { lapsed_min: other, ..cadence.clone() },
+            Cadence { lapsed_max: other, ..cadence },
+        ]
+        .map(|cadence| LapsePolicy::Cadence(cadence).text())
+        .into();
+        for (at_risk, lapsed) in [(30, 60), (31, 60), (30, 61)] {
+            let (at_risk, lapsed) = (Span::days(at_risk), Span::days(lapsed));
+            texts.push(LapsePolicy::Fixed { at_risk, lapsed }.text());
+        }
+        texts.sort();
+        texts.dedup();
+        assert_eq!(texts.len(), 12);
+    }
 
     fn days(days: i64, millis: i64) -> Span {
         Span::from_millis(days * Span::DAY.as_millis() + millis)

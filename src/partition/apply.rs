@@ -26,7 +26,7 @@ use super::part::Part;
 /// More timers at once are spread over several batches: a transaction must end well within its timeout.
 pub const TIMERS_MAX: usize = 10_000;
 /// Of so many records one is timed: reading the clock for each would cost as much as some of the work.
-const TIMED_OF: usize = 32;
+const TIMED_OF: u32 = 32;
 
 /// What the loop needs beside the partition.
 pub struct Tools<'a> {
@@ -37,8 +37,21 @@ pub struct Tools<'a> {
     /// The most that a dead letter may measure.
     pub record_bytes_max: usize,
     pub moment: &'a dyn Fn() -> Moment,
-    /// Time spent on decoding, about.
-    pub decode: &'a mut Duration,
+    pub decoding: &'a mut Decoding,
+}
+
+/// Time spent on decoding: measured for some of the records, estimated for all.
+#[derive(Default)]
+pub struct Decoding {
+    records: u32,
+    timed_records: u32,
+    timed: Duration,
+}
+
+impl Decoding {
+    pub fn estimate(&self) -> Duration {
+        (self.timed * self.records).checked_div(self.timed_records).unwrap_or_default()
+    }
 }
 
 /// Why the loop was left.
@@ -83,7 +96,8 @@ impl<T: RecordBatch> Running<T> {
             }
             for input in Input::ALL {
                 if heads[input].is_none() {
-                    heads[input] = next_head(input, batches[input].as_ref(), &mut cursors[input], part, tools);
+                    heads[input] =
+                        next_head(input, batches[input].as_ref(), &mut cursors[input], part, tools);
                 }
             }
             let offers = PerInput::from_fn(|input| match (&heads[input], &batches[input]) {
@@ -135,8 +149,12 @@ impl<T: RecordBatch> Running<T> {
         drain_signals(engine, effects, None, part, tools);
         part.is_closed = true;
         part.has_timers_left = progress == Progress::More;
+        if !tools.rules.shop_time.is_wall() {
+            return; // A delay in the shop's time says nothing about the machine.
+        }
         let delays = part.signals.iter().skip(first_signal).map(|signal| to.since(signal.occurred_at));
-        let delays: Vec<_> = delays.map(|delay| Duration::from_millis(delay.as_millis().max(0).unsigned_abs())).collect();
+        let delays: Vec<_> =
+            delays.map(|delay| Duration::from_millis(delay.as_millis().max(0).unsigned_abs())).collect();
         part.summary.timer_delays.extend(delays);
     }
 }
@@ -155,10 +173,12 @@ fn next_head<'a, T: RecordBatch>(
         part.summary.outcomes[RecordOutcome::Skipped] += skipped as u64;
     }
     let view = batch?.get(index?);
-    let timed_from = (part.records % TIMED_OF == 0).then(|| (tools.moment)());
+    let timed_from = tools.decoding.records.is_multiple_of(TIMED_OF).then(|| (tools.moment)());
+    tools.decoding.records += 1;
     let decoded = tools.rules.decoder.decode(report::wire_input(input), view.key, view.value);
     if let Some(from) = timed_from {
-        *tools.decode += (tools.moment)().since(from) * TIMED_OF as u32;
+        tools.decoding.timed += (tools.moment)().since(from);
+        tools.decoding.timed_records += 1;
     }
     let key = match &decoded {
         Ok(event) if !is_in_future(event, &view, tools) => cursor.key.max(Some(event.time())),
@@ -208,9 +228,7 @@ impl Applying<'_, '_> {
         let clock = self.engine.clock();
         let outcome = match &event.subject {
             Subject::Customer(customer) => self.customer(event, customer),
-            Subject::Guest(guest) => {
-                self.engine.handle_guest(event.shop, guest, TIMERS_MAX, self.effects)
-            }
+            Subject::Guest(guest) => self.engine.handle_guest(event.shop, guest, TIMERS_MAX, self.effects),
         };
         let record = RecordContext::of(event);
         drain_signals(self.engine, self.effects, record.as_ref(), self.part, self.tools);
@@ -326,8 +344,9 @@ fn drain_signals(
 
 fn refused(refusal: EngineRefusal) -> Refusal {
     match refusal {
-        EngineRefusal::TooOld => Refusal::new(Reason::TooOld, "behind the partition's clock by more than the lateness"),
+        EngineRefusal::TooOld => {
+            Refusal::new(Reason::TooOld, "behind the partition's clock by more than the lateness")
+        }
         EngineRefusal::Erased => Refusal::new(Reason::Erased, "the customer has asked to be forgotten"),
     }
 }
-

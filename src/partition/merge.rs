@@ -163,13 +163,13 @@ impl<T: RecordBatch> Streams<T> {
             }
             let progress = broker.progress(partition, input)?;
             cursor.end = progress.high_watermark.unwrap_or(cursor.end_at_assign);
-            if progress.position >= cursor.end {
+            // Nothing at hand: what lies below the client's position are control records and records of aborted transactions.
+            cursor.next = cursor.next.max(progress.position);
+            if cursor.next >= cursor.end {
                 cursor.supply = Supply::AtEnd;
             } else if cursor.supply == Supply::AtEnd {
                 cursor.supply = Supply::Behind { waited_since: None };
             }
-            // Nothing at hand: what lies below the client's position are control records and records of aborted transactions.
-            cursor.next = cursor.next.max(progress.position);
         }
         Ok(())
     }
@@ -190,7 +190,9 @@ impl<T: RecordBatch> Streams<T> {
     /// Whether all that is left to read lies behind somebody's open transaction.
     pub fn is_held_up(&self, stable_ends: &[Position; 3]) -> bool {
         self.cursors.iter().any(|(input, cursor)| {
-            self.batches[input].is_none() && cursor.next < cursor.end && cursor.next >= stable_ends[input as usize]
+            self.batches[input].is_none()
+                && cursor.next < cursor.end
+                && cursor.next >= stable_ends[input as usize]
         })
     }
 
@@ -201,10 +203,14 @@ impl<T: RecordBatch> Streams<T> {
         (index < batch.len()).then(|| batch.get(index).timestamp_millis)?
     }
 
+    /// Whether no input has a record at hand.
+    pub fn is_empty(&self) -> bool {
+        self.batches.iter().all(|(_, batch)| batch.is_none())
+    }
+
     /// Whether every input was read to the end that the client knows, and everything read was applied.
     pub fn is_at_end(&self) -> bool {
-        self.batches.iter().all(|(_, batch)| batch.is_none())
-            && self.cursors.iter().all(|(_, cursor)| cursor.supply == Supply::AtEnd)
+        self.is_empty() && self.cursors.iter().all(|(_, cursor)| cursor.supply == Supply::AtEnd)
     }
 
     /// Notes that a record waits for `input`. Gives whether that has lasted too long: then it is no longer waited for.
@@ -215,8 +221,7 @@ impl<T: RecordBatch> Streams<T> {
         };
         let since = waited_since.unwrap_or(now);
         let is_over = now.since(since) >= WAIT_MAX;
-        cursor.supply =
-            if is_over { Supply::GivenUp } else { Supply::Behind { waited_since: Some(since) } };
+        cursor.supply = if is_over { Supply::GivenUp } else { Supply::Behind { waited_since: Some(since) } };
         is_over
     }
 }

@@ -40,7 +40,8 @@ impl Part {
     }
 
     pub fn add_dead_letter(&mut self, letter: DeadLetter) {
-        self.dead_letter_bytes += letter.key.as_ref().map_or(0, Vec::len) + letter.value.as_ref().map_or(0, Vec::len);
+        self.dead_letter_bytes +=
+            letter.key.as_ref().map_or(0, Vec::len) + letter.value.as_ref().map_or(0, Vec::len);
         self.dead_letters.push(letter);
     }
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 use tracing::{debug, warn};
 
 use super::{Processor, Stop, running_mut};
-use crate::broker::{Broker, BrokerError, Clocks, Input, Lookup, Moment, Partition, Position, Topic, Watermark};
+use crate::broker::{
+    Broker, BrokerError, Clocks, Input, Lookup, Moment, Partition, Position, Topic, Watermark,
+};
 use crate::config::{AtEnd, ClockRules};
 use crate::domain::time::{Span, Time};
 
@@ -20,6 +22,8 @@ const STEADY_MIN: Duration = Duration::from_secs(300);
 const STEP_MAX: Duration = Duration::from_secs(1);
 /// An end is not asked again before this, if the last answer left the clock where it was.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(250);
+/// An input that gives nothing for so long, although there is more to fetch, is looked into.
+const STARVED_MIN: Duration = Duration::from_secs(1);
 /// The longest that the worker waits for the answer.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
 
@@ -66,9 +70,13 @@ pub fn target(rules: &ClockRules, shop_now: Time) -> Option<Time> {
 /// Tells whether wall time can be believed: it may not run away from the time since boot.
 #[derive(Clone, Copy, Debug)]
 pub enum WallGuard {
-    Believed { since: Clocks },
+    Believed {
+        since: Clocks,
+    },
     /// It has jumped; `since` it seems in step again.
-    Jumped { since: Clocks },
+    Jumped {
+        since: Clocks,
+    },
 }
 
 impl WallGuard {
@@ -144,7 +152,7 @@ impl<B: Broker> Processor<'_, B> {
         for (partition, ends) in due.iter().zip(&ends) {
             if running_mut(&mut self.owned, *partition).streams.confirm_ends(ends) {
                 self.wall_guard.confirm(clocks);
-                self.advance_clock(*partition, target)?;
+                self.advance_clock(*partition, target);
             } else {
                 behind.push(*partition);
             }
@@ -156,9 +164,11 @@ impl<B: Broker> Processor<'_, B> {
     fn partitions_due(&mut self, target: Time, now: Moment) -> Vec<Partition> {
         let due = self.running_partitions().filter_map(|(partition, running)| {
             let may_ask = running.end_check.ask_at.is_none_or(|ask_at| ask_at <= now);
-            let is_due = !running.part.is_closed
-                && running.streams.is_at_end()
-                && running.engine.next_due(target).is_some();
+            let starved_for = running.starved_since.map(|since| now.since(since));
+            let may_be_at_end = running.streams.is_at_end()
+                || starved_for.is_some_and(|starved_for| starved_for >= STARVED_MIN);
+            let is_due =
+                !running.part.is_closed && may_be_at_end && running.engine.next_due(target).is_some();
             (is_due && may_ask).then_some(partition)
         });
         due.collect()
@@ -267,11 +277,7 @@ mod tests {
     #[test]
     fn the_clock_goes_where_it_is_told_at_the_end() {
         let time = |millis| Time::from_millis(millis).expect("in range");
-        let rules = |at_end| ClockRules {
-            grace: Span::from_millis(60),
-            at_end,
-            skew: Span::ZERO,
-        };
+        let rules = |at_end| ClockRules { grace: Span::from_millis(60), at_end, skew: Span::ZERO };
         assert_eq!(target(&rules(AtEnd::Wall), time(100)), Some(time(40)));
         assert_eq!(target(&rules(AtEnd::Stay), time(100)), None);
         assert_eq!(target(&rules(AtEnd::At(time(500))), time(100)), Some(time(500)));

@@ -109,13 +109,15 @@ impl<B: Broker> Processor<'_, B> {
             Ok(()) => Ok(Attempt::Committed),
             Err(Setback::Stop(stop)) => Err(stop),
             Err(Setback::Unknown(unknown, cause)) => Ok(Attempt::Unknown(unknown, cause)),
-            Err(Setback::Abort(cause)) => match self.bounded(deadline_of_abort(self.broker.now()), B::abort) {
-                Ok(()) => Ok(Attempt::Aborted(cause)),
-                Err(Setback::Stop(stop)) => Err(stop),
-                // What an abort that failed has left behind, only the broker knows.
-                Err(Setback::Abort(cause)) => Ok(Attempt::Unknown(Unknown::Failed, cause)),
-                Err(Setback::Unknown(unknown, cause)) => Ok(Attempt::Unknown(unknown, cause)),
-            },
+            Err(Setback::Abort(cause)) => {
+                match self.bounded(deadline_of_abort(self.broker.now()), B::abort) {
+                    Ok(()) => Ok(Attempt::Aborted(cause)),
+                    Err(Setback::Stop(stop)) => Err(stop),
+                    // What an abort that failed has left behind, only the broker knows.
+                    Err(Setback::Abort(cause)) => Ok(Attempt::Unknown(Unknown::Failed, cause)),
+                    Err(Setback::Unknown(unknown, cause)) => Ok(Attempt::Unknown(unknown, cause)),
+                }
+            }
         }
     }
 
@@ -145,7 +147,12 @@ impl<B: Broker> Processor<'_, B> {
         if !membership.is_fencing() {
             return Err(Setback::Abort("the worker is not a member of its group".into()));
         }
-        let metadata: Vec<String> = self.batch.parts.iter().map(|part| batch_name(self.broker.transactional_id(), part.batch_number)).collect();
+        let metadata: Vec<String> = self
+            .batch
+            .parts
+            .iter()
+            .map(|part| batch_name(self.broker.transactional_id(), part.batch_number))
+            .collect();
         let mut offsets = Vec::with_capacity(3 * metadata.len());
         for (part, metadata) in self.batch.parts.iter().zip(&metadata) {
             let positions = running(&self.owned, part.partition).next_positions();
@@ -165,7 +172,10 @@ impl<B: Broker> Processor<'_, B> {
             self.note_fencing()?;
         }
         if !self.broker.capabilities().transactional_offsets {
-            return Err(Stop::new(FatalKind::OutcomeUnknown, "the outcome of a commit is unknown and cannot be asked"));
+            return Err(Stop::new(
+                FatalKind::OutcomeUnknown,
+                "the outcome of a commit is unknown and cannot be asked",
+            ));
         }
         let deadline = self.broker.now().plus(self.rules.commit.patience);
         self.record_group_events()?;
@@ -257,7 +267,6 @@ impl<B: Broker> Processor<'_, B> {
             owned.is_some_and(|owned| owned.epoch == part.epoch) && !lost(&part.partition)
         });
     }
-
 }
 
 /// See [`Processor::record_group_events`].

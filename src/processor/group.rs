@@ -60,7 +60,9 @@ impl<B: Broker> Processor<'_, B> {
         info!(?partitions, "partitions revoked");
         let is_touched = self.batch.parts.iter().any(|part| partitions.contains(&part.partition));
         if is_touched && self.commit(REVOKE_PATIENCE)? == CommitEnd::GivenUp {
-            warn!("the open batch of the revoked partitions could not be committed, their next owner reads it again");
+            warn!(
+                "the open batch of the revoked partitions could not be committed, their next owner reads it again"
+            );
         }
         self.give_up(partitions)
     }
@@ -76,7 +78,8 @@ impl<B: Broker> Processor<'_, B> {
         for partition in partitions {
             self.hub.forget_partition(*partition);
         }
-        let given_up: Vec<_> = partitions.iter().filter_map(|partition| self.owned.remove(partition)).collect();
+        let given_up: Vec<_> =
+            partitions.iter().filter_map(|partition| self.owned.remove(partition)).collect();
         self.broker.unassign(partitions)?;
         drop(given_up);
         Ok(())

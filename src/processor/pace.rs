@@ -72,9 +72,10 @@ impl<B: Broker> Processor<'_, B> {
 
     /// How long there is nothing to do unless something comes.
     pub(super) fn idle_for(&self) -> Duration {
-        let until_commit = self.batch.opened_at.map(|opened_at| {
-            self.rules.commit.interval.saturating_sub(self.broker.now().since(opened_at))
-        });
+        let until_commit = self
+            .batch
+            .opened_at
+            .map(|opened_at| self.rules.commit.interval.saturating_sub(self.broker.now().since(opened_at)));
         until_commit.map_or(WAIT_MAX, |left| left.min(WAIT_MAX))
     }
 

@@ -51,7 +51,10 @@ fn reply<T: RecordBatch>(
         batch: running.committed.batch_number,
         next_offsets: next_offsets(running),
         clock_ms: running.committed.clock.map(Time::as_millis),
-        staleness_seconds: report::lags(running, wall_millis).iter().map(|(_, (_, seconds))| *seconds).fold(0.0, f64::max),
+        staleness_seconds: report::lags(running, wall_millis)
+            .iter()
+            .map(|(_, (_, seconds))| *seconds)
+            .fold(0.0, f64::max),
     };
     let erased = |change: &Change| matches!(change, Change::Erased { key } if **key == *bytes);
     match running.engine.find(CustomerKey { bytes, hash: (rules.settings.hash)(bytes) }) {

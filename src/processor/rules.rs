@@ -9,6 +9,7 @@ use crate::metrics::CurrencyLabel;
 use crate::partition::restore::{OnOtherOffsets, RestoreRules};
 use crate::wire::decode::{Decoder, Limits};
 use crate::wire::encode::{CloudEvents, ProfileEncoder, SignalEncoder};
+use crate::wire::hash;
 
 use super::clock::ShopTime;
 
@@ -38,17 +39,18 @@ pub struct Rules {
 
 impl Rules {
     pub fn new(config: &Config, shop_time: ShopTime, on_other_offsets: OnOtherOffsets) -> Self {
-        let shops = &config.settings.shops;
+        let (shops, policy) = (&config.settings.shops, &config.settings.lapse);
         let limits =
             Limits { bytes_max: config.record_bounds.bytes_max, depth_max: config.record_bounds.depth_max };
         let currencies = shops.indexes().map(|shop| {
             let currency = shops.get(shop).currency;
             let code = currency.to_string();
-            CurrencyLabel::new(&code, currency.digits()).expect("a known currency has three letters and few digits")
+            CurrencyLabel::new(&code, currency.digits())
+                .expect("a known currency has three letters and few digits")
         });
         Self {
             decoder: Decoder::new(shops.clone(), limits),
-            signals: SignalEncoder::new(shops, config.settings.lapse.name(), &config.policy_version()),
+            signals: SignalEncoder::new(shops, policy.name(), &hash::policy_version(&policy.text())),
             profiles: ProfileEncoder::new(shops),
             events: CloudEvents::new(&config.application),
             clock: config.clock,

@@ -128,13 +128,7 @@ impl<B: Broker> Sender<'_, B> {
         Ok(())
     }
 
-    fn profile(
-        &mut self,
-        number: u64,
-        as_of: Time,
-        key: &[u8],
-        value: &[u8],
-    ) -> Result<(), Setback> {
+    fn profile(&mut self, number: u64, as_of: Time, key: &[u8], value: &[u8]) -> Result<(), Setback> {
         let rules = self.rules;
         let headers = rules.events.profile(self.partition.0, self.batch_number, number, as_of);
         self.send(&OutputRecord {
@@ -212,7 +206,7 @@ fn bytes_of(record: &OutputRecord<'_>) -> usize {
 
 fn too_large(output: Output, bytes: usize, bytes_max: usize) -> Stop {
     Stop::too_large(format!(
-            "a record for {output:?} has {bytes} bytes, the topics take {bytes_max}: raise `max.message.bytes` of the output \
+        "a record for {output:?} has {bytes} bytes, the topics take {bytes_max}: raise `max.message.bytes` of the output \
              topics and the changelog, or lower `records.max_orders`"
     ))
 }

@@ -77,7 +77,9 @@ impl Setback {
     pub(super) fn into_stop(self, doing: &'static str) -> Stop {
         match self {
             Self::Stop(stop) => stop,
-            Self::Abort(cause) | Self::Unknown(_, cause) => Stop::caused(FatalKind::Unavailable, cause, doing),
+            Self::Abort(cause) | Self::Unknown(_, cause) => {
+                Stop::caused(FatalKind::Unavailable, cause, doing)
+            }
         }
     }
 }

@@ -46,14 +46,18 @@ pub enum Disagreement {
          delete the group's offsets to build the state anew"
     )]
     OffsetsWithoutSeal,
-    #[error("the changelog holds records, but no seal: it is not this service's, or was cut; restore the topic")]
+    #[error(
+        "the changelog holds records, but no seal: it is not this service's, or was cut; restore the topic"
+    )]
     RecordsWithoutSeal,
     #[error(
         "{input:?} is to be read from {start}, but begins at {low}: records were deleted before they were read; restore them, or \
          set the group's offsets and start once with --accept-offsets"
     )]
     BelowLog { input: Input, start: Position, low: Position },
-    #[error("{input:?} is to be read from {start}, but ends at {high}: it was cut, or is another topic of the same name")]
+    #[error(
+        "{input:?} is to be read from {start}, but ends at {high}: it was cut, or is another topic of the same name"
+    )]
     AboveLog { input: Input, start: Position, high: Position },
     #[error("erasures were recorded under another secret: put the old `erasure.secret_file` back")]
     OtherSecret,
@@ -135,9 +139,11 @@ mod tests {
     }
 
     fn offsets(positions: [Option<u64>; 3], metadata: &str) -> PerInput<Option<Committed>> {
-        PerInput(positions.map(|position| {
-            Some(Committed { position: Position(position?), metadata: metadata.to_owned() })
-        }))
+        PerInput(
+            positions.map(|position| {
+                Some(Committed { position: Position(position?), metadata: metadata.to_owned() })
+            }),
+        )
     }
 
     fn check(
@@ -163,7 +169,12 @@ mod tests {
         check(None, Some(offsets([None, Some(3), None], "")), true, Err(Disagreement::OffsetsWithoutSeal));
         check(Some(&seal), none(), false, Ok([10, 20, 30]));
         check(Some(&seal), None, false, Ok([10, 20, 30]));
-        check(Some(&seal), Some(offsets([Some(10), Some(20), Some(30)], "shop-a-0 5")), false, Ok([10, 20, 30]));
+        check(
+            Some(&seal),
+            Some(offsets([Some(10), Some(20), Some(30)], "shop-a-0 5")),
+            false,
+            Ok([10, 20, 30]),
+        );
         // The offsets of a quiet sibling topic expire.
         check(Some(&seal), Some(offsets([Some(10), None, None], "shop-a-0 5")), false, Ok([10, 20, 30]));
         let other = Disagreement::OtherOffset {
@@ -200,8 +211,18 @@ mod tests {
         let seal = seal();
         for (edges, expected) in [
             ((10, 30), None),
-            ((11, 30), Some(Disagreement::BelowLog { input: Input::Orders, start: Position(10), low: Position(11) })),
-            ((0, 29), Some(Disagreement::AboveLog { input: Input::Erasures, start: Position(30), high: Position(29) })),
+            (
+                (11, 30),
+                Some(Disagreement::BelowLog { input: Input::Orders, start: Position(10), low: Position(11) }),
+            ),
+            (
+                (0, 29),
+                Some(Disagreement::AboveLog {
+                    input: Input::Erasures,
+                    start: Position(30),
+                    high: Position(29),
+                }),
+            ),
         ] {
             let edges = PerInput([(Position(edges.0), Position(edges.1)); 3]);
             let evidence = Evidence { seal: Some(&seal), committed: None, changelog_is_empty: false, edges };
