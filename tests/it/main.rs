@@ -8,6 +8,7 @@ mod kafka;
 mod kafka_facts;
 mod kafka_node;
 mod laws;
+mod oracle;
 mod process;
 mod record_pages;
 mod schemas;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     trials.extend(http::trials());
     trials.extend(kafka_facts::trials());
     trials.extend(kafka_node::trials());
+    trials.extend(oracle::trials());
     trials.extend(record_pages::trials());
     trials.extend(laws::trials());
     trials.extend(schemas::trials());

@@ -1,0 +1,154 @@
+//! One customer: the records, the facts that follow from them, and what was told.
+
+use serde_json::{Map, Value, json};
+
+use super::config::{Settings, ShopSettings};
+use super::facts::{Life, Name, profile};
+use super::figures::Figures;
+use super::ledger::{Ledger, Novelty};
+use super::number::DAY_MS;
+use super::ratios::RETURN_RATE_DAYS;
+use super::record::Record;
+use super::signal::{Told, View};
+
+#[derive(Debug)]
+pub struct Customer {
+    pub key: String,
+    pub customer_id: String,
+    /// Index of its shop.
+    pub shop: usize,
+    pub ledger: Ledger,
+    pub figures: Figures,
+    life: Life,
+    told: Told,
+    /// The clock at the last change; none before the first.
+    pub as_of: Option<i64>,
+    /// The instant that is set for it.
+    pub timer: Option<i64>,
+}
+
+/// What a record did to a customer.
+pub struct Heard {
+    pub novelty: Novelty,
+    /// It changed what is held, so that the profile is published.
+    pub changed: bool,
+    pub signals: Vec<Value>,
+}
+
+impl Customer {
+    pub fn new(key: String, customer_id: String, shop: usize) -> Customer {
+        Customer {
+            key,
+            customer_id,
+            shop,
+            ledger: Ledger::default(),
+            figures: Figures::default(),
+            life: Life::default(),
+            told: Told::default(),
+            as_of: None,
+            timer: None,
+        }
+    }
+
+    /// Takes a record that is not refused; the clock has moved already.
+    pub fn hear(&mut self, record: &Record, clock: i64, settings: &Settings) -> Heard {
+        let novelty = self.ledger.novelty(&record.body);
+        let goods_changed = self.ledger.add_goods(&record.body);
+        let signals = match novelty {
+            Novelty::First | Novelty::Replaces { .. } => {
+                self.ledger.add(&record.body);
+                self.recompute(settings);
+                let first = novelty == Novelty::First;
+                self.tell(clock, settings, |told, view| told.hear_record(view, record, first))
+            }
+            Novelty::Loses { .. } => {
+                self.ledger.add(&record.body);
+                Vec::new()
+            }
+            Novelty::Duplicate => Vec::new(),
+        };
+        let changed = goods_changed || matches!(novelty, Novelty::First | Novelty::Replaces { .. });
+        if changed {
+            self.touch(clock, settings);
+        }
+        Heard { novelty, changed, signals }
+    }
+
+    /// The clock stands at an instant at which the customer's timer is due. Says whether the profile is
+    /// published, and what is said: silence first, then what an expiry changed.
+    pub fn hear_timer(&mut self, instant: i64, settings: &Settings) -> (bool, Vec<Value>) {
+        let mut signals = Vec::new();
+        let crosses_deadline = self.life.name_at(instant) != self.told.name;
+        if crosses_deadline {
+            signals = self.tell(instant, settings, Told::hear_deadline);
+            self.touch(instant, settings);
+        }
+        if self.expiries().any(|expiry| expiry == instant) {
+            signals.extend(self.tell(instant, settings, Told::hear_expiry));
+        }
+        (crosses_deadline, signals)
+    }
+
+    /// The first instant after the clock at which the customer's name or the year's refunds change by
+    /// themselves.
+    pub fn next_timer(&self, clock: i64) -> Option<i64> {
+        let deadlines = self.life.deadlines().into_iter();
+        let deadlines = deadlines.flat_map(|deadlines| [deadlines.at_risk_at, deadlines.lapsed_at]);
+        deadlines.chain(self.expiries()).filter(|instant| *instant > clock).min()
+    }
+
+    pub fn name_at(&self, clock: i64) -> Name {
+        self.life.name_at(clock)
+    }
+
+    pub fn told_name(&self) -> Name {
+        self.told.name
+    }
+
+    pub fn profile_at(&self, clock: i64, shop: &ShopSettings) -> Value {
+        let mut fields = Map::new();
+        fields.insert("customer_id".to_owned(), json!(self.customer_id));
+        fields.insert("store_id".to_owned(), json!(shop.store_id));
+        fields.extend(profile(&self.figures, &self.life, self.ledger.goods(), &shop.currency, clock));
+        Value::Object(fields)
+    }
+
+    fn expiries(&self) -> impl Iterator<Item = i64> {
+        let orders =
+            self.figures.orders.iter().filter(|order| order.is_placed()).map(|order| order.placed_at);
+        let refunds = self.figures.unattributed().map(|(returned_at, _)| returned_at);
+        orders.chain(refunds).map(|time| time + RETURN_RATE_DAYS * DAY_MS)
+    }
+
+    fn tell(
+        &mut self,
+        clock: i64,
+        settings: &Settings,
+        say: impl FnOnce(&mut Told, &View<'_>) -> Vec<Value>,
+    ) -> Vec<Value> {
+        let view = View {
+            key: &self.key,
+            customer_id: &self.customer_id,
+            settings,
+            shop: &settings.shops[self.shop],
+            figures: &self.figures,
+            life: &self.life,
+            clock,
+        };
+        say(&mut self.told, &view)
+    }
+
+    fn touch(&mut self, clock: i64, settings: &Settings) {
+        self.as_of = Some(clock);
+        let horizon = clock - settings.return_window_ms - settings.lateness_ms;
+        if self.ledger.forget(&self.figures, horizon) {
+            self.recompute(settings);
+        }
+    }
+
+    fn recompute(&mut self, settings: &Settings) {
+        let shop = &settings.shops[self.shop];
+        self.figures = Figures::of(&self.ledger, shop, settings);
+        self.life = Life::of(&self.figures, shop, settings);
+    }
+}

@@ -1,0 +1,219 @@
+//! Random histories of few customers with small ranges of ids, values and times, so that collisions happen:
+//! the same order in several versions and contents, cancellations, returns with and without their order,
+//! before and after it, equal times and amounts, test orders, several currencies, repetitions.
+
+use fastrand::Rng;
+use serde_json::{Value, json};
+
+use super::number::{DAY_MS, time_text};
+use super::scenario::DAY_ZERO_MS;
+use super::{Input, OracleConfig, Policy, Shop, Shops, Topic};
+
+/// One history: the same records twice over, in the order of life and as they might arrive late and
+/// repeatedly.
+#[derive(Debug)]
+pub struct History {
+    pub config: OracleConfig,
+    /// By event time.
+    pub in_order: Vec<Input>,
+    /// None later than the lateness; some more than once.
+    pub as_arrived: Vec<Input>,
+    /// Later than all of them.
+    pub end: i64,
+}
+
+impl History {
+    /// Leaves out records, in all their repetitions, for as long as the rest still fails.
+    pub fn shrunk(mut self, fails: impl Fn(&History) -> bool) -> History {
+        let mut index = 0;
+        while index < self.in_order.len() {
+            let without = self.without(index);
+            if fails(&without) {
+                self = without;
+            } else {
+                index += 1;
+            }
+        }
+        self
+    }
+
+    fn without(&self, index: usize) -> History {
+        let gone = self.in_order[index].to_string();
+        let rest =
+            |inputs: &[Input]| inputs.iter().filter(|input| input.to_string() != gone).cloned().collect();
+        History {
+            config: self.config.clone(),
+            in_order: rest(&self.in_order),
+            as_arrived: rest(&self.as_arrived),
+            end: self.end,
+        }
+    }
+}
+
+struct Event {
+    time: i64,
+    topic: Topic,
+    value: Value,
+}
+
+/// The history that a seed stands for.
+pub fn history(seed: u64) -> History {
+    let mut rng = Rng::with_seed(seed);
+    let config = config(&mut rng);
+    let span_days = pick(&mut rng, [3, 40, 400, 1500]);
+    let mut events = Vec::new();
+    for customer in 0..rng.i64(1..=3) {
+        events.extend(customer_events(&mut rng, &format!("c{customer}"), span_days));
+    }
+    events.sort_by_key(|event| (event.time, event.topic));
+    let lateness_ms = config.lateness_days * DAY_MS;
+    let mut arrivals: Vec<(i64, &Event)> = Vec::new();
+    for event in &events {
+        // Whatever arrives before this has at most its time plus the lateness.
+        for _ in 0..pick(&mut rng, [1, 1, 1, 2]) {
+            let some = rng.i64(0..=lateness_ms);
+            let delay = pick(&mut rng, [0, some, lateness_ms]);
+            arrivals.push((event.time + delay, event));
+        }
+    }
+    rng.shuffle(&mut arrivals);
+    arrivals.sort_by_key(|(arrival, _)| *arrival);
+    History {
+        config,
+        as_arrived: arrivals.into_iter().map(|(_, event)| input(event)).collect(),
+        in_order: events.iter().map(input).collect(),
+        end: DAY_ZERO_MS + rng.i64(span_days..span_days + 800) * DAY_MS,
+    }
+}
+
+fn config(rng: &mut Rng) -> OracleConfig {
+    let mut config = OracleConfig { shop_metrics: false, ..OracleConfig::new("EUR") };
+    let mut shop = Shop::new("EUR", pick(rng, ["UTC", "Europe/Berlin", "America/New_York"]));
+    shop.rates.insert("USD".to_owned(), pick(rng, ["0.5", "0.333", "1"]).to_owned());
+    shop.rates.insert("JPY".to_owned(), "0.005".to_owned());
+    config.shops = Shops::One(shop);
+    config.policy = match rng.u8(0..4) {
+        0 => Policy::fixed("30", "60"),
+        1 => Policy::fixed("0.5", "2.25"),
+        2 => quick_cadence(),
+        _ => Policy::default(),
+    };
+    if rng.bool() {
+        config.thresholds.return_rate = "0.3".to_owned();
+        config.thresholds.return_rate_rearm = "0.25".to_owned();
+        config.thresholds.order_value_fell = "0.95".to_owned();
+        config.thresholds.order_value_fell_rearm = "0.951".to_owned();
+    }
+    (config.return_window_days, config.lateness_days) =
+        pick(rng, [(365, 35), (365, 35), (360, 5), (200, 165)]);
+    config
+}
+
+/// Bounds that meet, and numbers that are no whole days.
+fn quick_cadence() -> Policy {
+    Policy::Cadence {
+        prior_gap_days: "10.5".to_owned(),
+        prior_weight: "1.25".to_owned(),
+        at_risk_factor: "1.1".to_owned(),
+        at_risk_days_min: "2".to_owned(),
+        at_risk_days_max: "20".to_owned(),
+        lapsed_factor: "1.15".to_owned(),
+        lapsed_days_min: "2.5".to_owned(),
+        lapsed_days_max: "20.5".to_owned(),
+    }
+}
+
+fn customer_events(rng: &mut Rng, customer_id: &str, span_days: i64) -> Vec<Event> {
+    let mut events = Vec::new();
+    for order in 0..rng.i64(0..=9) {
+        let order_id = format!("o{order}");
+        let placed_at = moment(rng, span_days);
+        let placed = |rng: &mut Rng, version: u32| {
+            let placed_at = varied(rng, placed_at);
+            let (currency, total) = money(rng);
+            let mut value = json!({
+                "order_id": order_id, "customer_id": customer_id, "version": version, "currency": currency,
+                "placed_at": time_text(placed_at), "total": total, "test": rng.u8(0..10) == 0,
+            });
+            if rng.bool() {
+                value["items"] =
+                    json!([{"sku": pick(rng, ["red", "blue"]), "quantity": 1, "unit_price": "1"}]);
+            }
+            Event { time: placed_at, topic: Topic::Orders, value }
+        };
+        for _ in 0..pick(rng, [0, 1, 1, 1, 1, 1, 2, 3]) {
+            let version = pick(rng, [0, 0, 1, 2]);
+            events.push(placed(rng, version));
+        }
+        let first_cancelled_at = near(rng, placed_at, span_days);
+        for _ in 0..pick(rng, [0, 0, 0, 0, 1, 2]) {
+            let cancelled_at = varied(rng, first_cancelled_at);
+            let value = json!({
+                "order_id": order_id, "customer_id": customer_id, "cancelled_at": time_text(cancelled_at),
+            });
+            events.push(Event { time: cancelled_at, topic: Topic::Orders, value });
+        }
+        for part in 0..pick(rng, [0, 0, 0, 1, 1, 3]) {
+            let return_id = format!("r{order}-{part}");
+            let first_returned_at = near(rng, placed_at, span_days);
+            for _ in 0..pick(rng, [1, 1, 1, 2]) {
+                let returned_at = varied(rng, first_returned_at);
+                let (currency, refund) = money(rng);
+                let mut value = json!({
+                    "return_id": return_id, "customer_id": customer_id, "currency": currency, "refund": refund,
+                    "returned_at": time_text(returned_at),
+                });
+                if rng.bool() {
+                    value["order_id"] = json!(order_id);
+                }
+                events.push(Event { time: returned_at, topic: Topic::Returns, value });
+            }
+        }
+    }
+    events
+}
+
+/// One of few amounts, so that a refund often equals a total.
+fn money(rng: &mut Rng) -> (&'static str, &'static str) {
+    let amounts = [
+        ("EUR", "10.00"),
+        ("EUR", "10.00"),
+        ("EUR", "3.00"),
+        ("EUR", "0.00"),
+        ("USD", "0.03"),
+        ("USD", "10.00"),
+        ("JPY", "101"),
+    ];
+    pick(rng, amounts)
+}
+
+/// A moment of the span, often a whole day.
+fn moment(rng: &mut Rng, span_days: i64) -> i64 {
+    let day = DAY_ZERO_MS + rng.i64(0..=span_days) * DAY_MS;
+    let some = rng.i64(0..DAY_MS);
+    day + pick(rng, [0, 0, 23 * 3_600_000, some])
+}
+
+/// A moment that often has to do with another one.
+fn near(rng: &mut Rng, moment_ms: i64, span_days: i64) -> i64 {
+    match rng.u8(0..4) {
+        0 => moment_ms,
+        1 => moment_ms + rng.i64(0..=30) * DAY_MS,
+        2 => (moment_ms - rng.i64(0..=3) * DAY_MS).max(DAY_ZERO_MS),
+        _ => moment(rng, span_days),
+    }
+}
+
+/// Another moment for a record of the same identity; further apart than the lateness they would be outside of
+/// the law.
+fn varied(rng: &mut Rng, moment_ms: i64) -> i64 {
+    moment_ms + pick(rng, [0, 0, 0, 0, 1, 3]) * DAY_MS
+}
+
+fn input(event: &Event) -> Input {
+    Input::Record { topic: event.topic, value: event.value.clone() }
+}
+
+fn pick<T: Copy, const COUNT: usize>(rng: &mut Rng, from: [T; COUNT]) -> T {
+    from[rng.usize(0..COUNT)]
+}

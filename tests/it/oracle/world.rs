@@ -1,0 +1,351 @@
+//! The oracle itself: one clock, all customers, and what was said, published and refused so far.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use super::config::{OracleConfig, Settings};
+use super::customer::Customer;
+use super::facts::Name;
+use super::figures::Figures;
+use super::ledger::Novelty;
+use super::number::DAY_MS;
+use super::record::{Body, Record};
+use super::shop::{Guests, Population, metrics_line};
+use super::{Input, OracleOutput, Topic};
+
+pub struct Oracle {
+    settings: Settings,
+    clock: Option<i64>,
+    customers: BTreeMap<String, Customer>,
+    /// Each customer's next instant, in the order in which they fire.
+    timers: BTreeSet<(i64, String)>,
+    /// Erased customers, with the latest request.
+    erased: BTreeMap<String, i64>,
+    guests: Vec<Guests>,
+    inputs: usize,
+    events: Events,
+    output: OracleOutput,
+}
+
+/// Accepted records, and those that were in the ledger already.
+#[derive(Debug, Default)]
+struct Events {
+    orders: u64,
+    cancellations: u64,
+    returns: u64,
+    duplicates: u64,
+}
+
+impl Oracle {
+    pub fn new(config: &OracleConfig) -> Oracle {
+        let settings = Settings::new(config);
+        Oracle {
+            guests: vec![Guests::default(); settings.shops.len()],
+            settings,
+            clock: None,
+            customers: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            erased: BTreeMap::new(),
+            inputs: 0,
+            events: Events::default(),
+            output: OracleOutput::default(),
+        }
+    }
+
+    /// Takes the next input.
+    pub fn apply(&mut self, input: &Input) {
+        match input {
+            Input::Clock(clock) => self.advance(*clock),
+            Input::Record { topic, value } => {
+                let record = match topic {
+                    Topic::Orders => Record::order_or_cancellation(value),
+                    Topic::Returns => Record::goods_returned(value),
+                    Topic::Erasures => Record::erasure(value),
+                };
+                self.take(&record);
+            }
+        }
+        self.inputs += 1;
+    }
+
+    /// What was put out so far, with the figures at the clock.
+    pub fn output(&self) -> OracleOutput {
+        let mut output = self.output.clone();
+        for (key, customer) in &self.customers {
+            let as_of = customer.as_of.expect("a customer has changed once");
+            output.profiles.insert(key.clone(), self.profile(customer, as_of));
+        }
+        if let Some(clock) = self.clock
+            && self.settings.shop_metrics
+        {
+            output.shop_metrics.extend(self.metrics_lines(clock));
+        }
+        output.summary = self.summary();
+        output
+    }
+
+    /// (index of the input, reason) of what was refused so far.
+    pub fn refused(&self) -> &[(usize, &'static str)] {
+        &self.output.refused
+    }
+
+    /// All profiles as they would be at the clock: what the law compares.
+    pub fn profiles_at_clock(&self) -> BTreeMap<String, Value> {
+        let Some(clock) = self.clock else {
+            return BTreeMap::new();
+        };
+        let profiles =
+            self.customers.iter().map(|(key, customer)| (key.clone(), self.profile(customer, clock)));
+        profiles.collect()
+    }
+
+    fn profile(&self, customer: &Customer, clock: i64) -> Value {
+        customer.profile_at(clock, &self.settings.shops[customer.shop])
+    }
+
+    fn take(&mut self, record: &Record) {
+        let Some(shop) = self.shop_of(record) else {
+            return self.refuse("unknown_store");
+        };
+        if record.currency().is_some_and(|currency| !self.settings.shops[shop].knows(currency)) {
+            return self.refuse("unknown_currency");
+        }
+        let Some(customer_id) = &record.customer_id else {
+            return self.take_guest(record, shop);
+        };
+        let key = match &self.settings.shops[shop].store_id {
+            Some(store_id) if self.settings.keyed_by_store => format!("{store_id}/{customer_id}"),
+            _ => customer_id.clone(),
+        };
+        match record.body {
+            Body::Erasure => self.erase(key, record.time),
+            Body::Order(_) | Body::Cancellation(_) | Body::Return(_) => {
+                self.take_identified(record, key, customer_id, shop);
+            }
+        }
+    }
+
+    fn shop_of(&self, record: &Record) -> Option<usize> {
+        if !self.settings.keyed_by_store {
+            return Some(0);
+        }
+        self.settings.shops.iter().position(|shop| shop.store_id == record.store_id)
+    }
+
+    fn take_guest(&mut self, record: &Record, shop: usize) {
+        if self.is_too_old(record.time) {
+            return self.refuse("too_old");
+        }
+        self.advance(record.time);
+        self.count(record);
+        let (guests, shop) = (&mut self.guests[shop], &self.settings.shops[shop]);
+        match &record.body {
+            Body::Order(order) if order.test => {}
+            Body::Order(order) => {
+                guests.orders += 1;
+                guests.gross += shop.convert(order.total, &order.currency);
+            }
+            Body::Return(goods) => {
+                guests.returns += 1;
+                guests.refunded += shop.convert(goods.refund, &goods.currency);
+            }
+            Body::Cancellation(_) | Body::Erasure => unreachable!("these need a customer"),
+        }
+    }
+
+    fn take_identified(&mut self, record: &Record, key: String, customer_id: &str, shop: usize) {
+        let customer = self.customers.get(&key);
+        let novelty = customer.map_or(Novelty::First, |customer| customer.ledger.novelty(&record.body));
+        if novelty == Novelty::Duplicate {
+            self.events.duplicates += 1;
+        } else {
+            if self.is_erased(&key, record) {
+                return self.refuse("erased");
+            }
+            if self.is_too_old(record.time) {
+                return self.refuse("too_old");
+            }
+            self.advance(record.time);
+            self.count(record);
+        }
+        let clock = self.clock.expect("a record was accepted");
+        let customer = self
+            .customers
+            .entry(key.clone())
+            .or_insert_with(|| Customer::new(key.clone(), customer_id.to_owned(), shop));
+        let heard = customer.hear(record, clock, &self.settings);
+        self.output.conflicting += u64::from(matches!(
+            heard.novelty,
+            Novelty::Replaces { conflict: true } | Novelty::Loses { conflict: true }
+        ));
+        self.output.ineffective += u64::from(
+            heard.novelty != Novelty::Duplicate && is_ineffective(customer, record, &self.settings),
+        );
+        self.output.signals.extend(heard.signals);
+        if heard.changed {
+            self.output.published.push((self.inputs, key.clone(), clock));
+        }
+        self.settle(&key);
+    }
+
+    fn is_too_old(&self, time: i64) -> bool {
+        self.clock.is_some_and(|clock| time < clock - self.settings.lateness_ms)
+    }
+
+    /// Erased customers stay so: no record from before the request, none that refers to what is gone.
+    fn is_erased(&self, key: &str, record: &Record) -> bool {
+        let Some(requested_at) = self.erased.get(key) else {
+            return false;
+        };
+        let named = match &record.body {
+            Body::Cancellation(gone) => Some(gone.order_hash),
+            Body::Return(goods) => goods.order.as_ref().map(|order| order.id_hash),
+            Body::Order(_) | Body::Erasure => None,
+        };
+        let knows = |order| {
+            self.customers.get(key).is_some_and(|customer| customer.ledger.known_order(order).is_some())
+        };
+        record.time <= *requested_at || named.is_some_and(|order| !knows(order))
+    }
+
+    fn erase(&mut self, key: String, requested_at: i64) {
+        self.advance(requested_at);
+        if let Some(Customer { timer: Some(instant), .. }) = self.customers.remove(&key) {
+            self.timers.remove(&(instant, key.clone()));
+        }
+        let latest = self.erased.entry(key).or_insert(requested_at);
+        *latest = requested_at.max(*latest);
+        self.drop_old_markers();
+    }
+
+    fn refuse(&mut self, reason: &'static str) {
+        self.output.refused.push((self.inputs, reason));
+    }
+
+    fn count(&mut self, record: &Record) {
+        match record.body {
+            Body::Order(_) => self.events.orders += 1,
+            Body::Cancellation(_) => self.events.cancellations += 1,
+            Body::Return(_) => self.events.returns += 1,
+            Body::Erasure => {}
+        }
+    }
+
+    /// Moves the clock, never backwards; what is due on the way happens at its own instant.
+    fn advance(&mut self, to: i64) {
+        let Some(from) = self.clock else {
+            self.clock = Some(to);
+            return;
+        };
+        if to <= from {
+            return;
+        }
+        if self.settings.shop_metrics {
+            let first_midnight = (from.div_euclid(DAY_MS) + 1) * DAY_MS;
+            for midnight in (first_midnight..=to).step_by(DAY_MS as usize) {
+                let lines = self.metrics_lines(midnight);
+                self.output.shop_metrics.extend(lines);
+            }
+        }
+        while let Some((instant, key)) = self.timers.first().cloned()
+            && instant <= to
+        {
+            self.timers.pop_first();
+            self.clock = Some(instant);
+            let customer = self.customers.get_mut(&key).expect("timers are of customers");
+            let (published, signals) = customer.hear_timer(instant, &self.settings);
+            self.output.signals.extend(signals);
+            if published {
+                self.output.published.push((self.inputs, key.clone(), instant));
+            }
+            self.settle(&key);
+        }
+        self.clock = Some(to);
+        self.drop_old_markers();
+    }
+
+    /// After each change: what was told is what the facts say, and the timer is set.
+    fn settle(&mut self, key: &str) {
+        let clock = self.clock.expect("something was accepted");
+        let customer = self.customers.get_mut(key).expect("the customer was just heard");
+        assert_eq!(customer.told_name(), customer.name_at(clock), "told and facts of {key} at {clock}");
+        if let Some(instant) = customer.timer.take() {
+            self.timers.remove(&(instant, key.to_owned()));
+        }
+        customer.timer = customer.next_timer(clock);
+        if let Some(instant) = customer.timer {
+            self.timers.insert((instant, key.to_owned()));
+        }
+    }
+
+    fn drop_old_markers(&mut self) {
+        let clock = self.clock.expect("something was accepted");
+        let horizon = self.settings.return_window_ms + self.settings.lateness_ms;
+        self.erased.retain(|_, requested_at| clock < *requested_at + horizon);
+    }
+
+    fn metrics_lines(&self, clock: i64) -> Vec<Value> {
+        let lines = self.settings.shops.iter().enumerate().map(|(index, shop)| {
+            let customers = self.customers.values().filter(|customer| customer.shop == index);
+            let customers: Vec<&Figures> = customers.map(|customer| &customer.figures).collect();
+            metrics_line(shop.store_id.as_deref(), &shop.currency, &customers, clock)
+        });
+        lines.collect()
+    }
+
+    fn summary(&self) -> Value {
+        let clock = self.clock.unwrap_or(0);
+        let shops = &self.settings.shops;
+        let customers = self.customers.values();
+        let population = Population {
+            currencies: shops.iter().map(|shop| shop.currency.as_str()).collect(),
+            customers: customers
+                .map(|customer| (shops[customer.shop].currency.as_str(), &customer.figures))
+                .collect(),
+        };
+        let (mut summary, windows) = population.blocks(clock);
+        let mut by_state: BTreeMap<Name, u64> = Name::ALL.into_iter().map(|name| (name, 0)).collect();
+        for customer in self.customers.values() {
+            *by_state.entry(customer.name_at(clock)).or_default() += 1;
+        }
+        let by_state = by_state.into_iter().map(|(name, count)| (name.text().to_owned(), json!(count)));
+        summary["customers"]["total"] = json!(self.customers.len());
+        summary["customers"]["by_state"] = Value::Object(by_state.collect());
+        summary.insert("windows".to_owned(), Value::Object(windows));
+        let guests: Vec<(&str, Guests)> =
+            shops.iter().map(|shop| shop.currency.as_str()).zip(self.guests.iter().copied()).collect();
+        summary.insert("guests".to_owned(), Guests::to_json(&guests));
+        summary.insert(
+            "events".to_owned(),
+            json!({
+                "orders": self.events.orders,
+                "cancellations": self.events.cancellations,
+                "returns": self.events.returns,
+                "duplicates": self.events.duplicates,
+            }),
+        );
+        let reasons = self.output.refused.iter().map(|(_, reason)| *reason);
+        summary.insert("dead_letters".to_owned(), counts(reasons));
+        let types = self.output.signals.iter().filter_map(|signal| signal["type"].as_str());
+        summary.insert("signals".to_owned(), counts(types));
+        Value::Object(summary)
+    }
+}
+
+fn is_ineffective(customer: &Customer, record: &Record, settings: &Settings) -> bool {
+    let Body::Cancellation(gone) = &record.body else {
+        return false;
+    };
+    let order = customer.ledger.known_order(gone.order_hash);
+    order.is_some_and(|order| (order.placed_at - gone.cancelled_at).abs() > settings.return_window_ms)
+}
+
+fn counts<'a>(names: impl Iterator<Item = &'a str>) -> Value {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for name in names {
+        *counts.entry(name).or_default() += 1;
+    }
+    let counts = counts.into_iter().map(|(name, count)| (name.to_owned(), json!(count)));
+    Value::Object(counts.collect::<Map<String, Value>>())
+}
