@@ -12,6 +12,7 @@ pub mod domain;
 pub mod exit;
 pub mod explain;
 pub mod http;
+pub mod kafka;
 pub mod metrics;
 pub mod partition;
 pub mod processor;

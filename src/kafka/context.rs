@@ -1,0 +1,178 @@
+//! What the Kafka clients call back: log lines, statistics, errors, rebalances, failed deliveries.
+//!
+//! Callbacks run inside a poll and only record; whoever polled acts on it after the poll.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rdkafka::ClientContext;
+use rdkafka::TopicPartitionList;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::ProducerContext;
+use rdkafka::statistics::Statistics;
+use rdkafka::types::RDKafkaRespErr;
+use tracing::{debug, info, trace, warn};
+
+use super::error::{Call, ClientError};
+use crate::broker::{GroupEvent, Partition};
+use crate::metrics::{ClientMetrics, ClientStatistics};
+
+/// Records what one client has to say.
+pub struct Callbacks {
+    /// In its log lines.
+    client: &'static str,
+    metrics: Option<ClientMetrics>,
+    recorded: Mutex<Recorded>,
+    /// Give partitions back at once instead of recording: nobody is left to act on it.
+    closing: AtomicBool,
+}
+
+#[derive(Default)]
+struct Recorded {
+    rebalances: Vec<GroupEvent>,
+    /// The first failed delivery since the last begin of a transaction.
+    delivery: Option<ClientError>,
+    /// The last refusal of our credentials since it was last taken.
+    refusal: Option<String>,
+}
+
+impl Callbacks {
+    pub fn new(client: &'static str, metrics: Option<ClientMetrics>) -> Self {
+        Self { client, metrics, recorded: Mutex::default(), closing: AtomicBool::new(false) }
+    }
+
+    /// Rebalances in the order in which they came.
+    pub fn take_rebalances(&self) -> Vec<GroupEvent> {
+        std::mem::take(&mut self.recorded().rebalances)
+    }
+
+    /// The first failed delivery since this was last asked.
+    pub fn take_failed_delivery(&self) -> Option<ClientError> {
+        self.recorded().delivery.take()
+    }
+
+    /// The brokers' words if they refused our credentials since this was last asked.
+    pub fn take_refusal(&self) -> Option<String> {
+        self.recorded().refusal.take()
+    }
+
+    /// From now on, rebalances are answered where they happen.
+    pub fn set_closing(&self) {
+        self.closing.store(true, Ordering::Release);
+    }
+
+    fn recorded(&self) -> std::sync::MutexGuard<'_, Recorded> {
+        self.recorded.lock().expect("no panic under this lock")
+    }
+}
+
+impl ClientContext for Callbacks {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        let client = self.client;
+        // The client retries nearly everything and logs it as an error; what needs somebody comes back from a call.
+        match level {
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error
+            | RDKafkaLogLevel::Warning => warn!(target: "librdkafka", client, facility, "{message}"),
+            RDKafkaLogLevel::Notice => info!(target: "librdkafka", client, facility, "{message}"),
+            RDKafkaLogLevel::Info => debug!(target: "librdkafka", client, facility, "{message}"),
+            RDKafkaLogLevel::Debug => trace!(target: "librdkafka", client, facility, "{message}"),
+        }
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        if let Some(metrics) = &self.metrics {
+            metrics.on_statistics(&reduce(&statistics));
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let client = self.client;
+        let code = error.rdkafka_error_code();
+        warn!(client, reason, "kafka client reports {error}");
+        if matches!(code, Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed))
+        {
+            self.recorded().refusal = Some(reason.to_owned());
+        }
+    }
+}
+
+impl ConsumerContext for Callbacks {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let assigned = kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        if self.closing.load(Ordering::Acquire) {
+            let answer = if assigned {
+                consumer.incremental_assign(&TopicPartitionList::new())
+            } else {
+                consumer.incremental_unassign(list)
+            };
+            if let Err(error) = answer {
+                warn!(%error, "rebalance during the close not answered");
+            }
+            return;
+        }
+        let partitions = list.elements().iter().map(|element| partition(element.partition())).collect();
+        let event = if assigned {
+            GroupEvent::Assigned(partitions)
+        } else if consumer.assignment_lost() {
+            GroupEvent::Lost(partitions)
+        } else {
+            GroupEvent::Revoked(partitions)
+        };
+        debug!(?event, "rebalance recorded");
+        self.recorded().rebalances.push(event);
+    }
+}
+
+impl ProducerContext for Callbacks {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        let Err((error, _)) = result else { return };
+        let error = ClientError::from_kafka(Call::Flush, error);
+        let mut recorded = self.recorded();
+        // Purged records are what an earlier failure leaves; the cause is worth more.
+        let is_consequence =
+            |code| matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight);
+        let replace = match &recorded.delivery {
+            None => true,
+            Some(known) => is_consequence(known.code) && !is_consequence(error.code),
+        };
+        if replace {
+            recorded.delivery = Some(error);
+        }
+    }
+}
+
+/// A partition number as the client gives it.
+pub(super) fn partition(number: i32) -> Partition {
+    Partition(u32::try_from(number).expect("assigned partitions are not negative"))
+}
+
+fn reduce(statistics: &Statistics) -> ClientStatistics {
+    let mut reduced = ClientStatistics {
+        queue_messages: statistics.msg_cnt,
+        queue_bytes: statistics.msg_size,
+        ..ClientStatistics::default()
+    };
+    for broker in statistics.brokers.values() {
+        let slowest = broker.rtt.as_ref().map_or(0, |window| window.p99);
+        reduced.round_trip_p99_seconds = reduced.round_trip_p99_seconds.max(slowest as f64 / 1e6);
+        reduced.retries_total += broker.txretries;
+        reduced.timeouts_total += broker.req_timeouts;
+    }
+    for partition in statistics.topics.values().flat_map(|topic| topic.partitions.values()) {
+        reduced.queue_messages += unsigned(partition.fetchq_cnt);
+        reduced.queue_bytes += partition.fetchq_size;
+    }
+    reduced
+}
+
+fn unsigned(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or_default()
+}

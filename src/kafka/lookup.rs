@@ -1,0 +1,328 @@
+//! Questions to the brokers from clients that never join the group, and the changelog read from its end of record.
+//!
+//! Two clients, shared by the worker and its restores: one sees what is decided (read_committed, and committed offsets
+//! only once no transaction with pending offsets is open), the other what is there. The group's own client answers none of
+//! this, so nothing that a restore does can disturb its positions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::context::Callbacks;
+use super::error::{Call, ClientError};
+use super::producer::TransactionalProducer;
+use super::queue::{MessageBatch, PartitionQueue, SharedConsumer, serve};
+use super::settings::{KafkaSettings, Layout};
+use crate::broker::{
+    BrokerError, Committed, Input, Lookup, Output, Partition, PerInput, Position, RecordBatch, Stability,
+    Topic, Watermark,
+};
+
+/// Records that one call of a restore takes at most: enough to be fast, few enough to keep a step short.
+const CHANGELOG_RECORDS_MAX: usize = 10_000;
+
+/// The clients behind every [`KafkaLookup`] of one worker.
+pub struct Readers {
+    settings: Arc<KafkaSettings>,
+    layout: Layout,
+    decided: SharedConsumer,
+    undecided: SharedConsumer,
+}
+
+impl Readers {
+    /// Makes the clients; they connect by themselves.
+    pub fn create(settings: Arc<KafkaSettings>, layout: Layout) -> Result<Self, ClientError> {
+        let make = |config: rdkafka::ClientConfig, name| {
+            BaseConsumer::from_config_and_context(&config, Callbacks::new(name, None))
+                .map(Arc::new)
+                .map_err(|error| ClientError::from_kafka(Call::Create, &error))
+        };
+        Ok(Self {
+            decided: make(settings.decided_reader(), "decided reader")?,
+            undecided: make(settings.undecided_reader(), "undecided reader")?,
+            settings,
+            layout,
+        })
+    }
+
+    /// Takes their logs, errors and statistics. An error here is told again by the question that it hinders.
+    pub fn serve(&self) {
+        for client in [&self.decided, &self.undecided] {
+            let _told_later = serve(client);
+        }
+    }
+
+    /// A passing error is a refusal if the brokers do not take our credentials: the client tells that apart only on the side.
+    fn explain(&self, client: &SharedConsumer, error: ClientError) -> BrokerError {
+        let _already_logged = serve(client);
+        refused_or(client.context(), error)
+    }
+}
+
+/// See [`Readers::explain`].
+pub(super) fn refused_or(callbacks: &Callbacks, error: ClientError) -> BrokerError {
+    if error.is_passing()
+        && let Some(reason) = callbacks.take_refusal()
+    {
+        let refusal =
+            ClientError { message: reason, ..ClientError::new(error.call, RDKafkaErrorCode::Authentication) };
+        return refusal.into();
+    }
+    error.into()
+}
+
+/// One asker: the worker or a task beside it.
+pub struct KafkaLookup {
+    readers: Arc<Readers>,
+    changelog: BTreeMap<Partition, ChangelogReading>,
+    /// A producer that is taking a transactional id over.
+    takeover: Option<(String, TransactionalProducer)>,
+}
+
+/// One partition of the changelog that is being read.
+struct ChangelogReading {
+    queue: PartitionQueue,
+    position: Position,
+}
+
+impl KafkaLookup {
+    pub fn new(readers: Arc<Readers>) -> Self {
+        Self { readers, changelog: BTreeMap::new(), takeover: None }
+    }
+
+    pub fn readers(&self) -> &Arc<Readers> {
+        &self.readers
+    }
+
+    fn changelog_topic(&self) -> &str {
+        self.readers.settings.topic_name(Topic::Output(Output::Changelog))
+    }
+
+    fn start_changelog(&mut self, partition: Partition, from: Position) -> Result<(), ClientError> {
+        self.stop_changelog(partition);
+        let topic = self.changelog_topic();
+        let queue = PartitionQueue::split(&self.readers.decided, topic, number(partition), None)?;
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, number(partition), Offset::Offset(signed(from)))
+            .and_then(|()| self.readers.decided.incremental_assign(&list))
+            .map_err(|error| group_error(&error))?;
+        self.changelog.insert(partition, ChangelogReading { queue, position: from });
+        Ok(())
+    }
+
+    fn stop_changelog(&mut self, partition: Partition) {
+        if self.changelog.remove(&partition).is_none() {
+            return;
+        }
+        let mut list = TopicPartitionList::new();
+        list.add_partition(self.changelog_topic(), number(partition));
+        if let Err(error) = self.readers.decided.incremental_unassign(&list) {
+            tracing::warn!(%error, %partition, "changelog not given back");
+        }
+    }
+}
+
+impl Drop for KafkaLookup {
+    fn drop(&mut self) {
+        while let Some((&partition, _)) = self.changelog.first_key_value() {
+            self.stop_changelog(partition);
+        }
+    }
+}
+
+impl Lookup for KafkaLookup {
+    type Batch = MessageBatch;
+
+    fn committed(
+        &mut self,
+        partitions: &[Partition],
+        stability: Stability,
+        within: Duration,
+    ) -> Result<Vec<PerInput<Option<Committed>>>, BrokerError> {
+        let readers = &self.readers;
+        let client = match stability {
+            Stability::Stable => &readers.decided,
+            Stability::Unstable => &readers.undecided,
+        };
+        let mut list = TopicPartitionList::new();
+        for &partition in partitions {
+            for input in Input::ALL {
+                list.add_partition(readers.settings.topic_name(Topic::Input(input)), number(partition));
+            }
+        }
+        let list = client
+            .committed_offsets(list, within)
+            .map_err(|error| readers.explain(client, ClientError::from_kafka(Call::Query, &error)))?;
+        let found = committed_of(&list).map_err(|error| readers.explain(client, error))?;
+        Ok(found
+            .chunks_exact(Input::ALL.len())
+            .map(|of_partition| PerInput::from_fn(|input| of_partition[input as usize].clone()))
+            .collect())
+    }
+
+    fn watermarks(
+        &mut self,
+        watermark: Watermark,
+        logs: &[(Topic, Partition)],
+        within: Duration,
+    ) -> Result<Vec<Position>, BrokerError> {
+        let readers = &self.readers;
+        let (client, edge) = match watermark {
+            Watermark::Low => (&readers.undecided, Offset::Beginning),
+            Watermark::Stable => (&readers.decided, Offset::End),
+            Watermark::High => (&readers.undecided, Offset::End),
+        };
+        let mut list = TopicPartitionList::new();
+        for &(topic, partition) in logs {
+            list.add_partition_offset(readers.settings.topic_name(topic), number(partition), edge)
+                .map_err(|error| ClientError::from_kafka(Call::Query, &error))?;
+        }
+        let list = client
+            .offsets_for_times(list, within)
+            .map_err(|error| readers.explain(client, ClientError::from_kafka(Call::Query, &error)))?;
+        list.elements()
+            .iter()
+            .map(|element| {
+                element
+                    .error()
+                    .map_err(|error| readers.explain(client, ClientError::from_kafka(Call::Query, &error)))?;
+                match element.offset() {
+                    Offset::Offset(offset) => Ok(position(offset)),
+                    Offset::Beginning
+                    | Offset::End
+                    | Offset::Stored
+                    | Offset::Invalid
+                    | Offset::OffsetTail(_) => {
+                        Err(ClientError::new(Call::Query, RDKafkaErrorCode::OffsetNotAvailable).into())
+                    }
+                }
+            })
+            .collect()
+    }
+
+    fn partition_counts(&mut self, topics: &[Topic], within: Duration) -> Result<Vec<u32>, BrokerError> {
+        let readers = &self.readers;
+        let client = &readers.undecided;
+        topics
+            .iter()
+            .map(|&topic| {
+                let name = readers.settings.topic_name(topic);
+                partition_count(client, name, within).map_err(|error| readers.explain(client, error))
+            })
+            .collect()
+    }
+
+    fn end_transaction_of(&mut self, transactional_id: &str, within: Duration) -> Result<(), BrokerError> {
+        let producer = match self.takeover.take() {
+            Some((id, producer)) if id == transactional_id => producer,
+            Some(_) | None => {
+                let config =
+                    self.readers.settings.producer(transactional_id, self.readers.layout.message_bytes_max);
+                TransactionalProducer::create(&config, Callbacks::new("takeover", None), &[])?
+            }
+        };
+        match producer.init(within) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let error = refused_or(producer.callbacks(), error);
+                if matches!(error, BrokerError::Retry(_)) {
+                    self.takeover = Some((transactional_id.to_owned(), producer));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn read_changelog(
+        &mut self,
+        partition: Partition,
+        from: Position,
+        within: Duration,
+    ) -> Result<(MessageBatch, Position), BrokerError> {
+        if self.changelog.get(&partition).is_none_or(|reading| reading.position != from) {
+            self.start_changelog(partition, from)?;
+        }
+        let readers = &self.readers;
+        let reading = self.changelog.get_mut(&partition).expect("just started");
+        let taken = reading.queue.take(CHANGELOG_RECORDS_MAX, within);
+        if taken.batch.is_empty()
+            && let Some(error) = taken.failed
+        {
+            return Err(readers.explain(&readers.decided, error));
+        }
+        if let Some(last) = taken.batch.len().checked_sub(1) {
+            reading.position = taken.batch.get(last).offset.next();
+        }
+        // An end lies behind control records, which no record tells of.
+        if let Some(end) = taken.end {
+            reading.position = reading.position.max(position(end));
+        }
+        Ok((taken.batch, reading.position))
+    }
+}
+
+/// How many partitions a topic has.
+pub(super) fn partition_count(
+    client: &BaseConsumer<Callbacks>,
+    name: &str,
+    within: Duration,
+) -> Result<u32, ClientError> {
+    let failed =
+        |error: ClientError| ClientError { message: format!("topic {name}: {}", error.message), ..error };
+    let metadata = client
+        .fetch_metadata(Some(name), within)
+        .map_err(|error| failed(ClientError::from_kafka(Call::Query, &error)))?;
+    let topic =
+        metadata.topics().iter().find(|topic| topic.name() == name).ok_or_else(|| {
+            failed(ClientError::new(Call::Query, RDKafkaErrorCode::UnknownTopicOrPartition))
+        })?;
+    match topic.error() {
+        Some(error) => Err(failed(ClientError::new(Call::Query, error.into()))),
+        None => Ok(u32::try_from(topic.partitions().len()).expect("partition numbers are 32 bits")),
+    }
+}
+
+/// The offsets and texts of a list that was asked for, in its order.
+fn committed_of(list: &TopicPartitionList) -> Result<Vec<Option<Committed>>, ClientError> {
+    list.elements()
+        .iter()
+        .map(|element| {
+            element.error().map_err(|error| ClientError::from_kafka(Call::Query, &error))?;
+            Ok(match element.offset() {
+                Offset::Offset(offset) => {
+                    Some(Committed { position: position(offset), metadata: element.metadata().to_owned() })
+                }
+                Offset::Beginning
+                | Offset::End
+                | Offset::Stored
+                | Offset::Invalid
+                | Offset::OffsetTail(_) => None,
+            })
+        })
+        .collect()
+}
+
+/// An error of assigning, which the safe client tells as text only.
+pub(super) fn group_error(error: &KafkaError) -> ClientError {
+    ClientError::from_kafka(Call::Group, error)
+}
+
+/// A partition as the client numbers it.
+pub(super) fn number(partition: Partition) -> i32 {
+    i32::try_from(partition.0).expect("brokers number partitions with 31 bits")
+}
+
+/// A position as the client counts it.
+pub(super) fn signed(position: Position) -> i64 {
+    i64::try_from(position.0).expect("brokers count offsets with 63 bits")
+}
+
+/// A position as the client gave it.
+pub(super) fn position(offset: i64) -> Position {
+    Position(u64::try_from(offset).expect("logical offsets are told apart before"))
+}

@@ -1,0 +1,253 @@
+//! The worker's membership in its group, and the records of the partitions that it owns.
+//!
+//! The group is subscribed to `orders` alone; partition p of every other input is taken up and given back together with
+//! partition p of `orders`. Rebalances are recorded inside the poll and answered by [`Member::assign`] and
+//! [`Member::unassign`] after it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tracing::warn;
+
+use super::context::Callbacks;
+use super::error::{Call, ClientError};
+use super::lookup::{group_error, number, position, signed};
+use super::native::{cached_high_watermark, membership, position_of};
+use super::queue::{Alarm, MessageBatch, PartitionQueue, SharedConsumer, serve};
+use super::settings::KafkaSettings;
+use crate::broker::{
+    GroupEvent, Input, Membership, Partition, PerInput, Position, Progress, RecordBatch, Topic,
+};
+
+/// Seeks are answered by the client's own threads, in microseconds unless the machine is overloaded.
+const SEEK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// One group member.
+pub struct Member {
+    settings: Arc<KafkaSettings>,
+    consumer: SharedConsumer,
+    alarm: Arc<Alarm>,
+    assigned: BTreeMap<Partition, PerInput<Reading>>,
+    events: VecDeque<GroupEvent>,
+    /// Rebalances that the client waits to have answered, the oldest first.
+    unanswered: VecDeque<GroupEvent>,
+}
+
+/// One input of an assigned partition.
+struct Reading {
+    queue: PartitionQueue,
+    /// Where the last [`Member::read_from`] began.
+    begin: Position,
+    /// What the client remembered of the high watermark then: perhaps from before the partition came back.
+    remembered: Option<Position>,
+    /// Records came since, so what the client remembers is from a fetch since.
+    is_fetched: bool,
+    /// An error that came behind records, for the next fetch.
+    failed: Option<ClientError>,
+}
+
+impl Member {
+    /// Makes the client; it joins with [`Self::subscribe`].
+    pub fn create(
+        settings: Arc<KafkaSettings>,
+        config: &ClientConfig,
+        callbacks: Callbacks,
+        alarm: Arc<Alarm>,
+    ) -> Result<Self, ClientError> {
+        let mut consumer = BaseConsumer::from_config_and_context(config, callbacks)
+            .map_err(|error| ClientError::from_kafka(Call::Create, &error))?;
+        let rung = Arc::clone(&alarm);
+        consumer.set_nonempty_callback(move || rung.ring());
+        Ok(Self {
+            settings,
+            consumer: Arc::new(consumer),
+            alarm,
+            assigned: BTreeMap::new(),
+            events: VecDeque::new(),
+            unanswered: VecDeque::new(),
+        })
+    }
+
+    pub fn subscribe(&self) -> Result<(), ClientError> {
+        self.consumer.subscribe(&[&self.settings.topics.orders]).map_err(|error| group_error(&error))
+    }
+
+    pub fn poll(&mut self) -> Result<Option<GroupEvent>, ClientError> {
+        let served = serve(&self.consumer);
+        for event in self.consumer.context().take_rebalances() {
+            self.unanswered.push_back(event.clone());
+            self.events.push_back(event);
+        }
+        served?;
+        Ok(self.events.pop_front())
+    }
+
+    /// Takes up all inputs of the partitions, paused. The offset is a number, but none that counts: the client's own
+    /// "stored" would start at the reset policy if it were interrupted while a transaction is open.
+    pub fn assign(&mut self, partitions: &[Partition]) -> Result<(), ClientError> {
+        let mut list = TopicPartitionList::new();
+        for &partition in partitions {
+            for input in Input::ALL {
+                list.add_partition_offset(self.topic(input), number(partition), Offset::Offset(0))
+                    .map_err(|error| group_error(&error))?;
+            }
+            let readings = self.split(partition)?;
+            self.assigned.insert(partition, readings);
+        }
+        if list.count() > 0 {
+            // Before the assignment, so that nothing is fetched from the offset that does not count.
+            self.consumer.pause(&list).map_err(|error| group_error(&error))?;
+        }
+        self.unanswered.pop_front();
+        self.consumer.incremental_assign(&list).map_err(|error| group_error(&error))
+    }
+
+    /// Gives all inputs of the partitions back.
+    pub fn unassign(&mut self, partitions: &[Partition]) -> Result<(), ClientError> {
+        let mut list = TopicPartitionList::new();
+        for &partition in partitions {
+            if self.assigned.remove(&partition).is_none() {
+                continue;
+            }
+            for input in Input::ALL {
+                list.add_partition(self.topic(input), number(partition));
+            }
+        }
+        self.unanswered.pop_front();
+        self.consumer.incremental_unassign(&list).map_err(|error| group_error(&error))
+    }
+
+    pub fn membership(&self) -> Result<Membership, ClientError> {
+        membership(&self.consumer)
+    }
+
+    /// Drops what was fetched and fetches from these positions on.
+    pub fn read_from(
+        &mut self,
+        partition: Partition,
+        positions: PerInput<Position>,
+    ) -> Result<(), ClientError> {
+        let mut list = TopicPartitionList::new();
+        for (input, &position) in positions.iter() {
+            let offset = Offset::Offset(signed(position));
+            list.add_partition_offset(self.topic(input), number(partition), offset)
+                .map_err(|error| group_error(&error))?;
+        }
+        self.consumer.pause(&list).map_err(|error| group_error(&error))?;
+        let list = self.consumer.seek_partitions(list, SEEK_TIMEOUT).map_err(|error| ClientError {
+            message: error.to_string(),
+            ..ClientError::timed_out(Call::Group)
+        })?;
+        for element in list.elements() {
+            // "Wrong state" until the client has taken the assignment up: asked again a little later it works.
+            element.error().map_err(|error| group_error(&error))?;
+        }
+        for (input, &begin) in positions.iter() {
+            let remembered = self.remembered_high_watermark(partition, input);
+            let reading = self.reading(partition, input)?;
+            reading.begin = begin;
+            reading.remembered = remembered;
+            reading.is_fetched = false;
+            reading.failed = None;
+        }
+        self.consumer.resume(&list).map_err(|error| group_error(&error))?;
+        // Records may have come between a fetch that found none and the seek, without another alarm.
+        self.alarm.ring();
+        Ok(())
+    }
+
+    /// Stops fetching a partition and drops what was fetched.
+    pub fn pause(&mut self, partition: Partition) -> Result<(), ClientError> {
+        let mut list = TopicPartitionList::new();
+        for input in Input::ALL {
+            list.add_partition(self.topic(input), number(partition));
+        }
+        self.consumer.pause(&list).map_err(|error| group_error(&error))
+    }
+
+    pub fn fetch(
+        &mut self,
+        partition: Partition,
+        input: Input,
+        records_max: usize,
+    ) -> Result<Option<MessageBatch>, ClientError> {
+        let reading = self.reading(partition, input)?;
+        if let Some(error) = reading.failed.take() {
+            return Err(error);
+        }
+        let taken = reading.queue.take(records_max, Duration::ZERO);
+        if taken.batch.is_empty() {
+            return taken.failed.map_or(Ok(None), Err);
+        }
+        reading.is_fetched = true;
+        reading.failed = taken.failed;
+        Ok(Some(taken.batch))
+    }
+
+    pub fn progress(&mut self, partition: Partition, input: Input) -> Result<Progress, ClientError> {
+        // The position first: an end that is read later can only be further.
+        let taken = position_of(&self.consumer, self.topic(input), number(partition))?;
+        let high_watermark = self.remembered_high_watermark(partition, input);
+        let reading = self.reading(partition, input)?;
+        Ok(Progress {
+            // None until the first record after a seek was taken.
+            position: taken.map_or(reading.begin, |taken| position(taken).max(reading.begin)),
+            high_watermark: high_watermark
+                .filter(|_| reading.is_fetched || high_watermark != reading.remembered),
+        })
+    }
+
+    /// Leaves the group and drops the client. Blocks until the coordinator was told, or the client gives up telling it.
+    pub fn close(mut self) {
+        self.consumer.context().set_closing();
+        let answered = self.answer_all();
+        if let Err(error) = answered {
+            warn!(%error, "rebalance not answered before leaving the group");
+        }
+        self.assigned.clear();
+        // The last reference closes it; batches that somebody still holds put that off until they are dropped.
+        drop(self.consumer);
+    }
+
+    /// A rebalance that nobody answers keeps the client from closing.
+    fn answer_all(&mut self) -> Result<(), ClientError> {
+        let mut result = Ok(());
+        while let Some(event) = self.unanswered.front().cloned() {
+            result = result.and(match event {
+                GroupEvent::Assigned(_) => self.assign(&[]),
+                GroupEvent::Revoked(partitions) | GroupEvent::Lost(partitions) => self.unassign(&partitions),
+            });
+        }
+        result
+    }
+
+    fn split(&self, partition: Partition) -> Result<PerInput<Reading>, ClientError> {
+        let [orders, returns, erasures] = Input::ALL.map(|input| {
+            let alarm = Some(Arc::clone(&self.alarm));
+            PartitionQueue::split(&self.consumer, self.topic(input), number(partition), alarm).map(|queue| {
+                Reading { queue, begin: Position(0), remembered: None, is_fetched: false, failed: None }
+            })
+        });
+        Ok(PerInput([orders?, returns?, erasures?]))
+    }
+
+    fn remembered_high_watermark(&self, partition: Partition, input: Input) -> Option<Position> {
+        cached_high_watermark(&self.consumer, self.topic(input), number(partition)).map(position)
+    }
+
+    fn reading(&mut self, partition: Partition, input: Input) -> Result<&mut Reading, ClientError> {
+        self.assigned
+            .get_mut(&partition)
+            .map(|readings| &mut readings[input])
+            .ok_or_else(|| ClientError::new(Call::Fetch, RDKafkaErrorCode::InvalidArgument))
+    }
+
+    fn topic(&self, input: Input) -> &str {
+        self.settings.topic_name(Topic::Input(input))
+    }
+}

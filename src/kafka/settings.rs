@@ -1,0 +1,367 @@
+//! Every option of the Kafka client that we depend on, with its reason.
+//!
+//! Defaults of the client change between versions, so what matters is set here even where it equals today's default.
+//! What is called tuned can be overridden in the `[kafka]` section. What is called a guarantee cannot, because exactly once
+//! rests on it: the configuration refuses it by name.
+
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+
+use crate::broker::{Capabilities, Input, Output, TRANSACTION_TIMEOUT, Topic};
+use crate::config::{Config, KafkaOptions, Topics};
+
+/// Kafka's own default for `max.poll.interval.ms` is five minutes; a stuck worker must lose its partitions sooner.
+const POLL_INTERVAL_MAX: Duration = Duration::from_secs(60);
+
+/// A request of the producer that gets no answer is given up, so that no call blocks for much longer than this.
+const PRODUCER_SOCKET_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Fetched records that wait in one worker, over all of its partitions.
+const FETCH_BUDGET_KIB: u64 = 64 * 1024;
+
+/// The least share of the budget that one queue gets: below it, fetches become too small to be worth their round trip.
+const FETCH_QUEUE_KIB_MIN: u64 = 256;
+
+const _: () = assert!(PRODUCER_SOCKET_TIMEOUT.as_millis() < TRANSACTION_TIMEOUT.as_millis());
+const _: () = assert!(TRANSACTION_TIMEOUT.as_millis() < POLL_INTERVAL_MAX.as_millis());
+
+/// For every client. Overridable.
+const TUNED: &[(&str, &str)] = &[
+    // A firewall drops idle connections silently, and a dead peer should be noticed without sending.
+    ("socket.keepalive.enable", "true"),
+    // The default of 10 s would eat a third of the commit patience after a broker's restart.
+    ("reconnect.backoff.max.ms", "2000"),
+    // The service tells its own metrics; clients should not push theirs to the cluster unasked.
+    ("enable.metrics.push", "false"),
+    // Brokers close idle connections every ten minutes; nothing is wrong then.
+    ("log.connection.close", "false"),
+    // The round trip, queue, retry and timeout metrics.
+    ("statistics.interval.ms", "5000"),
+];
+
+/// For every client. A topic that does not exist is a mistake to be told, not a topic to be made.
+const GUARANTEES: &[(&str, &str)] = &[("allow.auto.create.topics", "false")];
+
+/// For everything that reads. Overridable.
+const CONSUMER_TUNED: &[(&str, &str)] = &[
+    // Disks and memory do flip bits; the check costs little with the processor's own CRC32C.
+    ("check.crcs", "true"),
+    // A full queue pauses fetching for this long; the default is a whole second.
+    ("fetch.queue.backoff.ms", "10"),
+    // A partition whose queue has room again waits for the fetch in flight to return, and that waits this long if the other
+    // partitions have nothing. The default of 500 ms starves a backlog on few partitions.
+    ("fetch.wait.max.ms", "50"),
+    // Whatever is there is wanted at once.
+    ("fetch.min.bytes", "1"),
+    // One fetch may bring much although each queue is small, or many partitions would share 1 MB per round trip.
+    ("fetch.max.bytes", "16777216"),
+    ("fetch.error.backoff.ms", "100"),
+    ("queued.min.messages", "100000"),
+];
+
+/// For the member of the group. Overridable.
+const MEMBER_TUNED: &[(&str, &str)] = &[
+    // A crashed instance's partitions move after this long. Not below the broker's `group.min.session.timeout.ms`.
+    ("session.timeout.ms", "10000"),
+    // A cooperative hand-over takes two rounds, each noticed by a heartbeat: 0.5 s in all with this, 2 to 3 s by default.
+    ("heartbeat.interval.ms", "200"),
+];
+
+/// For everything that reads.
+const CONSUMER_GUARANTEES: &[(&str, &str)] = &[
+    // Offsets belong to transactions.
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    // A position outside of the log means lost records or a recreated topic: stop instead of skipping.
+    ("auto.offset.reset", "error"),
+    ("isolation.level", "read_committed"),
+    // An end of partition moves the position by one, and after a rebalance the client resumes from it: a record is lost.
+    ("enable.partition.eof", "false"),
+];
+
+/// For the member of the group.
+const MEMBER_GUARANTEES: &[(&str, &str)] = &[
+    // Only partitions that move are taken away.
+    ("partition.assignment.strategy", "cooperative-sticky"),
+    // The newer protocol has a known defect when a member rejoins, in the version of the client that we build with.
+    ("group.protocol", "classic"),
+];
+
+/// For what writes. Overridable.
+const PRODUCER_TUNED: &[(&str, &str)] = &[
+    ("compression.type", "lz4"),
+    // Fills batches while a commit interval passes; a flush does not wait for it.
+    ("linger.ms", "5"),
+    ("batch.num.messages", "10000"),
+    ("batch.size", "1000000"),
+    // One transaction may stand for a second of backlog.
+    ("queue.buffering.max.messages", "1000000"),
+    ("queue.buffering.max.kbytes", "131072"),
+];
+
+/// For what writes.
+const PRODUCER_GUARANTEES: &[(&str, &str)] = &[
+    ("enable.idempotence", "true"),
+    ("acks", "all"),
+    // Java's producers hash keys this way; any other choice breaks joins with what they write.
+    ("partitioner", "murmur2_random"),
+    // Reports of success cost a third of the throughput and 100 ms a commit; the flush tells success.
+    ("delivery.report.only.error", "true"),
+];
+
+/// What the brokers were found to hold, learned before a worker opens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Layout {
+    /// Of every input and of the changelog.
+    pub partitions: u32,
+    /// The smallest `max.message.bytes` of the outputs.
+    pub message_bytes_max: usize,
+    pub capabilities: Capabilities,
+}
+
+/// Everything that the Kafka clients of one process are made from.
+#[derive(Clone, Debug)]
+pub struct KafkaSettings {
+    pub(super) options: KafkaOptions,
+    /// Consumer group, and the beginning of every transactional id.
+    pub(super) application: String,
+    pub(super) instance: String,
+    pub(super) topics: Topics,
+}
+
+impl KafkaSettings {
+    pub fn new(config: &Config) -> Self {
+        Self {
+            options: config.kafka.clone(),
+            application: config.application.clone(),
+            instance: config.instance.clone(),
+            topics: config.topics.clone(),
+        }
+    }
+
+    /// Stable over restarts, so that whoever opens the slot again ends what its predecessor left open.
+    pub fn transactional_id(&self, slot: usize) -> String {
+        format!("{}-{}-{slot}", self.application, self.instance)
+    }
+
+    pub fn topic_name(&self, topic: Topic) -> &str {
+        match topic {
+            Topic::Input(Input::Orders) => &self.topics.orders,
+            Topic::Input(Input::Returns) => &self.topics.returns,
+            Topic::Input(Input::Erasures) => &self.topics.erasures,
+            Topic::Output(Output::Signals) => &self.topics.signals,
+            Topic::Output(Output::Customers) => &self.topics.customers,
+            Topic::Output(Output::DeadLetters) => &self.topics.dead_letters,
+            Topic::Output(Output::Changelog) => &self.topics.changelog,
+        }
+    }
+
+    /// The client that joins the group and reads the inputs, `queues` of them at most.
+    pub(super) fn member(&self, slot: usize, queues: u64) -> ClientConfig {
+        let mut config = self.consumer(queues);
+        set_all(&mut config, MEMBER_TUNED);
+        override_with(&mut config, self.options.for_consumers());
+        set(&mut config, "max.poll.interval.ms", POLL_INTERVAL_MAX.as_millis());
+        set_all(&mut config, MEMBER_GUARANTEES);
+        set_all(&mut config, CONSUMER_GUARANTEES);
+        // A static member's name must differ between the workers of a process.
+        if let Some(name) = config.get("group.instance.id") {
+            let name = format!("{name}-{slot}");
+            config.set("group.instance.id", name);
+        }
+        self.finish(config)
+    }
+
+    /// A client that never joins: what is decided, as the group's committed offsets and the changelog show it. Its ends of
+    /// partitions are safe to ask for, because no rebalance ever resumes it.
+    pub(super) fn decided_reader(&self) -> ClientConfig {
+        let mut config = self.reader();
+        set(&mut config, "enable.partition.eof", true);
+        // A restore reads one long run of records.
+        set(&mut config, "fetch.message.max.bytes", 8 << 20);
+        self.finish(config)
+    }
+
+    /// A client that never joins: what is there, whether it is decided or not.
+    pub(super) fn undecided_reader(&self) -> ClientConfig {
+        let mut config = self.reader();
+        set(&mut config, "isolation.level", "read_uncommitted");
+        self.finish(config)
+    }
+
+    /// The transactional producer of a slot, or one that ends what another slot left open.
+    pub(super) fn producer(&self, transactional_id: &str, message_bytes_max: usize) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        set_all(&mut config, TUNED);
+        set_all(&mut config, PRODUCER_TUNED);
+        set(&mut config, "socket.timeout.ms", PRODUCER_SOCKET_TIMEOUT.as_millis());
+        override_with(&mut config, self.options.for_producers());
+        set_all(&mut config, PRODUCER_GUARANTEES);
+        set(&mut config, "transactional.id", transactional_id);
+        set(&mut config, "transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis());
+        // The smallest limit of the output topics: what they would refuse is found before it is sent.
+        set(&mut config, "message.max.bytes", message_bytes_max);
+        self.finish(config)
+    }
+
+    /// A client that asks about and creates topics.
+    pub(super) fn admin(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        set_all(&mut config, TUNED);
+        override_with(&mut config, self.options.for_admins());
+        self.finish(config)
+    }
+
+    fn reader(&self) -> ClientConfig {
+        let mut config = self.consumer(1);
+        override_with(&mut config, self.options.for_consumers());
+        config.remove("group.instance.id");
+        set_all(&mut config, CONSUMER_GUARANTEES);
+        config
+    }
+
+    fn consumer(&self, queues: u64) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        set_all(&mut config, TUNED);
+        set_all(&mut config, CONSUMER_TUNED);
+        // The limit counts for each partition once its queue is split off.
+        let queue_kib = (FETCH_BUDGET_KIB / queues.max(1)).max(FETCH_QUEUE_KIB_MIN);
+        set(&mut config, "queued.max.messages.kbytes", queue_kib);
+        set(&mut config, "fetch.message.max.bytes", (queue_kib * 1024).min(1 << 20));
+        set(&mut config, "group.id", &self.application);
+        config
+    }
+
+    fn finish(&self, mut config: ClientConfig) -> ClientConfig {
+        set_all(&mut config, GUARANTEES);
+        if config.get("client.id").is_none() {
+            set(&mut config, "client.id", format!("{}-{}", self.application, self.instance));
+        }
+        config.set_log_level(RDKafkaLogLevel::Info);
+        config
+    }
+}
+
+/// Two names of one option: the client takes whichever comes last, and we set only the second.
+const ALIASES: &[(&str, &str)] = &[
+    ("compression.codec", "compression.type"),
+    ("delivery.timeout.ms", "message.timeout.ms"),
+    ("max.partition.fetch.bytes", "fetch.message.max.bytes"),
+    ("queue.buffering.max.ms", "linger.ms"),
+];
+
+fn override_with<'a>(config: &mut ClientConfig, options: impl Iterator<Item = (&'a str, &'a str)>) {
+    for (name, value) in options {
+        let canonical = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, name)| name);
+        config.set(canonical, value);
+    }
+}
+
+fn set_all(config: &mut ClientConfig, options: &[(&str, &str)]) {
+    for (name, value) in options {
+        config.set(*name, *value);
+    }
+}
+
+fn set(config: &mut ClientConfig, name: &str, value: impl ToString) {
+    config.set(name, value.to_string());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Purpose, Sources, load};
+
+    fn sources(assignments: &[&str]) -> Sources {
+        let common =
+            ["kafka.bootstrap.servers=127.0.0.1:9", "instance=one", "application=shop", "shop.currency=EUR"];
+        let assignments = common.iter().chain(assignments).map(|text| (*text).to_owned()).collect();
+        Sources { assignments, ..Sources::default() }
+    }
+
+    fn settings(assignments: &[&str]) -> KafkaSettings {
+        KafkaSettings::new(&load(&sources(assignments), Purpose::Kafka).expect("a valid configuration"))
+    }
+
+    fn clients(settings: &KafkaSettings) -> [ClientConfig; 5] {
+        [
+            settings.member(0, 12),
+            settings.decided_reader(),
+            settings.undecided_reader(),
+            settings.producer("shop-one-0", 1 << 20),
+            settings.admin(),
+        ]
+    }
+
+    #[test]
+    fn no_guarantee_can_be_overridden() {
+        let tables = [GUARANTEES, CONSUMER_GUARANTEES, MEMBER_GUARANTEES, PRODUCER_GUARANTEES];
+        let in_functions = [
+            "transactional.id",
+            "transaction.timeout.ms",
+            "group.id",
+            "max.poll.interval.ms",
+            "message.max.bytes",
+        ];
+        let names = tables.into_iter().flatten().map(|(name, _)| *name).chain(in_functions);
+        for name in names {
+            let error = load(&sources(&[&format!("kafka.{name}=1")]), Purpose::Kafka).expect_err(name);
+            assert!(error.to_string().contains("cannot be set"), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_tuned_can_be_overridden() {
+        let tables = [TUNED, CONSUMER_TUNED, MEMBER_TUNED, PRODUCER_TUNED];
+        for (name, _) in tables.into_iter().flatten() {
+            let settings = settings(&[&format!("kafka.{name}=17")]);
+            assert!(clients(&settings).iter().any(|client| client.get(name) == Some("17")), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_client_accepts_every_setting() {
+        for client in clients(&settings(&[])) {
+            if let Err(error) = client.create_native_config() {
+                panic!("{error}: {client:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_alias_replaces_what_it_names() {
+        let settings = settings(&["kafka.queue.buffering.max.ms=9", "kafka.max.partition.fetch.bytes=4096"]);
+        let [member, _, _, producer, _] = clients(&settings);
+        assert_eq!((producer.get("linger.ms"), producer.get("queue.buffering.max.ms")), (Some("9"), None));
+        assert_eq!(member.get("fetch.message.max.bytes"), Some("4096"));
+    }
+
+    #[test]
+    fn static_members_of_one_process_have_their_own_names() {
+        let settings = settings(&["kafka.group.instance.id=box7"]);
+        assert_eq!(settings.member(1, 1).get("group.instance.id"), Some("box7-1"));
+        assert_eq!(settings.decided_reader().get("group.instance.id"), None);
+    }
+
+    #[test]
+    fn the_fetch_budget_is_shared_by_the_queues() {
+        let settings = settings(&[]);
+        let queue = |queues| settings.member(0, queues).get("queued.max.messages.kbytes").map(str::to_owned);
+        assert_eq!(queue(1).as_deref(), Some("65536"));
+        assert_eq!(queue(12).as_deref(), Some("5461"));
+        assert_eq!(queue(3000).as_deref(), Some("256"));
+    }
+
+    #[test]
+    fn encryption_and_authentication_are_built_in() {
+        let native = ClientConfig::new().create_native_config().expect("no options");
+        let features = native.get("builtin.features").expect("always there");
+        for feature in
+            ["ssl", "sasl_plain", "sasl_scram", "sasl_oauthbearer", "oidc", "zstd", "lz4", "gzip", "snappy"]
+        {
+            assert!(features.split(',').any(|built| built == feature), "{feature} is not in {features}");
+        }
+    }
+}
