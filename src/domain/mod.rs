@@ -31,4 +31,5 @@ pub mod timers;
 
 pub mod engine;
 pub mod erasure;
+pub mod queries;
 pub mod restore;

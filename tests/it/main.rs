@@ -14,6 +14,7 @@ mod record_pages;
 mod schemas;
 mod service;
 mod story;
+mod tidy;
 mod wire;
 
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     trials.extend(schemas::trials());
     trials.extend(service::trials());
     trials.extend(story::trials());
+    trials.extend(tidy::trials());
     trials.extend(wire::trials());
     let conclusion = libtest_mimic::run(&arguments, trials);
     kafka::end_shared_node();

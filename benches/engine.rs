@@ -1,0 +1,258 @@
+//! The path of a record through the engine, in events per second of one core: decode, apply, encode, and all of it.
+//!
+//! `cargo bench --bench engine -- --customers 1000000 --events 2000000`. Every customer has four orders when the clock starts;
+//! `--smoke` runs a toy size. Times are of this run on this machine: compare figures of one run only.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Instant;
+
+use retention_signals::domain::engine::{Change, Effects, Engine, Outcome};
+use retention_signals::domain::lapse::{Cadence, LapsePolicy};
+use retention_signals::domain::money::Currency;
+use retention_signals::domain::settings::{Settings, Shop, Shops, Thresholds};
+use retention_signals::domain::time::{Span, Time, Zone};
+use retention_signals::wire::Input;
+use retention_signals::wire::decode::{Decoder, Event, Limits, Subject};
+use retention_signals::wire::encode::{OrderText, ProfileEncoder, RecordContext, SignalEncoder};
+use retention_signals::wire::hash::hash;
+use retention_signals::wire::state;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const ORDERS_BEFORE: usize = 4;
+/// As many events as one transaction may hold: outputs of touched customers are encoded once for each.
+const BATCH: usize = 100_000;
+
+struct Size {
+    customers: usize,
+    events: usize,
+}
+
+struct Bench {
+    euro: Currency,
+    settings: Arc<Settings>,
+    decoder: Decoder,
+    signals: SignalEncoder,
+    profiles: ProfileEncoder,
+}
+
+/// Records one after the other, each with its key.
+struct Log {
+    bytes: Vec<u8>,
+    /// End of the key, end of the value.
+    ends: Vec<(usize, usize)>,
+}
+
+fn main() {
+    let size = size();
+    let bench = Bench::new();
+    let mut random = fastrand::Rng::with_seed(1);
+    let start = 1_700_000_000_000;
+    let mut engine = Engine::new(Arc::clone(&bench.settings));
+    bench.load(&mut engine, &size, start, &mut random);
+    println!(
+        "{} customers with {ORDERS_BEFORE} orders each: {:.0} B of state a customer",
+        size.customers,
+        engine.heap_bytes() as f64 / size.customers as f64
+    );
+    let log = bench.log(&size, start + ORDERS_BEFORE as i64 * 7 * Span::DAY.as_millis(), &mut random);
+    println!("{} orders of {} B on average", size.events, log.bytes.len() / size.events);
+
+    let decode = seconds(|| log.records().for_each(|(key, value)| drop(black_box(bench.decode(key, value)))));
+    report("decode", size.events, decode);
+
+    let events: Vec<Event<'_>> = log.records().map(|(key, value)| bench.decode(key, value)).collect();
+    let mut effects = Effects::default();
+    let mut encoding = 0.0;
+    let (mut out, mut outputs) = (Vec::new(), 0);
+    let apply = seconds(|| {
+        for batch in events.chunks(BATCH) {
+            for event in batch {
+                bench.apply(&mut engine, event, &mut effects);
+                encoding +=
+                    seconds(|| outputs += bench.encode_signals(&engine, event, &mut effects, &mut out));
+            }
+            encoding += seconds(|| outputs += bench.encode_changes(&mut engine, &mut out));
+        }
+    }) - encoding;
+    report("apply", size.events, apply);
+    report("encode", size.events, encoding);
+    println!("  {:.2} output records an event", outputs as f64 / size.events as f64);
+
+    let last = events.last().expect("at least one event").time();
+    let log = bench.log(&size, last.as_millis(), &mut random);
+    let whole = seconds(|| bench.run(&mut engine, &log, &mut effects, &mut out));
+    report("decode, apply and encode", size.events, whole);
+}
+
+fn size() -> Size {
+    let arguments: Vec<String> = std::env::args().collect();
+    let value = |name: &str| {
+        let place = arguments.iter().position(|argument| argument == name)?;
+        Some(arguments.get(place + 1)?.parse().expect("a number"))
+    };
+    let smoke = arguments.iter().any(|argument| argument == "--smoke");
+    let (customers, events) = if smoke { (1_000, 10_000) } else { (1_000_000, 2_000_000) };
+    Size { customers: value("--customers").unwrap_or(customers), events: value("--events").unwrap_or(events) }
+}
+
+fn seconds(work: impl FnOnce()) -> f64 {
+    let begin = Instant::now();
+    work();
+    begin.elapsed().as_secs_f64()
+}
+
+fn report(name: &str, events: usize, seconds: f64) {
+    println!(
+        "{name:<26} {:>12.0} events/s {:>8.0} ns",
+        events as f64 / seconds,
+        seconds * 1e9 / events as f64
+    );
+}
+
+impl Bench {
+    fn new() -> Self {
+        let euro = Currency::from_code(b"EUR").expect("a currency");
+        let shops = Shops::One(Shop { currency: euro, zone: Zone::utc(), conversions: Vec::new() });
+        Self {
+            euro,
+            decoder: Decoder::new(shops.clone(), Limits::default()),
+            signals: SignalEncoder::new(&shops, "cadence", "0123456789abcdef"),
+            profiles: ProfileEncoder::new(&shops),
+            settings: Arc::new(Settings {
+                shops,
+                return_window: Span::days(365),
+                lateness: Span::days(35),
+                orders_max: 1_000,
+                lapse: LapsePolicy::Cadence(Cadence::default()),
+                thresholds: Thresholds::default(),
+                hash,
+                erasure_hash: Arc::new(|_| [0; 16]),
+            }),
+        }
+    }
+
+    /// Gives every customer its first orders, a week apart.
+    fn load(&self, engine: &mut Engine, size: &Size, start: i64, random: &mut fastrand::Rng) {
+        let (mut effects, mut bytes) = (Effects::default(), Vec::new());
+        for round in 0..ORDERS_BEFORE as i64 {
+            for customer in 0..size.customers {
+                bytes.clear();
+                let at = start + round * 7 * Span::DAY.as_millis() + customer as i64 / 100;
+                let key = self.order(&mut bytes, customer, at, random);
+                let event = self.decode(key.as_bytes(), &bytes);
+                self.apply(engine, &event, &mut effects);
+                effects.signals.clear();
+            }
+            engine.changes_committed();
+        }
+    }
+
+    /// Orders of random customers, one every 10 ms.
+    fn log(&self, size: &Size, start: i64, random: &mut fastrand::Rng) -> Log {
+        let mut log = Log { bytes: Vec::new(), ends: Vec::with_capacity(size.events) };
+        for event in 0..size.events {
+            let mut value = Vec::new();
+            let key =
+                self.order(&mut value, random.usize(0..size.customers), start + event as i64 * 10, random);
+            log.bytes.extend_from_slice(key.as_bytes());
+            let key_end = log.bytes.len();
+            log.bytes.extend_from_slice(&value);
+            log.ends.push((key_end, log.bytes.len()));
+        }
+        log
+    }
+
+    /// Writes an order of about 300 B with its key and returns the key.
+    fn order(&self, value: &mut Vec<u8>, customer: usize, at: i64, random: &mut fastrand::Rng) -> String {
+        let customer = format!("customer-{customer:07}");
+        let order_id = format!("2026-{:016x}", random.u64(..));
+        let skus = ["SKU-0042-BLUE-M", "SKU-0815-RED-XL", "SKU-1234-GREEN-S"];
+        OrderText {
+            order_id: &order_id,
+            placed_at: Time::from_millis(at).expect("in range"),
+            currency: self.euro,
+            total: random.i64(500..20_000),
+            customer_id: Some(&customer),
+            store_id: Some("berlin-mitte"),
+            version: 0,
+            test: false,
+            skus: &skus[..random.usize(2..=3)],
+        }
+        .encode(value);
+        customer
+    }
+
+    fn decode<'a>(&self, key: &'a [u8], value: &'a [u8]) -> Event<'a> {
+        self.decoder.decode(Input::Orders, Some(key), Some(value)).expect("a valid order")
+    }
+
+    fn apply(&self, engine: &mut Engine, event: &Event<'_>, effects: &mut Effects) {
+        let Subject::Customer(customer) = &event.subject else { unreachable!("no guests here") };
+        let outcome = engine.handle_record(customer.key, event.shop, &customer.record, usize::MAX, effects);
+        assert!(matches!(outcome, Outcome::Applied(_)), "{outcome:?}");
+    }
+
+    fn encode_signals(
+        &self,
+        engine: &Engine,
+        event: &Event<'_>,
+        effects: &mut Effects,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        let context = RecordContext::of(event);
+        for signal in &effects.signals {
+            out.clear();
+            self.signals.encode(engine.key(signal.customer), signal, context.as_ref(), out);
+            black_box(&out);
+        }
+        let said = effects.signals.len();
+        effects.signals.clear();
+        said
+    }
+
+    /// The changelog and profile records of a batch.
+    fn encode_changes(&self, engine: &mut Engine, out: &mut Vec<u8>) -> usize {
+        let mut outputs = 0;
+        for index in 0..engine.changes().len() {
+            let Change::Customer { slot, profile_at } = engine.changes()[index] else { continue };
+            out.clear();
+            state::encode_customer_key(out, engine.key(slot));
+            state::encode_customer(out, engine.packed(slot));
+            black_box(&out);
+            outputs += 1;
+            if let Some(as_of) = profile_at {
+                let profile = engine.profile(slot, as_of);
+                out.clear();
+                self.profiles.encode(engine.key(slot), &profile, out);
+                black_box(&out);
+                outputs += 1;
+            }
+        }
+        engine.changes_committed();
+        outputs
+    }
+
+    fn run(&self, engine: &mut Engine, log: &Log, effects: &mut Effects, out: &mut Vec<u8>) {
+        for (index, (key, value)) in log.records().enumerate() {
+            let event = self.decode(key, value);
+            self.apply(engine, &event, effects);
+            self.encode_signals(engine, &event, effects, out);
+            if index % BATCH == BATCH - 1 {
+                self.encode_changes(engine, out);
+            }
+        }
+        self.encode_changes(engine, out);
+    }
+}
+
+impl Log {
+    fn records(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let begins = std::iter::once(0).chain(self.ends.iter().map(|(_, end)| *end));
+        begins
+            .zip(&self.ends)
+            .map(|(begin, (key_end, end))| (&self.bytes[begin..*key_end], &self.bytes[*key_end..*end]))
+    }
+}

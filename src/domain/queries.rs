@@ -1,0 +1,70 @@
+//! What can be asked of an engine; nothing changes.
+
+use super::engine::{Engine, Scratch};
+use super::figures::{Figures, GuestFigures};
+use super::ids::{CustomerKey, CustomerSlot, ShopIndex};
+use super::packed;
+use super::signal::Profile;
+use super::time::Time;
+
+impl Engine {
+    /// The customer of a key, if any is held.
+    pub fn find(&self, key: CustomerKey<'_>) -> Option<CustomerSlot> {
+        self.store.find(key)
+    }
+
+    /// Whether the open batch changed this customer.
+    pub fn is_touched(&self, slot: CustomerSlot) -> bool {
+        self.store.mark(slot) > 0
+    }
+
+    /// The customer's key.
+    pub fn key(&self, slot: CustomerSlot) -> &[u8] {
+        self.store.key(slot)
+    }
+
+    /// The customer's state as bytes of [`packed::FORMAT`].
+    pub fn packed(&self, slot: CustomerSlot) -> &[u8] {
+        self.store.packed(slot)
+    }
+
+    /// The customer's facts at `as_of`, which may not lie before the customer's last change.
+    pub fn profile(&mut self, slot: CustomerSlot, as_of: Time) -> Profile {
+        let Scratch { customer, attribution, .. } = &mut self.scratch;
+        let bytes = self.store.packed(slot);
+        packed::unpack(bytes, customer).expect("packed by this engine");
+        let shop =
+            self.settings.shops.of_key(packed::key(bytes)).expect("only keys of configured shops are held");
+        let facts = customer.facts(self.settings.shops.get(shop), &self.settings, as_of, attribution);
+        facts.profile(shop, customer.goods, as_of, &self.settings)
+    }
+
+    /// Every customer, in no particular order.
+    pub fn customers(&self) -> impl Iterator<Item = CustomerSlot> + '_ {
+        self.store.iter()
+    }
+
+    pub fn customers_len(&self) -> usize {
+        self.store.len()
+    }
+
+    /// Timers that are set: customers with a deadline ahead, and erasure markers.
+    pub fn timers_len(&self) -> usize {
+        self.timers.len() + self.markers.len()
+    }
+
+    /// Figures of one shop at the clock.
+    pub fn figures(&self, shop: ShopIndex) -> &Figures {
+        &self.figures[usize::from(shop.0)]
+    }
+
+    /// What guests did since this engine was made.
+    pub fn guests(&self, shop: ShopIndex) -> &GuestFigures {
+        &self.guests[usize::from(shop.0)]
+    }
+
+    /// Bytes held for customers, roughly.
+    pub fn heap_bytes(&self) -> usize {
+        self.store.heap_bytes() + self.timers.heap_bytes()
+    }
+}
