@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -19,8 +19,8 @@ use super::producer::TransactionalProducer;
 use super::queue::{MessageBatch, PartitionQueue, SharedConsumer, serve};
 use super::settings::{KafkaSettings, Layout};
 use crate::broker::{
-    BrokerError, Committed, Input, Lookup, Output, Partition, PerInput, Position, RecordBatch, Stability,
-    Topic, Watermark,
+    BrokerError, Committed, Input, Lookup, Moment, Output, Partition, PerInput, Position, RecordBatch,
+    Stability, Topic, Watermark,
 };
 
 /// Records that one call of a restore takes at most: enough to be fast, few enough to keep a step short.
@@ -32,6 +32,8 @@ pub struct Readers {
     layout: Layout,
     decided: SharedConsumer,
     undecided: SharedConsumer,
+    /// Moment zero of the worker and of its tasks.
+    origin: Instant,
 }
 
 impl Readers {
@@ -47,7 +49,13 @@ impl Readers {
             undecided: make(settings.undecided_reader(), "undecided reader")?,
             settings,
             layout,
+            origin: Instant::now(),
         })
+    }
+
+    /// The time since they were made.
+    pub fn now(&self) -> Moment {
+        Moment(self.origin.elapsed())
     }
 
     /// Takes their logs, errors and statistics. An error here is told again by the question that it hinders.
@@ -137,6 +145,10 @@ impl Drop for KafkaLookup {
 
 impl Lookup for KafkaLookup {
     type Batch = MessageBatch;
+
+    fn now(&self) -> Moment {
+        self.readers.now()
+    }
 
     fn committed(
         &mut self,

@@ -46,7 +46,6 @@ pub struct KafkaBroker {
     /// The name of a static member.
     group_instance: Option<String>,
     wall: WallClock,
-    origin: Instant,
     metrics: Option<Arc<Metrics>>,
     alarm: Arc<Alarm>,
     member: Member,
@@ -86,7 +85,6 @@ impl KafkaBroker {
             settings,
             layout,
             wall,
-            origin: Instant::now(),
             metrics,
             alarm,
             member,
@@ -128,7 +126,7 @@ impl Broker for KafkaBroker {
     }
 
     fn now(&self) -> Moment {
-        Moment(self.origin.elapsed())
+        self.lookup.readers().now()
     }
 
     fn clocks(&self) -> Clocks {
