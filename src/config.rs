@@ -25,7 +25,8 @@ use crate::domain::number::Decimal;
 use crate::domain::settings::Settings;
 use crate::domain::time::{Span, Time};
 
-pub use kafka::KafkaOptions;
+pub use kafka::{KafkaOptions, accepted_options};
+pub use kafka_names::{REFUSED_OPTIONS, SECRET_OPTIONS};
 pub use keys::{
     COMMIT_INTERVAL_MS_MAX, COMMIT_PATIENCE_MS_MAX, KEYS, Key, KeyDefault, Kind, LOG_FORMATS, LOG_LEVELS,
 };

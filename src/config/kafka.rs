@@ -1,6 +1,6 @@
 //! Options that pass through to the Kafka client.
 
-use super::kafka_names::{ACCEPTED, REFUSED, SECRET};
+use super::kafka_names::{ACCEPTED, REFUSED_OPTIONS, SECRET_OPTIONS};
 use super::layers::{Path, Raw, environment_name};
 use super::reader::Reader;
 use super::secret::Secret;
@@ -78,6 +78,11 @@ impl KafkaOption {
     }
 }
 
+/// The names of all options that pass through.
+pub fn accepted_options() -> impl Iterator<Item = &'static str> {
+    ACCEPTED.iter().map(|(name, _)| *name)
+}
+
 /// Reads `[kafka]`.
 pub(super) fn read(reader: &mut Reader<'_>) -> KafkaOptions {
     let names = reader.layers.names_below("kafka");
@@ -100,7 +105,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> KafkaOptions {
 
 /// Whether an option must not be printed.
 pub(super) fn is_secret(name: &str) -> bool {
-    SECRET.contains(&name)
+    SECRET_OPTIONS.contains(&name)
 }
 
 /// What to do with a secret that was written in the open.
@@ -137,7 +142,7 @@ fn client(name: &str) -> Result<Client, String> {
     if let Ok(index) = ACCEPTED.binary_search_by_key(&name, |(accepted, _)| accepted) {
         return Ok(ACCEPTED[index].1);
     }
-    if let Some((_, reason)) = REFUSED.iter().find(|(names, _)| names.contains(&name)) {
+    if let Some((_, reason)) = REFUSED_OPTIONS.iter().find(|(names, _)| names.contains(&name)) {
         return Err(format!("cannot be set: {reason}"));
     }
     let near = suggest::nearest(name, ACCEPTED.iter().map(|(name, _)| *name));
@@ -154,8 +159,8 @@ mod tests {
     #[test]
     fn the_lists_are_sorted_and_disjoint() {
         assert!(ACCEPTED.is_sorted_by(|left, right| left.0 < right.0));
-        let refused: Vec<&str> = REFUSED.iter().flat_map(|(names, _)| *names).copied().collect();
+        let refused: Vec<&str> = REFUSED_OPTIONS.iter().flat_map(|(names, _)| *names).copied().collect();
         assert!(refused.iter().all(|name| !ACCEPTED.iter().any(|(accepted, _)| accepted == name)));
-        assert!(SECRET.iter().all(|name| client(name).is_ok()));
+        assert!(SECRET_OPTIONS.iter().all(|name| client(name).is_ok()));
     }
 }

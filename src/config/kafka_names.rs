@@ -132,7 +132,7 @@ pub(super) const ACCEPTED: &[(&str, Client)] = &[
 ];
 
 /// Accepted options that are never printed, and come from a file or the environment.
-pub(super) const SECRET: &[&str] = &[
+pub const SECRET_OPTIONS: &[&str] = &[
     "sasl.password",
     "ssl.key.password",
     "ssl.key.pem",
@@ -146,7 +146,7 @@ pub(super) const SECRET: &[&str] = &[
 
 /// Options that would break a guarantee, or that cannot be set by a text.
 #[rustfmt::skip]
-pub(super) const REFUSED: &[(&[&str], &str)] = &[
+pub const REFUSED_OPTIONS: &[(&[&str], &str)] = &[
     (&[
         "enable.auto.commit", "auto.commit.enable", "auto.commit.interval.ms",
         "enable.auto.offset.store", "offset.store.method", "offset.store.path",

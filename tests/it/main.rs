@@ -2,6 +2,8 @@
 //!
 //! Each module lists its trials. Arguments are those of the usual harness: `cargo test --test it -- schemas`.
 
+mod command_line;
+mod configuration;
 mod examples;
 mod http;
 mod kafka;
@@ -24,6 +26,8 @@ use libtest_mimic::{Arguments, Trial};
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials: Vec<Trial> = Vec::new();
+    trials.extend(command_line::trials());
+    trials.extend(configuration::trials());
     trials.extend(http::trials());
     trials.extend(kafka_facts::trials());
     trials.extend(kafka_node::trials());

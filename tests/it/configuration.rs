@@ -1,0 +1,175 @@
+//! `docs/CONFIGURATION.md` against the program: the page lists what can be set, what is refused, flags and exit codes.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use clap::CommandFactory;
+use libtest_mimic::{Failed, Trial};
+use rdkafka::ClientConfig;
+use retention_signals::cli::Arguments;
+use retention_signals::config::{
+    self, KEYS, KeyDefault, Purpose, REFUSED_OPTIONS, SECRET_OPTIONS, Sources, accepted_options,
+};
+use retention_signals::exit::Exit;
+
+use crate::examples;
+
+const PAGE: &str = "docs/CONFIGURATION.md";
+const EXAMPLE: &str = "deploy/retention-signals.example.toml";
+
+pub fn trials() -> Vec<Trial> {
+    let has_example = Path::new(env!("CARGO_MANIFEST_DIR")).join(EXAMPLE).exists();
+    vec![
+        Trial::test("configuration::the_page_lists_every_key", the_page_lists_every_key),
+        Trial::test("configuration::the_page_lists_refused_options", the_page_lists_refused_options),
+        Trial::test("configuration::the_page_lists_every_flag", the_page_lists_every_flag),
+        Trial::test("configuration::the_page_lists_every_exit_code", the_page_lists_every_exit_code),
+        Trial::test("configuration::examples_on_the_page_are_valid", examples_on_the_page_are_valid),
+        Trial::test("configuration::the_client_knows_every_option", the_client_knows_every_option),
+        Trial::test("configuration::the_example_file_is_valid", the_example_file_is_valid)
+            .with_ignored_flag(!has_example),
+    ]
+}
+
+/// Key, unit, default and bounds of each row are those of the code, in the same order; each has a meaning.
+fn the_page_lists_every_key() -> Result<(), Failed> {
+    let page = examples::read(PAGE);
+    let rows: Vec<Vec<&str>> = tables(&page, "key").collect();
+    if rows.len() != KEYS.len() {
+        let listed: BTreeSet<&str> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
+        let known: BTreeSet<&str> = KEYS.iter().map(|key| key.path).collect();
+        return Err(format!("listed or known, not both: {:?}", listed.symmetric_difference(&known)).into());
+    }
+    for (row, key) in rows.iter().zip(KEYS) {
+        let default = match key.default {
+            KeyDefault::Value(text) => format!("`{text}`"),
+            KeyDefault::HostName => "the host name".to_owned(),
+            KeyDefault::Nothing => "none".to_owned(),
+            KeyDefault::Required => "required".to_owned(),
+        };
+        let expected = [&format!("`{}`", key.path), key.kind.unit(), &default, &key.kind.bounds()];
+        if row[..4] != expected {
+            return Err(format!("the page says {:?}, the code {expected:?}", &row[..4]).into());
+        }
+        if row[4].len() < 20 {
+            return Err(format!("{} is not explained", key.path).into());
+        }
+    }
+    Ok(())
+}
+
+fn the_page_lists_refused_options() -> Result<(), Failed> {
+    let page = examples::read(PAGE);
+    let listed: Vec<(Vec<&str>, &str)> =
+        tables(&page, "option").map(|row| (code_words(row[0]), row[1])).collect();
+    let refused: Vec<(Vec<&str>, &str)> =
+        REFUSED_OPTIONS.iter().map(|(names, reason)| (names.to_vec(), *reason)).collect();
+    if listed != refused {
+        return Err(format!("the page says {listed:#?}, the code {refused:#?}").into());
+    }
+    let secrets = page.lines().skip_while(|line| !line.starts_with("They are:"));
+    let secrets: Vec<&str> = secrets.take_while(|line| !line.is_empty()).flat_map(code_words).collect();
+    let named: Vec<&str> = secrets.into_iter().filter(|word| word.contains('.')).collect();
+    if named != SECRET_OPTIONS {
+        return Err(format!("the page says {named:?}, the code {SECRET_OPTIONS:?}").into());
+    }
+    Ok(())
+}
+
+fn the_page_lists_every_flag() -> Result<(), Failed> {
+    let page = examples::read(PAGE);
+    let listed: BTreeSet<String> =
+        tables(&page, "flag").flat_map(|row| code_words(row[0])).map(str::to_owned).collect();
+    let mut known = BTreeSet::new();
+    collect_flags(&Arguments::command(), &mut known);
+    if listed != known {
+        return Err(format!("the page says {listed:?}, the program {known:?}").into());
+    }
+    Ok(())
+}
+
+fn collect_flags(command: &clap::Command, flags: &mut BTreeSet<String>) {
+    flags.extend(command.get_arguments().filter_map(|argument| Some(format!("--{}", argument.get_long()?))));
+    command.get_subcommands().for_each(|command| collect_flags(command, flags));
+}
+
+fn the_page_lists_every_exit_code() -> Result<(), Failed> {
+    let page = examples::read(PAGE);
+    let listed: Vec<u8> = tables(&page, "code").filter_map(|row| row[0].parse().ok()).collect();
+    let failures =
+        [Exit::Usage, Exit::Data, Exit::Unavailable, Exit::Internal, Exit::Permission, Exit::Configuration];
+    let known: Vec<u8> = [0].into_iter().chain(failures.map(Exit::code)).collect();
+    if listed != known {
+        return Err(format!("the page says {listed:?}, the program {known:?}").into());
+    }
+    Ok(())
+}
+
+/// The first block is a whole configuration; the others are parts of one. Files that they name do not exist here.
+fn examples_on_the_page_are_valid() -> Result<(), Failed> {
+    let page = examples::read(PAGE);
+    let blocks: Vec<&str> =
+        page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let [whole, parts @ ..] = blocks.as_slice() else {
+        return Err("no example on the page".into());
+    };
+    config::load(&sources(whole), Purpose::Kafka)?;
+    for part in parts {
+        let mut sources = sources(part);
+        sources.assignments.push("shop.currency=EUR".to_owned());
+        let problems = config::load(&sources, Purpose::Offline).err().map(|error| error.problems());
+        for problem in problems.into_iter().flatten() {
+            if !problem.contains("cannot read /run/secrets/") {
+                return Err(problem.into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the lists name exists in the client that is built in, so that each name is accepted or refused for its reason.
+fn the_client_knows_every_option() -> Result<(), Failed> {
+    // A value that each option takes is not known here; the client tells an unknown name from a wrong value.
+    let refused = REFUSED_OPTIONS.iter().flat_map(|(names, _)| names.iter().copied());
+    for name in accepted_options().chain(refused) {
+        let mut config = ClientConfig::new();
+        config.set(name, "\u{1}");
+        let told = config.create_native_config().err().map(|error| error.to_string());
+        if told.is_some_and(|message| message.contains("No such configuration property")) {
+            return Err(format!("the client does not know {name}").into());
+        }
+    }
+    Ok(())
+}
+
+fn the_example_file_is_valid() -> Result<(), Failed> {
+    let text = examples::read(EXAMPLE);
+    config::load(&sources(&text), Purpose::Kafka)?;
+    Ok(())
+}
+
+fn sources(text: &str) -> Sources {
+    Sources { file_text: Some(text.to_owned()), host_name: Some("host".to_owned()), ..Sources::default() }
+}
+
+/// The rows of the tables whose first column has this title, cell by cell.
+fn tables<'p>(page: &'p str, title: &'p str) -> impl Iterator<Item = Vec<&'p str>> {
+    let mut is_inside = false;
+    page.lines()
+        .filter_map(move |line| {
+            let cells = line.strip_prefix("| ")?.strip_suffix(" |")?;
+            let cells: Vec<&str> = cells.split(" | ").collect();
+            Some(cells)
+        })
+        .filter(move |cells| {
+            let is_header = !cells[0].contains('`') && !cells[0].starts_with(|c: char| c.is_ascii_digit());
+            if is_header {
+                is_inside = cells[0] == title;
+            }
+            is_inside && !is_header
+        })
+}
+
+fn code_words(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
