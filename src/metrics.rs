@@ -45,15 +45,24 @@ use self::{
     registrar::Registrar,
 };
 
+/// The version of the program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The revision that the program was built from, if the build said so (the Dockerfile does).
+pub const REVISION: &str = match option_env!("RETENTION_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};
+
 /// What is known before the first record: it decides which series exist from the start.
 #[derive(Debug, Clone)]
 pub struct Vocabulary {
-    /// The version of the crate.
+    /// [`VERSION`], but in tests.
     pub version: &'static str,
-    /// The revision that it was built from.
+    /// [`REVISION`], but in tests.
     pub revision: &'static str,
     /// Every dead-letter reason.
-    pub dead_letter_reasons: &'static [&'static str],
+    pub dead_letter_reasons: Vec<&'static str>,
     /// The currencies of the configured stores.
     pub currencies: Vec<CurrencyLabel>,
 }

@@ -118,8 +118,12 @@ mod tests {
 
     #[test]
     fn messages_above_the_level_are_counted() {
-        let vocabulary =
-            Vocabulary { version: "0", revision: "0", dead_letter_reasons: &[], currencies: Vec::new() };
+        let vocabulary = Vocabulary {
+            version: "0",
+            revision: "0",
+            dead_letter_reasons: Vec::new(),
+            currencies: Vec::new(),
+        };
         let metrics = Arc::new(Metrics::new(&Registry::new(), &vocabulary).expect("names are free"));
         let subscriber = tracing_subscriber::registry()
             .with(level_filter(LogLevel::Warn))

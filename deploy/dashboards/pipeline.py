@@ -98,7 +98,7 @@ def outcomes():
         lines("Remarks", """Accepted records that someone may want to look into: conflicts, cancellations without effect,
               test orders, ledgers that are full.""", "reqps",
               [(f"sum by (remark) ({rate('retention_record_remarks_total')})", "{{remark}}")]),
-        lines("Log messages", "Messages by level.", "short",
+        lines("Log messages", "Messages by level. Errors ask for someone, warnings are odd but handled.", "short",
               [(f"sum by (level) ({increase('retention_log_messages_total')})", "{{level}}")]),
     ]
 
@@ -174,13 +174,13 @@ def state():
 def saturation():
     return [
         row("Saturation"),
-        lines("CPU", "Cores in use.", "none",
+        lines("CPU", "Cores in use. A worker uses one at most.", "none",
               [(f"sum by (instance) ({rate('process_cpu_seconds_total')})", "{{instance}}")], width=6),
-        lines("Memory", "Memory in RAM.", "bytes",
+        lines("Memory", "Memory in RAM. Compare it with the limit of the container.", "bytes",
               [("max by (instance) (@process_resident_memory_bytes@)", "{{instance}}")], width=6),
         lines("File descriptors", "Share of the allowed ones in use.", "percentunit",
               [("max by (instance) (@process_open_fds@ / @process_max_fds@)", "{{instance}}")], width=6),
-        lines("Threads", "Threads of the process.", "short",
+        lines("Threads", "Threads of the process: workers, Kafka clients, HTTP.", "short",
               [("max by (instance) (@process_threads@)", "{{instance}}")], width=6),
         lines("Broker round trip", "99th percentile of the slowest broker, by client.", "s",
               [("max by (client) (@retention_client_round_trip_p99_seconds@)", "{{client}}")]),

@@ -30,7 +30,7 @@ fn metrics(currencies: &[&str]) -> Metrics {
     let vocabulary = Vocabulary {
         version: "0.0.0",
         revision: "test",
-        dead_letter_reasons: REASONS,
+        dead_letter_reasons: REASONS.to_vec(),
         currencies: currencies.iter().map(|code| currency(code)).collect(),
     };
     Metrics::new(&Registry::new(), &vocabulary).expect("names are free")

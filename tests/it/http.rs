@@ -52,7 +52,7 @@ impl Server {
         let vocabulary = Vocabulary {
             version: "1.2.3",
             revision: "test",
-            dead_letter_reasons: &["too_old"],
+            dead_letter_reasons: vec!["too_old"],
             currencies: Vec::new(),
         };
         let metrics = Metrics::new(&Registry::new(), &vocabulary).expect("names are free");

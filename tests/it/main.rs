@@ -4,6 +4,7 @@
 
 mod command_line;
 mod configuration;
+mod deploy;
 mod examples;
 mod http;
 mod kafka;
@@ -28,12 +29,13 @@ fn main() -> ExitCode {
     let mut trials: Vec<Trial> = Vec::new();
     trials.extend(command_line::trials());
     trials.extend(configuration::trials());
+    trials.extend(deploy::trials());
     trials.extend(http::trials());
     trials.extend(kafka_facts::trials());
     trials.extend(kafka_node::trials());
+    trials.extend(laws::trials());
     trials.extend(oracle::trials());
     trials.extend(record_pages::trials());
-    trials.extend(laws::trials());
     trials.extend(schemas::trials());
     trials.extend(service::trials());
     trials.extend(story::trials());

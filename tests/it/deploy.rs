@@ -1,0 +1,19 @@
+//! What is under `deploy/`: dashboards, rules, the example configuration and the compose file, against the program itself.
+
+mod dashboards;
+mod files;
+mod promql;
+mod promtool;
+mod registry;
+mod rules;
+
+use libtest_mimic::Trial;
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = dashboards::trials();
+    trials.extend(files::trials());
+    trials.extend(promql::trials());
+    trials.extend(promtool::trials());
+    trials.extend(rules::trials());
+    trials
+}

@@ -1,0 +1,70 @@
+//! Prometheus's own tool reads what is meant for Prometheus.
+
+use std::{
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use libtest_mimic::{Completion, Failed, Trial};
+
+use super::dashboards;
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = vec![
+        Trial::ignorable_test("deploy: promtool accepts the configuration and the rules", configuration),
+        Trial::ignorable_test("deploy: promtool accepts every query of the boards", queries),
+    ];
+    for name in ["health", "objectives", "days"] {
+        trials.push(Trial::ignorable_test(format!("deploy: promtool runs the cases of {name}"), move || {
+            let path = prometheus().join(format!("tests/{name}.yml"));
+            promtool(&["test", "rules", &path.display().to_string()])
+        }));
+    }
+    trials
+}
+
+fn prometheus() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus")
+}
+
+/// Without promtool the trial is ignored and says so, unless it is required.
+fn promtool(arguments: &[&str]) -> Result<Completion, Failed> {
+    let output = match Command::new("promtool").args(arguments).output() {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let reason = "promtool is not installed (Debian: apt-get install prometheus)";
+            return match std::env::var_os("RETENTION_REQUIRE_PROMTOOL") {
+                Some(_) => Err(reason.into()),
+                None => Ok(Completion::ignored_with(reason)),
+            };
+        }
+        output => output?,
+    };
+    assert!(output.status.success(), "{}", said(&output));
+    Ok(Completion::Completed)
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn configuration() -> Result<Completion, Failed> {
+    promtool(&["check", "config", &prometheus().join("prometheus.yml").display().to_string()])
+}
+
+/// As recording rules, since promtool reads those; JSON is YAML.
+fn queries() -> Result<Completion, Failed> {
+    let mut rules = Vec::new();
+    for name in dashboards::NAMES {
+        for (_, query) in dashboards::queries(name)? {
+            let query = query.replace("$__rate_interval", "5m").replace("$__range", "1h");
+            let record = format!("{name}:query{}", rules.len());
+            rules.push(serde_json::json!({ "record": record, "expr": query }));
+        }
+    }
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("queries.yml");
+    fs::write(&path, serde_json::json!({ "groups": [{ "name": "queries", "rules": rules }] }).to_string())?;
+    promtool(&["check", "rules", &path.display().to_string()])
+}

@@ -1,0 +1,85 @@
+//! The metrics that the program has: their kinds, labels and label values, read from the registry itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use prometheus::{
+    Registry,
+    proto::{MetricFamily, MetricType},
+};
+use retention_signals::{
+    metrics::{CurrencyLabel, Metrics, Vocabulary},
+    wire::reason::Reason,
+};
+
+/// Labels whose values are not known in advance.
+const OPEN_LABELS: &[&str] = &["job", "instance", "partition", "currency", "version", "revision", "le"];
+
+/// One metric as it is exported.
+pub struct Family {
+    pub is_counter: bool,
+    /// By label; empty for labels with open values.
+    pub values: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// The text that a scraper gets from an instance with one partition.
+pub fn exported() -> String {
+    let (metrics, _) = metrics();
+    metrics.render()
+}
+
+/// Every name that a query can use: histograms under their three names.
+pub fn families() -> BTreeMap<String, Family> {
+    let (_metrics, registry) = metrics();
+    registry.gather().iter().flat_map(named).collect()
+}
+
+fn metrics() -> (Metrics, Registry) {
+    let registry = Registry::new();
+    let vocabulary = Vocabulary {
+        version: "0",
+        revision: "0",
+        dead_letter_reasons: Reason::ALL.map(Reason::name).to_vec(),
+        currencies: vec![CurrencyLabel::new("EUR", 2).expect("a currency")],
+    };
+    let metrics = Metrics::new(&registry, &vocabulary).expect("names are free");
+    let _partition = metrics.partition(0);
+    (metrics, registry)
+}
+
+fn named(family: &MetricFamily) -> Vec<(String, Family)> {
+    let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for label in family.get_metric().iter().flat_map(|metric| metric.get_label()) {
+        let known = values.entry(label.name().to_owned()).or_default();
+        if !OPEN_LABELS.contains(&label.name()) {
+            known.insert(label.value().to_owned());
+        }
+    }
+    for label in ["job", "instance"] {
+        values.insert(label.to_owned(), BTreeSet::new());
+    }
+    let name = family.name();
+    let kind = family.get_field_type();
+    if kind != MetricType::HISTOGRAM {
+        return vec![(name.to_owned(), Family { is_counter: kind == MetricType::COUNTER, values })];
+    }
+    let mut bucket = values.clone();
+    bucket.insert("le".to_owned(), BTreeSet::new());
+    [("_bucket", bucket), ("_sum", values.clone()), ("_count", values)]
+        .map(|(suffix, values)| (format!("{name}{suffix}"), Family { is_counter: true, values }))
+        .into()
+}
+
+impl Family {
+    /// Why a selector on this metric can never find anything.
+    pub fn refuse(&self, label: &str, operator: &str, value: &str) -> Option<String> {
+        let Some(known) = self.values.get(label) else {
+            return Some(format!("has no label {label}"));
+        };
+        let is_open = known.is_empty() || value.contains('$');
+        let alternatives: Vec<&str> =
+            if operator.ends_with('~') { value.split('|').collect() } else { vec![value] };
+        let unknown =
+            alternatives.into_iter().find(|alternative| !is_open && !known.contains(*alternative))?;
+        Some(format!("has no {label}={unknown:?}"))
+    }
+}
