@@ -15,10 +15,13 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use libtest_mimic::Trial;
+use retention_signals::config::{self, Purpose, Sources};
 use tempfile::TempDir;
 use toml::{Table, Value};
 
@@ -62,6 +65,16 @@ impl ServiceSettings {
         self
     }
 
+    /// The configuration file of a process that serves HTTP at `http` and may write to `folder`.
+    fn file_text(&self, http: SocketAddr, folder: &Path) -> Result<String> {
+        let mut settings = self.clone().set(&["http", "listen"], http.to_string());
+        if !settings.file.contains_key("state_dir") {
+            let state = folder.join("state");
+            settings = settings.set(&["state_dir"], state.to_str().context("a temporary folder in UTF-8")?);
+        }
+        Ok(settings.file.to_string())
+    }
+
     /// With an environment variable for the process.
     pub fn environment(mut self, name: &str, value: &str) -> ServiceSettings {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -82,16 +95,16 @@ impl ServiceProcess {
     pub fn start(settings: &ServiceSettings) -> Result<ServiceProcess> {
         let folder = tempfile::Builder::new().prefix("service-").tempdir()?;
         let http = SocketAddr::from(([127, 0, 0, 1], free_port()?));
-        let mut settings = settings.clone().set(&["http", "listen"], http.to_string());
-        if !settings.file.contains_key("state_dir") {
-            let state = folder.path().join("state");
-            settings = settings.set(&["state_dir"], state.to_str().context("a temporary folder in UTF-8")?);
-        }
         let config = folder.path().join("service.toml");
-        fs::write(&config, settings.file.to_string())?;
+        fs::write(&config, settings.file_text(http, folder.path())?)?;
 
         let mut command = Command::new(BINARY);
         command.arg("run").arg("--config").arg(&config).current_dir(folder.path());
+        // Whoever runs the tests may have settings in the environment.
+        let inherited = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        for name in inherited.filter(|name| name.starts_with("RETENTION_")) {
+            command.env_remove(name);
+        }
         command.envs(settings.environment.iter().map(|(name, value)| (name, value)));
         let process = Process::spawn("service", command, folder.path())?;
         Ok(ServiceProcess { process, http, folder })
@@ -103,7 +116,7 @@ impl ServiceProcess {
     }
 
     /// The process's temporary folder: configuration, outputs, and the state unless that was set.
-    pub fn folder(&self) -> &std::path::Path {
+    pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
@@ -232,27 +245,46 @@ fn series_value(line: &str, name: &str, labels: &[&str]) -> Option<f64> {
 }
 
 /// Trials of this wrapper itself.
-pub fn trials() -> Vec<libtest_mimic::Trial> {
+pub fn trials() -> Vec<Trial> {
     vec![
-        libtest_mimic::Trial::test("service::an_early_end_is_told_with_its_output", || {
-            let settings = ServiceSettings::new("127.0.0.1:1", "no-such", "one")
-                .set(&["no_such_table", "no_such_key"], true)
-                .environment("NO_COLOR", "1");
-            let service = ServiceProcess::start(&settings)?;
-            assert!(service.folder().join("service.toml").exists());
-            assert_eq!(service.http().ip(), std::net::Ipv4Addr::LOCALHOST);
-            let error =
-                service.wait_until_ready(Duration::from_secs(20)).expect_err("an unknown key stops it");
-            assert!(error.to_string().contains("before it was ready"), "{error:#}");
-            Ok(())
-        }),
-        libtest_mimic::Trial::test("service::series_are_picked_by_name_and_labels", || {
-            let line = "a_total{topic=\"orders\",partition=\"0\"} 3";
-            assert_eq!(series_value(line, "a_total", &["topic=\"orders\""]), Some(3.0));
-            assert_eq!(series_value(line, "a_total", &["topic=\"returns\""]), None);
-            assert_eq!(series_value(line, "a", &[]), None);
-            assert_eq!(series_value("a_total 2.5", "a_total", &[]), Some(2.5));
-            Ok(())
-        }),
+        Trial::test("service::an_early_end_is_told_with_its_output", || Ok(early_end_is_told()?)),
+        Trial::test("service::its_settings_are_a_valid_configuration", || Ok(settings_are_valid()?)),
+        Trial::test("service::series_are_picked_by_name_and_labels", || Ok(series_are_picked()?)),
     ]
+}
+
+fn early_end_is_told() -> Result<()> {
+    let settings =
+        ServiceSettings::new("127.0.0.1:1", "shop", "one").set(&["no_such_table", "no_such_key"], true);
+    let service = ServiceProcess::start(&settings)?;
+    assert!(service.folder().join("service.toml").exists());
+    let error = service.wait_until_ready(HTTP_PATIENCE).expect_err("an unknown key stops it");
+    assert!(error.to_string().contains("before it was ready"), "{error:#}");
+    assert!(error.to_string().contains("error: "), "{error:#}");
+    let exit = service.wait_for_end(HTTP_PATIENCE)?;
+    assert_ne!(exit.code(), Some(0));
+    Ok(())
+}
+
+fn settings_are_valid() -> Result<()> {
+    let settings = ServiceSettings::new("127.0.0.1:9", "shop", "one")
+        .set(&["topics", "orders"], "orders-1")
+        .set(&["clock", "at_end"], "stay");
+    let http = SocketAddr::from(([127, 0, 0, 1], 8080));
+    let sources = Sources {
+        file_text: Some(settings.file_text(http, Path::new("/state-of-a-test"))?),
+        ..Sources::default()
+    };
+    let config = config::load(&sources, Purpose::Kafka)?;
+    assert_eq!(config.kafka.bootstrap_servers(), Some("127.0.0.1:9"));
+    Ok(())
+}
+
+fn series_are_picked() -> Result<()> {
+    let line = "a_total{topic=\"orders\",partition=\"0\"} 3";
+    assert_eq!(series_value(line, "a_total", &["topic=\"orders\""]), Some(3.0));
+    assert_eq!(series_value(line, "a_total", &["topic=\"returns\""]), None);
+    assert_eq!(series_value(line, "a", &[]), None);
+    assert_eq!(series_value("a_total 2.5", "a_total", &[]), Some(2.5));
+    Ok(())
 }

@@ -3,6 +3,7 @@
 //! The names say the fact. A broker or a client library in which one of them no longer holds fails here, and not as a
 //! lost or doubled signal somewhere else.
 
+mod assignment;
 mod group;
 mod member;
 mod transactions;
@@ -20,7 +21,7 @@ use crate::kafka::{Client, Record};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub fn trials() -> Vec<Trial> {
-    [transactions::trials(), group::trials()].into_iter().flatten().collect()
+    [transactions::trials(), group::trials(), assignment::trials()].into_iter().flatten().collect()
 }
 
 /// A producer that has initialised `transactional_id`; what it leaves open lasts `timeout` unless someone ends it.
