@@ -27,7 +27,7 @@ pub enum KeyDefault {
 /// What a value must look like.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
-    /// Letters, digits, `.`, `_`, `-`; at most [`NAME_BYTES_MAX`].
+    /// Letters, digits, `.`, `_`, `-`; at most 100.
     Name,
     /// A name that Kafka accepts for a topic.
     Topic,

@@ -10,101 +10,105 @@ fn refused(sources: &Sources, purpose: Purpose, expected: &[&str]) {
     }
 }
 
+/// A line of a file, and what is said about it.
+#[rustfmt::skip]
+const WRONG_VALUES: &[(&str, &str)] = &[
+    ("workers = 0", "workers (line 1): \"0\" is out of bounds; give 1 to 64"),
+    ("workers = -1", "workers (line 1): \"-1\" is not a whole number of threads"),
+    ("workers = [1]", "workers (line 1): is a list; give one value"),
+    (
+        "instance = \"a b\"",
+        "instance (line 1): \"a b\" is out of bounds; give 1 to 100 of A-Z a-z 0-9 . _ -",
+    ),
+    ("key = \"customer\"", "key (line 1): \"customer\" is none of `customer_id`, `store_id/customer_id`"),
+    (
+        "topics.orders = \"a/b\"",
+        "topics.orders (line 1): \"a/b\" is out of bounds; give 1 to 249 of A-Z a-z 0-9 . _ -",
+    ),
+    (
+        "topics.orders = \"returns\"",
+        "topics.returns (default): \"returns\" is also the topic of topics.orders; every topic has its own name",
+    ),
+    ("state_dir = \"\"", "state_dir (line 1): is empty; give a path or leave the key out"),
+    (
+        "commit.interval = 100",
+        "commit.interval (line 1): \"100\" is not a duration; write a whole number and a unit (ms, s, m, h, d), such as 100ms, 1m or 365d",
+    ),
+    ("commit.interval = \"1m\"", "commit.interval (line 1): \"1m\" is out of bounds; give 10ms to 5s"),
+    (
+        "commit.interval = \"2s\"",
+        "commit.backlog_interval (default): is shorter than commit.interval; a backlog is worked off in longer transactions, so raise it",
+    ),
+    (
+        "records.max_bytes = \"1MB\"",
+        "records.max_bytes (line 1): \"1MB\" is not a size; write a whole number and a unit (B, KiB, MiB, GiB), such as 64KiB or 1MiB",
+    ),
+    (
+        "records.return_window = \"180d\"",
+        "records.return_window (line 1): return_window and lateness must add up to at least 365d, the longest window; raise one of them",
+    ),
+    (
+        "lapse.fixed.lapsed_days = 30",
+        "lapse.fixed.lapsed_days (line 1): 30 must be above lapse.fixed.at_risk_days, which is 30; raise the one or lower the other",
+    ),
+    (
+        "lapse.cadence.lapsed_factor = 1.5",
+        "lapse.cadence.lapsed_factor (line 1): 1.5 must be above lapse.cadence.at_risk_factor, which is 1.5; raise the one or lower the other",
+    ),
+    (
+        "lapse.cadence.prior_weight = 0",
+        "lapse.cadence.prior_weight (line 1): \"0\" is out of bounds; give 0.01 to 1000",
+    ),
+    (
+        "lapse.cadence.prior_weight = 1.00001",
+        "lapse.cadence.prior_weight (line 1): 1.00001 has more than 4 digits after the point",
+    ),
+    (
+        "lapse.cadence.prior_weight = 1e1",
+        "lapse.cadence.prior_weight (line 1): \"1e1\" is not a decimal; write digits with at most one point, such as 45 or 1.5",
+    ),
+    (
+        "signals.frequency_fell_rearm = 1.6",
+        "signals.frequency_fell_rearm (line 1): 1.6 would arm a signal again that has just fired; give at most signals.frequency_fell, which is 1.5",
+    ),
+    (
+        "signals.frequency_rose_rearm = 0.5",
+        "signals.frequency_rose_rearm (line 1): 0.5 would arm a signal again that has just fired; give at least signals.frequency_rose, which is 0.67",
+    ),
+    (
+        "clock.at_end = \"2011-12-09T12:50:00\"",
+        "clock.at_end (line 1): \"2011-12-09T12:50:00\" is none of `wall`, `stay`, an RFC 3339 instant (with an offset)",
+    ),
+    (
+        "http.listen = \"localhost:80\"",
+        "http.listen (line 1): \"localhost:80\" is not an IP address and a port, such as 127.0.0.1:9464",
+    ),
+    (
+        "rates.usd = 1",
+        "rates.usd (line 1): \"usd\" is not the code of an ISO 4217 currency, such as EUR; did you mean USD?",
+    ),
+    ("rates.USD = \"0\"", "rates.USD (line 1): a rate must be above 0"),
+    (
+        "rates.USD = \"9999999999999\"\nrates.EUR=\"0.000000007\"",
+        "rates.USD (line 1): 9999999999999 to 0.000000007 of EUR cannot be computed exactly; use fewer digits",
+    ),
+    (
+        "stores.a.currency = \"EUR\"",
+        "stores.a: stores are for the key store_id/customer_id; set key, or describe the one shop in [shop]",
+    ),
+    (
+        "shop.time_zone = \"Mars\"",
+        "shop.time_zone (line 1): \"Mars\" is not an IANA time zone such as Europe/Berlin",
+    ),
+    (
+        "http.token_file = \"/nowhere/token\"",
+        "http.token_file (line 1): cannot read /nowhere/token: No such file or directory (os error 2)",
+    ),
+];
+
 #[test]
 fn values_out_of_form_or_bounds_are_refused() {
-    for (lines, expected) in [
-        ("workers = 0", "workers (line 1): \"0\" is out of bounds; give 1 to 64"),
-        ("workers = -1", "workers (line 1): \"-1\" is not a whole number of threads"),
-        ("workers = [1]", "workers (line 1): is a list; give one value"),
-        (
-            "instance = \"a b\"",
-            "instance (line 1): \"a b\" is out of bounds; give 1 to 100 of A-Z a-z 0-9 . _ -",
-        ),
-        ("key = \"customer\"", "key (line 1): \"customer\" is none of `customer_id`, `store_id/customer_id`"),
-        (
-            "topics.orders = \"a/b\"",
-            "topics.orders (line 1): \"a/b\" is out of bounds; give 1 to 249 of A-Z a-z 0-9 . _ -",
-        ),
-        (
-            "topics.orders = \"returns\"",
-            "topics.returns (default): \"returns\" is also the topic of topics.orders; every topic has its own name",
-        ),
-        ("state_dir = \"\"", "state_dir (line 1): is empty; give a path or leave the key out"),
-        (
-            "commit.interval = 100",
-            "commit.interval (line 1): \"100\" is not a duration; write a whole number and a unit (ms, s, m, h, d), such as 100ms, 1m or 365d",
-        ),
-        ("commit.interval = \"1m\"", "commit.interval (line 1): \"1m\" is out of bounds; give 10ms to 5s"),
-        (
-            "commit.interval = \"2s\"",
-            "commit.backlog_interval (default): is shorter than commit.interval; a backlog is worked off in longer transactions, so raise it",
-        ),
-        (
-            "records.max_bytes = \"1MB\"",
-            "records.max_bytes (line 1): \"1MB\" is not a size; write a whole number and a unit (B, KiB, MiB, GiB), such as 64KiB or 1MiB",
-        ),
-        (
-            "records.return_window = \"180d\"",
-            "records.return_window (line 1): return_window and lateness must add up to at least 365d, the longest window; raise one of them",
-        ),
-        (
-            "lapse.fixed.lapsed_days = 30",
-            "lapse.fixed.lapsed_days (line 1): 30 must be above lapse.fixed.at_risk_days, which is 30; raise the one or lower the other",
-        ),
-        (
-            "lapse.cadence.lapsed_factor = 1.5",
-            "lapse.cadence.lapsed_factor (line 1): 1.5 must be above lapse.cadence.at_risk_factor, which is 1.5; raise the one or lower the other",
-        ),
-        (
-            "lapse.cadence.prior_weight = 0",
-            "lapse.cadence.prior_weight (line 1): \"0\" is out of bounds; give 0.01 to 1000",
-        ),
-        (
-            "lapse.cadence.prior_weight = 1.00001",
-            "lapse.cadence.prior_weight (line 1): 1.00001 has more than 4 digits after the point",
-        ),
-        (
-            "lapse.cadence.prior_weight = 1e1",
-            "lapse.cadence.prior_weight (line 1): \"1e1\" is not a decimal; write digits with at most one point, such as 45 or 1.5",
-        ),
-        (
-            "signals.frequency_fell_rearm = 1.6",
-            "signals.frequency_fell_rearm (line 1): 1.6 would arm a signal again that has just fired; give at most signals.frequency_fell, which is 1.5",
-        ),
-        (
-            "signals.frequency_rose_rearm = 0.5",
-            "signals.frequency_rose_rearm (line 1): 0.5 would arm a signal again that has just fired; give at least signals.frequency_rose, which is 0.67",
-        ),
-        (
-            "clock.at_end = \"2011-12-09T12:50:00\"",
-            "clock.at_end (line 1): \"2011-12-09T12:50:00\" is none of `wall`, `stay`, an RFC 3339 instant (with an offset)",
-        ),
-        (
-            "http.listen = \"localhost:80\"",
-            "http.listen (line 1): \"localhost:80\" is not an IP address and a port, such as 127.0.0.1:9464",
-        ),
-        (
-            "rates.usd = 1",
-            "rates.usd (line 1): \"usd\" is not the code of an ISO 4217 currency, such as EUR; did you mean USD?",
-        ),
-        ("rates.USD = \"0\"", "rates.USD (line 1): a rate must be above 0"),
-        (
-            "rates.USD = \"9999999999999\"\nrates.EUR=\"0.000000007\"",
-            "rates.USD (line 1): 9999999999999 to 0.000000007 of EUR cannot be computed exactly; use fewer digits",
-        ),
-        (
-            "stores.a.currency = \"EUR\"",
-            "stores.a: stores are for the key store_id/customer_id; set key, or describe the one shop in [shop]",
-        ),
-        (
-            "shop.time_zone = \"Mars\"",
-            "shop.time_zone (line 1): \"Mars\" is not an IANA time zone such as Europe/Berlin",
-        ),
-        (
-            "http.token_file = \"/nowhere/token\"",
-            "http.token_file (line 1): cannot read /nowhere/token: No such file or directory (os error 2)",
-        ),
-    ] {
+    for (lines, expected) in WRONG_VALUES {
         refused(&file(&format!("{lines}\nshop.currency = \"EUR\"")), Purpose::Offline, &[expected]);
     }
 }
