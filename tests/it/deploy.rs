@@ -2,6 +2,7 @@
 
 mod dashboards;
 mod files;
+mod live;
 mod promql;
 mod promtool;
 mod registry;
@@ -12,6 +13,7 @@ use libtest_mimic::Trial;
 pub fn trials() -> Vec<Trial> {
     let mut trials = dashboards::trials();
     trials.extend(files::trials());
+    trials.extend(live::trials());
     trials.extend(promql::trials());
     trials.extend(promtool::trials());
     trials.extend(rules::trials());
