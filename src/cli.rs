@@ -72,6 +72,8 @@ pub struct CommonArguments {
 pub enum Command {
     /// Validates the configuration
     Check(CheckArguments),
+    /// Applies a shop's history from files, with the same engine as `run`, and writes what comes of it to files
+    Replay(ReplayArguments),
     /// Shows what a running instance knows of a customer, and why it is in its state
     Explain(ExplainArguments),
 }
@@ -133,29 +135,33 @@ pub struct DemoArguments {
 /// Arguments of `replay`.
 #[derive(Args, Clone, Debug)]
 pub struct ReplayArguments {
-    /// Orders and cancellations: JSON Lines, or CSV with --map; gzip is read directly
+    /// Orders and cancellations as JSON Lines; or, with --map, order lines as CSV. gzip is read directly
     #[arg(long, value_name = "FILE")]
     pub orders: PathBuf,
 
-    /// Returns: JSON Lines, gzip or not
+    /// Returns as JSON Lines
     #[arg(long, value_name = "FILE")]
     pub returns: Option<PathBuf>,
 
-    /// Erasures: JSON Lines, gzip or not
+    /// Erasures as JSON Lines
     #[arg(long, value_name = "FILE")]
     pub erasures: Option<PathBuf>,
 
-    /// Column map of a CSV file with order lines
+    /// What the columns of the orders' CSV file mean, such as maps/online-retail.toml
     #[arg(long, value_name = "FILE.toml")]
     pub map: Option<PathBuf>,
 
-    /// Moves the clock to this instant at the end (RFC 3339, with offset); default: it stays at the last event
+    /// Moves the clock on to this instant at the end (RFC 3339, with offset); default: it stays at the last event
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub until: Option<Time>,
 
     /// Folder for the results; made if it is not there
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+
+    /// Replaces the results of an earlier replay in that folder
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Arguments of `explain`.

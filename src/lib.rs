@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod partition;
 pub mod processor;
 pub mod query;
+pub mod replay;
 pub mod status;
 pub mod telemetry;
 pub mod wire;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use retention_signals::cli::{self, Arguments, Command, Parsed};
 use retention_signals::config::Purpose;
 use retention_signals::exit::{Exit, Failure};
-use retention_signals::{check, explain};
+use retention_signals::{check, explain, replay};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -32,6 +32,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
             let config = common.load(Purpose::Kafka)?;
             check::report_configuration(&config, &arguments, &mut io::stdout()).or_else(output_closed)
         }
+        Command::Replay(arguments) => print(&replay::run(common, &arguments)?),
         Command::Explain(arguments) => print(&explain::run(common, &arguments)?),
     }
 }

@@ -103,12 +103,28 @@ impl Decoder {
         key: Option<&'a [u8]>,
         value: Option<&'a [u8]>,
     ) -> Result<Event<'a>, Refusal> {
-        let mut record = Incoming { shops: &self.shops, key, object: self.parse(key, value)? };
-        match input {
-            Input::Orders => record.order_or_cancellation(),
-            Input::Returns => record.returned(),
-            Input::Erasures => record.erasure(),
+        let object = self.parse(key, value)?;
+        Incoming { shops: &self.shops, key, object }.event(input)
+    }
+
+    /// Reads a line of a file. It has no record key: it counts as sent with the key of the customer whom it names, which is written
+    /// to `key`.
+    pub fn decode_line<'a>(
+        &self,
+        input: Input,
+        line: &'a [u8],
+        key: &'a mut Vec<u8>,
+    ) -> Result<Event<'a>, Refusal> {
+        let object = self.parse(None, Some(line))?;
+        key.clear();
+        // What is wrong with these ids is found when they are read as fields.
+        let id = |field: Field| object.get(field).and_then(|value| value.id(field.name()).ok());
+        if let Shops::ByStore(_) = self.shops {
+            key.extend_from_slice(id(Field::StoreId).unwrap_or_default().as_bytes());
+            key.push(b'/');
         }
+        key.extend_from_slice(id(Field::CustomerId).unwrap_or_default().as_bytes());
+        Incoming { shops: &self.shops, key: Some(key), object }.event(input)
     }
 
     fn parse<'a>(&self, key: Option<&[u8]>, value: Option<&'a [u8]>) -> Result<Object<'a>, Refusal> {
@@ -139,6 +155,14 @@ struct Incoming<'s, 'a> {
 }
 
 impl<'a> Incoming<'_, 'a> {
+    fn event(&mut self, input: Input) -> Result<Event<'a>, Refusal> {
+        match input {
+            Input::Orders => self.order_or_cancellation(),
+            Input::Returns => self.returned(),
+            Input::Erasures => self.erasure(),
+        }
+    }
+
     fn order_or_cancellation(&mut self) -> Result<Event<'a>, Refusal> {
         match (self.object.get(Field::PlacedAt), self.object.get(Field::CancelledAt)) {
             (Some(placed_at), None) => self.order(placed_at),
