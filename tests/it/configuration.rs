@@ -1,7 +1,6 @@
 //! `docs/CONFIGURATION.md` against the program: the page lists what can be set, what is refused, flags and exit codes.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use clap::CommandFactory;
 use libtest_mimic::{Failed, Trial};
@@ -15,10 +14,8 @@ use retention_signals::exit::Exit;
 use crate::examples;
 
 const PAGE: &str = "docs/CONFIGURATION.md";
-const EXAMPLE: &str = "deploy/retention-signals.example.toml";
 
 pub fn trials() -> Vec<Trial> {
-    let has_example = Path::new(env!("CARGO_MANIFEST_DIR")).join(EXAMPLE).exists();
     vec![
         Trial::test("configuration::the_page_lists_every_key", the_page_lists_every_key),
         Trial::test("configuration::the_page_lists_refused_options", the_page_lists_refused_options),
@@ -26,8 +23,6 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("configuration::the_page_lists_every_exit_code", the_page_lists_every_exit_code),
         Trial::test("configuration::examples_on_the_page_are_valid", examples_on_the_page_are_valid),
         Trial::test("configuration::the_client_knows_every_option", the_client_knows_every_option),
-        Trial::test("configuration::the_example_file_is_valid", the_example_file_is_valid)
-            .with_ignored_flag(!has_example),
     ]
 }
 
@@ -139,12 +134,6 @@ fn the_client_knows_every_option() -> Result<(), Failed> {
             return Err(format!("the client does not know {name}").into());
         }
     }
-    Ok(())
-}
-
-fn the_example_file_is_valid() -> Result<(), Failed> {
-    let text = examples::read(EXAMPLE);
-    config::load(&sources(&text), Purpose::Kafka)?;
     Ok(())
 }
 
