@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use tracing::{debug, warn};
 
-use super::{Processor, Stop, running};
+use super::{Batch, Processor, Stop, running};
 use crate::broker::{
     Broker, BrokerError, Cause, GroupEvent, Input, Lookup, Moment, NextOffset, Partition, Stability, Unknown,
 };
@@ -76,6 +76,7 @@ impl<B: Broker> Processor<'_, B> {
             self.record_group_events()?;
             self.drop_stale_parts();
             if self.batch.parts.is_empty() {
+                self.batch = Batch::default();
                 return Ok(CommitEnd::Committed);
             }
             match self.attempt(deadline)? {

@@ -62,12 +62,15 @@ impl<B: Broker> Processor<'_, B> {
     /// While a backlog is worked off its latency is lost anyway, and one record of a customer stands for more events the
     /// longer a batch is open.
     pub(super) fn is_commit_due(&self) -> bool {
-        let Some(opened_at) = self.batch.opened_at else { return false };
+        self.batch.opened_at.is_some_and(|opened_at| {
+            self.broker.now().since(opened_at) >= self.commit_interval() || self.is_batch_full()
+        })
+    }
+
+    fn commit_interval(&self) -> Duration {
         let mut parts = self.batch.parts.iter().map(|part| &running(&self.owned, part.partition).part);
         let somebody_waits = parts.any(|part| part.was_at_end);
-        let pace = &self.rules.commit;
-        let interval = if somebody_waits { pace.interval } else { pace.backlog_interval };
-        self.broker.now().since(opened_at) >= interval || self.is_batch_full()
+        if somebody_waits { self.rules.commit.interval } else { self.rules.commit.backlog_interval }
     }
 
     /// How long there is nothing to do unless something comes.
@@ -75,7 +78,7 @@ impl<B: Broker> Processor<'_, B> {
         let until_commit = self
             .batch
             .opened_at
-            .map(|opened_at| self.rules.commit.interval.saturating_sub(self.broker.now().since(opened_at)));
+            .map(|opened_at| self.commit_interval().saturating_sub(self.broker.now().since(opened_at)));
         until_commit.map_or(WAIT_MAX, |left| left.min(WAIT_MAX))
     }
 
