@@ -1,9 +1,9 @@
 //! One owned partition: its state, its inputs, and its part of the open batch.
 //!
 //! ```text
-//!  assigned ──► Restoring ──(changelog read, seal agrees)──► Running ──► revoked: committed, then gone
-//!                   ▲                                            │  └──► lost: gone
-//!                   └────────(outcome of a commit unknowable)────┘
+//!  assigned ─► Restoring ─(seal agrees)─► Restored ─(fetching)─► Running ─► revoked: committed, then gone
+//!                 ▲                                                │  └─► lost: gone
+//!                 └───────────(outcome of a commit unknowable)─────┘
 //! ```
 
 pub mod apply;
@@ -35,6 +35,8 @@ pub struct Owned<T> {
 /// See the module.
 pub enum Phase<T> {
     Restoring(Restoring),
+    /// The state is there; the client does not fetch yet.
+    Restored(Box<Running<T>>),
     Running(Box<Running<T>>),
 }
 

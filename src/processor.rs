@@ -12,6 +12,7 @@ pub mod clock;
 mod commit;
 mod group;
 pub mod hub;
+mod join;
 mod pace;
 mod query;
 pub mod report;
@@ -22,7 +23,7 @@ mod stop;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use tracing::info;
+use tracing::{debug, info};
 
 use crate::broker::{Broker, BrokerError, GroupEvent, Moment, Partition};
 use crate::domain::time::Time;
@@ -31,11 +32,11 @@ use crate::partition::apply::{Decoding, Pause, Tools};
 use crate::partition::restore::News;
 use crate::partition::{Epoch, Owned, Phase, Running};
 use crate::query::CustomerQuery;
-use crate::status::WorkerPhase;
 
 use clock::WallGuard;
 use commit::CommitEnd;
 use hub::Hub;
+use join::Joining;
 use rules::Rules;
 use send::Scratch;
 
@@ -51,6 +52,7 @@ pub struct Processor<'m, B: Broker> {
     broker: B,
     rules: Rules,
     hub: Hub<'m>,
+    joining: Joining,
     owned: BTreeMap<Partition, Owned<B::Batch>>,
     /// Recorded, and not acted upon yet.
     group_events: VecDeque<GroupEvent>,
@@ -83,10 +85,11 @@ struct BatchPart {
 }
 
 impl<'m, B: Broker> Processor<'m, B> {
-    /// Checks the topics, opens the producer and joins the group.
-    pub fn start(broker: B, rules: Rules, hub: Hub<'m>) -> Result<Self, Stop> {
+    /// A worker that has done nothing yet; its first turns check the topics, open the producer and join the group.
+    pub fn new(broker: B, rules: Rules, hub: Hub<'m>) -> Self {
         let clocks = broker.clocks();
-        let mut processor = Self {
+        Self {
+            joining: Joining::Topics { since: clocks.monotonic },
             record_bytes_max: broker.record_bytes_max(),
             pace: pace::Pace::new(clocks.monotonic),
             wall_guard: WallGuard::new(clocks),
@@ -100,21 +103,17 @@ impl<'m, B: Broker> Processor<'m, B> {
             fencings: VecDeque::new(),
             waiting_queries: Vec::new(),
             scratch: Scratch::default(),
-        };
-        processor.learn_partition_counts()?;
-        let deadline = clocks.monotonic.plus(processor.rules.commit.patience);
-        processor
-            .bounded(deadline, B::open_producer)
-            .map_err(|setback| setback.into_stop("open the producer"))?;
-        processor.broker.subscribe()?;
-        processor.hub.status.set_phase(WorkerPhase::Running);
-        Ok(processor)
+        }
     }
 
     /// One turn of the loop. Waits if there was nothing to do.
     pub fn turn(&mut self) -> Result<(), Stop> {
+        if !self.join()? {
+            return Ok(());
+        }
         self.handle_group_events()?;
         self.hear_of_restores()?;
+        self.start_reading()?;
         self.answer_queries();
         let has_read = self.read_and_apply()?;
         self.move_clocks()?;
@@ -296,11 +295,30 @@ impl<'m, B: Broker> Processor<'m, B> {
             let now = self.broker.now();
             let duration = now.since(started_at);
             info!(%partition, records = state.records, ?duration, batch = state.batch_number, "partition restored");
-            let running = Running::new(*state, now);
-            self.broker.read_from(partition, running.next_positions())?;
             self.hub.on_restored(partition, duration);
             let owned = self.owned.get_mut(&partition).expect("its restore was just heard of");
-            owned.phase = Phase::Running(Box::new(running));
+            owned.phase = Phase::Restored(Box::new(Running::new(*state, now)));
+        }
+        Ok(())
+    }
+
+    /// Has restored partitions fetched. A client that has not taken up the assignment yet is asked again in the next turn.
+    fn start_reading(&mut self) -> Result<(), Stop> {
+        let mut reading = Vec::new();
+        for (partition, owned) in &self.owned {
+            let Phase::Restored(running) = &owned.phase else { continue };
+            match self.broker.read_from(*partition, running.next_positions()) {
+                Ok(()) => reading.push(*partition),
+                Err(BrokerError::Retry(cause)) => {
+                    debug!(%partition, cause = format!("{cause:#}"), "not fetching yet");
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        for partition in reading {
+            if let Some(Owned { epoch, phase: Phase::Restored(running) }) = self.owned.remove(&partition) {
+                self.owned.insert(partition, Owned { epoch, phase: Phase::Running(running) });
+            }
         }
         Ok(())
     }
@@ -308,7 +326,7 @@ impl<'m, B: Broker> Processor<'m, B> {
     fn running_partitions(&mut self) -> impl Iterator<Item = (Partition, &mut Running<B::Batch>)> {
         self.owned.iter_mut().filter_map(|(partition, owned)| match &mut owned.phase {
             Phase::Running(running) => Some((*partition, running.as_mut())),
-            Phase::Restoring(_) => None,
+            Phase::Restoring(_) | Phase::Restored(_) => None,
         })
     }
 
@@ -322,7 +340,7 @@ impl<'m, B: Broker> Processor<'m, B> {
 fn running<T>(owned: &BTreeMap<Partition, Owned<T>>, partition: Partition) -> &Running<T> {
     match &owned[&partition].phase {
         Phase::Running(running) => running,
-        Phase::Restoring(_) => panic!("partition {partition} has no state yet"),
+        Phase::Restoring(_) | Phase::Restored(_) => panic!("partition {partition} is not processed yet"),
     }
 }
 
@@ -330,6 +348,8 @@ fn running<T>(owned: &BTreeMap<Partition, Owned<T>>, partition: Partition) -> &R
 fn running_mut<T>(owned: &mut BTreeMap<Partition, Owned<T>>, partition: Partition) -> &mut Running<T> {
     match owned.get_mut(&partition).map(|owned| &mut owned.phase) {
         Some(Phase::Running(running)) => running,
-        Some(Phase::Restoring(_)) | None => panic!("partition {partition} has no state"),
+        Some(Phase::Restoring(_) | Phase::Restored(_)) | None => {
+            panic!("partition {partition} is not processed")
+        }
     }
 }

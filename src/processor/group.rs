@@ -6,7 +6,7 @@ use tracing::{info, warn};
 
 use super::commit::CommitEnd;
 use super::{Processor, Stop};
-use crate::broker::{Broker, GroupEvent, Partition};
+use crate::broker::{Broker, BrokerError, GroupEvent, Partition};
 use crate::metrics::RebalanceKind;
 use crate::partition::restore::Order;
 use crate::partition::{Epoch, Owned, Phase};
@@ -89,7 +89,11 @@ impl<B: Broker> Processor<'_, B> {
     pub(super) fn restore_again(&mut self, partition: Partition) -> Result<(), Stop> {
         warn!(%partition, "the partition is restored again");
         self.batch.parts.retain(|part| part.partition != partition);
-        self.broker.pause(partition)?;
+        match self.broker.pause(partition) {
+            // What comes meanwhile is dropped when reading starts again.
+            Ok(()) | Err(BrokerError::Retry(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
         self.start_restore(partition)
     }
 

@@ -1,12 +1,9 @@
-//! When things are done: commits, checks, gauges, and how long an idle worker waits.
+//! When things are done: commits, gauges, and how long an idle worker waits.
 
 use std::time::Duration;
 
-use super::{Processor, Stop, report, running};
-use crate::broker::{Broker, BrokerError, Input, Lookup, Moment, Output, TRANSACTION_TIMEOUT, Topic};
-use crate::metrics::FatalKind;
-
-use super::hub;
+use super::{Processor, hub, report, running};
+use crate::broker::{Broker, Moment, TRANSACTION_TIMEOUT};
 
 /// A batch is committed when it has so many records, ...
 const RECORDS_MAX: usize = 200_000;
@@ -16,9 +13,6 @@ const CHANGES_MAX: usize = 100_000;
 const BYTES_MAX: usize = 32 << 20;
 /// Offsets of topics outside of the subscription expire by the age of their commit.
 const OFFSET_AGE_MAX: Duration = Duration::from_secs(12 * 3_600);
-/// Partition counts are read again after so long.
-const COUNTS_AGE_MAX: Duration = Duration::from_secs(60);
-const COUNTS_CALL_MAX: Duration = Duration::from_secs(1);
 /// Gauges that move without a commit.
 const GAUGES_AGE_MAX: Duration = Duration::from_secs(1);
 /// An idle worker looks up so often: at its questions, and whether something is due by wall time.
@@ -33,13 +27,12 @@ const _: () = assert!(
 
 /// When each of the recurring things was done last.
 pub(super) struct Pace {
-    counts_at: Moment,
     gauges_at: Moment,
 }
 
 impl Pace {
     pub(super) fn new(now: Moment) -> Self {
-        Self { counts_at: now, gauges_at: now }
+        Self { gauges_at: now }
     }
 }
 
@@ -93,60 +86,6 @@ impl<B: Broker> Processor<'_, B> {
         }
     }
 
-    // === Topics ===
-
-    /// Learns how many partitions there are, and that all topics which belong together have as many.
-    pub(super) fn learn_partition_counts(&mut self) -> Result<(), Stop> {
-        let deadline = self.broker.now().plus(self.rules.commit.patience);
-        let mut counts = Vec::new();
-        self.bounded(deadline, |broker, within| {
-            let mut topics = co_partitioned().to_vec();
-            topics.push(Topic::Output(Output::Customers));
-            counts = broker.lookup().partition_counts(&topics, within)?;
-            Ok(())
-        })
-        .map_err(|setback| setback.into_stop("reach the brokers"))?;
-        let (customers, inputs) = counts.split_last().expect("as many counts as topics");
-        self.rules.partitions = inputs[0];
-        self.rules.profiles_follow = *customers == inputs[0];
-        self.compare_partition_counts(inputs)
-    }
-
-    /// Reads the counts again; growth stops the service before anything is put into the wrong partition.
-    pub(super) fn check_partition_counts(&mut self) -> Result<(), Stop> {
-        self.pace.counts_at = self.broker.now();
-        match self.broker.lookup().partition_counts(&co_partitioned(), COUNTS_CALL_MAX) {
-            Ok(counts) => self.compare_partition_counts(&counts),
-            // Brokers that do not answer have not grown a topic that anybody could read.
-            Err(BrokerError::Retry(_)) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    pub(super) fn check_partition_counts_now_and_then(&mut self) -> Result<(), Stop> {
-        if self.broker.now().since(self.pace.counts_at) < COUNTS_AGE_MAX {
-            return Ok(());
-        }
-        self.check_partition_counts()
-    }
-
-    fn compare_partition_counts(&self, counts: &[u32]) -> Result<(), Stop> {
-        let expected = self.rules.partitions;
-        let topics = co_partitioned();
-        let Some((topic, count)) = topics.iter().zip(counts).find(|(_, count)| **count != expected) else {
-            return Ok(());
-        };
-        let name = match topic {
-            Topic::Input(input) => self.rules.topic_name(*input),
-            Topic::Output(_) => self.rules.changelog_name(),
-        };
-        let message = format!(
-            "topic {name} has {count} partitions where {expected} are expected: a customer's orders, returns and state must lie in \
-             partitions of the same number, so these topics need the same count, and it must not change while there is state"
-        );
-        Err(Stop::new(FatalKind::Configuration, message))
-    }
-
     // === Gauges ===
 
     /// Lag, and what else moves while nothing is committed.
@@ -170,14 +109,4 @@ impl<B: Broker> Processor<'_, B> {
             }
         }
     }
-}
-
-/// The topics that must have the same number of partitions.
-fn co_partitioned() -> [Topic; 4] {
-    [
-        Topic::Input(Input::Orders),
-        Topic::Input(Input::Returns),
-        Topic::Input(Input::Erasures),
-        Topic::Output(Output::Changelog),
-    ]
 }

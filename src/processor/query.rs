@@ -26,7 +26,9 @@ impl<B: Broker> Processor<'_, B> {
             let partition = i32::try_from(number).expect("Kafka counts partitions in 31 bits");
             let reply = match self.owned.get_mut(&Partition(number)).map(|owned| &mut owned.phase) {
                 None => Some(CustomerReply::NotOwned { partition }),
-                Some(Phase::Restoring(_)) => Some(CustomerReply::Restoring { partition }),
+                Some(Phase::Restoring(_) | Phase::Restored(_)) => {
+                    Some(CustomerReply::Restoring { partition })
+                }
                 Some(Phase::Running(running)) => reply(&query, partition, running, &self.rules, wall_millis),
             };
             match reply {

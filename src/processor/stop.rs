@@ -5,8 +5,6 @@ use crate::exit::{Exit, Failure};
 use crate::metrics::FatalKind;
 use crate::partition::apply::LimitCrossed;
 
-use super::commit::Setback;
-
 /// The end of a worker, and with it of the service.
 #[derive(Debug)]
 pub struct Stop {
@@ -67,18 +65,6 @@ impl From<BrokerError> for Stop {
             BrokerError::OutcomeUnknown(Unknown::Fenced | Unknown::Failed, cause)
             | BrokerError::AbortTransaction(cause) => {
                 Self::caused(FatalKind::Internal, cause, "use the client outside of a transaction")
-            }
-        }
-    }
-}
-
-impl Setback {
-    /// For calls that are not part of a transaction and were tried as long as they may be.
-    pub(super) fn into_stop(self, doing: &'static str) -> Stop {
-        match self {
-            Self::Stop(stop) => stop,
-            Self::Abort(cause) | Self::Unknown(_, cause) => {
-                Stop::caused(FatalKind::Unavailable, cause, doing)
             }
         }
     }
