@@ -70,6 +70,8 @@ pub struct CommonArguments {
 /// What to do.
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Runs the service on Kafka until a signal ends it
+    Run(RunArguments),
     /// Validates the configuration
     Check(CheckArguments),
     /// Applies a shop's history from files, with the same engine as `run`, and writes what comes of it to files

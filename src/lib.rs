@@ -18,6 +18,7 @@ pub mod partition;
 pub mod processor;
 pub mod query;
 pub mod replay;
+pub mod run;
 pub mod status;
 pub mod telemetry;
 pub mod wire;

@@ -6,14 +6,14 @@ use std::process::ExitCode;
 use retention_signals::cli::{self, Arguments, Command, Parsed};
 use retention_signals::config::Purpose;
 use retention_signals::exit::{Exit, Failure};
-use retention_signals::{check, explain, replay};
+use retention_signals::{check, explain, replay, run};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let ended = cli::parse(std::env::args_os()).and_then(|parsed| match parsed {
-        Parsed::Arguments(arguments) => run(*arguments),
+        Parsed::Arguments(arguments) => execute(*arguments),
         Parsed::Text(text) => print(&text),
     });
     match ended {
@@ -25,9 +25,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> Result<(), Failure> {
+fn execute(arguments: Arguments) -> Result<(), Failure> {
     let common = &arguments.common;
     match arguments.command {
+        Command::Run(arguments) => {
+            let mut sources = common.sources()?;
+            sources.assignments.extend(arguments.listen.map(|address| format!("http.listen={address}")));
+            let config = cli::load(&sources, Purpose::Kafka)?;
+            run::run(&config, &arguments)
+        }
         Command::Check(arguments) => {
             let config = common.load(Purpose::Kafka)?;
             check::report_configuration(&config, &arguments, &mut io::stdout()).or_else(output_closed)

@@ -11,6 +11,7 @@ mod kafka;
 mod kafka_facts;
 mod kafka_node;
 mod laws;
+mod live;
 mod oracle;
 mod process;
 mod record_pages;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
     trials.extend(kafka_facts::trials());
     trials.extend(kafka_node::trials());
     trials.extend(laws::trials());
+    trials.extend(live::trials());
     trials.extend(oracle::trials());
     trials.extend(record_pages::trials());
     trials.extend(schemas::trials());

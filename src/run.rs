@@ -1,0 +1,260 @@
+//! `run`: the workers on their threads, HTTP beside them, and one way to end it all.
+//!
+//! ```text
+//!  main thread: tokio ─► HTTP, signals          worker threads: turn, turn, turn ... until told to stop
+//!        first signal: drain, stop the workers, exit 0          a worker fails: the others stop too, its exit code
+//!        second signal: exit at once
+//! ```
+
+mod state_folder;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, ScopedJoinHandle};
+use std::time::Instant;
+
+use prometheus::Registry;
+use tokio::runtime::{self, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{error, info};
+
+use crate::broker::{Broker, BrokerError, Capabilities};
+use crate::cli::RunArguments;
+use crate::config::Config;
+use crate::exit::{Exit, Failure};
+use crate::http::{About, HttpContext, HttpServer};
+use crate::kafka::{KafkaBroker, KafkaSettings, Layout, SlotSettings, host_wall_clock};
+use crate::metrics::{FatalKind, Metrics, Vocabulary};
+use crate::partition::restore::OnOtherOffsets;
+use crate::processor::clock::ShopTime;
+use crate::processor::hub::Hub;
+use crate::processor::rules::Rules;
+use crate::processor::{Processor, Stop};
+use crate::query::QueryRouter;
+use crate::status::{ServiceStatus, WorkerStatus};
+use crate::telemetry;
+use crate::wire::reason::Reason;
+
+use state_folder::StateFolder;
+
+/// The names of all dead-letter reasons.
+const REASONS: [&str; Reason::ALL.len()] = {
+    let mut names = [""; Reason::ALL.len()];
+    let mut index = 0;
+    while index < names.len() {
+        names[index] = Reason::ALL[index].name();
+        index += 1;
+    }
+    names
+};
+
+/// Runs the service on the configured brokers until a signal ends it.
+///
+/// # Errors
+/// With the exit code of what stopped it.
+pub fn run(config: &Config, arguments: &RunArguments) -> Result<(), Failure> {
+    let on_other_offsets =
+        if arguments.accept_offsets { OnOtherOffsets::Accept } else { OnOtherOffsets::Stop };
+    let rules = Rules::new(config, ShopTime::Wall, on_other_offsets);
+    let metrics = new_metrics(&rules)?;
+    telemetry::install(&config.log, &metrics).map_err(|error| Failure::new(Exit::Internal, error))?;
+    let _folder = StateFolder::lock(&config.state_dir)?;
+    let runtime = new_runtime()?;
+    let settings = Arc::new(KafkaSettings::new(config));
+    let layout = assumed_layout();
+    let open = |slot| {
+        let slot = SlotSettings { settings: Arc::clone(&settings), layout, slot, wall: host_wall_clock() };
+        KafkaBroker::open(slot, Some(Arc::clone(&metrics)))
+    };
+    let service = Service { config, rules, metrics: Arc::clone(&metrics), runtime: &runtime };
+    service.serve(open, signals(&runtime)?)
+}
+
+/// Until the topics are looked at before the start: what a broker has without being told.
+fn assumed_layout() -> Layout {
+    let capabilities = Capabilities { transactional_offsets: true, topic_configuration: true };
+    Layout { partitions: 12, message_bytes_max: 1_048_588, capabilities }
+}
+
+/// The metrics of a process.
+///
+/// # Errors
+/// None that could happen; a name registered twice would be a bug.
+pub fn new_metrics(rules: &Rules) -> Result<Arc<Metrics>, Failure> {
+    let mut currencies = rules.currencies.clone();
+    currencies.sort();
+    currencies.dedup();
+    let vocabulary = Vocabulary {
+        version: env!("CARGO_PKG_VERSION"),
+        revision: option_env!("RETENTION_REVISION").unwrap_or("unknown"),
+        dead_letter_reasons: &REASONS,
+        currencies,
+    };
+    let metrics =
+        Metrics::new(&Registry::new(), &vocabulary).map_err(|error| Failure::new(Exit::Internal, error))?;
+    Ok(Arc::new(metrics))
+}
+
+/// What HTTP and signals run on.
+///
+/// # Errors
+/// The system has no threads left.
+pub fn new_runtime() -> Result<Runtime, Failure> {
+    runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Unavailable, error))
+}
+
+/// A service that is to be run, on whatever broker.
+pub struct Service<'a> {
+    pub config: &'a Config,
+    pub rules: Rules,
+    pub metrics: Arc<Metrics>,
+    pub runtime: &'a Runtime,
+}
+
+impl Service<'_> {
+    /// Starts a worker for each slot and serves HTTP until `until` is done, or a worker fails; then ends the workers.
+    ///
+    /// # Errors
+    /// The first failure of a worker, or of the HTTP server's start.
+    pub fn serve<B: Broker>(
+        self,
+        open: impl Fn(usize) -> Result<B, BrokerError> + Sync,
+        until: impl Future<Output = ()>,
+    ) -> Result<(), Failure> {
+        let (status, pens) = ServiceStatus::new(self.config.workers, Instant::now());
+        let (queries, questions) = QueryRouter::new(self.config.workers);
+        let server = self.bind()?;
+        let context = HttpContext {
+            metrics: Arc::clone(&self.metrics),
+            status: status.clone(),
+            queries,
+            about: About {
+                application: self.config.application.clone(),
+                instance: self.config.instance.clone(),
+                version: env!("CARGO_PKG_VERSION"),
+            },
+        };
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let (stop_http, http_stopped) = oneshot::channel::<()>();
+            let http = self.runtime.spawn(server.serve(context, async { drop(http_stopped.await) }));
+            let (ended, mut first_end) = mpsc::channel(1);
+            let mut workers = Vec::new();
+            for (slot, (pen, questions)) in pens.into_iter().zip(questions).enumerate() {
+                let hub = Hub::new(&self.metrics, status.clone(), pen, questions, tick);
+                let (rules, ended, open, stop) = (self.rules.clone(), Ended(ended.clone()), &open, &stop);
+                let worker =
+                    thread::Builder::new().name(format!("worker-{slot}")).spawn_scoped(scope, move || {
+                        let _ended = ended;
+                        work(open(slot), rules, hub, stop)
+                    });
+                workers.push(worker.map_err(|error| Failure::new(Exit::Unavailable, error)));
+            }
+            if workers.iter().all(Result::is_ok) {
+                self.runtime.block_on(async {
+                    tokio::select! {
+                        () = until => info!("shutting down"),
+                        _ = first_end.recv() => {}
+                    }
+                });
+            }
+            status.drain();
+            stop.store(true, Ordering::Release);
+            let results =
+                workers.into_iter().map(|worker| worker.and_then(|worker| self.join(worker, &status)));
+            // All are waited for; the first failure counts.
+            let result = results.collect::<Vec<_>>().into_iter().collect();
+            drop(stop_http);
+            http.abort();
+            result
+        })
+    }
+
+    fn bind(&self) -> Result<HttpServer, Failure> {
+        let server = self.runtime.block_on(HttpServer::bind(&self.config.http));
+        let server = server.map_err(|error| Failure::new(Exit::Configuration, error))?;
+        info!(address = %server.address(), "serving HTTP");
+        Ok(server)
+    }
+
+    /// Waits for a worker's end, and says why it ended if it was not told to.
+    fn join(
+        &self,
+        worker: ScopedJoinHandle<'_, Result<(), Stop>>,
+        status: &ServiceStatus,
+    ) -> Result<(), Failure> {
+        let stopped = match worker.join() {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(stopped)) => stopped,
+            Err(_) => Stop::new(
+                FatalKind::Internal,
+                "a worker has panicked, which is a bug; the message stands above",
+            ),
+        };
+        self.metrics.on_fatal_error(stopped.kind);
+        status.fail(&stopped.message());
+        error!(error = stopped.message(), "worker stopped");
+        Err(stopped.into_failure())
+    }
+}
+
+/// Tells, when it is dropped, that a worker has ended, even by a panic.
+struct Ended(mpsc::Sender<()>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // A full channel says so already.
+        let _ = self.0.try_send(());
+    }
+}
+
+/// One worker, from its first turn to its last.
+fn work<B: Broker>(
+    broker: Result<B, BrokerError>,
+    rules: Rules,
+    hub: Hub<'_>,
+    stop: &AtomicBool,
+) -> Result<(), Stop> {
+    let mut processor = Processor::new(broker?, rules, hub);
+    while !stop.load(Ordering::Acquire) {
+        if let Err(stopped) = processor.turn() {
+            processor.close();
+            return Err(stopped);
+        }
+    }
+    processor.shut_down()
+}
+
+fn tick(status: &WorkerStatus) {
+    status.tick(Instant::now());
+}
+
+/// Done at the first SIGTERM or SIGINT. A second one ends the process at once.
+fn signals(runtime: &Runtime) -> Result<impl Future<Output = ()> + use<>, Failure> {
+    let _inside = runtime.enter();
+    let unavailable = |error| Failure::new(Exit::Unavailable, error);
+    let mut terminate = signal(SignalKind::terminate()).map_err(unavailable)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(unavailable)?;
+    let (first, asked) = oneshot::channel();
+    runtime.spawn(async move {
+        let mut first = Some(first);
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            match first.take() {
+                // Nobody listens any more if the service is ending already; then this signal is the first one all the same.
+                Some(first) => drop(first.send(())),
+                None => std::process::exit(i32::from(Exit::Unavailable.code())),
+            }
+        }
+    });
+    Ok(async move { drop(asked.await) })
+}

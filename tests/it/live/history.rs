@@ -1,0 +1,111 @@
+//! A shop's year of random orders, cancellations and returns: what the tests load.
+
+use std::collections::BTreeMap;
+
+use fastrand::Rng;
+use retention_signals::wire::hash;
+use serde_json::{Value, json};
+
+use crate::oracle::{self, Input, OracleConfig, OracleOutput};
+
+const DAY_MILLIS: i64 = 86_400_000;
+/// 2024-01-01T00:00:00Z
+const START_MILLIS: i64 = 1_704_067_200_000;
+
+/// Records by event time, and an instant after all of them.
+pub struct History {
+    pub seed: u64,
+    pub orders: Vec<Value>,
+    pub returns: Vec<Value>,
+    pub erasures: Vec<Value>,
+    pub end: i64,
+}
+
+/// The history that a seed stands for: `customers` with a few orders each over `days`.
+pub fn random(seed: u64, customers: usize, days: i64) -> History {
+    let mut rng = Rng::with_seed(seed);
+    let (mut orders, mut returns) = (Vec::new(), Vec::new());
+    for customer in 0..customers {
+        let customer = format!("c{customer}");
+        for number in 0..rng.usize(1..8) {
+            let order = format!("{customer}-{number}");
+            let placed_at = START_MILLIS + rng.i64(0..days * DAY_MILLIS);
+            let total = format!("{}.{:02}", rng.u32(5..200), rng.u32(0..100));
+            orders.push((
+                placed_at,
+                json!({
+                    "order_id": order, "customer_id": customer, "placed_at": placed_at, "currency": "GBP",
+                    "total": total, "items": [{"sku": format!("s{}", rng.u8(0..5)), "quantity": 1}],
+                }),
+            ));
+            let later = placed_at + rng.i64(1..40 * DAY_MILLIS);
+            match rng.u8(0..8) {
+                0 => orders.push((
+                    later,
+                    json!({
+                        "order_id": order, "customer_id": customer, "cancelled_at": later,
+                    }),
+                )),
+                1 => returns.push((
+                    later,
+                    json!({
+                        "return_id": format!("r-{order}"), "order_id": order, "customer_id": customer,
+                        "returned_at": later, "currency": "GBP", "refund": total,
+                    }),
+                )),
+                2 => returns.push((
+                    later,
+                    json!({
+                        "return_id": format!("r-{order}"), "customer_id": customer, "returned_at": later,
+                        "currency": "GBP", "refund": "3.00",
+                    }),
+                )),
+                _ => {}
+            }
+        }
+    }
+    let sorted = |mut records: Vec<(i64, Value)>| {
+        records.sort_by_key(|(time, _)| *time);
+        records.into_iter().map(|(_, value)| value).collect()
+    };
+    let end = START_MILLIS + (days + 100) * DAY_MILLIS;
+    History { seed, orders: sorted(orders), returns: sorted(returns), erasures: Vec::new(), end }
+}
+
+impl History {
+    /// What must come out: each partition has a clock of its own.
+    pub fn expected(&self, config: &OracleConfig, partitions: u32) -> OracleOutput {
+        let mut all = OracleOutput::default();
+        for partition in 0..partitions {
+            let mine = |values: &[Value]| {
+                let mine = values.iter().filter(|value| partition_of(value, partitions) == partition);
+                mine.cloned().collect::<Vec<_>>()
+            };
+            let mut inputs =
+                oracle::merge_order(mine(&self.orders), mine(&self.returns), mine(&self.erasures));
+            inputs.push(Input::Clock(self.end));
+            let output = oracle::run(config, &inputs);
+            all.signals.extend(output.signals);
+            all.profiles.extend(output.profiles);
+        }
+        all
+    }
+}
+
+/// Where the record of a customer lies.
+pub fn partition_of(value: &Value, partitions: u32) -> u32 {
+    hash::partition(key_of(value).as_bytes(), partitions)
+}
+
+pub fn key_of(value: &Value) -> &str {
+    value["customer_id"].as_str().expect("every record here names a customer")
+}
+
+/// Signals by id: each may be there once only.
+pub fn by_id(signals: &[Value]) -> BTreeMap<String, Vec<&Value>> {
+    let mut by_id: BTreeMap<String, Vec<&Value>> = BTreeMap::new();
+    for signal in signals {
+        by_id.entry(signal["id"].as_str().expect("signals have an id").to_owned()).or_default().push(signal);
+    }
+    by_id
+}

@@ -1,0 +1,206 @@
+//! One shop on a Kafka of the tests: its topics, its services, and what must be in its topics in the end.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::history::{self, History};
+use crate::kafka::{Client, Committed, KafkaNode, Record, compacted};
+use crate::oracle::{OracleConfig, OracleOutput};
+use crate::service::{ServiceProcess, ServiceSettings};
+
+/// See the module.
+pub struct Shop {
+    client: Client,
+    bootstrap_servers: String,
+    pub application: String,
+    pub partitions: u32,
+    topics: Topics,
+}
+
+struct Topics {
+    orders: String,
+    returns: String,
+    erasures: String,
+    signals: String,
+    customers: String,
+    dead_letters: String,
+    changelog: String,
+}
+
+impl Shop {
+    /// Makes topics that nobody else uses.
+    pub fn open(node: &KafkaNode, partitions: u32) -> Result<Shop> {
+        let client = node.client().clone();
+        let application = client.unique_name("shop");
+        let topic = |role: &str| format!("{application}.{role}");
+        let topics = Topics {
+            orders: topic("orders"),
+            returns: topic("returns"),
+            erasures: topic("erasures"),
+            signals: topic("signals"),
+            customers: topic("customers"),
+            dead_letters: topic("dead-letters"),
+            changelog: topic("changelog"),
+        };
+        let count = i32::try_from(partitions)?;
+        let compacted = [("cleanup.policy", "compact")];
+        for name in [&topics.orders, &topics.returns, &topics.erasures, &topics.signals, &topics.dead_letters]
+        {
+            client.create_topic(name, count, &[])?;
+        }
+        for name in [&topics.customers, &topics.changelog] {
+            client.create_topic(name, count, &compacted)?;
+        }
+        let bootstrap_servers = client.bootstrap_servers().to_owned();
+        Ok(Shop { client, bootstrap_servers, application, partitions, topics })
+    }
+
+    /// Settings of one instance, whose clock goes to `end` once everything is read.
+    pub fn settings(&self, instance: &str, end: i64) -> ServiceSettings {
+        let end = time_text(end);
+        ServiceSettings::new(&self.bootstrap_servers, &self.application, instance)
+            .set(&["topics", "orders"], self.topics.orders.as_str())
+            .set(&["topics", "returns"], self.topics.returns.as_str())
+            .set(&["topics", "erasures"], self.topics.erasures.as_str())
+            .set(&["topics", "signals"], self.topics.signals.as_str())
+            .set(&["topics", "customers"], self.topics.customers.as_str())
+            .set(&["topics", "dead_letters"], self.topics.dead_letters.as_str())
+            .set(&["topics", "changelog"], self.topics.changelog.as_str())
+            .set(&["clock", "at_end"], end)
+    }
+
+    pub fn start(&self, instance: &str, end: i64) -> Result<ServiceProcess> {
+        ServiceProcess::start(&self.settings(instance, end))
+    }
+
+    /// Appends all orders, then all returns, then all erasures.
+    pub fn load(&self, history: &History) -> Result<()> {
+        println!("history of seed {:#x}", history.seed);
+        self.append_orders(&history.orders)?;
+        self.append_returns(&history.returns)?;
+        self.append(&self.topics.erasures, &history.erasures)
+    }
+
+    pub fn append_orders(&self, values: &[Value]) -> Result<()> {
+        self.append(&self.topics.orders, values)
+    }
+
+    pub fn append_returns(&self, values: &[Value]) -> Result<()> {
+        self.append(&self.topics.returns, values)
+    }
+
+    fn append(&self, topic: &str, values: &[Value]) -> Result<()> {
+        self.client.produce(topic, values.iter().map(|value| Record::json(history::key_of(value), value)))?;
+        Ok(())
+    }
+
+    /// Waits until the group's offsets are at the ends of all inputs and `services` have nothing more to say.
+    pub fn wait_until_idle(&self, services: &[&ServiceProcess], patience: Duration) -> Result<()> {
+        let first = services.first().context("somebody to ask")?;
+        first.wait_until("at the ends of its inputs", patience, |_| {
+            let mut owned = 0.0;
+            for service in services {
+                owned += service.metric("retention_assigned_partitions", &[])?.unwrap_or_default();
+                let idle = service.metric("retention_partition_idle", &[])?.unwrap_or_default();
+                let mine = service.metric("retention_assigned_partitions", &[])?.unwrap_or_default();
+                let overdue = service.metric("retention_timers_overdue", &[])?.unwrap_or_default();
+                if idle < mine || overdue > 0.0 {
+                    return Ok(false);
+                }
+            }
+            Ok(owned >= f64::from(self.partitions) && self.is_read_to_the_end()?)
+        })
+    }
+
+    fn is_read_to_the_end(&self) -> Result<bool> {
+        let inputs = [self.topics.orders.as_str(), &self.topics.returns, &self.topics.erasures];
+        let offsets = self.offsets()?;
+        for topic in inputs {
+            for (partition, end) in (0..).zip(self.client.high_watermarks(topic)?) {
+                let committed =
+                    offsets.get(&(topic.to_owned(), partition)).map_or(0, |committed| committed.offset);
+                if committed < end {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    pub fn offsets(&self) -> Result<BTreeMap<(String, i32), Committed>> {
+        let inputs = [self.topics.orders.as_str(), &self.topics.returns, &self.topics.erasures];
+        self.client.group_offsets(&self.application, &inputs)
+    }
+
+    pub fn signals(&self) -> Result<Vec<Value>> {
+        Ok(self
+            .client
+            .read_committed(&self.topics.signals)?
+            .iter()
+            .map(|record| record.value_json())
+            .collect())
+    }
+
+    /// The table of profiles.
+    pub fn profiles(&self) -> Result<BTreeMap<String, Value>> {
+        let records = self.client.read_committed(&self.topics.customers)?;
+        compacted(&records)
+            .into_iter()
+            .map(|(key, value)| Ok((String::from_utf8(key)?, serde_json::from_slice(&value)?)))
+            .collect()
+    }
+
+    pub fn oracle_config(&self) -> OracleConfig {
+        OracleConfig { shop_metrics: false, policy_version: policy_version(), ..OracleConfig::new("GBP") }
+    }
+
+    /// Every signal of the history is there once, with its content, and no other; the profiles are those of the history.
+    pub fn check(&self, history: &History) -> Result<()> {
+        let OracleOutput { signals, profiles, .. } = history.expected(&self.oracle_config(), self.partitions);
+        let seed = history.seed;
+        let (expected, found) = (signals, self.signals()?);
+        let (expected, found) = (history::by_id(&expected), history::by_id(&found));
+        for (id, signals) in &found {
+            ensure!(
+                signals.len() == 1,
+                "seed {seed:#x}: signal {id} is there {} times: {signals:?}",
+                signals.len()
+            );
+            let expected = expected
+                .get(id)
+                .with_context(|| format!("seed {seed:#x}: not to be said: {}", signals[0]))?;
+            ensure!(signals == expected, "seed {seed:#x}: {}\nexpected {}", signals[0], expected[0]);
+        }
+        for (id, signals) in &expected {
+            ensure!(found.contains_key(id), "seed {seed:#x}: missing: {}", signals[0]);
+        }
+        let found = self.profiles()?;
+        for (key, profile) in &found {
+            let expected =
+                profiles.get(key).with_context(|| format!("seed {seed:#x}: no such customer: {key}"))?;
+            ensure!(profile == expected, "seed {seed:#x}: {key}\nfound    {profile}\nexpected {expected}");
+        }
+        ensure!(
+            found.len() == profiles.len(),
+            "seed {seed:#x}: {} profiles, not {}",
+            found.len(),
+            profiles.len()
+        );
+        Ok(())
+    }
+}
+
+/// Of the default policy; the version is not the oracle's to know.
+fn policy_version() -> String {
+    use retention_signals::domain::lapse::{Cadence, LapsePolicy};
+    retention_signals::wire::hash::policy_version(&LapsePolicy::Cadence(Cadence::default()).text())
+}
+
+fn time_text(millis: i64) -> String {
+    chrono::DateTime::from_timestamp_millis(millis)
+        .expect("a time of this era")
+        .to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
