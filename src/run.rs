@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::http::{About, HttpContext, HttpServer};
 use crate::kafka::{KafkaBroker, KafkaSettings, Layout, SlotSettings, host_wall_clock};
-use crate::metrics::{FatalKind, Metrics, Vocabulary};
+use crate::metrics::{self, FatalKind, Metrics, Vocabulary};
 use crate::partition::restore::OnOtherOffsets;
 use crate::processor::clock::ShopTime;
 use crate::processor::hub::Hub;
@@ -38,17 +38,6 @@ use crate::telemetry;
 use crate::wire::reason::Reason;
 
 use state_folder::StateFolder;
-
-/// The names of all dead-letter reasons.
-const REASONS: [&str; Reason::ALL.len()] = {
-    let mut names = [""; Reason::ALL.len()];
-    let mut index = 0;
-    while index < names.len() {
-        names[index] = Reason::ALL[index].name();
-        index += 1;
-    }
-    names
-};
 
 /// Runs the service on the configured brokers until a signal ends it.
 ///
@@ -87,9 +76,9 @@ pub fn new_metrics(rules: &Rules) -> Result<Arc<Metrics>, Failure> {
     currencies.sort();
     currencies.dedup();
     let vocabulary = Vocabulary {
-        version: env!("CARGO_PKG_VERSION"),
-        revision: option_env!("RETENTION_REVISION").unwrap_or("unknown"),
-        dead_letter_reasons: &REASONS,
+        version: metrics::VERSION,
+        revision: metrics::REVISION,
+        dead_letter_reasons: Reason::ALL.map(Reason::name).to_vec(),
         currencies,
     };
     let metrics =
@@ -137,7 +126,7 @@ impl Service<'_> {
             about: About {
                 application: self.config.application.clone(),
                 instance: self.config.instance.clone(),
-                version: env!("CARGO_PKG_VERSION"),
+                version: metrics::VERSION,
             },
         };
         let stop = AtomicBool::new(false);
