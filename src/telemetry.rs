@@ -56,7 +56,7 @@ pub fn install(settings: &LogSettings, metrics: &Arc<Metrics>) -> Result<(), Log
         registry.with(layer().with_writer(io::stderr).with_ansi(on_terminal).with_target(false)).try_init()
     } else {
         registry
-            .with(layer().json().flatten_event(true).with_current_span(true).with_writer(io::stderr))
+            .with(layer().json().flatten_event(true).with_span_list(false).with_writer(io::stderr))
             .try_init()
     };
     installed.map_err(|_| LoggerInstalled)

@@ -34,10 +34,19 @@ use tokio::runtime::Runtime;
 use super::dashboards;
 use crate::{kafka::free_port, process::Process};
 
-/// Two scrapes in each of the intervals that the queries look at.
 const SCRAPE_INTERVAL: Duration = Duration::from_millis(500);
 const SCRAPES_MIN: f64 = 8.0;
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What stands for Grafana's variables. Rates look at six scrapes.
+const VARIABLES: [(&str, &str); 6] = [
+    ("$__rate_interval", "3s"),
+    ("$__range", "10s"),
+    ("$window", "90d"),
+    ("$job", ".+"),
+    ("$instance", ".+"),
+    ("$currency", ".+"),
+];
 
 pub fn trials() -> Vec<Trial> {
     vec![Trial::ignorable_test("deploy: Prometheus finds data for every query", every_query)]
@@ -58,9 +67,7 @@ fn every_query() -> Result<Completion, Failed> {
     let mut empty = Vec::new();
     for board in dashboards::NAMES {
         for (title, query) in dashboards::queries(board)? {
-            let query = query.replace("$__rate_interval", "3s").replace("$__range", "10s");
-            let query = query.replace("$window", "90d").replace("\"$", "\".+").replace(".+job", ".+");
-            let query = query.replace(".+instance", ".+").replace(".+currency", ".+");
+            let query = VARIABLES.iter().fold(query, |query, (name, value)| query.replace(name, value));
             if !prometheus.finds(&query)? {
                 empty.push(format!("{board}: {title}: {query}"));
             }

@@ -2,19 +2,20 @@
 
 use std::{
     fs,
-    io::ErrorKind,
+    io::{ErrorKind, Seek, Write},
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use libtest_mimic::{Completion, Failed, Trial};
 
-use super::dashboards;
+use super::{dashboards, registry};
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![
         Trial::ignorable_test("deploy: promtool accepts the configuration and the rules", configuration),
         Trial::ignorable_test("deploy: promtool accepts every query of the boards", queries),
+        Trial::ignorable_test("deploy: promtool accepts names and help of every metric", metrics),
     ];
     for name in ["health", "objectives", "days"] {
         trials.push(Trial::ignorable_test(format!("deploy: promtool runs the cases of {name}"), move || {
@@ -29,9 +30,14 @@ fn prometheus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus")
 }
 
-/// Without promtool the trial is ignored and says so, unless it is required.
+/// Runs promtool with nothing to read.
 fn promtool(arguments: &[&str]) -> Result<Completion, Failed> {
-    let output = match Command::new("promtool").args(arguments).output() {
+    run(Command::new("promtool").args(arguments).stdin(Stdio::null()))
+}
+
+/// Without promtool the trial is ignored and says so, unless it is required.
+fn run(command: &mut Command) -> Result<Completion, Failed> {
+    let output = match command.output() {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let reason = "promtool is not installed (Debian: apt-get install prometheus)";
             return match std::env::var_os("RETENTION_REQUIRE_PROMTOOL") {
@@ -67,4 +73,12 @@ fn queries() -> Result<Completion, Failed> {
     let path = folder.path().join("queries.yml");
     fs::write(&path, serde_json::json!({ "groups": [{ "name": "queries", "rules": rules }] }).to_string())?;
     promtool(&["check", "rules", &path.display().to_string()])
+}
+
+/// It reads standard input, and says what goes against Prometheus's conventions.
+fn metrics() -> Result<Completion, Failed> {
+    let mut exported = tempfile::tempfile()?;
+    exported.write_all(registry::exported().as_bytes())?;
+    exported.rewind()?;
+    run(Command::new("promtool").args(["check", "metrics"]).stdin(exported))
 }

@@ -27,6 +27,17 @@ pub fn exported() -> String {
     metrics.render()
 }
 
+/// Every metric with the names of its labels.
+pub fn labels() -> BTreeMap<String, BTreeSet<String>> {
+    let (_metrics, registry) = metrics();
+    let mut labels: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for family in registry.gather() {
+        let pairs = family.get_metric().iter().flat_map(|metric| metric.get_label());
+        labels.insert(family.name().to_owned(), pairs.map(|pair| pair.name().to_owned()).collect());
+    }
+    labels
+}
+
 /// Every name that a query can use: histograms under their three names.
 pub fn families() -> BTreeMap<String, Family> {
     let (_metrics, registry) = metrics();

@@ -1,6 +1,10 @@
 //! Alerts and recording rules as text: names that exist, cases for every alert, a section in the runbook.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use libtest_mimic::{Failed, Trial};
 
@@ -9,6 +13,7 @@ use super::{promql, registry};
 pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("deploy: rules and runbook name metrics that exist", names),
+        Trial::test("deploy: the page on operating lists every metric with its labels", page),
         Trial::test("deploy: every alert has a section in the runbook", sections),
         Trial::test("deploy: every alert has a case that fires and one that does not", cases),
         Trial::test("deploy: rules use buckets that exist, on bounds that are not whole", buckets),
@@ -43,18 +48,38 @@ fn names() -> Result<(), Failed> {
         "deploy/compose.yaml",
         "deploy/Dockerfile",
         "docs/RUNBOOK.md",
+        "docs/OPERATING.md",
     ] {
         for used in promql::uses(&read(path)?) {
             let name = used.name.as_str();
             if recorded.contains(name) {
                 continue;
             }
-            let family = families.get(name).ok_or_else(|| format!("{path}: {name} does not exist"))?;
+            // Prose may name a histogram as a whole.
+            let family = families.get(name).or_else(|| families.get(&format!("{name}_count")));
+            let family = family.ok_or_else(|| format!("{path}: {name} does not exist"))?;
             for (label, operator, value) in &used.selectors {
                 assert_eq!(family.refuse(label, operator, value), None, "{path}: {name}");
             }
         }
     }
+    Ok(())
+}
+
+/// Row for row: name, labels.
+fn page() -> Result<(), Failed> {
+    let page = read("docs/OPERATING.md")?;
+    let code =
+        |cell: &str| -> BTreeSet<String> { cell.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
+    let mut listed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for row in
+        page.lines().filter(|line| line.starts_with("| `retention_") || line.starts_with("| `process_"))
+    {
+        let cells: Vec<&str> = row.split('|').collect();
+        let name = code(cells[1]).pop_first().ok_or("a row without a name")?;
+        assert!(listed.insert(name, code(cells[2])).is_none(), "{row} is there twice");
+    }
+    assert_eq!(listed, registry::labels());
     Ok(())
 }
 
