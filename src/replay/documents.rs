@@ -150,11 +150,10 @@ impl Grouping<'_> {
             return Err(self.table.columns.order_id.refuse(Reason::MissingField, "is empty"));
         }
         let index = self.document_of(id, row);
-        let added = self.add_to(index, row, bytes_max);
-        if added.is_err() {
+        self.add_to(index, row, bytes_max).map_err(|refusal| {
             self.documents[index].is_broken = true;
-        }
-        added
+            Refusal::new(refusal.reason, format!("{}; its document is left out", refusal.detail))
+        })
     }
 
     fn document_of(&mut self, id: &str, row: &Row<'_>) -> usize {

@@ -15,6 +15,7 @@ mod live;
 mod oracle;
 mod process;
 mod record_pages;
+mod replay;
 mod schemas;
 mod service;
 mod story;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     trials.extend(live::trials());
     trials.extend(oracle::trials());
     trials.extend(record_pages::trials());
+    trials.extend(replay::trials());
     trials.extend(schemas::trials());
     trials.extend(service::trials());
     trials.extend(story::trials());

@@ -19,7 +19,7 @@ mod figures;
 mod history;
 mod ledger;
 mod number;
-mod online_retail;
+pub mod online_retail;
 mod ratios;
 mod record;
 mod scenario;

@@ -242,8 +242,9 @@ impl Oracle {
             return;
         }
         if self.settings.shop_metrics {
-            let first_midnight = (from.div_euclid(DAY_MS) + 1) * DAY_MS;
-            for midnight in (first_midnight..=to).step_by(DAY_MS as usize) {
+            // A midnight is crossed when the clock leaves it: then all that happened at it is counted.
+            let first_midnight = -(-from).div_euclid(DAY_MS) * DAY_MS;
+            for midnight in (first_midnight..to).step_by(DAY_MS as usize) {
                 let lines = self.metrics_lines(midnight);
                 self.output.shop_metrics.extend(lines);
             }
