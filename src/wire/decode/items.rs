@@ -7,7 +7,7 @@ use serde::de::{
 };
 use serde_json::value::RawValue;
 
-use super::value::Value;
+use super::value::{Escapes, Value};
 use crate::domain::event::Goods;
 use crate::wire::hash::hash;
 use crate::wire::reason::{Reason, Refusal};
@@ -16,17 +16,28 @@ use crate::wire::reason::{Reason, Refusal};
 pub(super) struct Items {
     pub(super) goods: Result<Goods, Refusal>,
     pub(super) repeated: bool,
+    escapes: Escapes,
 }
 
-impl Items {
-    fn not_an_array(_: ItemsVisitor) -> Self {
-        Self { goods: Err(Refusal::new(Reason::InvalidType, "items is not an array")), repeated: false }
+/// Reads the items of a record.
+pub(super) struct ItemsSeed(pub(super) Escapes);
+
+impl ItemsSeed {
+    fn none(self) -> Items {
+        Items { goods: Ok(Goods::Unknown), repeated: false, escapes: self.0 }
+    }
+
+    fn not_an_array(self) -> Items {
+        let refusal = Refusal::new(Reason::InvalidType, "items is not an array");
+        Items { goods: Err(refusal), ..self.none() }
     }
 }
 
-impl<'de> Deserialize<'de> for Items {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ItemsVisitor)
+impl<'de> DeserializeSeed<'de> for ItemsSeed {
+    type Value = Items;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Items, D::Error> {
+        deserializer.deserialize_any(self)
     }
 }
 
@@ -55,9 +66,7 @@ macro_rules! scalars_are {
     };
 }
 
-struct ItemsVisitor;
-
-impl<'de> Visitor<'de> for ItemsVisitor {
+impl<'de> Visitor<'de> for ItemsSeed {
     type Value = Items;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,21 +74,21 @@ impl<'de> Visitor<'de> for ItemsVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Items, A::Error> {
-        let mut items = Items { goods: Ok(Goods::Unknown), repeated: false };
+        let mut items = self.none();
         while sequence.next_element_seed(Item(&mut items))?.is_some() {}
         Ok(items)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Items, A::Error> {
         skip_map(map)?;
-        Ok(Items::not_an_array(self))
+        Ok(self.not_an_array())
     }
 
     fn visit_unit<E: Error>(self) -> Result<Items, E> {
-        Ok(Items { goods: Ok(Goods::Unknown), repeated: false })
+        Ok(self.none())
     }
 
-    scalars_are!(Items::not_an_array);
+    scalars_are!(Self::not_an_array);
 }
 
 /// Reads one line of an order into the goods of all. The first fault stays.
@@ -117,15 +126,16 @@ impl<'de> Visitor<'de> for Item<'_> {
         while let Some(key) = map.next_key::<ItemKey>()? {
             match key {
                 ItemKey::Sku => {
-                    let value = Value::of(map.next_value::<&'de RawValue>()?);
-                    self.0.repeated |= sku.replace(value).is_some();
+                    let text = map.next_value::<&'de RawValue>()?.get();
+                    self.0.repeated |= sku.replace(text).is_some();
                 }
                 ItemKey::Unknown => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
         }
-        if let Some(sku) = sku.filter(|value| !value.is_null()) {
+        if let Some(text) = sku.filter(|text| *text != "null") {
+            let sku = Value { text, escapes: self.0.escapes };
             self.note(sku.id("sku").map(|sku| Goods::One(hash(sku.as_bytes()))));
         }
         Ok(())

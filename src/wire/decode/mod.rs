@@ -17,7 +17,7 @@ pub use time::from_rfc3339;
 pub use value::ID_BYTES_MAX;
 
 use object::{Field, Object};
-use value::{Value, refuse};
+use value::{Escapes, Value, refuse};
 
 use super::Input;
 use super::hash::hash;
@@ -89,11 +89,24 @@ impl Default for Limits {
 pub struct Decoder {
     shops: Shops,
     limits: Limits,
+    /// By shop: looking a currency up takes longer than all the rest of reading an amount.
+    own_currencies: Box<[OwnCurrency]>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct OwnCurrency {
+    currency: Currency,
+    code: [u8; 3],
+    digits: u8,
 }
 
 impl Decoder {
     pub fn new(shops: Shops, limits: Limits) -> Self {
-        Self { shops, limits }
+        let own = |index| {
+            let currency = shops.get(index).currency;
+            OwnCurrency { currency, code: currency.code(), digits: currency.digits() }
+        };
+        Self { own_currencies: shops.indexes().map(own).collect(), shops, limits }
     }
 
     /// Reads one record. What depends on the clock, the partition or the customer's history is not checked here.
@@ -103,8 +116,11 @@ impl Decoder {
         key: Option<&'a [u8]>,
         value: Option<&'a [u8]>,
     ) -> Result<Event<'a>, Refusal> {
-        let object = self.parse(key, value)?;
-        Incoming { shops: &self.shops, key, object }.event(input)
+        let text = self.text(key, value)?;
+        let object = Object::empty(Escapes::of(text.as_bytes()));
+        let mut record = Incoming { decoder: self, key, object };
+        record.object.fill(text)?;
+        record.event(input)
     }
 
     /// Reads a line of a file. It has no record key: it counts as sent with the key of the customer whom it names, which is written
@@ -115,7 +131,9 @@ impl Decoder {
         line: &'a [u8],
         key: &'a mut Vec<u8>,
     ) -> Result<Event<'a>, Refusal> {
-        let object = self.parse(None, Some(line))?;
+        let text = self.text(None, Some(line))?;
+        let mut object = Object::empty(Escapes::of(text.as_bytes()));
+        object.fill(text)?;
         key.clear();
         // What is wrong with these ids is found when they are read as fields.
         let id = |field: Field| object.get(field).and_then(|value| value.id(field.name()).ok());
@@ -124,10 +142,11 @@ impl Decoder {
             key.push(b'/');
         }
         key.extend_from_slice(id(Field::CustomerId).unwrap_or_default().as_bytes());
-        Incoming { shops: &self.shops, key: Some(key), object }.event(input)
+        Incoming { decoder: self, key: Some(key), object }.event(input)
     }
 
-    fn parse<'a>(&self, key: Option<&[u8]>, value: Option<&'a [u8]>) -> Result<Object<'a>, Refusal> {
+    /// The value as text that is safe to parse.
+    fn text<'a>(&self, key: Option<&[u8]>, value: Option<&'a [u8]>) -> Result<&'a str, Refusal> {
         let bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
         if bytes > self.limits.bytes_max {
             let detail = format!("{bytes} bytes, allowed are {}", self.limits.bytes_max);
@@ -143,13 +162,13 @@ impl Decoder {
             let detail = format!("more than {} levels deep", self.limits.depth_max);
             return Err(Refusal::new(Reason::TooDeep, detail));
         }
-        Object::parse(text)
+        Ok(text)
     }
 }
 
 /// A record on its way in.
 struct Incoming<'s, 'a> {
-    shops: &'s Shops,
+    decoder: &'s Decoder,
     key: Option<&'a [u8]>,
     object: Object<'a>,
 }
@@ -263,7 +282,7 @@ impl<'a> Incoming<'_, 'a> {
     }
 
     fn shop(&self, store_id: Option<&str>) -> Result<ShopIndex, Refusal> {
-        match self.shops {
+        match &self.decoder.shops {
             Shops::One(_) => Ok(ShopIndex(0)),
             Shops::ByStore(stores) => {
                 let store_id = store_id.ok_or_else(|| missing(Field::StoreId))?;
@@ -278,7 +297,7 @@ impl<'a> Incoming<'_, 'a> {
     /// The record key, which must name the customer, or partitions and joins would be wrong.
     fn customer_key(&self, store_id: Option<&str>, customer_id: &str) -> Result<CustomerKey<'a>, Refusal> {
         let key = self.key.unwrap_or_default();
-        let (matches, expected) = match self.shops {
+        let (matches, expected) = match &self.decoder.shops {
             Shops::One(_) => (key == customer_id.as_bytes(), "customer_id"),
             Shops::ByStore(_) => {
                 let store_id = store_id.unwrap_or_default().as_bytes();
@@ -313,14 +332,20 @@ impl<'a> Incoming<'_, 'a> {
 
     /// The currency and the amount in its minor units.
     fn money(&self, shop: ShopIndex, field: Field) -> Result<(Currency, i64), Refusal> {
-        let currency =
-            self.optional(Field::Currency, Value::currency)?.ok_or_else(|| missing(Field::Currency))?;
-        if !self.shops.get(shop).accepts(currency) {
-            let name = Field::Currency.name();
-            return Err(refuse(Reason::UnknownCurrency, name, "has no rate in the configuration"));
-        }
+        let name = Field::Currency.name();
+        let code = self.object.get(Field::Currency).ok_or_else(|| missing(Field::Currency))?;
+        let own = &self.decoder.own_currencies[usize::from(shop.0)];
+        let (currency, digits) = if code.is_code(own.code) {
+            (own.currency, own.digits)
+        } else {
+            let currency = code.currency(name)?;
+            if !self.decoder.shops.get(shop).accepts(currency) {
+                return Err(refuse(Reason::UnknownCurrency, name, "has no rate in the configuration"));
+            }
+            (currency, currency.digits())
+        };
         let value = self.object.get(field).ok_or_else(|| missing(field))?;
-        Ok((currency, value.amount(field.name(), currency)?))
+        Ok((currency, value.amount(field.name(), digits)?))
     }
 }
 

@@ -5,12 +5,12 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use super::items::Items;
-use super::value::Value;
+use super::items::ItemsSeed;
+use super::value::{Escapes, Value};
 use crate::domain::event::Goods;
 use crate::wire::reason::{Reason, Refusal};
 
@@ -56,32 +56,41 @@ impl Field {
 
 /// The fields of one record as they were sent.
 pub(super) struct Object<'a> {
-    fields: [Option<Value<'a>>; FIELDS],
+    fields: [Option<&'a str>; FIELDS],
     items: Option<Result<Goods, Refusal>>,
     repeated: bool,
+    escapes: Escapes,
 }
 
 impl<'a> Object<'a> {
-    pub(super) fn parse(text: &'a str) -> Result<Self, Refusal> {
+    pub(super) fn empty(escapes: Escapes) -> Self {
+        Self { fields: [None; FIELDS], items: None, repeated: false, escapes }
+    }
+
+    /// Reads the fields of `text`. In place, because an object is large and a move of it is not free.
+    pub(super) fn fill(&mut self, text: &'a str) -> Result<(), Refusal> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
-        let object = Self::deserialize(&mut deserializer)
-            .and_then(|object| deserializer.end().map(|()| object))
-            .map_err(|error| match error.classify() {
-                Category::Data => Refusal::new(Reason::InvalidEvent, "the value is not a JSON object"),
-                // These messages are fixed texts with a position; they quote nothing.
-                Category::Syntax | Category::Eof | Category::Io => {
-                    Refusal::new(Reason::MalformedJson, error.to_string())
+        ObjectSeed(self).deserialize(&mut deserializer).and_then(|()| deserializer.end()).map_err(
+            |error| {
+                match error.classify() {
+                    Category::Data => Refusal::new(Reason::InvalidEvent, "the value is not a JSON object"),
+                    // These messages are fixed texts with a position; they quote nothing.
+                    Category::Syntax | Category::Eof | Category::Io => {
+                        Refusal::new(Reason::MalformedJson, error.to_string())
+                    }
                 }
-            })?;
-        if object.repeated {
+            },
+        )?;
+        if self.repeated {
             return Err(Refusal::new(Reason::MalformedJson, "a field stands there twice"));
         }
-        Ok(object)
+        Ok(())
     }
 
     /// The value of a field; `None` if it is absent or null.
     pub(super) fn get(&self, field: Field) -> Option<Value<'a>> {
-        self.fields[field as usize].filter(|value| !value.is_null())
+        let text = self.fields[field as usize]?;
+        (text != "null").then_some(Value { text, escapes: self.escapes })
     }
 
     /// What the items say about the goods.
@@ -90,31 +99,33 @@ impl<'a> Object<'a> {
     }
 }
 
-impl<'de> Deserialize<'de> for Object<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ObjectVisitor)
+struct ObjectSeed<'o, 'a>(&'o mut Object<'a>);
+
+impl<'de> DeserializeSeed<'de> for ObjectSeed<'_, 'de> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
     }
 }
 
-struct ObjectVisitor;
-
-impl<'de> Visitor<'de> for ObjectVisitor {
-    type Value = Object<'de>;
+impl<'de> Visitor<'de> for ObjectSeed<'_, 'de> {
+    type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut object = Object { fields: [None; FIELDS], items: None, repeated: false };
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let object = self.0;
         while let Some(key) = map.next_key::<Key>()? {
             match key {
                 Key::Field(field) => {
-                    let value = Value::of(map.next_value::<&'de RawValue>()?);
-                    object.repeated |= object.fields[field as usize].replace(value).is_some();
+                    let text = map.next_value::<&'de RawValue>()?.get();
+                    object.repeated |= object.fields[field as usize].replace(text).is_some();
                 }
                 Key::Items => {
-                    let items = map.next_value::<Items>()?;
+                    let items = map.next_value_seed(ItemsSeed(object.escapes))?;
                     object.repeated |= items.repeated || object.items.replace(items.goods).is_some();
                 }
                 Key::Unknown => {
@@ -122,7 +133,7 @@ impl<'de> Visitor<'de> for ObjectVisitor {
                 }
             }
         }
-        Ok(object)
+        Ok(())
     }
 }
 

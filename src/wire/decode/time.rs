@@ -10,28 +10,31 @@ pub fn from_rfc3339(text: &str) -> Option<Time> {
     if !matches!(marks, [b'-', b'-', b'T' | b't', b':', b':']) {
         return None;
     }
-    let year = two_digits(date_time, 0)? * 100 + two_digits(date_time, 2)?;
-    let (month, day) = (two_digits(date_time, 5)?, two_digits(date_time, 8)?);
-    if !(1..=12).contains(&month) || !(1..=days_in_month(year, month)).contains(&day) {
+    let [century, year_of_century, month, day, hour, minute, second] =
+        [0, 2, 5, 8, 11, 14, 17].map(|index| two_digits(date_time, index));
+    let year = century * 100 + year_of_century;
+    // What is no pair of digits is above all of these limits; and no offset takes an earlier year into 1970.
+    let in_range = century < 100 && year_of_century < 100 && hour < 24 && minute < 60 && second < 60;
+    if !in_range || year < 1969 || !(1..=12).contains(&month) {
         return None;
     }
-    let (hour, minute, second) =
-        (two_digits(date_time, 11)?, two_digits(date_time, 14)?, two_digits(date_time, 17)?);
-    if hour > 23 || minute > 59 || second > 59 {
+    if !(1..=days_in_month(year, month)).contains(&day) {
         return None;
     }
     let (millis, offset) = fraction_millis(rest)?;
-    let seconds = days_since_epoch(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
-    Time::from_millis((seconds - offset_seconds(offset)?) * 1_000 + millis)
+    let days = i64::from(days_since_year_0(year, month, day)) - DAYS_TO_1970;
+    let seconds = days * 86_400 + i64::from(hour * 3_600 + minute * 60 + second);
+    Time::from_millis((seconds - offset_seconds(offset)?) * 1_000 + i64::from(millis))
 }
 
-fn two_digits(bytes: &[u8], index: usize) -> Option<i64> {
+/// 100 or more if these are not two digits.
+fn two_digits(bytes: &[u8], index: usize) -> u32 {
     let (tens, ones) = (bytes[index].wrapping_sub(b'0'), bytes[index + 1].wrapping_sub(b'0'));
-    (tens <= 9 && ones <= 9).then(|| i64::from(tens * 10 + ones))
+    if tens <= 9 && ones <= 9 { u32::from(tens * 10 + ones) } else { 100 }
 }
 
 /// The milliseconds of an optional fraction, and what follows it.
-fn fraction_millis(rest: &[u8]) -> Option<(i64, &[u8])> {
+fn fraction_millis(rest: &[u8]) -> Option<(u32, &[u8])> {
     let [b'.', fraction @ ..] = rest else {
         return Some((0, rest));
     };
@@ -40,7 +43,7 @@ fn fraction_millis(rest: &[u8]) -> Option<(i64, &[u8])> {
         return None;
     }
     let digit = |index: usize| {
-        if index < digits { i64::from(fraction[index] - b'0') } else { 0 }
+        if index < digits { u32::from(fraction[index] - b'0') } else { 0 }
     };
     Some((digit(0) * 100 + digit(1) * 10 + digit(2), &fraction[digits..]))
 }
@@ -49,30 +52,33 @@ fn offset_seconds(offset: &[u8]) -> Option<i64> {
     match offset {
         [b'Z' | b'z'] => Some(0),
         [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
-            let (hours, minutes) = (two_digits(offset, 1)?, two_digits(offset, 4)?);
-            let seconds = hours * 3_600 + minutes * 60;
-            let in_range = hours <= 23 && minutes <= 59;
+            let (hours, minutes) = (two_digits(offset, 1), two_digits(offset, 4));
+            let seconds = i64::from(hours * 3_600 + minutes * 60);
+            let in_range = hours < 24 && minutes < 60;
             in_range.then_some(if *sign == b'-' { -seconds } else { seconds })
         }
         _ => None,
     }
 }
 
-fn days_in_month(year: i64, month: i64) -> i64 {
+fn days_in_month(year: u32, month: u32) -> u32 {
     match month {
         4 | 6 | 9 | 11 => 30,
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
         2 => 28,
         _ => 31,
     }
 }
 
-/// Days from 1970-01-01 to a date of the proleptic Gregorian calendar. The year is counted from March, so that the leap day is
-/// its last; 153 days are five months from there.
-fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
+/// From 0000-03-01 to 1970-01-01.
+const DAYS_TO_1970: i64 = 719_468;
+
+/// Days from 0000-03-01 to a later date of the Gregorian calendar. The year is counted from March, so that the leap day is its
+/// last; 153 days are five months from there.
+fn days_since_year_0(year: u32, month: u32, day: u32) -> u32 {
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    year * 365 + leap_days + (153 * month + 2) / 5 + day - 719_469
+    let leap_days = year / 4 - year / 100 + year / 400;
+    year * 365 + leap_days + (153 * month + 2) / 5 + day - 1
 }
 
 #[cfg(test)]
@@ -119,6 +125,8 @@ mod tests {
             "2025-04-05T18:15:00ZZ",
             "2025-04-05T18:15:00Z ",
             "1969-12-31T23:59:59.999Z",
+            "1968-12-31T23:59:59-23:59",
+            "0000-01-01T00:00:00Z",
             "9999-12-31T23:59:59-00:01",
             "２025-04-05T18:15:00Z",
         ] {
@@ -128,15 +136,15 @@ mod tests {
 
     #[test]
     fn every_date_follows_the_one_before() {
-        let mut days = 0;
+        let mut days = DAYS_TO_1970;
         for year in 1970..=9999 {
             for month in 1..=12 {
                 for day in 1..=days_in_month(year, month) {
-                    assert_eq!(days_since_epoch(year, month, day), days, "{year}-{month}-{day}");
+                    assert_eq!(i64::from(days_since_year_0(year, month, day)), days, "{year}-{month}-{day}");
                     days += 1;
                 }
             }
         }
-        assert_eq!(days, 2_932_897);
+        assert_eq!(days - DAYS_TO_1970, 2_932_897);
     }
 }

@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
 use super::amount::{self, Fault};
 use super::time::from_rfc3339;
 use crate::domain::money::{AMOUNT_LIMIT, Currency};
@@ -13,12 +11,28 @@ use crate::wire::reason::{Reason, Refusal};
 /// Ids are at most this many bytes long.
 pub const ID_BYTES_MAX: usize = 512;
 
-/// The text of a JSON value, valid and without white space around it.
+/// A JSON value, neither absent nor null.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Value<'a>(&'a str);
+pub(super) struct Value<'a> {
+    /// Valid JSON without white space around it.
+    pub(super) text: &'a str,
+    pub(super) escapes: Escapes,
+}
+
+/// Whether strings of a record may hold escapes. Looked for once, over the whole record: that is cheaper than in every string.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Escapes {
+    Nowhere,
+    Somewhere,
+}
+
+impl Escapes {
+    pub(super) fn of(record: &[u8]) -> Self {
+        if memchr::memchr(b'\\', record).is_none() { Self::Nowhere } else { Self::Somewhere }
+    }
+}
 
 enum Kind {
-    Null,
     Bool,
     Number,
     String,
@@ -26,14 +40,6 @@ enum Kind {
 }
 
 impl<'a> Value<'a> {
-    pub(super) fn of(raw: &'a RawValue) -> Self {
-        Self(raw.get())
-    }
-
-    pub(super) fn is_null(self) -> bool {
-        self.0 == "null"
-    }
-
     /// A string that identifies something: 1 to [`ID_BYTES_MAX`] bytes.
     pub(super) fn id(self, name: &'static str) -> Result<Cow<'a, str>, Refusal> {
         let id = self.string(name)?;
@@ -48,7 +54,7 @@ impl<'a> Value<'a> {
     pub(super) fn time(self, name: &'static str) -> Result<Time, Refusal> {
         let time = match self.kind() {
             Kind::String => from_rfc3339(&self.string(name)?),
-            Kind::Number => match amount::whole_from_json_number(self.0, Time::MAX.as_millis() + 1) {
+            Kind::Number => match amount::whole_from_json_number(self.text, Time::MAX.as_millis() + 1) {
                 Ok(millis) => Time::from_millis(millis),
                 Err(Fault::Negative | Fault::TooLarge) => None,
                 Err(Fault::Form | Fault::Digits) => {
@@ -59,7 +65,7 @@ impl<'a> Value<'a> {
                     ));
                 }
             },
-            Kind::Null | Kind::Bool | Kind::Container => {
+            Kind::Bool | Kind::Container => {
                 return Err(refuse(Reason::InvalidType, name, "is neither a string nor a number"));
             }
         };
@@ -78,13 +84,17 @@ impl<'a> Value<'a> {
             .ok_or_else(|| refuse(Reason::UnknownCurrency, name, "is not an ISO 4217 code"))
     }
 
-    /// Money in minor units of a currency: 0 to [`AMOUNT_LIMIT`], exclusive.
-    pub(super) fn amount(self, name: &'static str, currency: Currency) -> Result<i64, Refusal> {
-        let digits = currency.digits();
+    /// Whether this is the string of these three letters, written plainly.
+    pub(super) fn is_code(self, [a, b, c]: [u8; 3]) -> bool {
+        self.text.as_bytes() == [b'"', a, b, c, b'"']
+    }
+
+    /// Money in minor units of a currency with so many digits: 0 to [`AMOUNT_LIMIT`], exclusive.
+    pub(super) fn amount(self, name: &'static str, digits: u8) -> Result<i64, Refusal> {
         let minor = match self.kind() {
             Kind::String => amount::from_string(&self.string(name)?, digits, AMOUNT_LIMIT),
-            Kind::Number => amount::from_json_number(self.0, digits, AMOUNT_LIMIT),
-            Kind::Null | Kind::Bool | Kind::Container => {
+            Kind::Number => amount::from_json_number(self.text, digits, AMOUNT_LIMIT),
+            Kind::Bool | Kind::Container => {
                 return Err(refuse(Reason::InvalidType, name, "is neither a string nor a number"));
             }
         };
@@ -99,8 +109,8 @@ impl<'a> Value<'a> {
     /// A whole number from 0 to 2³²−1.
     pub(super) fn version(self, name: &'static str) -> Result<u32, Refusal> {
         let whole = match self.kind() {
-            Kind::Number => amount::whole_from_json_number(self.0, 1 << 32),
-            Kind::Null | Kind::Bool | Kind::String | Kind::Container => Err(Fault::Form),
+            Kind::Number => amount::whole_from_json_number(self.text, 1 << 32),
+            Kind::Bool | Kind::String | Kind::Container => Err(Fault::Form),
         };
         whole.map(|whole| u32::try_from(whole).expect("below the limit")).map_err(|fault| match fault {
             Fault::Form | Fault::Digits => refuse(Reason::InvalidType, name, "is not a whole number"),
@@ -112,8 +122,8 @@ impl<'a> Value<'a> {
 
     pub(super) fn bool(self, name: &'static str) -> Result<bool, Refusal> {
         match self.kind() {
-            Kind::Bool => Ok(self.0 == "true"),
-            Kind::Null | Kind::Number | Kind::String | Kind::Container => {
+            Kind::Bool => Ok(self.text == "true"),
+            Kind::Number | Kind::String | Kind::Container => {
                 Err(refuse(Reason::InvalidType, name, "is neither true nor false"))
             }
         }
@@ -121,25 +131,24 @@ impl<'a> Value<'a> {
 
     /// The content of a string; borrowed unless it holds escapes.
     fn string(self, name: &'static str) -> Result<Cow<'a, str>, Refusal> {
-        let Some(content) = self.0.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
+        let Some(content) = self.text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
             return Err(refuse(Reason::InvalidType, name, "is not a string"));
         };
-        if !content.as_bytes().contains(&b'\\') {
+        if self.escapes == Escapes::Nowhere || !content.as_bytes().contains(&b'\\') {
             return Ok(Cow::Borrowed(content));
         }
         // What escapes stand for was not looked at on the first pass: half of a surrogate pair is found only now.
-        serde_json::from_str(self.0)
+        serde_json::from_str(self.text)
             .map(Cow::Owned)
             .map_err(|_| refuse(Reason::MalformedJson, name, "holds an invalid escape"))
     }
 
     fn kind(self) -> Kind {
-        match self.0.as_bytes().first() {
+        match self.text.as_bytes().first() {
             Some(b'"') => Kind::String,
-            Some(b'n') | None => Kind::Null,
             Some(b't' | b'f') => Kind::Bool,
             Some(b'[' | b'{') => Kind::Container,
-            Some(_) => Kind::Number,
+            Some(_) | None => Kind::Number,
         }
     }
 }

@@ -12,14 +12,28 @@ pub(super) const NULL: &[u8] = b"null";
 /// A string in quotes. `content` is UTF-8.
 pub(super) fn string(out: &mut Vec<u8>, content: &[u8]) {
     out.push(b'"');
-    let mut rest = content;
-    while let Some(index) = rest.iter().position(|byte| needs_escape(*byte)) {
-        out.extend_from_slice(&rest[..index]);
-        escape(out, rest[index]);
-        rest = &rest[index + 1..];
+    if may_need_escape(content) {
+        escaped(out, content);
+    } else {
+        out.extend_from_slice(content);
     }
-    out.extend_from_slice(rest);
     out.push(b'"');
+}
+
+/// Looks at eight bytes at a time: what is below a space, or equal to the quote or backslash, borrows from its highest bit. A lower
+/// byte may lend a borrow, so that the answer can be yes for nothing, which only costs time.
+fn may_need_escape(content: &[u8]) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    let mut words = content.chunks_exact(8);
+    let mut found = 0;
+    for word in &mut words {
+        let word = u64::from_le_bytes(word.try_into().expect("chunks of eight"));
+        let control = word.wrapping_sub(ONES * u64::from(b' '));
+        let quote = (word ^ (ONES * u64::from(b'"'))).wrapping_sub(ONES);
+        let backslash = (word ^ (ONES * u64::from(b'\\'))).wrapping_sub(ONES);
+        found |= (control | quote | backslash) & !word & (ONES << 7);
+    }
+    found != 0 || words.remainder().iter().any(|byte| needs_escape(*byte))
 }
 
 const fn needs_escape(byte: u8) -> bool {
@@ -27,6 +41,16 @@ const fn needs_escape(byte: u8) -> bool {
 }
 
 #[cold]
+fn escaped(out: &mut Vec<u8>, content: &[u8]) {
+    for byte in content {
+        if needs_escape(*byte) {
+            escape(out, *byte);
+        } else {
+            out.push(*byte);
+        }
+    }
+}
+
 fn escape(out: &mut Vec<u8>, byte: u8) {
     match byte {
         b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
@@ -49,8 +73,9 @@ pub(super) fn optional<T>(out: &mut Vec<u8>, value: Option<T>, write: impl FnOnc
     }
 }
 
-pub(super) fn integer(out: &mut Vec<u8>, value: impl itoa::Integer) {
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+pub(super) fn integer(out: &mut Vec<u8>, value: impl Into<u64>) {
+    let value = value.into();
+    Backward::append(out, digits_of(value), |text| text.put_digits(value));
 }
 
 pub(super) fn bool(out: &mut Vec<u8>, value: bool) {
@@ -62,49 +87,30 @@ pub(super) fn bool(out: &mut Vec<u8>, value: bool) {
 
 /// Minor units as a decimal string in quotes, with exactly `digits` digits after the point.
 pub(super) fn money(out: &mut Vec<u8>, minor: i64, digits: u8) {
-    out.push(b'"');
-    if minor < 0 {
-        out.push(b'-');
-    }
-    let mut buffer = itoa::Buffer::new();
-    with_point(out, buffer.format(minor.unsigned_abs()).as_bytes(), digits);
-    out.push(b'"');
-}
-
-/// The same for sums over many customers.
-pub(super) fn money_sum(out: &mut Vec<u8>, minor: i128, digits: u8) {
-    out.push(b'"');
-    if minor < 0 {
-        out.push(b'-');
-    }
-    let mut buffer = itoa::Buffer::new();
-    with_point(out, buffer.format(minor.unsigned_abs()).as_bytes(), digits);
-    out.push(b'"');
+    let magnitude = minor.unsigned_abs();
+    let (whole, fraction) = match digits {
+        2 => (magnitude / 100, magnitude % 100), // Nearly every currency, and by a constant.
+        _ => (magnitude / 10u64.pow(u32::from(digits)), magnitude % 10u64.pow(u32::from(digits))),
+    };
+    let point = usize::from(digits > 0);
+    let length = 2 + usize::from(minor < 0) + digits_of(whole) + point + usize::from(digits);
+    Backward::append(out, length, |text| {
+        text.put(b'"');
+        if digits > 0 {
+            text.put_fraction(fraction, digits);
+        }
+        text.put_digits(whole);
+        if minor < 0 {
+            text.put(b'-');
+        }
+        text.put(b'"');
+    });
 }
 
 /// A mean of minor units, rounded half even to one.
 pub(super) fn mean_money(out: &mut Vec<u8>, mean: Ratio, digits: u8) {
-    money_sum(out, mean.scaled_half_even(1), digits);
-}
-
-fn with_point(out: &mut Vec<u8>, text: &[u8], digits: u8) {
-    let digits = usize::from(digits);
-    if digits == 0 {
-        out.extend_from_slice(text);
-        return;
-    }
-    match text.len().checked_sub(digits) {
-        Some(whole @ 1..) => {
-            out.extend_from_slice(&text[..whole]);
-            out.push(b'.');
-            out.extend_from_slice(&text[whole..]);
-        }
-        Some(0) | None => {
-            out.extend_from_slice(b"0.");
-            out.extend_from_slice(&b"0000"[..digits - text.len()]);
-            out.extend_from_slice(text);
-        }
-    }
+    let rounded = mean.scaled_half_even(1);
+    money(out, i64::try_from(rounded).expect("a mean of amounts lies between them"), digits);
 }
 
 pub(super) fn currency(out: &mut Vec<u8>, currency: Currency) {
@@ -132,36 +138,115 @@ fn millionths(out: &mut Vec<u8>, millionths: i128) {
         out.push(b'-');
     }
     let magnitude = millionths.unsigned_abs();
-    // Every figure of a sane shop fits 64 bits, where division is much cheaper.
-    let (whole, mut fraction) = match u64::try_from(magnitude) {
-        Ok(narrow) => (u128::from(narrow / 1_000_000), (narrow % 1_000_000) as u32),
-        Err(_) => (magnitude / 1_000_000, (magnitude % 1_000_000) as u32),
+    let Ok(narrow) = u64::try_from(magnitude) else {
+        // Only a ratio of absurd amounts comes here.
+        let text = format!("{}.{:06}", magnitude / 1_000_000, magnitude % 1_000_000);
+        out.extend_from_slice(text.trim_end_matches('0').trim_end_matches('.').as_bytes());
+        return;
     };
-    integer(out, whole);
+    let (whole, mut fraction, mut digits) = (narrow / 1_000_000, narrow % 1_000_000, 6);
     if fraction == 0 {
+        integer(out, whole);
         return;
     }
-    let mut digits = [b'0'; 7];
-    digits[0] = b'.';
-    let mut end = 1;
-    for index in (1..7).rev() {
-        let digit = (fraction % 10) as u8;
-        digits[index] += digit;
+    while fraction.is_multiple_of(10) {
         fraction /= 10;
-        if digit != 0 {
-            end = end.max(index + 1);
+        digits -= 1;
+    }
+    Backward::append(out, digits_of(whole) + 1 + usize::from(digits), |text| {
+        text.put_fraction(fraction, digits);
+        text.put_digits(whole);
+    });
+}
+
+// === Digits ===
+
+/// How many digits a number has in decimal.
+const fn digits_of(value: u64) -> usize {
+    match value.checked_ilog10() {
+        None => 1,
+        Some(exponent) => exponent as usize + 1,
+    }
+}
+
+/// Twenty digits, a sign, a point, two quotes, and some.
+const BYTES_MAX: usize = 32;
+
+/// A short text at the end of a buffer, written from its own end, as digits come. Putting it together elsewhere and copying it would
+/// make the processor wait for the single bytes before it can load them as a whole.
+struct Backward<'o> {
+    text: &'o mut [u8; BYTES_MAX],
+    start: usize,
+}
+
+impl<'o> Backward<'o> {
+    /// Appends a text of `length` bytes, all of which `write` puts.
+    fn append(out: &'o mut Vec<u8>, length: usize, write: impl FnOnce(&mut Backward<'_>)) {
+        let start = out.len();
+        // A constant length, so that there is no call.
+        out.extend_from_slice(&[0; BYTES_MAX]);
+        let text = out[start..].first_chunk_mut().expect("just appended");
+        let mut backward = Backward { text, start: length };
+        write(&mut backward);
+        debug_assert_eq!(backward.start, 0, "all bytes are put");
+        out.truncate(start + length);
+    }
+
+    fn put(&mut self, byte: u8) {
+        self.start -= 1;
+        self.text[self.start] = byte;
+    }
+
+    /// A number below 100, as two digits.
+    fn put_pair(&mut self, value: u64) {
+        self.start -= 2;
+        self.text[self.start..self.start + 2].copy_from_slice(&PAIRS[value as usize]);
+    }
+
+    fn put_digits(&mut self, mut value: u64) {
+        while value >= 100 {
+            self.put_pair(value % 100);
+            value /= 100;
+        }
+        if value >= 10 {
+            self.put_pair(value);
+        } else {
+            self.put(b'0' + value as u8);
         }
     }
-    out.extend_from_slice(&digits[..end]);
+
+    /// A point and so many digits.
+    fn put_fraction(&mut self, mut fraction: u64, mut digits: u8) {
+        while digits >= 2 {
+            self.put_pair(fraction % 100);
+            fraction /= 100;
+            digits -= 2;
+        }
+        if digits > 0 {
+            self.put(b'0' + (fraction % 10) as u8);
+        }
+        self.put(b'.');
+    }
 }
+
+/// The numbers below 100 in two digits.
+static PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut value = 0;
+    while value < 100 {
+        pairs[value] = [b'0' + (value / 10) as u8, b'0' + (value % 10) as u8];
+        value += 1;
+    }
+    pairs
+};
 
 // === Times ===
 
 /// An instant in quotes: `"2025-04-05T18:15:00.000Z"`.
 pub(super) fn time(out: &mut Vec<u8>, time: Time) {
-    let mut quoted = [b'"'; 26];
-    quoted[1..25].copy_from_slice(&time_text(time));
-    out.extend_from_slice(&quoted);
+    let start = out.len() + 1;
+    out.extend_from_slice(b"\"0000-00-00T00:00:00.000Z\"");
+    put_time(out[start..].first_chunk_mut().expect("just appended"), time);
 }
 
 pub(super) fn optional_time(out: &mut Vec<u8>, value: Option<Time>) {
@@ -170,13 +255,18 @@ pub(super) fn optional_time(out: &mut Vec<u8>, value: Option<Time>) {
 
 /// `2025-04-05T18:15:00.000Z`: always UTC, always three digits after the second.
 pub fn time_text(time: Time) -> [u8; 24] {
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    put_time(&mut text, time);
+    text
+}
+
+/// Puts the digits; the rest stands there.
+fn put_time(text: &mut [u8; 24], time: Time) {
     let millis = u64::try_from(time.as_millis()).expect("times start at 1970");
     let (days, of_day) = ((millis / 86_400_000) as u32, (millis % 86_400_000) as u32);
     let (year, month, day) = date(days);
-    let mut text = *b"0000-00-00T00:00:00.000Z";
     let mut put = |index: usize, value: u32| {
-        text[index] = b'0' + (value / 10) as u8;
-        text[index + 1] = b'0' + (value % 10) as u8;
+        text[index..index + 2].copy_from_slice(&PAIRS[value as usize]);
     };
     put(0, year / 100);
     put(2, year % 100);
@@ -187,7 +277,6 @@ pub fn time_text(time: Time) -> [u8; 24] {
     put(17, of_day / 1_000 % 60);
     put(20, of_day % 1_000 / 10);
     text[22] = b'0' + (of_day % 10) as u8;
-    text
 }
 
 /// The Gregorian date that lies `days` after 1970-01-01, by Neri and Schneider's "Euclidean affine functions": years are counted
@@ -239,7 +328,6 @@ mod tests {
             (i64::MIN, 2, "-92233720368547758.08"),
         ] {
             assert_eq!(written(|out| money(out, minor, digits)), format!("\"{expected}\""));
-            assert_eq!(written(|out| money_sum(out, i128::from(minor), digits)), format!("\"{expected}\""));
         }
     }
 
@@ -258,6 +346,7 @@ mod tests {
             (1_000_001, 1_000_000, "1.000001"),
             (120_340, 1_000, "120.34"),
             (1i128 << 80, 1, "1208925819614629174706176"),
+            ((1i128 << 80) * 2 + 1, 2, "1208925819614629174706176.5"),
         ] {
             let value = Ratio::new(numerator, denominator).expect("a positive denominator");
             assert_eq!(written(|out| ratio(out, value)), expected);

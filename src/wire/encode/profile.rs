@@ -66,8 +66,8 @@ fn lifecycle(out: &mut Vec<u8>, profile: &Profile) {
     });
 }
 
-/// Half of a profile is blocks, and most customers have few orders: a window often holds the same figures as the one before it
-/// (or none, like the one after it). Such a block is copied.
+/// Most of a profile is blocks, and most customers have few orders: a window often holds the same figures as another. Such a block
+/// is copied.
 fn blocks(out: &mut Vec<u8>, blocks: &[Block; 4], shop: &ShopText) {
     const NAMES: [&[u8]; 4] = [b",\"all_time\":", b",\"windows\":{\"30d\":", b",\"90d\":", b",\"365d\":"];
     let mut written: [Range<usize>; 4] = std::array::from_fn(|_| 0..0);
@@ -76,34 +76,43 @@ fn blocks(out: &mut Vec<u8>, blocks: &[Block; 4], shop: &ShopText) {
         let start = out.len();
         match (0..index).find(|earlier| blocks[*earlier] == blocks[index]) {
             Some(earlier) => out.extend_from_within(written[earlier].clone()),
-            None => block(out, &blocks[index], shop.digits),
+            None => block(out, &blocks[index], shop),
         }
         written[index] = start..out.len();
     }
     out.push(b'}');
 }
 
-fn block(out: &mut Vec<u8>, block: &Block, digits: u8) {
+fn block(out: &mut Vec<u8>, block: &Block, shop: &ShopText) {
     out.extend_from_slice(b"{\"placed\":");
     json::integer(out, block.placed);
     out.extend_from_slice(b",\"kept\":");
     json::integer(out, block.kept);
     out.extend_from_slice(b",\"gross\":");
-    json::money(out, block.gross, digits);
-    out.extend_from_slice(b",\"refunded\":");
-    json::money(out, block.refunded, digits);
-    out.extend_from_slice(b",\"cancelled\":");
-    json::money(out, block.cancelled, digits);
-    out.extend_from_slice(b",\"unattributed\":");
-    json::money(out, block.unattributed, digits);
+    json::money(out, block.gross, shop.digits);
+    if [block.refunded, block.cancelled, block.unattributed] == [0; 3] {
+        // The usual case: nothing came back.
+        out.extend_from_slice(&shop.nothing_back);
+    } else {
+        out.extend_from_slice(b",\"refunded\":");
+        json::money(out, block.refunded, shop.digits);
+        out.extend_from_slice(b",\"cancelled\":");
+        json::money(out, block.cancelled, shop.digits);
+        out.extend_from_slice(b",\"unattributed\":");
+        json::money(out, block.unattributed, shop.digits);
+    }
     out.extend_from_slice(b",\"net\":");
-    json::money(out, block.net(), digits);
-    out.extend_from_slice(b",\"excess\":");
-    json::money(out, block.excess, digits);
+    json::money(out, block.net(), shop.digits);
+    if block.excess == 0 {
+        out.extend_from_slice(&shop.no_excess);
+    } else {
+        out.extend_from_slice(b",\"excess\":");
+        json::money(out, block.excess, shop.digits);
+    }
     out.extend_from_slice(b",\"aov_gross\":");
-    mean(out, block.gross, block.placed, digits);
+    mean(out, block.gross, block.placed, shop.digits);
     out.extend_from_slice(b",\"aov_net\":");
-    mean(out, block.net(), block.kept, digits);
+    mean(out, block.net(), block.kept, shop.digits);
     out.extend_from_slice(b",\"came_back\":");
     json::bool(out, block.kept > 1);
     out.extend_from_slice(b",\"returned_orders\":");
@@ -112,5 +121,8 @@ fn block(out: &mut Vec<u8>, block: &Block, digits: u8) {
 }
 
 fn mean(out: &mut Vec<u8>, sum: i64, count: u32, digits: u8) {
+    if count == 1 {
+        return json::money(out, sum, digits);
+    }
     json::optional(out, Ratio::new(sum, count), |out, mean| json::mean_money(out, mean, digits));
 }

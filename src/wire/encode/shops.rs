@@ -19,6 +19,10 @@ pub(super) struct ShopText {
     pub(super) currency: Box<[u8]>,
     /// After the point, of the currency.
     pub(super) digits: u8,
+    /// `,"refunded":"0.00","cancelled":"0.00","unattributed":"0.00"`
+    pub(super) nothing_back: Box<[u8]>,
+    /// `,"excess":"0.00"`
+    pub(super) no_excess: Box<[u8]>,
 }
 
 impl ShopTexts {
@@ -29,6 +33,8 @@ impl ShopTexts {
                 store_id: shops.store_id(index).map(|id| written(|out| json::string(out, id.as_bytes()))),
                 currency: written(|out| json::currency(out, currency)),
                 digits: currency.digits(),
+                nothing_back: zeros(&["refunded", "cancelled", "unattributed"], currency.digits()),
+                no_excess: zeros(&["excess"], currency.digits()),
             }
         };
         Self {
@@ -49,6 +55,15 @@ impl ShopTexts {
         let slash = customer_key.iter().position(|byte| *byte == b'/');
         slash.map_or(customer_key, |index| &customer_key[index + 1..])
     }
+}
+
+fn zeros(names: &[&str], digits: u8) -> Box<[u8]> {
+    written(|out| {
+        for name in names {
+            out.extend_from_slice(format!(",\"{name}\":").as_bytes());
+            json::money(out, 0, digits);
+        }
+    })
 }
 
 fn written(write: impl FnOnce(&mut Vec<u8>)) -> Box<[u8]> {

@@ -53,7 +53,7 @@ pub fn encode(out: &mut Vec<u8>, summary: &Summary) {
     out.push(b',');
     metrics::windows(out, &figures);
     out.extend_from_slice(b",\"signals\":");
-    counts(out, SignalKind::NAMES.into_iter().zip(summary.signals));
+    counts(out, SignalKind::NAMES.into_iter().zip(summary.signals).filter(|(_, count)| *count > 0));
     guests(out, &summary.shops);
     speed(out, summary);
     out.extend_from_slice(b"}\n");
@@ -104,9 +104,8 @@ fn guests(out: &mut Vec<u8>, shops: &[(Currency, Figures, GuestFigures)]) {
 }
 
 fn speed(out: &mut Vec<u8>, summary: &Summary) {
-    // Rounded up to a millisecond, so that a rate always has a denominator.
-    let millis = summary.elapsed.as_millis().max(1);
+    let millis = summary.elapsed.as_millis();
     let seconds = millis as f64 / 1_000.0;
-    let per_second = u128::from(summary.records) * 1_000 / millis;
+    let per_second = u128::from(summary.records) * 1_000 / millis.max(1);
     out.extend_from_slice(format!(",\"seconds\":{seconds},\"events_per_second\":{per_second}").as_bytes());
 }
