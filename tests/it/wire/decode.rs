@@ -1,18 +1,21 @@
-//! Every example of an input schema, decoded: the valid ones become events, the invalid ones are refused for their reason.
+//! Every example of an input schema, decoded: the valid ones become events, the invalid ones are refused for their reason. And
+//! bytes that are nearly records.
 
+use fastrand::Rng;
 use libtest_mimic::{Failed, Trial};
-use retention_signals::domain::money::{Conversion, Currency};
-use retention_signals::domain::number::Decimal;
-use retention_signals::domain::settings::{Shop, Shops};
-use retention_signals::domain::time::Zone;
 use retention_signals::wire::Input;
 use retention_signals::wire::decode::{Decoder, Limits, Subject};
+use retention_signals::wire::reason::Reason;
 use serde_json::Value;
 
+use super::shops;
 use crate::examples::{self, Settings};
 
 pub fn trials() -> Vec<Trial> {
-    let mut trials = Vec::new();
+    let mut trials = vec![
+        Trial::test("wire::refuses_huge_keys", refuses_huge_keys),
+        Trial::test("wire::decodes_nothing_but_json", decodes_nothing_but_json),
+    ];
     for input in Input::ALL {
         for example in examples::valid(input.name()) {
             let name = format!("wire::decodes::{}", example.path);
@@ -24,6 +27,10 @@ pub fn trials() -> Vec<Trial> {
         }
     }
     trials
+}
+
+fn decoder(settings: Settings) -> Decoder {
+    Decoder::new(shops(settings), Limits::default())
 }
 
 fn accepts(input: Input, text: &str) -> Result<(), Failed> {
@@ -53,25 +60,64 @@ fn refuses(input: Input, example: &examples::InvalidExample) -> Result<(), Faile
     }
 }
 
-/// The settings that `schemas/README.md` names.
-fn decoder(settings: Settings) -> Decoder {
-    let shops = match settings {
-        Settings::OneShop => Shops::One(shop("EUR", &["USD", "JPY", "KWD"])),
-        Settings::Stores => Shops::ByStore(vec![
-            ("berlin".into(), shop("EUR", &["USD", "JPY", "KWD"])),
-            ("tokyo".into(), shop("JPY", &["EUR", "USD", "KWD"])),
-        ]),
-    };
-    Decoder::new(shops, Limits::default())
+fn refuses_huge_keys() -> Result<(), Failed> {
+    let key = vec![b'k'; 10_000_000];
+    for value in [None, Some(&b"{}"[..])] {
+        let decoded = decoder(Settings::OneShop).decode(Input::Orders, Some(&key), value);
+        let reason = decoded.map_err(|refusal| refusal.reason);
+        if reason != Err(Reason::TooLarge) {
+            return Err(format!("{reason:?}").into());
+        }
+    }
+    Ok(())
 }
 
-fn shop(own: &str, others: &[&str]) -> Shop {
-    let currency = |code: &str| Currency::from_code(code.as_bytes()).expect("a currency");
-    let one = Decimal::whole(1);
-    let mut conversions: Vec<Conversion> = others
-        .iter()
-        .map(|other| Conversion::new(currency(other), one, currency(own), one).expect("a rate"))
-        .collect();
-    conversions.sort_by_key(|conversion| conversion.from);
-    Shop { currency: currency(own), zone: Zone::utc(), conversions }
+/// Changes a few bytes of each valid example, many times. What is then no JSON object to a common parser is never accepted, and
+/// what is accepted has the ids that such a parser reads.
+fn decodes_nothing_but_json() -> Result<(), Failed> {
+    const SEED: u64 = 11;
+    const BYTES: &[u8] = b"{}[]\",:\\u0/ eE+-.19naltrus\x00\x80\xff\xc3\xa9\n";
+    let mut random = Rng::with_seed(SEED);
+    let (mut accepted, mut refused) = (0, [0u32; Reason::ALL.len()]);
+    for input in Input::ALL {
+        for example in examples::valid(input.name()) {
+            let customer = serde_json::from_str::<Value>(&example.text)?["customer_id"].clone();
+            for round in 0..500 {
+                let mut value = example.text.clone().into_bytes();
+                for _ in 0..random.usize(1..3) {
+                    let (index, byte) = (random.usize(..value.len()), BYTES[random.usize(..BYTES.len())]);
+                    match random.u8(..3) {
+                        0 => value[index] = byte,
+                        1 => value.insert(index, byte),
+                        _ => _ = value.remove(index),
+                    }
+                }
+                let key = customer.as_str().map(str::as_bytes);
+                let json = serde_json::from_slice::<Value>(&value).ok();
+                let name = input.name();
+                let context =
+                    || format!("seed {SEED}, {name}, round {round}: {}", String::from_utf8_lossy(&value));
+                match decoder(Settings::OneShop).decode(input, key, Some(&value)) {
+                    Err(refusal) => refused[refusal.reason.index()] += 1,
+                    Ok(event) => {
+                        accepted += 1;
+                        let json = json.ok_or_else(context)?;
+                        let id = match &event.subject {
+                            Subject::Customer(event) => event.id.as_deref(),
+                            Subject::Guest(_) => None,
+                        };
+                        let ids = [&json["order_id"], &json["return_id"]].map(Value::as_str);
+                        if id.is_some() && !ids.contains(&id) {
+                            return Err(context().into());
+                        }
+                    }
+                }
+            }
+        }
+    }
+    let seen = refused.iter().filter(|count| **count > 0).count();
+    if accepted < 1_000 || seen < 10 {
+        return Err(format!("seed {SEED}: {accepted} accepted, refused {refused:?}").into());
+    }
+    Ok(())
 }

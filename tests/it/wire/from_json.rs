@@ -1,0 +1,252 @@
+//! Outputs back from JSON, so that the examples can be written again: the encoders have to give the same record.
+
+use retention_signals::domain::figures::{Figures, GuestFigures, WindowFigures};
+use retention_signals::domain::ids::{CustomerSlot, OrderHash, ReturnHash, ShopIndex};
+use retention_signals::domain::number::{Decimal, Ratio};
+use retention_signals::domain::signal::{
+    ActiveKind, Cause, CustomerType, FrequencyChange, OrderValueChange, Profile, RecordDigest, RetractedKind,
+    ReturnedOrder, Signal, SignalKind, Silence, StandingCause, State,
+};
+use retention_signals::domain::time::{Span, Time};
+use retention_signals::domain::window::{Block, WINDOWS};
+use retention_signals::wire::decode::from_rfc3339;
+use retention_signals::wire::encode::RecordKind;
+use retention_signals::wire::hash::hash;
+use serde_json::Value;
+
+pub fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("{value} is a string"))
+}
+
+pub fn time(value: &Value) -> Time {
+    from_rfc3339(text(value)).expect("a time")
+}
+
+fn some<T>(value: &Value, read: impl FnOnce(&Value) -> T) -> Option<T> {
+    (!value.is_null()).then(|| read(value))
+}
+
+/// Minor units: the digits without the point.
+pub fn money(value: &Value) -> i64 {
+    text(value).replace('.', "").parse().expect("money")
+}
+
+/// A money string as an exact number of minor units.
+fn money_ratio(value: &Value) -> Ratio {
+    Ratio::new(money(value), 1).expect("one is positive")
+}
+
+fn ratio(value: &Value) -> Ratio {
+    let decimal = Decimal::parse(&value.to_string()).expect("a decimal");
+    Ratio::new(decimal.numerator(), decimal.denominator()).expect("a power of ten")
+}
+
+fn days(value: &Value) -> Span {
+    let days = value.as_f64().expect("a number");
+    Span::from_millis((days * Span::DAY.as_millis() as f64).round() as i64)
+}
+
+fn count(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("{value} is a count"))
+}
+
+fn small(value: &Value) -> u32 {
+    u32::try_from(count(value)).expect("a small count")
+}
+
+pub fn state(value: &Value) -> State {
+    let named = State::ALL.into_iter().find(|state| state.name() == text(value));
+    named.expect("a state")
+}
+
+// === Signals
+
+/// The signal of an example; where its cause is a record, with a made-up digest.
+pub fn signal(json: &Value, shop: ShopIndex) -> Signal {
+    Signal {
+        customer: CustomerSlot(0),
+        shop,
+        kind: signal_kind(text(&json["type"]), &json["data"]),
+        occurred_at: time(&json["occurred_at"]),
+        before: state(&json["state"]["before"]),
+        after: state(&json["state"]["after"]),
+        cause: cause(json),
+    }
+}
+
+fn cause(json: &Value) -> Cause {
+    let at = time(&json["cause"]["at"]);
+    match (text(&json["type"]), text(&json["cause"]["kind"])) {
+        (_, "deadline") => Cause::Deadline(at),
+        (_, "expiry") => Cause::Expiry(at),
+        ("at_risk" | "lapsed", _) => {
+            Cause::DeadlineByRecord(time(&json["data"]["deadline"]), RecordDigest(1))
+        }
+        ("order_cancelled", _) => Cause::Cancelled(OrderHash(hash(text(&json["cause"]["id"]).as_bytes()))),
+        ("order_returned", _) => Cause::Returned(ReturnHash(hash(text(&json["cause"]["id"]).as_bytes()))),
+        ("lapse_retracted", _) => Cause::Retraction(RetractedKind::Lapsed, standing(), RecordDigest(1)),
+        _ => Cause::Record(RecordDigest(1)),
+    }
+}
+
+/// Whether the id follows from the example alone: no digest of a record is in it.
+pub fn has_known_id(signal: &Signal) -> bool {
+    matches!(signal.cause, Cause::Deadline(_) | Cause::Expiry(_) | Cause::Cancelled(_) | Cause::Returned(_))
+}
+
+fn standing() -> StandingCause {
+    StandingCause { deadline: Time::MIN, record: None }
+}
+
+fn signal_kind(name: &str, data: &Value) -> SignalKind {
+    let silence = || Silence {
+        deadline: time(&data["deadline"]),
+        last_order_at: time(&data["last_order_at"]),
+        expected_gap: some(&data["expected_gap_days"], ratio),
+    };
+    let frequency = || FrequencyChange {
+        ratio: ratio(&data["ratio"]),
+        recent: ratio(&data["recent"]),
+        earlier: ratio(&data["earlier"]),
+    };
+    let order_value = || OrderValueChange {
+        ratio: ratio(&data["ratio"]),
+        recent: money_ratio(&data["recent"]),
+        earlier: money_ratio(&data["earlier"]),
+    };
+    match name {
+        "first_order" => SignalKind::FirstOrder { value: money(&data["value"]) },
+        "second_order" => SignalKind::SecondOrder { value: money(&data["value"]) },
+        "at_risk" => SignalKind::AtRisk(silence()),
+        "lapsed" => SignalKind::Lapsed(silence()),
+        "recovered" => SignalKind::Recovered { away: some(&data["days_away"], days) },
+        "won_back" => SignalKind::WonBack { away: some(&data["days_away"], days) },
+        "lapse_retracted" => {
+            SignalKind::LapseRetracted { retracted: RetractedKind::Lapsed, told: standing() }
+        }
+        "frequency_fell" => SignalKind::FrequencyFell(frequency()),
+        "frequency_rose" => SignalKind::FrequencyRose(frequency()),
+        "order_value_fell" => SignalKind::OrderValueFell(order_value()),
+        "order_value_rose" => SignalKind::OrderValueRose(order_value()),
+        "return_rate_high" => SignalKind::ReturnRateHigh {
+            ratio: some(&data["ratio"], ratio),
+            refunded: money(&data["refunded"]),
+            gross: money(&data["gross"]),
+            placed: small(&data["placed_orders"]),
+        },
+        "order_cancelled" => SignalKind::OrderCancelled {
+            order: OrderHash(0),
+            value: some(&data["value"], money),
+            net: money(&data["net"]),
+        },
+        "order_returned" => SignalKind::OrderReturned {
+            returned: ReturnHash(0),
+            refund: money(&data["refund"]),
+            order: some(&data["order_placed_at"], |placed_at| ReturnedOrder {
+                placed_at: time(placed_at),
+                kept: data["order_kept"] == true,
+                after: days(&data["days_since_order"]),
+            }),
+        },
+        "became_prospect" => SignalKind::BecameProspect,
+        _ => panic!("{name} is no signal"),
+    }
+}
+
+pub fn record_kind(json: &Value) -> RecordKind<'_> {
+    match text(&json["cause"]["kind"]) {
+        "order" => RecordKind::Order { version: small(&json["cause"]["version"]) },
+        "return" => RecordKind::Return { order_id: json["data"]["order_id"].as_str() },
+        _ => RecordKind::Cancellation,
+    }
+}
+
+// === Profiles
+
+pub fn profile(json: &Value, shop: ShopIndex) -> Profile {
+    let windows = WINDOWS.map(|(name, _)| block(&json["windows"][name]));
+    Profile {
+        shop,
+        as_of: time(&json["as_of"]),
+        state: state(&json["state"]),
+        kind: some(&json["kind"], |kind| match text(kind) {
+            "new" => ActiveKind::New,
+            _ => ActiveKind::Established,
+        }),
+        since: some(&json["since"], time),
+        customer_type: some(&json["customer_type"], |kind| match text(kind) {
+            "one_time" => CustomerType::OneTime,
+            "recurring" => CustomerType::Recurring,
+            "repeat" => CustomerType::Repeat,
+            _ => CustomerType::Returning,
+        }),
+        next: some(&json["next"], |next| (state(&next["state"]), time(&next["at"]))),
+        first_order_at: some(&json["first_order_at"], time),
+        last_order_at: some(&json["last_order_at"], time),
+        purchase_days: small(&json["purchase_days"]),
+        mean_gap: some(&json["mean_gap_days"], ratio),
+        expected_gap: some(&json["expected_gap_days"], ratio),
+        blocks: [block(&json["all_time"]), windows[0], windows[1], windows[2]],
+    }
+}
+
+fn block(json: &Value) -> Block {
+    Block {
+        placed: small(&json["placed"]),
+        kept: small(&json["kept"]),
+        returned_orders: small(&json["returned_orders"]),
+        gross: money(&json["gross"]),
+        refunded: money(&json["refunded"]),
+        cancelled: money(&json["cancelled"]),
+        unattributed: money(&json["unattributed"]),
+        excess: money(&json["excess"]),
+    }
+}
+
+// === Figures
+
+/// The figures behind a line of shop metrics or, with `all_time` of the whole object, behind a summary.
+pub fn figures(all_time: &Value, windows: &Value, by_state: &Value, code: &str) -> Figures {
+    let window = |name: &str| window_figures(&windows[name], code);
+    Figures {
+        customers: State::ALL.map(|state| by_state[state.name()].as_u64().unwrap_or_default()),
+        windows: [window_figures(all_time, code), window("30d"), window("90d"), window("365d")],
+    }
+}
+
+fn window_figures(json: &Value, code: &str) -> WindowFigures {
+    let (placed, kept) = (count(&json["orders"]["placed"]), count(&json["orders"]["kept"]));
+    let revenue = &json["revenue"][code];
+    let customers_placed = count(&json["customers"]["with_orders"]);
+    // The examples' rates have small denominators, so that rounding finds the counts again.
+    let rate = |value: &Value| value.as_f64().unwrap_or_default();
+    let frequency = rate(&json["purchase_frequency"]["kept"]);
+    let customers_kept = if kept == 0 { 0 } else { (kept as f64 / frequency).round() as u64 };
+    let repeat = |rate: f64, customers: u64| (rate * customers as f64).round() as u64;
+    WindowFigures {
+        customers_placed,
+        customers_kept,
+        repeat_placed: repeat(rate(&json["repeat_purchase_rate"]["placed"]), customers_placed),
+        repeat_kept: repeat(rate(&json["repeat_purchase_rate"]["kept"]), customers_kept),
+        placed,
+        kept,
+        gross: money(&revenue["gross"]),
+        refunded: money(&revenue["refunded"]),
+        cancelled: money(&revenue["cancelled"]),
+        ..WindowFigures::default()
+    }
+}
+
+pub fn guests(json: &Value, code: &str) -> GuestFigures {
+    GuestFigures {
+        orders: count(&json["orders"]),
+        gross: money(&json["revenue"][code]["gross"]),
+        returns: count(&json["returns"]),
+        refunded: money(&json["revenue"][code]["refunded"]),
+    }
+}
+
+/// Counts by name, absent ones being 0.
+pub fn counts<const N: usize>(json: &Value, names: [&str; N]) -> [u64; N] {
+    names.map(|name| json[name].as_u64().unwrap_or_default())
+}
