@@ -12,7 +12,8 @@ pub struct Shop {
     pub currency: String,
     /// IANA name.
     pub time_zone: String,
-    /// Decimal strings: units of the shop's currency for one unit of the key's.
+    /// Decimal strings: what one unit of a currency is worth, in a unit common to all of them. The shop's own is 1 if it is
+    /// not named.
     pub rates: BTreeMap<String, String>,
 }
 
@@ -84,6 +85,10 @@ pub struct Thresholds {
     pub order_value_rose_rearm: String,
     pub return_rate: String,
     pub return_rate_rearm: String,
+    /// Gaps or kept orders that the last three are compared with, at least.
+    pub earlier_min: usize,
+    /// Placed orders of the year, at least.
+    pub return_rate_orders_min: u64,
 }
 
 impl Default for Thresholds {
@@ -99,6 +104,8 @@ impl Default for Thresholds {
             order_value_rose_rearm: "1.15".to_owned(),
             return_rate: "0.5".to_owned(),
             return_rate_rearm: "0.4".to_owned(),
+            earlier_min: 3,
+            return_rate_orders_min: 3,
         }
     }
 }
@@ -137,16 +144,21 @@ pub struct ShopSettings {
     pub store_id: Option<String>,
     pub currency: String,
     pub time_zone: Tz,
+    /// Units of its own currency for one unit of another.
     rates: BTreeMap<String, Ratio>,
 }
 
 impl ShopSettings {
     fn new(store_id: Option<&str>, shop: &Shop) -> ShopSettings {
+        let own = shop.rates.get(&shop.currency).map_or(Ratio::whole(1), |rate| Ratio::from_decimal(rate));
+        let rates = shop.rates.iter().map(|(code, rate)| {
+            (code.clone(), Ratio::from_decimal(rate).divided_by(own).expect("rates are above zero"))
+        });
         ShopSettings {
             store_id: store_id.map(str::to_owned),
             currency: shop.currency.clone(),
             time_zone: shop.time_zone.parse().expect("an IANA time zone"),
-            rates: shop.rates.iter().map(|(code, rate)| (code.clone(), Ratio::from_decimal(rate))).collect(),
+            rates: rates.collect(),
         }
     }
 
@@ -190,6 +202,8 @@ pub struct Settings {
     pub order_value_fell: Bounds,
     pub order_value_rose: Bounds,
     pub return_rate: Bounds,
+    pub earlier_min: usize,
+    pub return_rate_orders_min: u64,
     pub return_window_ms: i64,
     pub lateness_ms: i64,
     pub shop_metrics: bool,
@@ -214,6 +228,8 @@ impl Settings {
             order_value_fell: Bounds::new(&thresholds.order_value_fell, &thresholds.order_value_fell_rearm),
             order_value_rose: Bounds::new(&thresholds.order_value_rose, &thresholds.order_value_rose_rearm),
             return_rate: Bounds::new(&thresholds.return_rate, &thresholds.return_rate_rearm),
+            earlier_min: thresholds.earlier_min,
+            return_rate_orders_min: thresholds.return_rate_orders_min,
             return_window_ms: config.return_window_days * DAY_MS,
             lateness_ms: config.lateness_days * DAY_MS,
             shop_metrics: config.shop_metrics,

@@ -9,42 +9,42 @@ use super::number::{DAY_MS, time_text};
 use super::scenario::DAY_ZERO_MS;
 use super::{Input, OracleConfig, Policy, Shop, Shops, Topic};
 
-/// One history: the same records twice over, in the order of life and as they might arrive late and
-/// repeatedly.
+/// One history, told in several ways.
 #[derive(Debug)]
 pub struct History {
     pub config: OracleConfig,
-    /// By event time.
+    /// By event time, each record once.
     pub in_order: Vec<Input>,
-    /// None later than the lateness; some more than once.
+    /// The same records, none later than the lateness; some more than once.
     pub as_arrived: Vec<Input>,
+    /// Outside of the law: with guests, erasures, moves of the clock, and records that come too late.
+    pub wild: Vec<Input>,
     /// Later than all of them.
     pub end: i64,
 }
 
 impl History {
-    /// Leaves out records, in all their repetitions, for as long as the rest still fails.
+    /// Leaves out inputs, in all their repetitions, for as long as the rest still fails.
     pub fn shrunk(mut self, fails: impl Fn(&History) -> bool) -> History {
-        let mut index = 0;
-        while index < self.in_order.len() {
-            let without = self.without(index);
+        let inputs: Vec<String> = self.in_order.iter().chain(&self.wild).map(Input::to_string).collect();
+        for input in inputs {
+            let without = self.without(&input);
             if fails(&without) {
                 self = without;
-            } else {
-                index += 1;
             }
         }
         self
     }
 
-    fn without(&self, index: usize) -> History {
-        let gone = self.in_order[index].to_string();
-        let rest =
-            |inputs: &[Input]| inputs.iter().filter(|input| input.to_string() != gone).cloned().collect();
+    fn without(&self, gone: &str) -> History {
+        let rest = |inputs: &[Input]| {
+            inputs.iter().filter(|input| input.to_string() != gone).cloned().collect::<Vec<Input>>()
+        };
         History {
             config: self.config.clone(),
             in_order: rest(&self.in_order),
             as_arrived: rest(&self.as_arrived),
+            wild: rest(&self.wild),
             end: self.end,
         }
     }
@@ -53,7 +53,13 @@ impl History {
 struct Event {
     time: i64,
     topic: Topic,
-    value: Value,
+    input: Input,
+}
+
+impl Event {
+    fn new(time: i64, topic: Topic, value: Value) -> Event {
+        Event { time, topic, input: Input::Record { topic, value } }
+    }
 }
 
 /// The history that a seed stands for.
@@ -67,23 +73,50 @@ pub fn history(seed: u64) -> History {
     }
     events.sort_by_key(|event| (event.time, event.topic));
     let lateness_ms = config.lateness_days * DAY_MS;
+    let in_order = events.iter().map(|event| event.input.clone()).collect();
+    // Whatever arrives before a record has at most its time plus the lateness.
+    let as_arrived = arrivals(&mut rng, &events, lateness_ms);
+    let end = DAY_ZERO_MS + rng.i64(span_days..span_days + 800) * DAY_MS;
+    events.extend(wild_events(&mut rng, span_days));
+    let mut wild = arrivals(&mut rng, &events, 2 * lateness_ms);
+    wild.push(Input::Clock(end));
+    History { config, in_order, as_arrived, wild, end }
+}
+
+/// Each input once or twice, at most so long after its time.
+fn arrivals(rng: &mut Rng, events: &[Event], delay_ms_max: i64) -> Vec<Input> {
     let mut arrivals: Vec<(i64, &Event)> = Vec::new();
-    for event in &events {
-        // Whatever arrives before this has at most its time plus the lateness.
-        for _ in 0..pick(&mut rng, [1, 1, 1, 2]) {
-            let some = rng.i64(0..=lateness_ms);
-            let delay = pick(&mut rng, [0, some, lateness_ms]);
-            arrivals.push((event.time + delay, event));
+    for event in events {
+        for _ in 0..pick(rng, [1, 1, 1, 2]) {
+            let some = rng.i64(0..=delay_ms_max);
+            arrivals.push((event.time + pick(rng, [0, some, delay_ms_max]), event));
         }
     }
     rng.shuffle(&mut arrivals);
     arrivals.sort_by_key(|(arrival, _)| *arrival);
-    History {
-        config,
-        as_arrived: arrivals.into_iter().map(|(_, event)| input(event)).collect(),
-        in_order: events.iter().map(input).collect(),
-        end: DAY_ZERO_MS + rng.i64(span_days..span_days + 800) * DAY_MS,
+    arrivals.into_iter().map(|(_, event)| event.input.clone()).collect()
+}
+
+fn wild_events(rng: &mut Rng, span_days: i64) -> Vec<Event> {
+    let mut events = Vec::new();
+    for number in 0..rng.i64(0..=8) {
+        let time = moment(rng, span_days);
+        let (currency, amount) = money(rng);
+        let erasure = json!({"customer_id": format!("c{}", number % 3), "requested_at": time_text(time)});
+        let order = json!({
+            "order_id": "o1", "currency": currency, "total": amount, "placed_at": time, "test": rng.u8(0..4) == 0,
+        });
+        let goods = json!({
+            "return_id": "r1", "currency": currency, "refund": amount, "returned_at": time, "store_id": "s1",
+        });
+        events.push(match rng.u8(0..4) {
+            0 => Event::new(time, Topic::Erasures, erasure),
+            1 => Event::new(time, Topic::Orders, order),
+            2 => Event::new(time, Topic::Returns, goods),
+            _ => Event { time, topic: Topic::Erasures, input: Input::Clock(time) },
+        });
     }
+    events
 }
 
 fn config(rng: &mut Rng) -> OracleConfig {
@@ -139,7 +172,7 @@ fn customer_events(rng: &mut Rng, customer_id: &str, span_days: i64) -> Vec<Even
                 value["items"] =
                     json!([{"sku": pick(rng, ["red", "blue"]), "quantity": 1, "unit_price": "1"}]);
             }
-            Event { time: placed_at, topic: Topic::Orders, value }
+            Event::new(placed_at, Topic::Orders, value)
         };
         for _ in 0..pick(rng, [0, 1, 1, 1, 1, 1, 2, 3]) {
             let version = pick(rng, [0, 0, 1, 2]);
@@ -151,7 +184,7 @@ fn customer_events(rng: &mut Rng, customer_id: &str, span_days: i64) -> Vec<Even
             let value = json!({
                 "order_id": order_id, "customer_id": customer_id, "cancelled_at": time_text(cancelled_at),
             });
-            events.push(Event { time: cancelled_at, topic: Topic::Orders, value });
+            events.push(Event::new(cancelled_at, Topic::Orders, value));
         }
         for part in 0..pick(rng, [0, 0, 0, 1, 1, 3]) {
             let return_id = format!("r{order}-{part}");
@@ -166,7 +199,7 @@ fn customer_events(rng: &mut Rng, customer_id: &str, span_days: i64) -> Vec<Even
                 if rng.bool() {
                     value["order_id"] = json!(order_id);
                 }
-                events.push(Event { time: returned_at, topic: Topic::Returns, value });
+                events.push(Event::new(returned_at, Topic::Returns, value));
             }
         }
     }
@@ -208,10 +241,6 @@ fn near(rng: &mut Rng, moment_ms: i64, span_days: i64) -> i64 {
 /// the law.
 fn varied(rng: &mut Rng, moment_ms: i64) -> i64 {
     moment_ms + pick(rng, [0, 0, 0, 0, 1, 3]) * DAY_MS
-}
-
-fn input(event: &Event) -> Input {
-    Input::Record { topic: event.topic, value: event.value.clone() }
 }
 
 fn pick<T: Copy, const COUNT: usize>(rng: &mut Rng, from: [T; COUNT]) -> T {

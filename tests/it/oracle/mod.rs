@@ -34,6 +34,7 @@ use std::fmt;
 use serde_json::Value;
 
 pub use config::{OracleConfig, Policy, Shop, Shops};
+pub use history::{History, history};
 pub use selftest::trials;
 pub use world::Oracle;
 
@@ -77,9 +78,11 @@ pub struct OracleOutput {
     pub shop_metrics: Vec<Value>,
     /// (index of the input, reason).
     pub refused: Vec<(usize, &'static str)>,
+    /// Records that were in the ledger already.
+    pub duplicates: u64,
     /// Accepted records with the identity and version, but not the content, of one held.
     pub conflicting: u64,
-    /// Accepted cancellations too far from their order.
+    /// Orders whose first cancellation was too far away.
     pub ineffective: u64,
 }
 

@@ -32,11 +32,11 @@ impl Default for Armed {
     }
 }
 
-/// `frequency_*` and `order_value_*`: the last three against at least three before them.
+/// `frequency_*` and `order_value_*`: the last three against those before them.
 pub fn check_life(armed: &mut Armed, occasion: &mut Occasion<'_>, cause: &[u8]) {
     let (view, settings) = (occasion.view, occasion.view.settings);
     let gaps: Vec<i128> = view.life.gaps.iter().map(|gap| i128::from(*gap)).collect();
-    if let Some(gaps) = Change::of(&gaps) {
+    if let Some(gaps) = Change::of(&gaps, settings.earlier_min) {
         let data = || gaps.data(Ratio::to_json);
         if rises(&mut armed.frequency_fell, gaps.ratio, settings.frequency_fell) {
             occasion.say("frequency_fell", cause, data());
@@ -46,7 +46,7 @@ pub fn check_life(armed: &mut Armed, occasion: &mut Occasion<'_>, cause: &[u8]) 
         }
     }
     let values: Vec<i128> = view.life.kept.iter().map(|order| order.net).collect();
-    if let Some(values) = Change::of(&values) {
+    if let Some(values) = Change::of(&values, settings.earlier_min) {
         let data = || values.data(|mean| money_json(mean.round_half_even(), &view.shop.currency));
         if sinks(&mut armed.order_value_fell, values.ratio, settings.order_value_fell) {
             occasion.say("order_value_fell", cause, data());
@@ -61,7 +61,7 @@ pub fn check_life(armed: &mut Armed, occasion: &mut Occasion<'_>, cause: &[u8]) 
 pub fn check_return_rate(armed: &mut Armed, occasion: &mut Occasion<'_>, cause: &[u8]) {
     let view = occasion.view;
     let block = Block::of(view.figures, Some(RETURN_RATE_DAYS), view.clock);
-    if block.placed < 3 {
+    if block.placed < view.settings.return_rate_orders_min {
         return;
     }
     let bounds = view.settings.return_rate;
@@ -90,9 +90,9 @@ struct Change {
 }
 
 impl Change {
-    /// None below six numbers, all of which are positive.
-    fn of(numbers: &[i128]) -> Option<Change> {
-        if numbers.len() < 6 {
+    /// None with too few numbers, all of which are positive.
+    fn of(numbers: &[i128], earlier_min: usize) -> Option<Change> {
+        if numbers.len() < earlier_min + 3 {
             return None;
         }
         let (earlier, recent) = numbers.split_at(numbers.len() - 3);

@@ -80,7 +80,7 @@ fn facts(history: &History, inputs: &[Input]) -> Value {
         oracle.apply(input);
     }
     oracle.apply(&Input::Clock(history.end));
-    let refused = oracle.refused();
+    let refused = &oracle.log().refused;
     assert!(refused.is_empty(), "nothing is later than the lateness: {refused:?}");
     oracle.profiles_at_clock().into_iter().collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::config::{OracleConfig, Settings};
 use super::customer::Customer;
@@ -13,6 +13,27 @@ use super::number::DAY_MS;
 use super::record::{Body, Record};
 use super::shop::{Guests, Population, metrics_line};
 use super::{Input, OracleOutput, Topic};
+
+const CHANGED: &str = "a customer is there since a first change";
+
+/// The summary counts them all.
+const SIGNAL_TYPES: [&str; 15] = [
+    "first_order",
+    "second_order",
+    "at_risk",
+    "lapsed",
+    "recovered",
+    "won_back",
+    "lapse_retracted",
+    "frequency_fell",
+    "frequency_rose",
+    "order_value_fell",
+    "order_value_rose",
+    "return_rate_high",
+    "order_cancelled",
+    "order_returned",
+    "became_prospect",
+];
 
 pub struct Oracle {
     settings: Settings,
@@ -28,13 +49,12 @@ pub struct Oracle {
     output: OracleOutput,
 }
 
-/// Accepted records, and those that were in the ledger already.
+/// Accepted records.
 #[derive(Debug, Default)]
 struct Events {
     orders: u64,
     cancellations: u64,
     returns: u64,
-    duplicates: u64,
 }
 
 impl Oracle {
@@ -73,7 +93,7 @@ impl Oracle {
     pub fn output(&self) -> OracleOutput {
         let mut output = self.output.clone();
         for (key, customer) in &self.customers {
-            let as_of = customer.as_of.expect("a customer has changed once");
+            let as_of = customer.as_of.expect(CHANGED);
             output.profiles.insert(key.clone(), self.profile(customer, as_of));
         }
         if let Some(clock) = self.clock
@@ -85,9 +105,15 @@ impl Oracle {
         output
     }
 
-    /// (index of the input, reason) of what was refused so far.
-    pub fn refused(&self) -> &[(usize, &'static str)] {
-        &self.output.refused
+    /// What was put out so far, but for profiles and all figures, which are not made here.
+    pub fn log(&self) -> &OracleOutput {
+        &self.output
+    }
+
+    /// The profile of a customer as last published; null if there is none.
+    pub fn published_profile(&self, key: &str) -> Value {
+        let customer = self.customers.get(key);
+        customer.map_or(Value::Null, |customer| self.profile(customer, customer.as_of.expect(CHANGED)))
     }
 
     /// All profiles as they would be at the clock: what the law compares.
@@ -158,7 +184,7 @@ impl Oracle {
         let customer = self.customers.get(&key);
         let novelty = customer.map_or(Novelty::First, |customer| customer.ledger.novelty(&record.body));
         if novelty == Novelty::Duplicate {
-            self.events.duplicates += 1;
+            self.output.duplicates += 1;
         } else {
             if self.is_erased(&key, record) {
                 return self.refuse("erased");
@@ -179,9 +205,8 @@ impl Oracle {
             heard.novelty,
             Novelty::Replaces { conflict: true } | Novelty::Loses { conflict: true }
         ));
-        self.output.ineffective += u64::from(
-            heard.novelty != Novelty::Duplicate && is_ineffective(customer, record, &self.settings),
-        );
+        self.output.ineffective +=
+            u64::from(heard.novelty == Novelty::First && is_ineffective(customer, record, &self.settings));
         self.output.signals.extend(heard.signals);
         if heard.changed {
             self.output.published.push((self.inputs, key.clone(), clock));
@@ -323,13 +348,19 @@ impl Oracle {
                 "orders": self.events.orders,
                 "cancellations": self.events.cancellations,
                 "returns": self.events.returns,
-                "duplicates": self.events.duplicates,
+                "duplicates": self.output.duplicates,
             }),
         );
-        let reasons = self.output.refused.iter().map(|(_, reason)| *reason);
-        summary.insert("dead_letters".to_owned(), counts(reasons));
-        let types = self.output.signals.iter().filter_map(|signal| signal["type"].as_str());
-        summary.insert("signals".to_owned(), counts(types));
+        let mut refused: BTreeMap<&str, u64> = BTreeMap::new();
+        for (_, reason) in &self.output.refused {
+            *refused.entry(reason).or_default() += 1;
+        }
+        summary.insert("dead_letters".to_owned(), json!(refused));
+        let mut said: BTreeMap<&str, u64> = SIGNAL_TYPES.iter().map(|name| (*name, 0)).collect();
+        for signal in &self.output.signals {
+            *said.entry(signal["type"].as_str().expect("a signal has a type")).or_default() += 1;
+        }
+        summary.insert("signals".to_owned(), json!(said));
         Value::Object(summary)
     }
 }
@@ -340,13 +371,4 @@ fn is_ineffective(customer: &Customer, record: &Record, settings: &Settings) -> 
     };
     let order = customer.ledger.known_order(gone.order_hash);
     order.is_some_and(|order| (order.placed_at - gone.cancelled_at).abs() > settings.return_window_ms)
-}
-
-fn counts<'a>(names: impl Iterator<Item = &'a str>) -> Value {
-    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-    for name in names {
-        *counts.entry(name).or_default() += 1;
-    }
-    let counts = counts.into_iter().map(|(name, count)| (name.to_owned(), json!(count)));
-    Value::Object(counts.collect::<Map<String, Value>>())
 }
