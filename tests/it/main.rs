@@ -5,6 +5,7 @@
 mod command_line;
 mod configuration;
 mod deploy;
+mod differential;
 mod examples;
 mod http;
 mod kafka;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     trials.extend(command_line::trials());
     trials.extend(configuration::trials());
     trials.extend(deploy::trials());
+    trials.extend(differential::trials());
     trials.extend(http::trials());
     trials.extend(kafka_facts::trials());
     trials.extend(kafka_node::trials());

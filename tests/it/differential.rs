@@ -1,0 +1,339 @@
+//! The service's data path, from bytes to bytes, against the independent oracle.
+//!
+//! Random histories: as records might arrive within the lateness, and wilder, with guests, erasures, records that come
+//! too late, and moves of the clock. Compared are, after each input, the signals, the outcome and which profiles are
+//! published with what; at the end the shop's figures. `RETENTION_ORACLE_SEED` replays one history,
+//! `RETENTION_ORACLE_SEEDS` sets how many are tried.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use libtest_mimic::{Completion, Failed, Trial};
+use retention_signals::config::{self, Config, Purpose, Sources};
+use retention_signals::domain::engine::{Applied, Change, Effects, Engine, Outcome, Refusal};
+use retention_signals::domain::event::Record;
+use retention_signals::domain::figures::GuestFigures;
+use retention_signals::domain::ids::ShopIndex;
+use retention_signals::domain::signal::SignalKind;
+use retention_signals::domain::time::Time;
+use retention_signals::wire::Input as Topic;
+use retention_signals::wire::decode::{Decoder, Limits, Subject};
+use retention_signals::wire::encode::{
+    EventCounts, ProfileEncoder, RecordContext, SignalEncoder, Summary, encode_summary,
+};
+use retention_signals::wire::hash;
+use retention_signals::wire::reason::Reason;
+use serde_json::Value;
+
+use crate::oracle::{
+    self, History, Input, Oracle, OracleConfig, OracleOutput, Policy, Shop, Shops, history, online_retail,
+};
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        Trial::test("differential::histories_agree", || over_seeds(|history| &history.as_arrived)),
+        Trial::test("differential::wild_histories_agree", || over_seeds(|history| &history.wild)),
+        Trial::ignorable_test("differential::online_retail_agrees", || match online_retail::path() {
+            Ok(path) => online_retail_agrees(&path).map(|()| Completion::Completed),
+            Err(missing) => Ok(Completion::ignored_with(missing)),
+        }),
+    ]
+}
+
+fn over_seeds(inputs: fn(&History) -> &[Input]) -> Result<(), Failed> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seeds = match number("RETENTION_ORACLE_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("RETENTION_ORACLE_SEEDS").unwrap_or(300),
+    };
+    let difference = |history: &History| difference(&history.config, inputs(history).iter().cloned());
+    for seed in seeds {
+        let random = history(seed);
+        if difference(&random).is_none() {
+            continue;
+        }
+        let small = random.shrunk(|history| difference(history).is_some());
+        let lines: Vec<String> = inputs(&small).iter().map(Input::to_string).collect();
+        return Err(format!(
+            "RETENTION_ORACLE_SEED={seed} replays this\n{:?}\n{}\n{}",
+            small.config,
+            lines.join("\n"),
+            difference(&small).unwrap_or_default()
+        )
+        .into());
+    }
+    Ok(())
+}
+
+/// A real shop's year, record by record.
+fn online_retail_agrees(path: &Path) -> Result<(), Failed> {
+    let shops = Shops::One(Shop::new("GBP", "Europe/London"));
+    let config = OracleConfig { shops, shop_metrics: false, ..OracleConfig::new("GBP") };
+    let documents = online_retail::documents(path);
+    match difference(&config, documents.iter().map(|document| document.input())) {
+        None => Ok(()),
+        Some(difference) => Err(difference.into()),
+    }
+}
+
+/// The first difference between service and oracle, if there is one.
+fn difference(config: &OracleConfig, inputs: impl Iterator<Item = Input>) -> Option<String> {
+    let mut service = Service::new(config);
+    let policy_version = service.policy_version.clone();
+    let mut oracle = Oracle::new(&OracleConfig { policy_version, ..config.clone() });
+    for (index, input) in inputs.enumerate() {
+        let expected = oracle_steps(&mut oracle, &input);
+        let mut found = service.apply(&input);
+        if found != expected {
+            // Folding alone publishes a profile again, which then is that of the clock; the oracle folds nothing.
+            // A tombstone for a customer who is not there is harmless.
+            let at_clock: Vec<String> = oracle.profiles_at_clock().values().map(Value::to_string).collect();
+            let harmless = |step: &String| at_clock.contains(step) || step.starts_with("erased");
+            found.retain(|step| expected.contains(step) || !harmless(step));
+        }
+        if found != expected {
+            let (found, expected) = (found.join("\n"), expected.join("\n"));
+            return Some(format!("input {}\nservice:\n{found}\noracle:\n{expected}", index + 1));
+        }
+    }
+    let (mut expected, mut found) = (oracle.output().summary, service.summary());
+    // What the engine does not count.
+    for field in ["events", "dead_letters", "guests", "seconds", "events_per_second", "signals"] {
+        for summary in [&mut expected, &mut found] {
+            summary.as_object_mut().map(|fields| fields.remove(field));
+        }
+    }
+    (found != expected).then(|| format!("service:\n{found:#}\noracle:\n{expected:#}"))
+}
+
+/// Applies one input and says what it caused.
+fn oracle_steps(oracle: &mut Oracle, input: &Input) -> Vec<String> {
+    let erased = match input {
+        Input::Record { topic: oracle::Topic::Erasures, value } => value["customer_id"].as_str(),
+        Input::Record { .. } | Input::Clock(_) => None,
+    };
+    let erased = erased.filter(|key| !oracle.published_profile(key).is_null());
+    let log = oracle.log();
+    let (signals, refused, published) = (log.signals.len(), log.refused.len(), log.published.len());
+    let counted = |log: &OracleOutput| {
+        [("duplicate", log.duplicates), ("conflicting", log.conflicting), ("ineffective", log.ineffective)]
+    };
+    let before = counted(log);
+    oracle.apply(input);
+    let log = oracle.log();
+    let mut steps: Vec<String> = log.signals[signals..].iter().map(Value::to_string).collect();
+    steps.extend(log.refused[refused..].iter().map(|(_, reason)| format!("refused {reason}")));
+    let more = counted(log).into_iter().zip(before).filter(|(after, before)| after != before);
+    steps.extend(more.map(|((name, _), _)| name.to_owned()));
+    // A customer who changed several times is published as last.
+    let published: BTreeSet<&String> = log.published[published..].iter().map(|(_, key, _)| key).collect();
+    let profiles = published.into_iter().map(|key| oracle.published_profile(key));
+    steps.extend(profiles.filter(|profile| !profile.is_null()).map(|profile| profile.to_string()));
+    steps.extend(erased.map(|key| format!("erased {key}")));
+    steps
+}
+
+struct Service {
+    decoder: Decoder,
+    signals: SignalEncoder,
+    profiles: ProfileEncoder,
+    policy_version: String,
+    config: Config,
+    engine: Engine,
+}
+
+impl Service {
+    fn new(oracle: &OracleConfig) -> Service {
+        let text = toml(oracle);
+        let host_name = Some("host".to_owned());
+        let sources = Sources { file_text: Some(text.clone()), host_name, ..Sources::default() };
+        let config =
+            config::load(&sources, Purpose::Offline).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        let (shops, policy) = (&config.settings.shops, &config.settings.lapse);
+        let policy_version = hash::policy_version(&policy.text());
+        Service {
+            decoder: Decoder::new(shops.clone(), Limits::default()),
+            signals: SignalEncoder::new(shops, policy.name(), &policy_version),
+            profiles: ProfileEncoder::new(shops),
+            engine: Engine::new(Arc::new(config.settings.clone())),
+            policy_version,
+            config,
+        }
+    }
+
+    /// Applies an input and says what it caused.
+    fn apply(&mut self, input: &Input) -> Vec<String> {
+        let mut steps = match input {
+            Input::Clock(clock) => {
+                let mut effects = Effects::default();
+                let to = Time::from_millis(*clock).expect("a time of the calendar");
+                self.engine.advance_clock(to, usize::MAX, &mut effects);
+                self.said(&effects, None)
+            }
+            Input::Record { topic, value } => self.record(*topic, value),
+        };
+        steps.extend(self.changes());
+        steps
+    }
+
+    fn record(&mut self, topic: oracle::Topic, value: &Value) -> Vec<String> {
+        let topic = match topic {
+            oracle::Topic::Orders => Topic::Orders,
+            oracle::Topic::Returns => Topic::Returns,
+            oracle::Topic::Erasures => Topic::Erasures,
+        };
+        let (bytes, key) = (value.to_string(), value["customer_id"].as_str().map(str::as_bytes));
+        let decoder = self.decoder.clone();
+        let event = match decoder.decode(topic, key, Some(bytes.as_bytes())) {
+            Ok(event) => event,
+            Err(refusal) => return vec![format!("refused {}", refusal.reason.name())],
+        };
+        let mut effects = Effects::default();
+        if let Subject::Customer(customer) = &event.subject
+            && let Record::Erasure(erasure) = &customer.record
+        {
+            // Signals of timers that are due before it name customers, this one too while it is there.
+            self.engine.advance_clock(erasure.requested_at, usize::MAX, &mut effects);
+            let mut steps = self.said(&effects, None);
+            self.engine.handle_record(customer.key, event.shop, &customer.record, usize::MAX, &mut effects);
+            steps.truncate(effects.signals.len());
+            return steps;
+        }
+        let outcome = match &event.subject {
+            Subject::Customer(customer) => self.engine.handle_record(
+                customer.key,
+                event.shop,
+                &customer.record,
+                usize::MAX,
+                &mut effects,
+            ),
+            Subject::Guest(guest) => self.engine.handle_guest(event.shop, guest, usize::MAX, &mut effects),
+        };
+        let mut steps = self.said(&effects, RecordContext::of(&event).as_ref());
+        steps.extend(match outcome {
+            Outcome::Applied(Applied::Conflicting) => Some("conflicting".to_owned()),
+            Outcome::Applied(Applied::Ineffective) => Some("ineffective".to_owned()),
+            Outcome::Applied(Applied::Order { .. } | Applied::Return { .. } | Applied::Other) => None,
+            Outcome::Duplicate => Some("duplicate".to_owned()),
+            Outcome::Refused(Refusal::TooOld) => Some("refused too_old".to_owned()),
+            Outcome::Refused(Refusal::Erased) => Some("refused erased".to_owned()),
+            Outcome::TimersPending => Some("timers pending".to_owned()),
+        });
+        steps
+    }
+
+    fn said(&self, effects: &Effects, record: Option<&RecordContext<'_>>) -> Vec<String> {
+        let encoded = effects.signals.iter().map(|signal| {
+            let mut bytes = Vec::new();
+            self.signals.encode(self.engine.key(signal.customer), signal, record, &mut bytes);
+            normal(&bytes)
+        });
+        let mut said: Vec<Value> = encoded.collect();
+        // Which of two customers with one deadline comes first is not defined.
+        let by_clock = said.partition_point(|signal| signal["cause"]["id"].is_null());
+        let order = |signal: &Value| [&signal["occurred_at"], &signal["customer_id"]].map(Value::to_string);
+        said[..by_clock].sort_by_key(order);
+        said.iter().map(Value::to_string).collect()
+    }
+
+    /// What would be published now.
+    fn changes(&mut self) -> Vec<String> {
+        let (mut published, mut erased) = (Vec::new(), Vec::new());
+        for index in 0..self.engine.changes().len() {
+            match self.engine.changes()[index].clone() {
+                Change::Customer { slot, profile_at: Some(as_of) } => {
+                    let profile = self.engine.profile(slot, as_of);
+                    let mut bytes = Vec::new();
+                    self.profiles.encode(self.engine.key(slot), &profile, &mut bytes);
+                    published.push(normal(&bytes));
+                }
+                Change::Erased { key } => erased.push(format!("erased {}", String::from_utf8_lossy(&key))),
+                Change::Customer { profile_at: None, .. }
+                | Change::MarkerSet { .. }
+                | Change::MarkerEnded { .. }
+                | Change::Withdrawn => {}
+            }
+        }
+        self.engine.changes_committed();
+        published.sort_by_key(|profile| profile["customer_id"].as_str().map(str::to_owned));
+        published.iter().map(Value::to_string).chain(erased).collect()
+    }
+
+    fn summary(&mut self) -> Value {
+        let currency = self.config.settings.shops.get(ShopIndex(0)).currency;
+        let summary = Summary {
+            events: EventCounts::default(),
+            dead_letters: [0; Reason::ALL.len()],
+            signals: [0; SignalKind::NAMES.len()],
+            shops: vec![(currency, *self.engine.figures(ShopIndex(0)), GuestFigures::default())],
+            elapsed: Duration::ZERO,
+            records: 0,
+        };
+        let mut bytes = Vec::new();
+        encode_summary(&mut bytes, &summary);
+        normal(&bytes)
+    }
+}
+
+fn normal(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).expect("what is written is JSON")
+}
+
+/// The oracle's configuration as the service reads it.
+fn toml(config: &OracleConfig) -> String {
+    let Shops::One(shop) = &config.shops else { panic!("histories are of one shop") };
+    let mut lines = vec![
+        "[shop]".to_owned(),
+        format!("currency = \"{}\"\ntime_zone = \"{}\"", shop.currency, shop.time_zone),
+        "[rates]".to_owned(),
+    ];
+    lines.extend(shop.rates.iter().map(|(currency, rate)| format!("{currency} = \"{rate}\"")));
+    lines.push(format!(
+        "[records]\nreturn_window = \"{}d\"\nlateness = \"{}d\"\n[lapse]",
+        config.return_window_days, config.lateness_days
+    ));
+    lines.push(policy(&config.policy));
+    let thresholds = &config.thresholds;
+    let settings = [
+        ("frequency_fell", &thresholds.frequency_fell),
+        ("frequency_fell_rearm", &thresholds.frequency_fell_rearm),
+        ("frequency_rose", &thresholds.frequency_rose),
+        ("frequency_rose_rearm", &thresholds.frequency_rose_rearm),
+        ("order_value_fell", &thresholds.order_value_fell),
+        ("order_value_fell_rearm", &thresholds.order_value_fell_rearm),
+        ("order_value_rose", &thresholds.order_value_rose),
+        ("order_value_rose_rearm", &thresholds.order_value_rose_rearm),
+        ("return_rate_high", &thresholds.return_rate),
+        ("return_rate_high_rearm", &thresholds.return_rate_rearm),
+    ];
+    lines.push("[signals]".to_owned());
+    lines.extend(settings.iter().map(|(name, value)| format!("{name} = \"{value}\"")));
+    lines.push(format!("earlier_min = {}", thresholds.earlier_min));
+    lines.push(format!("return_rate_orders_min = {}", thresholds.return_rate_orders_min));
+    lines.join("\n")
+}
+
+fn policy(policy: &Policy) -> String {
+    match policy {
+        Policy::Fixed { at_risk_days, lapsed_days } => format!(
+            "policy = \"fixed\"\n[lapse.fixed]\nat_risk_days = \"{at_risk_days}\"\nlapsed_days = \"{lapsed_days}\""
+        ),
+        Policy::Cadence {
+            prior_gap_days,
+            prior_weight,
+            at_risk_factor,
+            at_risk_days_min,
+            at_risk_days_max,
+            lapsed_factor,
+            lapsed_days_min,
+            lapsed_days_max,
+        } => format!(
+            "policy = \"cadence\"\n[lapse.cadence]\nprior_gap_days = \"{prior_gap_days}\"\nprior_weight = \"{prior_weight}\"\n\
+             at_risk_factor = \"{at_risk_factor}\"\nat_risk_days_min = \"{at_risk_days_min}\"\n\
+             at_risk_days_max = \"{at_risk_days_max}\"\nlapsed_factor = \"{lapsed_factor}\"\n\
+             lapsed_days_min = \"{lapsed_days_min}\"\nlapsed_days_max = \"{lapsed_days_max}\""
+        ),
+    }
+}
