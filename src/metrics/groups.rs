@@ -257,7 +257,7 @@ impl TimerMetrics {
             )?,
             overdue: registrar.gauge(
                 "retention_timers_overdue",
-                "Timers whose deadline plus grace has passed and that have not fired (1 series).",
+                "Timers whose deadline plus grace has passed and that have not fired, at least; 0 if there is none (1 series).",
             )?,
         })
     }

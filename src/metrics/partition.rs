@@ -56,7 +56,8 @@ pub struct PartitionGauges {
     pub state_bytes: u64,
     /// Timers that are set.
     pub timers_pending: u64,
-    /// Timers whose deadline plus grace has passed by wall time and that have not fired.
+    /// Timers whose deadline plus grace has passed by wall time and that have not fired: a lower bound, and 0 only if there
+    /// is none.
     pub timers_overdue: u64,
     /// Customers by state.
     pub customers: PerLabel<CustomerState, u64>,

@@ -3,10 +3,12 @@
 mod dashboards;
 mod files;
 mod live;
+mod prometheus;
 mod promql;
 mod promtool;
 mod registry;
 mod rules;
+mod service;
 
 use libtest_mimic::Trial;
 
@@ -17,5 +19,6 @@ pub fn trials() -> Vec<Trial> {
     trials.extend(promql::trials());
     trials.extend(promtool::trials());
     trials.extend(rules::trials());
+    trials.extend(service::trials());
     trials
 }

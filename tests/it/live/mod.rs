@@ -1,7 +1,7 @@
 //! The service on a real Kafka: history in, signals and profiles out, each exactly once, whatever happens to the processes.
 
 mod history;
-mod shop;
+pub mod shop;
 
 use std::time::Duration;
 
