@@ -15,18 +15,18 @@ pub enum LapsePolicy {
 /// Expected gap g = (n · own mean gap + k · prior gap) / (n + k) days with n gaps seen. At risk after a · g, lapsed after l · g.
 #[derive(Clone, Debug)]
 pub struct Cadence {
-    /// In days [45].
+    /// In days (45).
     pub prior_gap: Decimal,
-    /// How many gaps the prior counts for [2]; above 0.
+    /// How many gaps the prior counts for (2); above 0.
     pub prior_weight: Decimal,
-    /// a [1.5].
+    /// a (1.5).
     pub at_risk_factor: Decimal,
-    /// Days [14 to 180].
+    /// Days (14 to 180).
     pub at_risk_min: Decimal,
     pub at_risk_max: Decimal,
-    /// l [3].
+    /// l (3).
     pub lapsed_factor: Decimal,
-    /// Days [30 to 365]; always at least a day after at risk.
+    /// Days (30 to 365); always at least a day after at risk.
     pub lapsed_min: Decimal,
     pub lapsed_max: Decimal,
 }

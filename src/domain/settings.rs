@@ -124,29 +124,29 @@ impl Shop {
 /// When ratio signals fire and when they may fire again. Defaults in brackets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Thresholds {
-    /// Mean of the last three gaps over the mean of the earlier ones: fires at or above [1.5].
+    /// Mean of the last three gaps over the mean of the earlier ones: fires at or above (1.5).
     pub frequency_fell: Decimal,
-    /// Re-arms below [1.25].
+    /// Re-arms below (1.25).
     pub frequency_fell_rearm: Decimal,
-    /// Fires at or below [0.67].
+    /// Fires at or below (0.67).
     pub frequency_rose: Decimal,
-    /// Re-arms above [0.8].
+    /// Re-arms above (0.8).
     pub frequency_rose_rearm: Decimal,
-    /// Mean value of the last three kept orders over the mean of the earlier ones: fires at or below [0.7].
+    /// Mean value of the last three kept orders over the mean of the earlier ones: fires at or below (0.7).
     pub order_value_fell: Decimal,
-    /// Re-arms above [0.85].
+    /// Re-arms above (0.85).
     pub order_value_fell_rearm: Decimal,
-    /// Fires at or above [1.3].
+    /// Fires at or above (1.3).
     pub order_value_rose: Decimal,
-    /// Re-arms below [1.15].
+    /// Re-arms below (1.15).
     pub order_value_rose_rearm: Decimal,
-    /// Refunds over gross of the last 365 days: fires at or above [0.5].
+    /// Refunds over gross of the last 365 days: fires at or above (0.5).
     pub return_rate_high: Decimal,
-    /// Re-arms below [0.4].
+    /// Re-arms below (0.4).
     pub return_rate_high_rearm: Decimal,
-    /// Gaps (orders) that must lie before the last three [3].
+    /// Gaps (orders) that must lie before the last three (3).
     pub earlier_min: u32,
-    /// Placed orders in the last 365 days before a return rate means anything [3].
+    /// Placed orders in the last 365 days before a return rate means anything (3).
     pub return_rate_orders_min: u32,
 }
 
