@@ -30,7 +30,7 @@ pub fn trials() -> Vec<Trial> {
 
 fn boards_of_the_service(node: &KafkaNode) -> Result<()> {
     let shop = Shop::open(node, 3)?;
-    let settings = shop.settings("one", 0).set(&["clock", "at_end"], "wall");
+    let settings = shop.settings("one", 0).set(&["clock", "at_end"], "wall").set(&["log", "level"], "debug");
     let service = crate::service::ServiceProcess::start(&settings)?;
     service.wait_until_ready(PATIENCE)?;
     let prometheus = Prometheus::start(service.http())?;
@@ -59,7 +59,13 @@ fn boards_of_the_service(node: &KafkaNode) -> Result<()> {
             service.metric(series, &[labels])?.with_context(|| format!("{series} is not exported"))?;
         ensure!(found == f64::from(expected), "{series} {labels}: {found}, expected {expected}");
     }
-    service.terminate(PATIENCE)?.expect_clean();
+    let (_, metrics) = service.get("/metrics")?;
+    let exit = service.terminate(PATIENCE)?;
+    exit.expect_clean();
+    // Ids may stand in a log at level trace only, and in a label never.
+    for text in [metrics, exit.stdout, exit.stderr] {
+        ensure!(!text.contains("canary"), "tells a customer or an order:\n{text}");
+    }
     Ok(())
 }
 
@@ -71,12 +77,12 @@ fn orders(round: u32) -> [Value; 3] {
             "currency": "GBP", "total": total,
         })
     };
-    [order("c1", "12.50"), order("c2", "8.00"), order("c3", "1.234")]
+    [order("canary-1", "12.50"), order("canary-2", "8.00"), order("canary-3", "1.234")]
 }
 
 fn goods_back(round: u32) -> Value {
     json!({
-        "return_id": format!("r-{round}"), "order_id": format!("c1-{round}"), "customer_id": "c1",
+        "return_id": format!("canary-r-{round}"), "order_id": format!("canary-1-{round}"), "customer_id": "canary-1",
         "returned_at": now_millis(), "currency": "GBP", "refund": "2.50",
     })
 }
