@@ -72,8 +72,11 @@ pub struct CommonArguments {
 pub enum Command {
     /// Runs the service on Kafka until a signal ends it
     Run(RunArguments),
-    /// Validates the configuration
+    /// Validates the configuration, the brokers, the topics and the permissions, step by step
     Check(CheckArguments),
+    /// Shows which topics are missing or wrong, and creates those that are missing
+    #[command(subcommand)]
+    Topics(TopicsCommand),
     /// Applies a shop's history from files, with the same engine as `run`, and writes what comes of it to files
     Replay(ReplayArguments),
     /// Shows what a running instance knows of a customer, and why it is in its state

@@ -50,6 +50,17 @@ impl Failure {
     }
 }
 
+/// What a failed write to standard output means: nothing, if whoever reads it has stopped, as `head` does.
+///
+/// # Errors
+/// Any other reason.
+pub fn output_closed(error: std::io::Error) -> Result<(), Failure> {
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Unavailable, error))
+}
+
 impl std::fmt::Display for Failure {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "{:#}", self.error)

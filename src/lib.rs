@@ -21,4 +21,5 @@ pub mod replay;
 pub mod run;
 pub mod status;
 pub mod telemetry;
+pub mod topics;
 pub mod wire;

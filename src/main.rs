@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use retention_signals::cli::{self, Arguments, Command, Parsed};
 use retention_signals::config::Purpose;
-use retention_signals::exit::{Exit, Failure};
-use retention_signals::{check, explain, replay, run};
+use retention_signals::exit::{Failure, output_closed};
+use retention_signals::{check, explain, replay, run, topics};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -36,7 +36,11 @@ fn execute(arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Check(arguments) => {
             let config = common.load(Purpose::Kafka)?;
-            check::report_configuration(&config, &arguments, &mut io::stdout()).or_else(output_closed)
+            check::run(&config, &arguments, &mut io::stdout())
+        }
+        Command::Topics(command) => {
+            let config = common.load(Purpose::Kafka)?;
+            topics::run(&config, &command, &mut io::stdout())
         }
         Command::Replay(arguments) => print(&replay::run(common, &arguments)?),
         Command::Explain(arguments) => print(&explain::run(common, &arguments)?),
@@ -45,12 +49,4 @@ fn execute(arguments: Arguments) -> Result<(), Failure> {
 
 fn print(text: &str) -> Result<(), Failure> {
     io::stdout().write_all(text.as_bytes()).or_else(output_closed)
-}
-
-/// Whoever reads the output may stop reading, as `head` does.
-fn output_closed(error: io::Error) -> Result<(), Failure> {
-    if error.kind() == io::ErrorKind::BrokenPipe {
-        return Ok(());
-    }
-    Err(Failure::new(Exit::Unavailable, error))
 }

@@ -20,12 +20,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info};
 
-use crate::broker::{Broker, BrokerError, Capabilities};
+use crate::broker::{Broker, BrokerError};
 use crate::cli::RunArguments;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::http::{About, HttpContext, HttpServer};
-use crate::kafka::{KafkaBroker, KafkaSettings, Layout, SlotSettings, host_wall_clock};
+use crate::kafka::{self, KafkaBroker, KafkaSettings, SlotSettings, host_wall_clock};
 use crate::metrics::{self, FatalKind, Metrics, Vocabulary};
 use crate::partition::restore::OnOtherOffsets;
 use crate::processor::clock::ShopTime;
@@ -52,19 +52,13 @@ pub fn run(config: &Config, arguments: &RunArguments) -> Result<(), Failure> {
     let _folder = StateFolder::lock(&config.state_dir)?;
     let runtime = new_runtime()?;
     let settings = Arc::new(KafkaSettings::new(config));
-    let layout = assumed_layout();
+    let layout = kafka::examine(&settings, config.commit.patience)?;
     let open = |slot| {
         let slot = SlotSettings { settings: Arc::clone(&settings), layout, slot, wall: host_wall_clock() };
         KafkaBroker::open(slot, Some(Arc::clone(&metrics)))
     };
     let service = Service { config, rules, metrics: Arc::clone(&metrics), runtime: &runtime };
     service.serve(open, signals(&runtime)?)
-}
-
-/// Until the topics are looked at before the start: what a broker has without being told.
-fn assumed_layout() -> Layout {
-    let capabilities = Capabilities { transactional_offsets: true, topic_configuration: true };
-    Layout { partitions: 12, message_bytes_max: 1_048_588, capabilities }
 }
 
 /// The metrics of a process.

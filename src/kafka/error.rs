@@ -197,13 +197,13 @@ const TABLE: &[Row] = &[
     Row { calls: &[Call::Send], errors: Errors::Codes(&[Code::QueueFull]), verdict: Verdict::Retry },
     // The client takes no more records because the transaction has failed already.
     Row { calls: &[Call::Send], errors: Errors::Codes(&[Code::State]), verdict: Verdict::Abort },
-    // Records that the client purged or gave up; the transaction lacks them.
-    Row { calls: &[Call::Flush], errors: Errors::Any, verdict: Verdict::Abort },
     Row {
-        calls: &[Call::OpenProducer, Call::Begin, Call::SendOffsets],
+        calls: &[Call::OpenProducer, Call::Begin, Call::Flush, Call::SendOffsets],
         errors: Errors::Retriable,
         verdict: Verdict::Retry,
     },
+    // Records that the client purged or gave up; the transaction lacks them.
+    Row { calls: &[Call::Flush], errors: Errors::Any, verdict: Verdict::Abort },
     Row { calls: &[Call::OpenProducer], errors: Errors::Codes(PASSING), verdict: Verdict::Retry },
     Row { calls: OF_THE_PRODUCER, errors: Errors::Any, verdict: Verdict::Unknown(Unknown::Failed) },
     Row {
@@ -427,11 +427,11 @@ mod tests {
             => 10, Verdict::Abort;
         a_full_queue_is_waited_for: error(Call::Send, Code::QueueFull) => 11, Verdict::Retry;
         a_failed_transaction_takes_no_records: error(Call::Send, Code::State) => 12, Verdict::Abort;
-        an_undelivered_record_aborts:
-            error(Call::Flush, Code::MessageTimedOut), error(Call::Flush, Code::PurgeQueue) => 13, Verdict::Abort;
         a_retriable_call_is_made_again:
-            retriable(Call::SendOffsets, Code::BrokerTransportFailure), retriable(Call::OpenProducer, Code::Conflict)
-            => 14, Verdict::Retry;
+            retriable(Call::SendOffsets, Code::BrokerTransportFailure), retriable(Call::OpenProducer, Code::Conflict),
+            ClientError::timed_out(Call::Flush) => 13, Verdict::Retry;
+        an_undelivered_record_aborts:
+            error(Call::Flush, Code::MessageTimedOut), error(Call::Flush, Code::PurgeQueue) => 14, Verdict::Abort;
         a_producer_that_does_not_open_in_time_is_tried_again:
             error(Call::OpenProducer, Code::OperationTimedOut) => 15, Verdict::Retry;
         what_the_client_says_nothing_about_ends_the_producer:

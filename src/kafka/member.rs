@@ -202,18 +202,6 @@ impl Member {
         })
     }
 
-    /// Leaves the group and drops the client. Blocks until the coordinator was told, or the client gives up telling it.
-    pub fn close(mut self) {
-        self.consumer.context().set_closing();
-        let answered = self.answer_all();
-        if let Err(error) = answered {
-            warn!(%error, "rebalance not answered before leaving the group");
-        }
-        self.assigned.clear();
-        // The last reference closes it; batches that somebody still holds put that off until they are dropped.
-        drop(self.consumer);
-    }
-
     /// A rebalance that nobody answers keeps the client from closing.
     fn answer_all(&mut self) -> Result<(), ClientError> {
         let mut result = Ok(());
@@ -249,5 +237,17 @@ impl Member {
 
     fn topic(&self, input: Input) -> &str {
         self.settings.topic_name(Topic::Input(input))
+    }
+}
+
+/// Leaves the group. Blocks until the coordinator was told, or the client gives up telling it. Batches that somebody still
+/// holds put that off until they are dropped.
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.consumer.context().set_closing();
+        if let Err(error) = self.answer_all() {
+            warn!(%error, "rebalance not answered before leaving the group");
+        }
+        self.assigned.clear();
     }
 }

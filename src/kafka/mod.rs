@@ -1,14 +1,22 @@
 //! Apache Kafka behind the port; the only folder that names rdkafka.
 
+mod admin;
+mod check;
 mod context;
 mod error;
+mod layout;
 mod lookup;
 mod member;
+mod mock;
 mod native;
 mod producer;
 mod queue;
 mod settings;
 mod slot;
 
+pub use check::check;
+pub use layout::{TopicPlan, examine};
+pub use lookup::KafkaLookup;
+pub use mock::{InputRecord, MockCluster};
 pub use settings::{KafkaSettings, Layout};
 pub use slot::{KafkaBroker, SlotSettings, WallClock, host_wall_clock};

@@ -116,7 +116,7 @@ impl TransactionalProducer {
                 self.serve();
             }
             if let Some(error) = self.client.context().take_failed_delivery() {
-                return Err(error);
+                return Err(self.cause_of(error));
             }
             if !flushed.is_error() {
                 return Ok(());
@@ -215,7 +215,7 @@ impl TransactionalProducer {
             }
             sys::rd_kafka_last_error()
         };
-        Err(ClientError::new(Call::Send, code.into()))
+        Err(self.cause_of(ClientError::new(Call::Send, code.into())))
     }
 
     fn send_with_headers(
@@ -244,11 +244,21 @@ impl TransactionalProducer {
         // SAFETY: each argument's kind tells the field that was set; what they point to is alive until the call returns.
         unsafe {
             let error = sys::rd_kafka_produceva(self.native(), arguments.as_ptr(), arguments.len());
-            ClientError::from_native(Call::Send, error)?;
+            ClientError::from_native(Call::Send, error).map_err(|error| self.cause_of(error))?;
         }
         // The record owns them now.
         std::mem::forget(headers);
         Ok(())
+    }
+
+    /// The error that has ended the client, if there is one: what else fails is its consequence.
+    fn cause_of(&self, error: ClientError) -> ClientError {
+        match self.client.client().fatal_error() {
+            Some((code, message)) => {
+                ClientError { code, fatal: true, message, ..ClientError::new(error.call, code) }
+            }
+            None => error,
+        }
     }
 
     fn native(&self) -> *mut sys::rd_kafka_t {

@@ -307,7 +307,7 @@ impl Broker for KafkaBroker {
         let (done, closed) = crossbeam_channel::bounded::<()>(0);
         let close = move || {
             drop((self.producer, self.opening));
-            self.member.close();
+            drop(self.member);
             drop(self.lookup);
             drop(done);
         };

@@ -9,6 +9,7 @@ mod differential;
 mod examples;
 mod http;
 mod kafka;
+mod kafka_adapter;
 mod kafka_facts;
 mod kafka_node;
 mod laws;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     trials.extend(deploy::trials());
     trials.extend(differential::trials());
     trials.extend(http::trials());
+    trials.extend(kafka_adapter::trials());
     trials.extend(kafka_facts::trials());
     trials.extend(kafka_node::trials());
     trials.extend(laws::trials());

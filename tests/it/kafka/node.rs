@@ -18,6 +18,7 @@ use crate::process::{Process, Signal, run_to_end, tail};
 /// A node is up in 2 to 4 s; a busy machine may take a multiple.
 const START_PATIENCE: Duration = Duration::from_secs(90);
 const FORMAT_PATIENCE: Duration = Duration::from_secs(60);
+const TOOL_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The pause between two questions whether a starting node is up; it ends early if the node ends.
 const READY_POLL: Duration = Duration::from_millis(20);
@@ -41,7 +42,7 @@ const FIXED_SETTINGS: &str = "\
 process.roles=broker,controller
 inter.broker.listener.name=BROKER
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT
 auto.create.topics.enable=false
 offsets.topic.num.partitions=4
 transaction.state.log.num.partitions=4
@@ -67,6 +68,8 @@ pub struct NodeSettings {
     pub cluster_id: String,
     /// Every controller of the cluster, this node's included; empty: this node alone.
     pub voters: Vec<Voter>,
+    /// A port for one more listener, named SASL, for clients that must say who they are.
+    pub sasl_port: Option<u16>,
     /// Appended to the server's properties; a later line wins over an earlier one of the same name.
     pub extra: Vec<(String, String)>,
 }
@@ -80,7 +83,13 @@ pub struct Voter {
 
 impl Default for NodeSettings {
     fn default() -> NodeSettings {
-        NodeSettings { node_id: 1, cluster_id: random_cluster_id(), voters: Vec::new(), extra: Vec::new() }
+        NodeSettings {
+            node_id: 1,
+            cluster_id: random_cluster_id(),
+            voters: Vec::new(),
+            sasl_port: None,
+            extra: Vec::new(),
+        }
     }
 }
 
@@ -159,6 +168,18 @@ impl KafkaNode {
     /// SIGCONT, after [`KafkaNode::pause`].
     pub fn resume(&mut self) {
         self.process.signal(Signal::Resume);
+    }
+
+    /// Runs one of Kafka's own command-line tools against this node.
+    pub fn tool(&self, class: &str, arguments: &[&str]) -> Result<()> {
+        let mut command = Command::new(&self.kafka.java);
+        command
+            .args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+            .arg(format!("-Dlog4j2.configurationFile={}", self.folder.path().join("log4j2.xml").display()))
+            .args(["-cp", &self.kafka.class_path, class, "--bootstrap-server", self.bootstrap_servers()])
+            .args(arguments);
+        run_to_end("kafka-tool", command, self.folder.path(), TOOL_PATIENCE)?;
+        Ok(())
     }
 
     /// The last lines of the node's log, of all its starts, for a failure's message.
@@ -255,8 +276,10 @@ fn server_properties(settings: &NodeSettings, broker_port: u16, folder: &Path) -
     let mut text = FIXED_SETTINGS.to_owned();
     writeln!(text, "node.id={}", settings.node_id)?;
     writeln!(text, "controller.quorum.voters={}", quorum.join(","))?;
-    writeln!(text, "listeners=BROKER://127.0.0.1:{broker_port},CONTROLLER://127.0.0.1:{}", own.port)?;
-    writeln!(text, "advertised.listeners=BROKER://127.0.0.1:{broker_port}")?;
+    let sasl = settings.sasl_port.map(|port| format!(",SASL://127.0.0.1:{port}")).unwrap_or_default();
+    let controller = format!("CONTROLLER://127.0.0.1:{}", own.port);
+    writeln!(text, "listeners=BROKER://127.0.0.1:{broker_port},{controller}{sasl}")?;
+    writeln!(text, "advertised.listeners=BROKER://127.0.0.1:{broker_port}{sasl}")?;
     writeln!(text, "log.dirs={}", folder.join("data").display())?;
     for topic in ["offsets.topic", "transaction.state.log", "share.coordinator.state.topic"] {
         writeln!(text, "{topic}.replication.factor={replication}")?;

@@ -1,0 +1,232 @@
+//! Questions about topics and permissions, and the creation of topics. Nothing here is on a worker's path.
+
+#![expect(unsafe_code, reason = "the safe client cannot ask which operations are authorized")]
+
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString};
+use std::future::Future;
+use std::pin::pin;
+use std::ptr;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka_sys as sys;
+
+use super::context::Callbacks;
+use super::error::{Call, ClientError};
+use super::lookup::{partition_count, refused_or};
+use super::queue::{SharedConsumer, milliseconds, serve};
+use super::settings::KafkaSettings;
+use crate::broker::BrokerError;
+
+/// What credentials allow with a topic, of what the service needs.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Allowed {
+    pub read: bool,
+    pub write: bool,
+}
+
+/// The clients behind the questions.
+pub struct Admin {
+    reader: SharedConsumer,
+    client: AdminClient<Callbacks>,
+}
+
+/// A topic to create.
+pub struct TopicToCreate<'a> {
+    pub name: &'a str,
+    pub partitions: u32,
+    /// None: as the cluster's default says.
+    pub replication_factor: Option<u16>,
+    pub options: &'a [(&'static str, &'static str)],
+}
+
+impl Admin {
+    /// Makes the clients; they connect by themselves.
+    pub fn create(settings: &KafkaSettings) -> Result<Self, BrokerError> {
+        let failed = |error: KafkaError| ClientError::from_kafka(Call::Create, &error);
+        let reader = BaseConsumer::from_config_and_context(
+            &settings.undecided_reader(),
+            Callbacks::new("admin reader", None),
+        );
+        let client = AdminClient::from_config_and_context(&settings.admin(), Callbacks::new("admin", None));
+        Ok(Self { reader: Arc::new(reader.map_err(failed)?), client: client.map_err(failed)? })
+    }
+
+    /// How many brokers the cluster has, from any topic's metadata.
+    pub fn broker_count(&self, any_topic: &str, within: Duration) -> Result<usize, BrokerError> {
+        let metadata = self.reader.fetch_metadata(Some(any_topic), within);
+        metadata.map(|metadata| metadata.brokers().len()).map_err(|error| self.explain(&error))
+    }
+
+    /// The partitions of a topic; none if there is no such topic.
+    pub fn partition_count(&self, topic: &str, within: Duration) -> Result<Option<u32>, BrokerError> {
+        match partition_count(&self.reader, topic, within) {
+            Ok(count) => Ok(Some(count)),
+            Err(error) if error.code == RDKafkaErrorCode::UnknownTopicOrPartition => Ok(None),
+            Err(error) => Err(self.explain_client(error)),
+        }
+    }
+
+    /// The settings of topics, in their order.
+    pub fn topic_settings(
+        &self,
+        topics: &[&str],
+        within: Duration,
+    ) -> Result<Vec<BTreeMap<String, String>>, BrokerError> {
+        let resources: Vec<_> = topics.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+        let options = AdminOptions::new().request_timeout(Some(within));
+        let found = block_on(self.client.describe_configs(&resources, &options));
+        let found = found.map_err(|error| self.explain(&error))?;
+        // The answer may come in any order.
+        let mut of_topic = BTreeMap::new();
+        for resource in found {
+            let resource = resource.map_err(|code| ClientError::new(Call::Query, code))?;
+            if let rdkafka::admin::OwnedResourceSpecifier::Topic(name) = resource.specifier {
+                let entries = resource.entries.into_iter();
+                let settings = entries.filter_map(|entry| Some((entry.name, entry.value?))).collect();
+                of_topic.insert(name, settings);
+            }
+        }
+        Ok(topics.iter().map(|&name| of_topic.remove(name).unwrap_or_default()).collect())
+    }
+
+    /// Creates topics; each either is there afterwards or its error comes.
+    pub fn create_topics(&self, topics: &[TopicToCreate<'_>], within: Duration) -> Result<(), BrokerError> {
+        let new: Vec<_> = topics.iter().map(TopicToCreate::to_client).collect();
+        let options = AdminOptions::new().request_timeout(Some(within)).operation_timeout(Some(within));
+        let results =
+            block_on(self.client.create_topics(&new, &options)).map_err(|error| self.explain(&error))?;
+        for result in results {
+            match result {
+                // Somebody else was faster.
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((name, code)) => {
+                    let error = ClientError::new(Call::Query, code);
+                    let message = format!("create topic {name}: {}", error.message);
+                    return Err(ClientError { message, ..error }.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What our credentials may do with each topic, in their order.
+    pub fn allowed(&self, topics: &[&str], within: Duration) -> Result<Vec<Allowed>, BrokerError> {
+        describe_topics(&self.reader, topics, within).map_err(|error| self.explain_client(error))
+    }
+
+    fn explain(&self, error: &KafkaError) -> BrokerError {
+        self.explain_client(ClientError::from_kafka(Call::Query, error))
+    }
+
+    fn explain_client(&self, error: ClientError) -> BrokerError {
+        let _already_logged = serve(&self.reader);
+        refused_or(self.reader.context(), error)
+    }
+}
+
+impl TopicToCreate<'_> {
+    fn to_client(&self) -> NewTopic<'_> {
+        let partitions = i32::try_from(self.partitions).expect("at most ten thousand");
+        // −1 is the broker's word for its default.
+        let replication = self.replication_factor.map_or(-1, i32::from);
+        let topic = NewTopic::new(self.name, partitions, TopicReplication::Fixed(replication));
+        self.options.iter().fold(topic, |topic, (name, value)| topic.set(name, value))
+    }
+}
+
+/// One request for the authorized operations of topics, in their order.
+fn describe_topics(
+    client: &SharedConsumer,
+    topics: &[&str],
+    within: Duration,
+) -> Result<Vec<Allowed>, ClientError> {
+    let invalid = |_| ClientError::new(Call::Query, RDKafkaErrorCode::InvalidTopic);
+    let names =
+        topics.iter().map(|&name| CString::new(name).map_err(invalid)).collect::<Result<Vec<_>, _>>()?;
+    let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
+    // SAFETY: everything that is made here is destroyed here, after the last use; the names outlive the request.
+    unsafe {
+        let native = client.client().native_ptr();
+        let queue = sys::rd_kafka_queue_new(native);
+        let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
+        let options = sys::rd_kafka_AdminOptions_new(native, kind);
+        sys::rd_kafka_AdminOptions_set_request_timeout(options, milliseconds(within), ptr::null_mut(), 0);
+        let refused = sys::rd_kafka_AdminOptions_set_include_authorized_operations(options, 1);
+        let collection = sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
+        let result = ClientError::from_native(Call::Query, refused).and_then(|()| {
+            sys::rd_kafka_DescribeTopics(native, collection, options, queue);
+            // The request's own time-out ends it; a little longer, so that it is the one that does.
+            let event = sys::rd_kafka_queue_poll(queue, milliseconds(within + Duration::from_secs(1)));
+            let allowed = allowed_by(event);
+            sys::rd_kafka_event_destroy(event);
+            allowed
+        });
+        sys::rd_kafka_TopicCollection_destroy(collection);
+        sys::rd_kafka_AdminOptions_destroy(options);
+        sys::rd_kafka_queue_destroy(queue);
+        let mut of_topic = result?;
+        Ok(topics.iter().map(|&name| of_topic.remove(name).unwrap_or_default()).collect())
+    }
+}
+
+/// # Safety
+/// `event` is null or a living event.
+unsafe fn allowed_by(event: *mut sys::rd_kafka_event_t) -> Result<BTreeMap<String, Allowed>, ClientError> {
+    use sys::rd_kafka_AclOperation_t as Operation;
+    // SAFETY: as the caller promises; what the event points to lives as long as it does, and texts are copied.
+    unsafe {
+        let result = sys::rd_kafka_event_DescribeTopics_result(event);
+        if result.is_null() {
+            return Err(ClientError::timed_out(Call::Query));
+        }
+        let code = sys::rd_kafka_event_error(event);
+        if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return Err(ClientError::new(Call::Query, code.into()));
+        }
+        let mut count = 0;
+        let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
+        let mut of_topic = BTreeMap::new();
+        for index in 0..count {
+            let topic = *topics.add(index);
+            let name =
+                CStr::from_ptr(sys::rd_kafka_TopicDescription_name(topic)).to_string_lossy().into_owned();
+            let mut operation_count = 0;
+            let operations =
+                sys::rd_kafka_TopicDescription_authorized_operations(topic, &raw mut operation_count);
+            let allows = |wanted| (0..operation_count).any(|operation| *operations.add(operation) == wanted);
+            let allowed = Allowed {
+                read: allows(Operation::RD_KAFKA_ACL_OPERATION_READ),
+                write: allows(Operation::RD_KAFKA_ACL_OPERATION_WRITE),
+            };
+            of_topic.insert(name, allowed);
+        }
+        Ok(of_topic)
+    }
+}
+
+/// Runs a future on this thread. The admin client's own thread completes it.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => thread::park(),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! `check` beyond the configuration: brokers, topics, their settings, permissions, in this order. The first step that fails
+//! ends it, with what to do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::admin::{Admin, Allowed};
+use super::context::Callbacks;
+use super::error::ClientError;
+use super::layout::{Look, failure};
+use super::lookup::refused_or;
+use super::producer::{GroupOffsets, TransactionalProducer, offset_list};
+use super::settings::KafkaSettings;
+use crate::broker::{BrokerError, Input, Membership, Output, Topic};
+use crate::exit::{Exit, Failure};
+
+/// One question of a step.
+const WITHIN: Duration = Duration::from_secs(5);
+
+/// Takes each step and tells what it found.
+///
+/// # Errors
+/// Of the first step that fails: [`Exit::Unavailable`], [`Exit::Permission`] or [`Exit::Configuration`]. Also what `say`
+/// gives.
+pub fn check(
+    settings: &Arc<KafkaSettings>,
+    patience: Duration,
+    mut say: impl FnMut(&str, &str) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let admin = Admin::create(settings).map_err(|error| failure("prepare the Kafka client", error))?;
+    let look = Look { settings, admin: &admin, patience };
+    let orders = look.name(Topic::Input(Input::Orders));
+    let brokers = look.patiently("reach the brokers", || admin.broker_count(orders, WITHIN))?;
+    say("brokers", &format!("{brokers} in the cluster"))?;
+
+    let partitions = look.partitions()?;
+    say("topics", &format!("all there, inputs and changelog with {partitions} partitions"))?;
+
+    let message_bytes_max = look.output_settings()?;
+    say("settings", &format!("records of up to {message_bytes_max} bytes"))?;
+    for output in look.settings_of_outputs(&Output::ALL)? {
+        for remark in output.remarks {
+            say("note", &remark)?;
+        }
+    }
+
+    topic_permissions(&look)?;
+    transaction_permissions(&look, message_bytes_max)?;
+    say("permissions", "topics, group and transactional ids")
+}
+
+fn topic_permissions(look: &Look<'_>) -> Result<(), Failure> {
+    let topics: Vec<_> =
+        Input::ALL.map(Topic::Input).into_iter().chain(Output::ALL.map(Topic::Output)).collect();
+    let names: Vec<_> = topics.iter().map(|&topic| look.name(topic)).collect();
+    let allowed = look.patiently("ask for permissions", || look.admin.allowed(&names, WITHIN))?;
+    let mut lacking = Vec::new();
+    for ((topic, name), allowed) in topics.into_iter().zip(names).zip(allowed) {
+        let needed = needed(topic);
+        if needed.read && !allowed.read {
+            lacking.push(format!("read {name}"));
+        }
+        if needed.write && !allowed.write {
+            lacking.push(format!("write {name}"));
+        }
+    }
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let message = format!("the credentials must be allowed to {}", lacking.join(", "));
+    Err(Failure::message(Exit::Permission, message))
+}
+
+fn needed(topic: Topic) -> Allowed {
+    match topic {
+        Topic::Input(_) => Allowed { read: true, write: false },
+        Topic::Output(Output::Changelog) => Allowed { read: true, write: true },
+        Topic::Output(Output::Signals | Output::Customers | Output::DeadLetters) => {
+            Allowed { read: false, write: true }
+        }
+    }
+}
+
+/// An empty transaction under an id of the service's prefix, with offsets that no broker takes because no member sends them.
+/// It is aborted; what it shows is whether the refusal comes for want of a permission.
+fn transaction_permissions(look: &Look<'_>, message_bytes_max: usize) -> Result<(), Failure> {
+    let settings = look.settings;
+    let id = format!("{}-{}-check", settings.application, settings.instance);
+    let config = settings.producer(&id, message_bytes_max);
+    let producer = TransactionalProducer::create(&config, Callbacks::new("check", None), &[])
+        .map_err(|error| failure("prepare the Kafka client", error.into()))?;
+    look.patiently(&format!("use the transactional id {id}"), || {
+        producer.init(WITHIN).map_err(|error| refused_or(producer.callbacks(), error))
+    })?;
+    let nobody = Membership { generation: 0, member: "nobody".to_owned() };
+    let orders = look.name(Topic::Input(Input::Orders));
+    let probe = || -> Result<(), ClientError> {
+        producer.begin()?;
+        let list = offset_list([(orders, 0, 0, "")].into_iter())?;
+        let group = &settings.application;
+        producer
+            .send_offsets(&GroupOffsets { group, instance: None, membership: &nobody, list: &list }, WITHIN)
+    };
+    let outcome = probe().map_err(BrokerError::from);
+    let aborted = producer.abort(WITHIN);
+    match outcome {
+        Err(error @ BrokerError::Stop(..)) => {
+            Err(failure(&format!("commit offsets of the group {}", settings.application), error))
+        }
+        Ok(())
+        | Err(BrokerError::Retry(_) | BrokerError::AbortTransaction(_) | BrokerError::OutcomeUnknown(..)) => {
+            aborted.map_err(|error| failure("abort an empty transaction", error.into()))
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Topics and permissions: what is looked at before a start, what `check` says, what `topics` creates.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, bail};
+use libtest_mimic::Trial;
+use retention_signals::broker::{Broker, Input, Output, Partition, Topic};
+use retention_signals::exit::{Exit, Failure};
+use retention_signals::kafka::{KafkaSettings, TopicPlan, check, examine};
+
+use super::{PATIENCE, Shop, every_topic, offsets, settings, to_changelog, transact};
+use crate::kafka::{self, Client, KafkaNode, NodeSettings, free_port};
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        kafka::on_shared_node("kafka_adapter::topics_are_planned_created_and_checked", topics_are_created),
+        kafka::on_shared_node("kafka_adapter::a_wrong_layout_stops_with_what_to_do", wrong_layout_stops),
+        kafka::on_own_node("kafka_adapter::each_missing_permission_is_named", missing_permission_is_named),
+        Trial::test("kafka_adapter::a_check_without_brokers_is_over_with_the_patience", || Ok(no_brokers()?)),
+    ]
+}
+
+/// The steps that passed, and how it ended.
+fn run_check(settings: &Arc<KafkaSettings>, patience: Duration) -> (Vec<String>, Result<(), Failure>) {
+    let mut steps = Vec::new();
+    let ended = check(settings, patience, |step, _| {
+        steps.push(step.to_owned());
+        Ok(())
+    });
+    (steps, ended)
+}
+
+fn done<T>(outcome: Result<T, Failure>) -> Result<T> {
+    outcome.map_err(|failure| anyhow!("{failure}"))
+}
+
+fn expect_failure<T>(outcome: Result<T, Failure>, exit: Exit, said: &[&str]) -> Result<()> {
+    let Err(failure) = outcome else { bail!("no failure; {said:?} was expected") };
+    let message = failure.to_string();
+    assert_eq!(failure.exit, exit, "{message}");
+    for part in said {
+        assert!(message.contains(part), "{part:?} is not in: {message}");
+    }
+    Ok(())
+}
+
+fn topics_are_created(node: &KafkaNode) -> Result<()> {
+    let shop = Shop::imagine(node.client())?;
+    let settings = &shop.settings;
+    let orders = shop.name(Topic::Input(Input::Orders));
+    expect_failure(examine(settings, PATIENCE), Exit::Configuration, &[orders, "topics apply"])?;
+    node.client().create_topic(orders, 3, &[])?;
+
+    let plan = done(TopicPlan::make(Arc::clone(settings), PATIENCE, None, None))?;
+    let lines = plan.lines();
+    assert_eq!(lines.len(), 6, "{lines:?}");
+    assert!(
+        lines.iter().all(|line| line.starts_with("create  ") && line.contains(": 3 partitions")),
+        "{lines:?}"
+    );
+    done(plan.apply())?;
+    done(plan.verdict())?;
+    let layout = done(examine(settings, PATIENCE))?;
+    assert_eq!((layout.partitions, layout.message_bytes_max), (3, 1_048_588));
+    let (steps, ended) = run_check(settings, PATIENCE);
+    done(ended)?;
+    assert_eq!(steps, ["brokers", "topics", "settings", "permissions"]);
+    let again = done(TopicPlan::make(Arc::clone(settings), PATIENCE, None, None))?;
+    assert_eq!(again.lines(), ["nothing to do: every topic is there and as it should be"]);
+    Ok(())
+}
+
+fn wrong_layout_stops(node: &KafkaNode) -> Result<()> {
+    let client = node.client();
+    let shop = Shop::imagine(client)?;
+    let settings = &shop.settings;
+    let changelog = shop.name(Topic::Output(Output::Changelog));
+    let signals = shop.name(Topic::Output(Output::Signals));
+    for topic in every_topic() {
+        let (partitions, options): (_, &[(&str, &str)]) = match topic {
+            Topic::Output(Output::Changelog) => (3, &[("cleanup.policy", "compact,delete")]),
+            Topic::Output(Output::Signals) => (2, &[("max.message.bytes", "1000")]),
+            Topic::Output(Output::Customers) => (2, &[("cleanup.policy", "compact")]),
+            Topic::Input(_) | Topic::Output(Output::DeadLetters) => (2, &[]),
+        };
+        client.create_topic(shop.name(topic), partitions, options)?;
+    }
+    expect_failure(
+        examine(settings, PATIENCE),
+        Exit::Configuration,
+        &[changelog, "has 3", "has 2 partitions"],
+    )?;
+    let plan = done(TopicPlan::make(Arc::clone(settings), PATIENCE, None, None))?;
+    assert_eq!(
+        plan.lines().iter().filter(|line| line.starts_with("wrong   ")).count(),
+        3,
+        "{:?}",
+        plan.lines()
+    );
+    expect_failure(plan.verdict(), Exit::Configuration, &[changelog, signals])?;
+
+    client.delete_topic(changelog)?;
+    while client.partition_count(changelog).is_ok() {}
+    client.create_topic(changelog, 2, &[("cleanup.policy", "compact,delete")])?;
+    let said = [changelog, "cleanup.policy=compact,delete", signals, "1000 bytes", "65536"];
+    expect_failure(examine(settings, PATIENCE), Exit::Configuration, &said)?;
+    let (steps, ended) = run_check(settings, PATIENCE);
+    assert_eq!(steps, ["brokers", "topics"]);
+    expect_failure(ended, Exit::Configuration, &[changelog])
+}
+
+/// Rights are given one by one; with the last of them a slot works from start to end, and none is left over.
+fn missing_permission_is_named() -> Result<()> {
+    let port = free_port()?;
+    let users = "org.apache.kafka.common.security.plain.PlainLoginModule required user_service=\"right\";";
+    let node = KafkaNode::start_with(
+        NodeSettings { sasl_port: Some(port), ..NodeSettings::default() }
+            .set("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer")
+            .set("super.users", "User:ANONYMOUS")
+            .set("sasl.enabled.mechanisms", "PLAIN")
+            .set("listener.name.sasl.plain.sasl.jaas.config", users),
+    )?;
+    let anonymous = Shop::create(node.client(), 2)?;
+    let outside = Client::new(&format!("127.0.0.1:{port}"));
+    let folder = tempfile::tempdir()?;
+    let log_in = |password: &str| {
+        let file = folder.path().join(password);
+        std::fs::write(&file, password)?;
+        let password = format!("kafka.sasl.password.file={}", file.display());
+        let lines = [
+            "kafka.security.protocol=sasl_plaintext",
+            "kafka.sasl.mechanism=PLAIN",
+            "kafka.sasl.username=service",
+        ];
+        settings(&outside, &anonymous.group, "one", &[&lines[..], &[password.as_str()]].concat())
+            .map(Arc::new)
+    };
+    let patience = Duration::from_secs(20);
+    let wrong = log_in("wrong")?;
+    let (steps, ended) = run_check(&wrong, patience);
+    assert_eq!(steps, [""; 0]);
+    expect_failure(ended, Exit::Permission, &["reach the brokers", "Authentication"])?;
+    expect_failure(examine(&wrong, patience), Exit::Permission, &[])?;
+
+    let settings = log_in("right")?;
+    let orders = anonymous.name(Topic::Input(Input::Orders));
+    expect_failure(examine(&settings, patience), Exit::Permission, &[orders])?;
+
+    let allow = |operations: &[&str], resources: &[&str]| {
+        let mut arguments = vec!["--add", "--allow-principal", "User:service"];
+        arguments.extend(operations.iter().flat_map(|&operation| ["--operation", operation]));
+        arguments.extend(resources);
+        node.tool("org.apache.kafka.tools.AclCommand", &arguments)
+    };
+    let [signals, customers, dead_letters, changelog] =
+        [Output::Signals, Output::Customers, Output::DeadLetters, Output::Changelog]
+            .map(|output| anonymous.name(Topic::Output(output)));
+    let [orders, returns, erasures] = Input::ALL.map(|input| anonymous.name(Topic::Input(input)));
+    allow(&["Read"], &["--topic", orders, "--topic", returns, "--topic", erasures, "--topic", changelog])?;
+    allow(&["DescribeConfigs"], &["--topic", signals, "--topic", dead_letters, "--topic", changelog])?;
+    allow(&["Write"], &["--topic", customers, "--topic", dead_letters, "--topic", changelog])?;
+    allow(&["Describe"], &["--topic", signals])?;
+    let (steps, ended) = run_check(&settings, patience);
+    assert_eq!(steps, ["brokers", "topics"]);
+    expect_failure(ended, Exit::Permission, &["settings of the output topics"])?;
+
+    allow(&["DescribeConfigs"], &["--topic", customers])?;
+    let (steps, ended) = run_check(&settings, patience);
+    assert_eq!(steps, ["brokers", "topics", "settings", "note", "note"]);
+    expect_failure(ended, Exit::Permission, &[&format!("write {signals}")])?;
+
+    allow(&["Write"], &["--topic", signals])?;
+    let prefix = format!("{}-", anonymous.group);
+    expect_failure(run_check(&settings, patience).1, Exit::Permission, &["transactional id", &prefix])?;
+
+    allow(&["Write"], &["--resource-pattern-type", "prefixed", "--transactional-id", &prefix])?;
+    expect_failure(run_check(&settings, patience).1, Exit::Permission, &["of the group"])?;
+
+    allow(&["Read"], &["--group", &anonymous.group])?;
+    done(run_check(&settings, patience).1)?;
+    let shop =
+        Shop { client: outside.clone(), group: anonymous.group.clone(), settings, layout: anonymous.layout };
+    let mut broker = shop.sole_member()?;
+    let p1 = Partition(1);
+    transact(&mut broker, &[to_changelog(p1, "k", "v")], &offsets(p1, [0, 0, 0], "shop 1"))?;
+    super::restore::read_all(broker.lookup(), p1, 2, "v")?;
+    broker.close(PATIENCE);
+    Ok(())
+}
+
+fn no_brokers() -> Result<()> {
+    let nowhere = Client::new(&format!("127.0.0.1:{}", free_port()?));
+    let shop = Shop::imagine(&nowhere)?;
+    let (steps, ended) = run_check(&shop.settings, Duration::ZERO);
+    assert_eq!(steps, [""; 0]);
+    expect_failure(ended, Exit::Unavailable, &["reach the brokers"])
+}
