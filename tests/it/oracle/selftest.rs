@@ -174,11 +174,12 @@ return guest r1 day 3.25 10.00";
         .iter()
         .map(|line| (line["at"].as_str().unwrap_or_default(), line["all_time"]["orders"]["placed"].as_u64()))
         .collect();
-    // What comes at midnight comes after the line of that midnight; the first record crosses none.
+    // A midnight has its line when the clock leaves it, with all that came at it.
     let expected = [
+        ("2024-01-01T00:00:00.000Z", Some(1)),
         ("2024-01-02T00:00:00.000Z", Some(1)),
         ("2024-01-03T00:00:00.000Z", Some(2)),
-        ("2024-01-04T00:00:00.000Z", Some(2)),
+        ("2024-01-04T00:00:00.000Z", Some(3)),
         ("2024-01-04T06:00:00.000Z", Some(3)),
     ];
     if found == expected { Ok(()) } else { Err(format!("{found:?}").into()) }
