@@ -156,10 +156,15 @@ impl<'m, B: Broker> Processor<'m, B> {
 
     /// Gives every partition its turn. Whether any of them has applied something.
     fn read_and_apply(&mut self) -> Result<bool, Stop> {
-        let partitions: Vec<Partition> = self.running_partitions().map(|(partition, _)| partition).collect();
+        let mut partitions: Vec<Partition> =
+            self.running_partitions().map(|(partition, _)| partition).collect();
+        // Whoever came too late in the last turn is first in this one.
+        let first = partitions.partition_point(|partition| *partition < self.pace.next_partition);
+        partitions.rotate_left(first);
         let mut has_applied = false;
         for partition in partitions {
-            if self.is_batch_full() {
+            if self.is_commit_due() {
+                self.pace.next_partition = partition;
                 break;
             }
             has_applied |= self.read_and_apply_one(partition)?;
@@ -295,6 +300,7 @@ impl<'m, B: Broker> Processor<'m, B> {
             let now = self.broker.now();
             let duration = now.since(started_at);
             info!(%partition, records = state.records, ?duration, batch = state.batch_number, "partition restored");
+            self.hub.on_restore_progress(partition, state.records_untold, 0);
             self.hub.on_restored(partition, duration);
             let owned = self.owned.get_mut(&partition).expect("its restore was just heard of");
             owned.phase = Phase::Restored(Box::new(Running::new(*state, now)));

@@ -37,6 +37,8 @@ use super::parse_batch_name;
 
 /// One bounded call of the task.
 const CALL_MAX: Duration = Duration::from_millis(500);
+/// Between two reports of progress.
+const TELL_AFTER: Duration = Duration::from_millis(200);
 /// A predecessor's transaction that is open for longer than this is ended.
 const BLOCKED_MAX: Duration = Duration::from_secs(1);
 /// The broker ends a transaction at its timeout, and looks for such transactions every 10 s.
@@ -50,8 +52,10 @@ pub struct Restored {
     pub starts: PerInput<(Position, MergeKey)>,
     /// The inputs' high watermarks.
     pub ends: PerInput<Position>,
-    /// Changelog records read.
+    /// Changelog records read, ...
     pub records: u64,
+    /// ... and those that no [`News::Progress`] has told of.
+    pub records_untold: u64,
 }
 
 /// What the task tells the worker.
@@ -119,6 +123,8 @@ impl Order {
             stage: Stage::Barrier,
             seal: None,
             records: 0,
+            records_untold: 0,
+            told_at: None,
             blocked: Blocked::default(),
             order: self,
         };
@@ -157,6 +163,8 @@ struct Work {
     restore: Restore,
     seal: Option<Seal>,
     records: u64,
+    records_untold: u64,
+    told_at: Option<Moment>,
     blocked: Blocked,
 }
 
@@ -204,8 +212,7 @@ impl Work {
                 }
                 self.blocked = Blocked::default();
                 self.read(&batch)?;
-                let remaining = end.0.saturating_sub(next.0);
-                return Ok(Some(News::Progress { records: batch.len() as u64, remaining }));
+                return Ok(self.progress(lookup.now(), end.0.saturating_sub(next.0)));
             }
             Stage::Inputs { committed } => {
                 self.stage = Stage::Inputs { committed: committed.clone() };
@@ -219,6 +226,15 @@ impl Work {
             Stage::Over => unreachable!("a finished restore is not stepped"),
         }
         Ok(None)
+    }
+
+    /// Now and then; to tell of every batch would keep the worker from its work.
+    fn progress(&mut self, now: Moment, remaining: u64) -> Option<News> {
+        if now.since(*self.told_at.get_or_insert(now)) < TELL_AFTER {
+            return None;
+        }
+        self.told_at = Some(now);
+        Some(News::Progress { records: std::mem::take(&mut self.records_untold), remaining })
     }
 
     fn read(&mut self, batch: &impl RecordBatch) -> Result<(), BrokerError> {
@@ -241,6 +257,7 @@ impl Work {
                 StateRecord::Seal(seal) => self.seal = Some(seal),
             }
             self.records += 1;
+            self.records_untold += 1;
         }
         Ok(())
     }
@@ -273,6 +290,7 @@ impl Work {
             starts,
             ends: PerInput::from_fn(|input| ends[input as usize]),
             records: self.records,
+            records_untold: self.records_untold,
         })
     }
 

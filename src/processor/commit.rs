@@ -100,8 +100,21 @@ impl<B: Broker> Processor<'_, B> {
             if self.broker.now() >= deadline {
                 return Ok(CommitEnd::GivenUp);
             }
-            self.broker.wait(backoff);
+            self.pause(backoff)?;
             backoff = (backoff * 2).min(BACKOFF_MAX);
+        }
+    }
+
+    /// Lets time pass, whatever else may wake the worker, and keeps the membership alive.
+    fn pause(&mut self, span: Duration) -> Result<(), Stop> {
+        let until = self.broker.now().plus(span);
+        loop {
+            let left = until.since(self.broker.now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            self.broker.wait(left);
+            self.record_group_events()?;
         }
     }
 

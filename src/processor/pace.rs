@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{Processor, hub, report, running};
-use crate::broker::{Broker, Moment, TRANSACTION_TIMEOUT};
+use crate::broker::{Broker, Moment, Partition, TRANSACTION_TIMEOUT};
+use crate::partition::Phase;
 
 /// A batch is committed when it has so many records, ...
 const RECORDS_MAX: usize = 200_000;
@@ -27,12 +28,14 @@ const _: () = assert!(
 
 /// When each of the recurring things was done last.
 pub(super) struct Pace {
+    /// Whose turn it is to read first.
+    pub(super) next_partition: Partition,
     gauges_at: Moment,
 }
 
 impl Pace {
     pub(super) fn new(now: Moment) -> Self {
-        Self { gauges_at: now }
+        Self { next_partition: Partition(0), gauges_at: now }
     }
 }
 
@@ -96,16 +99,15 @@ impl<B: Broker> Processor<'_, B> {
         }
         self.pace.gauges_at = clocks.monotonic;
         let target = self.clock_target(clocks.wall_millis);
-        let (metrics, rules) = (self.hub.metrics, self.rules.clone());
-        let open: Vec<_> = self.batch.parts.iter().map(|part| part.partition).collect();
-        for (partition, running) in self.running_partitions() {
-            let exported = metrics.partition(hub::label(partition));
+        for (partition, owned) in &mut self.owned {
+            let Phase::Running(running) = &mut owned.phase else { continue };
+            let exported = self.hub.metrics.partition(hub::label(*partition));
             for (input, (records, seconds)) in report::lags(running, clocks.wall_millis).iter() {
                 exported.set_lag(report::input_topic(input), *records, *seconds);
             }
             // Figures of an open batch are not to be seen.
-            if !open.contains(&partition) {
-                exported.set(&report::gauges(running, &rules, target));
+            if self.batch.parts.iter().all(|part| part.partition != *partition) {
+                exported.set(&report::gauges(running, &self.rules, target));
             }
         }
     }

@@ -93,13 +93,18 @@ pub struct ServiceProcess {
 impl ServiceProcess {
     /// Starts `run --config FILE`; it need not be ready when this returns.
     pub fn start(settings: &ServiceSettings) -> Result<ServiceProcess> {
+        Self::start_with(settings, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn start_with(settings: &ServiceSettings, arguments: &[&str]) -> Result<ServiceProcess> {
         let folder = tempfile::Builder::new().prefix("service-").tempdir()?;
         let http = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let config = folder.path().join("service.toml");
         fs::write(&config, settings.file_text(http, folder.path())?)?;
 
         let mut command = Command::new(BINARY);
-        command.arg("run").arg("--config").arg(&config).current_dir(folder.path());
+        command.arg("run").arg("--config").arg(&config).args(arguments).current_dir(folder.path());
         // Whoever runs the tests may have settings in the environment.
         let inherited = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         for name in inherited.filter(|name| name.starts_with("RETENTION_")) {

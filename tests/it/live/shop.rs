@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::history::{self, History};
-use crate::kafka::{Client, Committed, KafkaNode, Record, compacted};
+use crate::kafka::{Client, Committed, Consumed, KafkaNode, Record, compacted};
 use crate::oracle::{OracleConfig, OracleOutput};
 use crate::service::{ServiceProcess, ServiceSettings};
 
@@ -60,7 +60,11 @@ impl Shop {
 
     /// Settings of one instance, whose clock goes to `end` once everything is read.
     pub fn settings(&self, instance: &str, end: i64) -> ServiceSettings {
-        let end = time_text(end);
+        self.live_settings(instance).set(&["clock", "at_end"], time_text(end))
+    }
+
+    /// Settings of one instance, whose clock follows the wall.
+    pub fn live_settings(&self, instance: &str) -> ServiceSettings {
         ServiceSettings::new(&self.bootstrap_servers, &self.application, instance)
             .set(&["topics", "orders"], self.topics.orders.as_str())
             .set(&["topics", "returns"], self.topics.returns.as_str())
@@ -69,7 +73,6 @@ impl Shop {
             .set(&["topics", "customers"], self.topics.customers.as_str())
             .set(&["topics", "dead_letters"], self.topics.dead_letters.as_str())
             .set(&["topics", "changelog"], self.topics.changelog.as_str())
-            .set(&["clock", "at_end"], end)
     }
 
     pub fn start(&self, instance: &str, end: i64) -> Result<ServiceProcess> {
@@ -92,6 +95,16 @@ impl Shop {
         self.append(&self.topics.returns, values)
     }
 
+    pub fn append_erasures(&self, values: &[Value]) -> Result<()> {
+        self.append(&self.topics.erasures, values)
+    }
+
+    /// Appends any bytes to `orders`.
+    pub fn append_records(&self, records: impl IntoIterator<Item = Record>) -> Result<()> {
+        self.client.produce(&self.topics.orders, records)?;
+        Ok(())
+    }
+
     fn append(&self, topic: &str, values: &[Value]) -> Result<()> {
         self.client.produce(topic, values.iter().map(|value| Record::json(history::key_of(value), value)))?;
         Ok(())
@@ -100,6 +113,7 @@ impl Shop {
     /// Waits until the group's offsets are at the ends of all inputs and `services` have nothing more to say.
     pub fn wait_until_idle(&self, services: &[&ServiceProcess], patience: Duration) -> Result<()> {
         let first = services.first().context("somebody to ask")?;
+        services.iter().try_for_each(|service| service.wait_until_ready(patience))?;
         first.wait_until("at the ends of its inputs", patience, |_| {
             let mut owned = 0.0;
             for service in services {
@@ -115,7 +129,7 @@ impl Shop {
         })
     }
 
-    fn is_read_to_the_end(&self) -> Result<bool> {
+    pub fn is_read_to_the_end(&self) -> Result<bool> {
         let inputs = [self.topics.orders.as_str(), &self.topics.returns, &self.topics.erasures];
         let offsets = self.offsets()?;
         for topic in inputs {
@@ -133,6 +147,42 @@ impl Shop {
     pub fn offsets(&self) -> Result<BTreeMap<(String, i32), Committed>> {
         let inputs = [self.topics.orders.as_str(), &self.topics.returns, &self.topics.erasures];
         self.client.group_offsets(&self.application, &inputs)
+    }
+
+    /// Every committed record of `orders` below the ends of this moment is counted by the services' metrics.
+    pub fn wait_until_committed(&self, service: &ServiceProcess, patience: Duration) -> Result<()> {
+        service.wait_until("at the ends of its inputs", patience, |_| self.is_read_to_the_end())
+    }
+
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub fn group_members(&self) -> Result<usize> {
+        Ok(self.client.group_state(&self.application)?.1)
+    }
+
+    pub fn grow_orders(&self, partitions: i32) -> Result<()> {
+        self.client.grow_topic(&self.topics.orders, partitions)
+    }
+
+    pub fn reset_offsets(&self, offset: i64) -> Result<()> {
+        let topic = self.topics.orders.as_str();
+        let offsets: Vec<_> =
+            (0..i32::try_from(self.partitions)?).map(|partition| (topic, partition, offset)).collect();
+        self.client.reset_group_offsets(&self.application, &offsets)
+    }
+
+    pub fn dead_letters(&self) -> Result<Vec<Consumed>> {
+        self.client.read_committed(&self.topics.dead_letters)
+    }
+
+    pub fn changelog(&self) -> Result<Vec<Consumed>> {
+        self.client.read_committed(&self.topics.changelog)
+    }
+
+    pub fn orders_name(&self) -> &str {
+        &self.topics.orders
     }
 
     pub fn signals(&self) -> Result<Vec<Value>> {
@@ -159,8 +209,16 @@ impl Shop {
 
     /// Every signal of the history is there once, with its content, and no other; the profiles are those of the history.
     pub fn check(&self, history: &History) -> Result<()> {
-        let OracleOutput { signals, profiles, .. } = history.expected(&self.oracle_config(), self.partitions);
-        let seed = history.seed;
+        self.compare(history.seed, history.expected(&self.oracle_config(), self.partitions))
+    }
+
+    /// The same, with clocks that stay at the last record.
+    pub fn check_without_end(&self, history: &History) -> Result<()> {
+        self.compare(history.seed, history.expected_without_end(&self.oracle_config(), self.partitions))
+    }
+
+    fn compare(&self, seed: u64, expected: OracleOutput) -> Result<()> {
+        let OracleOutput { signals, profiles, .. } = expected;
         let (expected, found) = (signals, self.signals()?);
         let (expected, found) = (history::by_id(&expected), history::by_id(&found));
         for (id, signals) in &found {

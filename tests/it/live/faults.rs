@@ -1,0 +1,130 @@
+//! What an operator may do to a running shop, and what the service must refuse to go on with.
+
+use anyhow::{Result, ensure};
+use libtest_mimic::Trial;
+use serde_json::{Value, json};
+
+use super::PATIENCE;
+use super::history;
+use super::shop::Shop;
+use crate::kafka::{self, KafkaNode, compacted};
+use crate::service::ServiceProcess;
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        kafka::on_shared_node("live::a_reset_group_stops", a_reset_group_stops),
+        kafka::on_shared_node("live::growing_topics_stop", growing_topics_stop),
+        kafka::on_shared_node("live::an_erased_customer_stays_erased", an_erased_customer_stays_erased),
+        kafka::on_shared_node("live::a_state_folder_has_one_owner", a_state_folder_has_one_owner),
+        kafka::on_shared_node("live::customers_are_answered_from_committed_state", customers_are_answered),
+    ]
+}
+
+/// An operator moved the offsets back: going on would apply records twice, silently, against other state.
+fn a_reset_group_stops(node: &KafkaNode) -> Result<()> {
+    let shop = Shop::open(node, 1)?;
+    let history = history::random(0x5eed_0010, 20, 300);
+    shop.load(&history)?;
+    let service = shop.start("one", history.end)?;
+    shop.wait_until_idle(&[&service], PATIENCE)?;
+    service.terminate(PATIENCE)?.expect_clean();
+
+    shop.reset_offsets(0)?;
+    let refused = shop.start("one", history.end)?.wait_for_end(PATIENCE)?;
+    refused.expect_code(78);
+    ensure!(refused.stderr.contains("--accept-offsets"), "{}", refused.stderr);
+    let signals = shop.signals()?.len();
+    // Everything is read once more, and everything is a duplicate or too old.
+    let accepting = ServiceProcess::start_with(&shop.settings("one", history.end), &["--accept-offsets"])?;
+    shop.wait_until_idle(&[&accepting], PATIENCE)?;
+    accepting.terminate(PATIENCE)?.expect_clean();
+    ensure!(shop.signals()?.len() == signals, "signals were said again");
+    Ok(())
+}
+
+/// More partitions would put customers' new orders apart from their state.
+fn growing_topics_stop(node: &KafkaNode) -> Result<()> {
+    let shop = Shop::open(node, 1)?;
+    shop.append_orders(&[order("c1", "2024-05-01T00:00:00Z")])?;
+    let service = ServiceProcess::start(&shop.live_settings("one").set(&["clock", "at_end"], "stay"))?;
+    service.wait_until_ready(PATIENCE)?;
+    shop.wait_until_committed(&service, PATIENCE)?;
+    service.terminate(PATIENCE)?.expect_clean();
+    shop.grow_orders(2)?;
+    let refused = ServiceProcess::start(&shop.live_settings("one"))?.wait_for_end(PATIENCE)?;
+    refused.expect_code(78);
+    ensure!(refused.stderr.contains("partitions"), "{}", refused.stderr);
+    Ok(())
+}
+
+/// State and profile go, late records are refused, a new order begins afresh.
+fn an_erased_customer_stays_erased(node: &KafkaNode) -> Result<()> {
+    let shop = Shop::open(node, 1)?;
+    shop.append_orders(&[order("c1", "2024-05-01T00:00:00Z"), order("c2", "2024-05-02T00:00:00Z")])?;
+    let settings = shop.live_settings("one").set(&["clock", "at_end"], "stay");
+    let service = ServiceProcess::start(&settings)?;
+    service.wait_until_ready(PATIENCE)?;
+    shop.wait_until_committed(&service, PATIENCE)?;
+    shop.append_erasures(&[json!({"customer_id": "c1", "requested_at": "2024-06-01T00:00:00Z"})])?;
+    shop.wait_until_committed(&service, PATIENCE)?;
+    let (status, _) = service.get("/v1/customers/c1")?;
+    ensure!(status == 404, "an erased customer is answered with {status}");
+    service.terminate(PATIENCE)?.expect_clean();
+    ensure!(shop.profiles()?.keys().eq(["c2"]), "{:?}", shop.profiles()?.keys());
+    let held = compacted(&shop.changelog()?);
+    ensure!(!held.keys().any(|key| key.ends_with(b"c1")), "the changelog holds {:?}", held.keys());
+
+    // After a restart the marker stands.
+    shop.append_orders(&[order("c1", "2024-05-20T00:00:00Z")])?;
+    let service = ServiceProcess::start(&settings)?;
+    service.wait_until_ready(PATIENCE)?;
+    shop.wait_until_committed(&service, PATIENCE)?;
+    ensure!(shop.profiles()?.keys().eq(["c2"]), "a late record brought the customer back");
+    ensure!(
+        shop.dead_letters()?.iter().all(|letter| letter.header("dlq_reason") == Some("erased")),
+        "the reason"
+    );
+    shop.append_orders(&[order("c1", "2024-07-01T00:00:00Z")])?;
+    shop.wait_until_committed(&service, PATIENCE)?;
+    service.terminate(PATIENCE)?.expect_clean();
+    let profile = shop.profiles()?.remove("c1");
+    ensure!(profile.is_some_and(|profile| profile["all_time"]["placed"] == 1), "a new order starts afresh");
+    Ok(())
+}
+
+fn a_state_folder_has_one_owner(node: &KafkaNode) -> Result<()> {
+    let shop = Shop::open(node, 1)?;
+    let folder = tempfile::tempdir()?;
+    let state = folder.path().to_str().unwrap_or_default();
+    let settings = shop.live_settings("one").set(&["state_dir"], state);
+    let first = ServiceProcess::start(&settings)?;
+    first.wait_until_ready(PATIENCE)?;
+    let second = ServiceProcess::start(&settings)?.wait_for_end(PATIENCE)?;
+    second.expect_code(78);
+    ensure!(second.stderr.contains("in use by another process"), "{}", second.stderr);
+    first.terminate(PATIENCE)?.expect_clean();
+    Ok(())
+}
+
+fn customers_are_answered(node: &KafkaNode) -> Result<()> {
+    let shop = Shop::open(node, 2)?;
+    shop.append_orders(&[order("c1", "2024-05-01T00:00:00Z")])?;
+    let service = ServiceProcess::start(&shop.live_settings("one").set(&["clock", "at_end"], "stay"))?;
+    service.wait_until_ready(PATIENCE)?;
+    shop.wait_until_committed(&service, PATIENCE)?;
+    let (status, body) = service.get("/v1/customers/c1")?;
+    ensure!(status == 200, "{status}: {body}");
+    let answer: Value = serde_json::from_str(&body)?;
+    let published = shop.profiles()?.remove("c1");
+    ensure!(answer.get("customer") == published.as_ref(), "{answer}\npublished {published:?}");
+    ensure!(service.get("/v1/customers/nobody")?.0 == 404, "an unknown customer");
+    service.terminate(PATIENCE)?.expect_clean();
+    Ok(())
+}
+
+fn order(customer: &str, placed_at: &str) -> Value {
+    json!({
+        "order_id": format!("{customer} {placed_at}"), "customer_id": customer, "placed_at": placed_at, "currency": "GBP",
+        "total": "10.00",
+    })
+}

@@ -1,0 +1,130 @@
+//! Input that cannot be used: each record becomes a dead letter with its reason, and the partition goes on.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+use retention_signals::wire::hash;
+use serde_json::{Value, json};
+
+use super::PATIENCE;
+use super::shop::Shop;
+use crate::kafka::{self, KafkaNode, Record};
+use crate::service::ServiceProcess;
+
+const PARTITIONS: u32 = 2;
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        kafka::on_shared_node("live::poison_of_every_kind", poison_of_every_kind),
+        kafka::on_shared_node("live::too_much_poison_stops", too_much_poison_stops),
+    ]
+}
+
+/// A reason, and a record that has it.
+fn poison() -> Vec<(&'static str, Record)> {
+    let order = |change: Value| {
+        let mut order = json!({
+            "order_id": "o1", "customer_id": "c1", "placed_at": "2024-05-01T00:00:00Z", "currency": "GBP", "total": "1.00",
+        });
+        for (name, value) in change.as_object().expect("changes are fields") {
+            order[name] = value.clone();
+        }
+        Record::json("c1", &order)
+    };
+    let raw = |value: &[u8]| Record::new("c1", value);
+    let deep = format!("{}1{}", "[".repeat(100), "]".repeat(100));
+    let elsewhere = i32::try_from(1 - hash::partition(b"c1", PARTITIONS)).expect("0 or 1");
+    let long_key = vec![b'k'; 2_000_000];
+    vec![
+        ("null_value", Record::tombstone("c1")),
+        ("invalid_utf8", raw(b"{\"order_id\": \"\xff\"}")),
+        ("malformed_json", raw(b"{\"order_id\": ")),
+        ("malformed_json", raw(b"")),
+        ("too_deep", raw(deep.as_bytes())),
+        ("too_large", raw(&vec![b' '; 10_000_000])),
+        ("too_large", Record::new(long_key, "{}")),
+        ("missing_field", order(json!({"currency": null}))),
+        ("invalid_type", order(json!({"order_id": 7}))),
+        ("invalid_field", order(json!({"order_id": ""}))),
+        ("invalid_event", order(json!({"cancelled_at": "2024-05-01T00:00:00Z"}))),
+        ("invalid_time", order(json!({"placed_at": "2024-05-01T00:00:00"}))),
+        ("invalid_amount", order(json!({"total": "1.005"}))),
+        ("out_of_range", order(json!({"total": "-1.00"}))),
+        ("out_of_range", order(json!({"version": 4_294_967_296_u64}))),
+        ("unknown_currency", order(json!({"currency": "XXX"}))),
+        ("key_mismatch", order(json!({"customer_id": "c2"}))),
+        ("key_mismatch", Record { key: None, ..order(json!({})) }),
+        ("wrong_partition", order(json!({})).at_partition(elsewhere)),
+        ("in_future", order(json!({"placed_at": "2100-01-01T00:00:00Z"}))),
+        ("too_old", order(json!({"placed_at": "2020-01-01T00:00:00Z"}))),
+    ]
+}
+
+fn poison_of_every_kind(node: &KafkaNode) -> Result<()> {
+    let shop = Shop::open(node, PARTITIONS)?;
+    let order = |id: &str| json!({"order_id": id, "customer_id": "c1", "placed_at": "2024-06-01T00:00:00Z", "currency": "GBP", "total": "5.00"});
+    shop.append_orders(&[order("first")])?;
+    let poison = poison();
+    let mut letters = BTreeMap::new();
+    for (index, (reason, record)) in poison.iter().enumerate() {
+        // Found again by its timestamp, since bytes may be cut.
+        let timestamp = 1_717_200_000_000 + index as i64;
+        shop.append_records([record.clone().at_timestamp(timestamp)])?;
+        letters.insert(timestamp.to_string(), (*reason, record));
+    }
+    shop.append_orders(&[order("last")])?;
+    let service = ServiceProcess::start(&shop.live_settings("one").set(&["clock", "at_end"], "stay"))?;
+    service.wait_until_ready(PATIENCE)?;
+    shop.wait_until_committed(&service, PATIENCE)?;
+    let counted = service.metric("retention_records_total", &["outcome=\"dead_lettered\""])?;
+    ensure!(counted == Some(letters.len() as f64), "counted are {counted:?} of {}", letters.len());
+    service.terminate(PATIENCE)?.expect_clean();
+
+    let profile = shop.profiles()?.remove("c1").context("the customer's good orders count")?;
+    ensure!(profile["all_time"]["placed"] == 2, "{profile}");
+    for letter in shop.dead_letters()? {
+        let header =
+            |name: &str| letter.header(name).with_context(|| format!("{name} in {:?}", letter.headers));
+        let (reason, record) = letters.remove(header("dlq_timestamp")?).context("each once")?;
+        ensure!(header("dlq_reason")? == reason, "{reason}: {:?}", letter.headers);
+        ensure!(header("dlq_topic")? == shop.orders_name(), "{:?}", letter.headers);
+        ensure!(
+            header("dlq_offset")?.parse::<u64>().is_ok()
+                && header("dlq_partition")?.parse::<u32>()? < PARTITIONS,
+            "{reason}"
+        );
+        match letter.header("dlq_value_bytes").or(letter.header("dlq_key_bytes")) {
+            None => ensure!(letter.key == record.key && letter.value == record.value, "{reason}: {letter:?}"),
+            Some(_) => {
+                let value = record.value.clone().unwrap_or_default();
+                ensure!(
+                    value.starts_with(letter.value.as_deref().unwrap_or_default()),
+                    "{reason}: not the original"
+                );
+                ensure!(reason == "too_large", "{reason} was cut");
+            }
+        }
+    }
+    ensure!(
+        letters.is_empty(),
+        "missing: {:?}",
+        letters.values().map(|(reason, _)| reason).collect::<Vec<_>>()
+    );
+    Ok(())
+}
+
+/// The limit stops the service before it commits what crosses it, and again after a restart.
+fn too_much_poison_stops(node: &KafkaNode) -> Result<()> {
+    let shop = Shop::open(node, 1)?;
+    shop.append_records((0..3_000).map(|n| Record::new(format!("c{n}"), "no JSON")))?;
+    for _ in 0..2 {
+        let service = ServiceProcess::start(&shop.live_settings("one"))?;
+        let exit = service.wait_for_end(PATIENCE)?;
+        exit.expect_code(65);
+        ensure!(exit.stderr.contains("dead_letters.max_share"), "{}", exit.stderr);
+        let letters = shop.dead_letters()?.len();
+        ensure!(letters < 1_000, "{letters} dead letters were written before the limit");
+    }
+    Ok(())
+}
