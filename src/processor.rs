@@ -154,7 +154,7 @@ impl<'m, B: Broker> Processor<'m, B> {
 
     // === Read and apply ===
 
-    /// Gives every partition its turn. Whether any of them has applied something.
+    /// Gives every partition its turn, until a commit is due. Whether there may be more to read.
     fn read_and_apply(&mut self) -> Result<bool, Stop> {
         let mut partitions: Vec<Partition> =
             self.running_partitions().map(|(partition, _)| partition).collect();
@@ -165,7 +165,7 @@ impl<'m, B: Broker> Processor<'m, B> {
         for partition in partitions {
             if self.is_commit_due() {
                 self.pace.next_partition = partition;
-                break;
+                return Ok(true);
             }
             has_applied |= self.read_and_apply_one(partition)?;
         }

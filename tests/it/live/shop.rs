@@ -154,10 +154,6 @@ impl Shop {
         service.wait_until("at the ends of its inputs", patience, |_| self.is_read_to_the_end())
     }
 
-    pub fn client(&self) -> &Client {
-        &self.client
-    }
-
     pub fn group_members(&self) -> Result<usize> {
         Ok(self.client.group_state(&self.application)?.1)
     }
