@@ -47,14 +47,14 @@ fn history_loaded_before_the_start(node: &KafkaNode) -> Result<()> {
 /// One of two instances goes and comes again in the middle; nobody can tell from what is published.
 fn two_instances_and_a_restart(node: &KafkaNode) -> Result<()> {
     let shop = Shop::open(node, 4)?;
-    let history = history::random(0x5eed_0002, 600, 400);
+    let history = history::random(0x5eed_0002, 4_000, 400);
     shop.load(&history)?;
     let settings = |instance| slow(shop.settings(instance, history.end));
     let one = ServiceProcess::start(&settings("one"))?;
     let two = ServiceProcess::start(&settings("two"))?;
     wait_until_busy(&one)?;
-    one.terminate(PATIENCE)?.expect_clean();
     ensure!(!shop.is_read_to_the_end()?, "the restart was to be in the middle");
+    one.terminate(PATIENCE)?.expect_clean();
     let one = ServiceProcess::start(&settings("one"))?;
     shop.wait_until_idle(&[&one, &two], PATIENCE)?;
     one.terminate(PATIENCE)?.expect_clean();
@@ -65,7 +65,7 @@ fn two_instances_and_a_restart(node: &KafkaNode) -> Result<()> {
 /// No farewell: the other one waits for the session to end, and ends what was left open.
 fn a_killed_instance_is_taken_over(node: &KafkaNode) -> Result<()> {
     let shop = Shop::open(node, 2)?;
-    let history = history::random(0x5eed_0003, 300, 400);
+    let history = history::random(0x5eed_0003, 4_000, 400);
     shop.load(&history)?;
     let settings = |instance| slow(shop.settings(instance, history.end));
     let one = ServiceProcess::start(&settings("one"))?;
@@ -108,9 +108,9 @@ fn partitions_move_while_records_come(node: &KafkaNode) -> Result<()> {
     shop.check_without_end(&only_orders)
 }
 
-/// Reads a few records at a time, so that there is a middle to be interrupted in.
+/// Commits so often that commits are most of the work: there is a middle to be interrupted in.
 fn slow(settings: ServiceSettings) -> ServiceSettings {
-    settings.set(&["kafka", "max.partition.fetch.bytes"], 4_000)
+    settings.set(&["commit", "interval"], "10ms").set(&["commit", "backlog_interval"], "10ms")
 }
 
 fn wait_until_busy(service: &ServiceProcess) -> Result<()> {
