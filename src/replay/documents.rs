@@ -85,7 +85,7 @@ pub(super) fn group(
         left_out: 0,
         lines,
     };
-    let mut key = Vec::new();
+    let mut buffers = [Vec::new(), Vec::new()];
     for document in grouping.documents {
         if document.is_broken {
             documents.left_out += 1;
@@ -96,7 +96,7 @@ pub(super) fn group(
             continue;
         }
         let original = table.original(&document.place);
-        if let Err(refusal) = document.write(table, map, &mut documents, decoder, &mut key) {
+        if let Err(refusal) = document.write(table, map, &mut documents, decoder, &mut buffers) {
             refused.refuse(&refusal, &table.file, document.number, original)?;
         }
         documents.firsts.push((document.number, document.place));
@@ -270,8 +270,9 @@ impl Document {
         map: &ColumnMap,
         documents: &mut Documents,
         decoder: &Decoder,
-        key: &mut Vec<u8>,
+        [text, key]: &mut [Vec<u8>; 2],
     ) -> Result<(), Refusal> {
+        text.clear();
         let time = self
             .time
             .ok_or_else(|| table.columns.time.refuse(Reason::MissingField, "is empty in every line"))?;
@@ -295,7 +296,8 @@ impl Document {
                 store_id,
                 order_id: None,
             };
-            return documents.returns.add_record(self.number, decoder, key, |out| returned.encode(out));
+            returned.encode(text);
+            return documents.returns.add(text, self.number, decoder, key);
         }
         let skus: Vec<&str> = self.skus.iter().flatten().map(|sku| &**sku).collect();
         let order = OrderText {
@@ -309,7 +311,8 @@ impl Document {
             test: false,
             skus: &skus,
         };
-        documents.orders.add_record(self.number, decoder, key, |out| order.encode(out))
+        order.encode(text);
+        documents.orders.add(text, self.number, decoder, key)
     }
 }
 

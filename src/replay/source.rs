@@ -15,7 +15,7 @@ pub(super) struct Source {
     /// Where the records come from, for dead letters.
     pub(super) file: String,
     pub(super) origin: Origin,
-    text: Vec<u8>,
+    texts: Texts,
     lines: Vec<Line>,
 }
 
@@ -33,13 +33,12 @@ pub(super) struct Line {
     pub(super) time: Time,
     /// In the file, from 1; of a document, the first of its lines.
     pub(super) number: u64,
-    start: usize,
-    length: u32,
+    place: Place,
 }
 
 impl Source {
     pub(super) fn new(input: Input, file: String, origin: Origin) -> Self {
-        Self { input, file, origin, text: Vec::new(), lines: Vec::new() }
+        Self { input, file, origin, texts: Texts::default(), lines: Vec::new() }
     }
 
     /// Reads JSON Lines; what cannot be decoded is refused at once.
@@ -54,40 +53,38 @@ impl Source {
         refused: &mut Refused,
     ) -> Result<Self, Failure> {
         let mut source = Self::new(input, file.name.clone(), Origin::Lines);
-        let mut key = Vec::new();
-        let mut number = 0;
-        loop {
-            let start = source.text.len();
-            let Some(line) = file.read_line(bytes_max, &mut source.text)? else { break };
-            number += 1;
+        let (mut key, mut text) = (Vec::new(), Vec::new());
+        for number in 1.. {
+            text.clear();
+            let Some(line) = file.read_line(bytes_max, &mut text)? else { break };
             let added = if line.length > bytes_max as u64 {
                 let detail = format!("{} bytes, allowed are {bytes_max}", line.length);
                 Err(Refusal::new(Reason::TooLarge, detail))
-            } else if source.text[start..].trim_ascii().is_empty() {
+            } else if text.trim_ascii().is_empty() {
                 Err(Refusal::new(Reason::MalformedJson, "the line is empty"))
             } else {
-                source.add(start, number, decoder, &mut key)
+                source.add(&text, number, decoder, &mut key)
             };
             if let Err(refusal) = added {
-                refused.refuse(&refusal, &source.file, number, &source.text[start..])?;
-                source.text.truncate(start);
+                refused.refuse(&refusal, &source.file, number, &text)?;
             }
         }
         source.sort();
         Ok(source)
     }
 
-    /// Adds a record that was made from other text; one that cannot be decoded is not added.
-    pub(super) fn add_record(
+    /// Adds a record; one that cannot be decoded is not added.
+    pub(super) fn add(
         &mut self,
+        text: &[u8],
         number: u64,
         decoder: &Decoder,
         key: &mut Vec<u8>,
-        write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), Refusal> {
-        let start = self.text.len();
-        write(&mut self.text);
-        self.add(start, number, decoder, key).inspect_err(|_| self.text.truncate(start))
+        let time = decoder.decode_line(self.input, text, key)?.time();
+        let place = self.texts.add(text);
+        self.lines.push(Line { time, number, place });
+        Ok(())
     }
 
     /// Stable: records of one instant stay in their order.
@@ -101,21 +98,44 @@ impl Source {
 
     /// The text of a record.
     pub(super) fn record(&self, line: &Line) -> &[u8] {
-        &self.text[line.start..][..line.length as usize]
+        self.texts.get(line.place)
+    }
+}
+
+/// Many texts one after the other, in blocks: a single one would be copied whenever it grows, and take twice the memory then.
+#[derive(Default)]
+struct Texts {
+    blocks: Vec<Vec<u8>>,
+}
+
+const BLOCK_BYTES: usize = 8 << 20;
+
+/// Where a text stands.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    block: u32,
+    start: u32,
+    length: u32,
+}
+
+impl Texts {
+    fn add(&mut self, text: &[u8]) -> Place {
+        let fits = self.blocks.last().is_some_and(|block| block.capacity() - block.len() >= text.len());
+        if !fits {
+            self.blocks.push(Vec::with_capacity(text.len().max(BLOCK_BYTES)));
+        }
+        let index = self.blocks.len() - 1;
+        let block = &mut self.blocks[index];
+        let narrow = |number: usize| {
+            u32::try_from(number).expect("a block is small, and there are fewer than memory could hold")
+        };
+        let place = Place { block: narrow(index), start: narrow(block.len()), length: narrow(text.len()) };
+        block.extend_from_slice(text);
+        place
     }
 
-    fn add(
-        &mut self,
-        start: usize,
-        number: u64,
-        decoder: &Decoder,
-        key: &mut Vec<u8>,
-    ) -> Result<(), Refusal> {
-        let record = &self.text[start..];
-        let time = decoder.decode_line(self.input, record, key)?.time();
-        let length = u32::try_from(record.len()).expect("the configuration bounds records at 16 MiB");
-        self.lines.push(Line { time, number, start, length });
-        Ok(())
+    fn get(&self, place: Place) -> &[u8] {
+        &self.blocks[place.block as usize][place.start as usize..][..place.length as usize]
     }
 }
 
