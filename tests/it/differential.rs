@@ -282,7 +282,7 @@ fn normal(bytes: &[u8]) -> Value {
 }
 
 /// The oracle's configuration as the service reads it.
-fn toml(config: &OracleConfig) -> String {
+pub fn toml(config: &OracleConfig) -> String {
     let Shops::One(shop) = &config.shops else { panic!("histories are of one shop") };
     let mut lines = vec![
         "[shop]".to_owned(),

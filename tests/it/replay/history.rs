@@ -13,9 +13,9 @@ use libtest_mimic::{Completion, Failed, Trial};
 use serde_json::Value;
 
 use super::{EXTRACT, Folder, ONLINE_RETAIL_MAP, Results, plain_summary};
-use crate::examples;
 use crate::oracle::online_retail::{self, Document, Kind};
 use crate::oracle::{self, OracleConfig, OracleOutput, Shop, Shops};
+use crate::{differential, examples};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -26,6 +26,7 @@ pub fn trials() -> Vec<Trial> {
             }
         }),
         Trial::test("replay::an_extract_is_as_the_oracle_says", an_extract_is_as_the_oracle_says),
+        Trial::test("replay::random_histories_are_as_the_oracle_says", random_histories_agree),
         Trial::test("replay::lines_may_stand_in_any_order", lines_may_stand_in_any_order),
         Trial::test("replay::the_story_comes_out_as_told", the_story_comes_out_as_told),
         Trial::test("replay::results_are_as_their_schemas_say", results_are_as_their_schemas_say),
@@ -69,6 +70,63 @@ fn an_extract_is_as_the_oracle_says() -> Result<(), Failed> {
         return Err(format!("bad debt is not passed over:\n{}", results.report).into());
     }
     agrees_with_oracle(&results, &documents)
+}
+
+/// Random records of all kinds as lines in any order; `RETENTION_ORACLE_SEED` replays one history.
+fn random_histories_agree() -> Result<(), Failed> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seeds = match number("RETENTION_ORACLE_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("RETENTION_ORACLE_SEEDS").unwrap_or(100),
+    };
+    for seed in seeds {
+        random_history_agrees(seed).map_err(|failed| {
+            format!("RETENTION_ORACLE_SEED={seed} replays this\n{}", failed.message().unwrap_or_default())
+        })?;
+    }
+    Ok(())
+}
+
+fn random_history_agrees(seed: u64) -> Result<(), Failed> {
+    let history = oracle::history(seed);
+    let mut files: [Vec<Value>; 3] = Default::default();
+    for input in &history.wild {
+        if let oracle::Input::Record { topic, value } = input {
+            files[*topic as usize].push(value.clone());
+        }
+    }
+    fastrand::Rng::with_seed(seed).shuffle(&mut files[0]);
+    let folder = Folder::new();
+    let [orders, returns, erasures] =
+        [("orders", &files[0]), ("returns", &files[1]), ("erasures", &files[2])].map(|(name, records)| {
+            let lines: Vec<String> = records.iter().map(Value::to_string).collect();
+            folder.write(name, lines.join("\n"))
+        });
+    let until = history_end(history.end)?;
+    let config = folder.write("shop.toml", differential::toml(&history.config));
+    let results = folder.replay(&[
+        "--orders",
+        &orders,
+        "--returns",
+        &returns,
+        "--erasures",
+        &erasures,
+        "--config",
+        &config,
+        "--until",
+        &until,
+    ])?;
+    let [orders, returns, erasures] = files;
+    let mut inputs = oracle::merge_order(orders, returns, erasures);
+    inputs.push(oracle::Input::Clock(history.end));
+    let config =
+        OracleConfig { shop_metrics: true, policy_version: policy_version(&results), ..history.config };
+    agrees(&results, &oracle::run(&config, &inputs))
+}
+
+fn history_end(millis: i64) -> Result<String, Failed> {
+    let end = chrono::DateTime::from_timestamp_millis(millis).ok_or("a time of the calendar")?;
+    Ok(end.to_rfc3339())
 }
 
 /// Documents are grouped over the whole file and take the time of their earliest line.
