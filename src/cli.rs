@@ -72,6 +72,9 @@ pub struct CommonArguments {
 pub enum Command {
     /// Runs the service on Kafka until a signal ends it
     Run(RunArguments),
+    /// Shows everything in one process: an in-process Kafka, a synthetic shop whose year passes in a minute, the live page.
+    /// Reads no configuration file; --set changes settings, such as lapse.policy=fixed
+    Demo(DemoArguments),
     /// Validates the configuration, the brokers, the topics and the permissions, step by step
     Check(CheckArguments),
     /// Shows which topics are missing or wrong, and creates those that are missing
@@ -135,6 +138,10 @@ pub struct DemoArguments {
     /// Ends after this time with a summary, such as 30s; default: runs until it is interrupted
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub duration: Option<Duration>,
+
+    /// Another number gives another shop
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub seed: u64,
 }
 
 /// Arguments of `replay`.
@@ -220,11 +227,7 @@ impl CommonArguments {
     /// # Errors
     /// The file cannot be read.
     pub fn sources(&self) -> Result<Sources, Failure> {
-        let mut assignments = self.assignments.clone();
-        for (key, value) in [("log.level", &self.log_level), ("log.format", &self.log_format)] {
-            assignments.extend(value.iter().map(|value| format!("{key}={value}")));
-        }
-        Sources::of_process(self.config.as_deref(), assignments).map_err(|error| {
+        Sources::of_process(self.config.as_deref(), self.assignments()).map_err(|error| {
             let exit = if error.kind() == io::ErrorKind::PermissionDenied {
                 Exit::Permission
             } else {
@@ -233,6 +236,15 @@ impl CommonArguments {
             let file = self.config.as_deref().unwrap_or_else(|| "".as_ref()).display();
             Failure::message(exit, format!("cannot read the configuration file {file}: {error}"))
         })
+    }
+
+    /// What the flags set.
+    pub fn assignments(&self) -> Vec<String> {
+        let mut assignments = self.assignments.clone();
+        for (key, value) in [("log.level", &self.log_level), ("log.format", &self.log_format)] {
+            assignments.extend(value.iter().map(|value| format!("{key}={value}")));
+        }
+        assignments
     }
 
     /// The validated configuration.

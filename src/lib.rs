@@ -8,6 +8,7 @@ pub mod broker;
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod domain;
 pub mod exit;
 pub mod explain;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use retention_signals::cli::{self, Arguments, Command, Parsed};
 use retention_signals::config::Purpose;
 use retention_signals::exit::{Failure, output_closed};
-use retention_signals::{check, explain, replay, run, topics};
+use retention_signals::{check, demo, explain, replay, run, topics};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -34,6 +34,7 @@ fn execute(arguments: Arguments) -> Result<(), Failure> {
             let config = cli::load(&sources, Purpose::Kafka)?;
             run::run(&config, &arguments)
         }
+        Command::Demo(arguments) => demo::run(common, &arguments),
         Command::Check(arguments) => {
             let config = common.load(Purpose::Kafka)?;
             check::run(&config, &arguments, &mut io::stdout())

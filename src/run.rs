@@ -37,7 +37,7 @@ use crate::status::{ServiceStatus, WorkerStatus};
 use crate::telemetry;
 use crate::wire::reason::Reason;
 
-use state_folder::StateFolder;
+pub use state_folder::StateFolder;
 
 /// Runs the service on the configured brokers until a signal ends it.
 ///
@@ -58,7 +58,8 @@ pub fn run(config: &Config, arguments: &RunArguments) -> Result<(), Failure> {
         KafkaBroker::open(slot, Some(Arc::clone(&metrics)))
     };
     let service = Service { config, rules, metrics: Arc::clone(&metrics), runtime: &runtime };
-    service.serve(open, signals(&runtime)?)
+    let server = service.bind()?;
+    service.serve(server, open, signals(&runtime)?)
 }
 
 /// The metrics of a process.
@@ -101,18 +102,29 @@ pub struct Service<'a> {
 }
 
 impl Service<'_> {
+    /// Takes the configured port.
+    ///
+    /// # Errors
+    /// It is in use, or not for us.
+    pub fn bind(&self) -> Result<HttpServer, Failure> {
+        let server = self.runtime.block_on(HttpServer::bind(&self.config.http));
+        let server = server.map_err(|error| Failure::new(Exit::Configuration, error))?;
+        info!(address = %server.address(), "serving HTTP");
+        Ok(server)
+    }
+
     /// Starts a worker for each slot and serves HTTP until `until` is done, or a worker fails; then ends the workers.
     ///
     /// # Errors
-    /// The first failure of a worker, or of the HTTP server's start.
+    /// The first failure of a worker.
     pub fn serve<B: Broker>(
         self,
+        server: HttpServer,
         open: impl Fn(usize) -> Result<B, BrokerError> + Sync,
         until: impl Future<Output = ()>,
     ) -> Result<(), Failure> {
         let (status, pens) = ServiceStatus::new(self.config.workers, Instant::now());
         let (queries, questions) = QueryRouter::new(self.config.workers);
-        let server = self.bind()?;
         let context = HttpContext {
             metrics: Arc::clone(&self.metrics),
             status: status.clone(),
@@ -157,13 +169,6 @@ impl Service<'_> {
             http.abort();
             result
         })
-    }
-
-    fn bind(&self) -> Result<HttpServer, Failure> {
-        let server = self.runtime.block_on(HttpServer::bind(&self.config.http));
-        let server = server.map_err(|error| Failure::new(Exit::Configuration, error))?;
-        info!(address = %server.address(), "serving HTTP");
-        Ok(server)
     }
 
     /// Waits for a worker's end, and says why it ended if it was not told to.
@@ -219,7 +224,10 @@ fn tick(status: &WorkerStatus) {
 }
 
 /// Done at the first SIGTERM or SIGINT. A second one ends the process at once.
-fn signals(runtime: &Runtime) -> Result<impl Future<Output = ()> + use<>, Failure> {
+///
+/// # Errors
+/// The system does not deliver signals.
+pub fn signals(runtime: &Runtime) -> Result<impl Future<Output = ()> + use<>, Failure> {
     let _inside = runtime.enter();
     let unavailable = |error| Failure::new(Exit::Unavailable, error);
     let mut terminate = signal(SignalKind::terminate()).map_err(unavailable)?;

@@ -24,7 +24,8 @@ pub struct MockCluster {
 #[derive(Clone, Copy, Debug)]
 pub struct InputRecord<'a> {
     pub topic: &'a str,
-    pub key: &'a [u8],
+    /// None for a guest's.
+    pub key: Option<&'a [u8]>,
     pub value: &'a [u8],
     /// Milliseconds since 1970.
     pub timestamp_millis: i64,
@@ -84,10 +85,9 @@ impl MockCluster {
     /// # Errors
     /// There is no such topic.
     pub fn produce(&self, record: &InputRecord<'_>) -> Result<(), BrokerError> {
-        let outgoing = BaseRecord::to(record.topic)
-            .key(record.key)
-            .payload(record.value)
-            .timestamp(record.timestamp_millis);
+        let mut outgoing =
+            BaseRecord::to(record.topic).payload(record.value).timestamp(record.timestamp_millis);
+        outgoing.key = record.key;
         self.client.poll(Duration::ZERO);
         self.client.send(outgoing).map_err(|(error, _)| ClientError::from_kafka(Call::Send, &error).into())
     }

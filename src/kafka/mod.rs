@@ -13,6 +13,7 @@ mod producer;
 mod queue;
 mod settings;
 mod slot;
+mod subscriber;
 
 pub use check::check;
 pub use layout::{TopicPlan, examine};
@@ -20,3 +21,4 @@ pub use lookup::KafkaLookup;
 pub use mock::{InputRecord, MockCluster};
 pub use settings::{KafkaSettings, Layout};
 pub use slot::{KafkaBroker, SlotSettings, WallClock, host_wall_clock};
+pub use subscriber::Subscriber;

@@ -105,6 +105,14 @@ pub struct PartitionTotals {
     pub lag_seconds_max: f64,
     /// Customers by state.
     pub customers: PerLabel<CustomerState, f64>,
+    /// Customers with an order in the window.
+    pub window_customers: PerLabel<WindowBasis, f64>,
+    /// Customers with more than one.
+    pub window_repeat_customers: PerLabel<WindowBasis, f64>,
+    /// Orders in the window.
+    pub window_orders: PerLabel<WindowBasis, f64>,
+    /// Revenue in the window, in units of its currency.
+    pub window_revenue: BTreeMap<CurrencyLabel, PerLabel<WindowRevenue, f64>>,
     /// Entries of the state.
     pub state_entries: f64,
     /// Bytes of the state.
@@ -185,8 +193,12 @@ impl PartitionMetrics {
             totals.lag_records[topic] += self.lag_records[topic].get();
             totals.lag_seconds_max = totals.lag_seconds_max.max(self.lag_seconds[topic].get());
         }
-        for state in CustomerState::all() {
-            totals.customers[state] += self.customers[state].get();
+        add_all(&mut totals.customers, &self.customers);
+        add_all(&mut totals.window_customers, &self.window_customers);
+        add_all(&mut totals.window_repeat_customers, &self.window_repeat_customers);
+        add_all(&mut totals.window_orders, &self.window_orders);
+        for (currency, revenue) in self.window_revenue.lock().expect("no panic under this lock").iter() {
+            add_all(totals.window_revenue.entry(*currency).or_default(), revenue);
         }
         totals.state_entries += self.state_entries.get();
         totals.state_bytes += self.state_bytes.get();
@@ -313,6 +325,12 @@ fn remove_one(family: &GaugeVec, values: &[&str]) {
 fn set_all<L: Label>(gauges: &PerLabel<L, Gauge>, values: &PerLabel<L, u64>) {
     for (label, value) in values.iter() {
         gauges[label].set(*value as f64);
+    }
+}
+
+fn add_all<L: Label>(sums: &mut PerLabel<L, f64>, gauges: &PerLabel<L, Gauge>) {
+    for (label, gauge) in gauges.iter() {
+        sums[label] += gauge.get();
     }
 }
 

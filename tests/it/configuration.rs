@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::{Args, CommandFactory};
 use libtest_mimic::{Failed, Trial};
 use rdkafka::ClientConfig;
-use retention_signals::cli::{Arguments, DemoArguments, TopicsArguments};
+use retention_signals::cli::{Arguments, TopicsArguments};
 use retention_signals::config::{
     self, KEYS, KeyDefault, Purpose, REFUSED_OPTIONS, SECRET_OPTIONS, Sources, accepted_options,
 };
@@ -85,7 +85,6 @@ fn the_page_lists_every_flag() -> Result<(), Failed> {
     }
     // Commands that hold others are named once, by the outer name.
     collect_flags(&TopicsArguments::augment_args(clap::Command::new("plan")), "topics", &mut known);
-    collect_flags(&DemoArguments::augment_args(clap::Command::new("demo")), "demo", &mut known);
     if listed != known {
         return Err(format!("the page says {listed:#?}, the program {known:#?}").into());
     }

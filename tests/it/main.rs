@@ -4,6 +4,7 @@
 
 mod command_line;
 mod configuration;
+mod demo;
 mod deploy;
 mod differential;
 mod examples;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
     let mut trials: Vec<Trial> = Vec::new();
     trials.extend(command_line::trials());
     trials.extend(configuration::trials());
+    trials.extend(demo::trials());
     trials.extend(deploy::trials());
     trials.extend(differential::trials());
     trials.extend(http::trials());
