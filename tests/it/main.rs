@@ -24,6 +24,7 @@ mod service;
 mod story;
 mod tidy;
 mod wire;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
     trials.extend(story::trials());
     trials.extend(tidy::trials());
     trials.extend(wire::trials());
+    trials.extend(worker::trials());
     let conclusion = libtest_mimic::run(&arguments, trials);
     kafka::end_shared_node();
     conclusion.exit_code()

@@ -2,7 +2,7 @@
 
 mod clock;
 mod faults;
-mod history;
+pub mod history;
 mod poison;
 pub mod shop;
 

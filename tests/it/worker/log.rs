@@ -1,0 +1,457 @@
+//! A log in memory with one partition and one worker, whose calls fail as a script says. It proves the worker's answers to
+//! errors; what brokers really do is for the simulation and for a real Kafka.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use retention_signals::broker::{
+    Broker, BrokerError, Capabilities, Clocks, Committed, GroupEvent, Input, Lookup, Membership, Moment,
+    NextOffset, Offset, Output, OutputRecord, Partition, PerInput, Position, Progress, RecordBatch,
+    RecordView, Stability, Step, Task, Topic, Unknown, Waker, Watermark,
+};
+
+pub const PARTITION: Partition = Partition(0);
+const ID: &str = "fake-0";
+
+/// Calls that may fail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Call {
+    Begin,
+    Send,
+    Flush,
+    SendOffsets,
+    Commit,
+    Abort,
+    OpenProducer,
+    Committed,
+}
+
+/// How one call fails.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// Time passes.
+    Retry,
+    /// Nothing happens, for ever.
+    Hang,
+    Abort,
+    /// The producer is done for; what was open has been aborted.
+    Failed,
+    Fenced,
+    /// A commit that is reported as failed, and was none the less done.
+    FailedThoughCommitted,
+    /// The partition goes to somebody else who leaves a batch behind, and comes back.
+    LostAndFound,
+    /// The partition is revoked while the call is under way, and comes back.
+    RevokedAndFound,
+}
+
+#[derive(Clone, Debug)]
+pub struct Kept {
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+}
+
+/// Everything that the worker's handles share.
+pub struct State {
+    pub now: Duration,
+    /// Wall time at `now` 0.
+    pub wall_start_millis: i64,
+    pub inputs: PerInput<Vec<Kept>>,
+    pub outputs: [Vec<Kept>; 4],
+    pub committed: PerInput<Option<Committed>>,
+    /// Calls are answered so, each entry once and in order.
+    pub script: VecDeque<(Call, Fault)>,
+    pub commits: usize,
+    pub aborts: usize,
+    pub producers: usize,
+    open: Option<Open>,
+    producer_is_alive: bool,
+    is_member: bool,
+    events: VecDeque<GroupEvent>,
+    positions: PerInput<Option<Position>>,
+    tasks: Vec<Task<FakeLookup>>,
+}
+
+#[derive(Default)]
+struct Open {
+    records: Vec<(Output, Kept)>,
+    offsets: Vec<(Input, Committed)>,
+}
+
+#[derive(Clone)]
+pub struct FakeBroker {
+    pub state: Rc<RefCell<State>>,
+    lookup: FakeLookup,
+}
+
+#[derive(Clone)]
+pub struct FakeLookup {
+    state: Rc<RefCell<State>>,
+}
+
+pub struct FakeBatch {
+    first: u64,
+    records: Vec<Kept>,
+}
+
+impl RecordBatch for FakeBatch {
+    fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    fn get(&self, index: usize) -> RecordView<'_> {
+        let record = &self.records[index];
+        RecordView {
+            offset: Offset(self.first + index as u64),
+            timestamp_millis: None,
+            key: record.key.as_deref(),
+            value: record.value.as_deref(),
+        }
+    }
+}
+
+impl State {
+    pub fn new(inputs: PerInput<Vec<Kept>>, wall_start_millis: i64, script: &[(Call, Fault)]) -> State {
+        State {
+            now: Duration::ZERO,
+            wall_start_millis,
+            inputs,
+            outputs: Default::default(),
+            committed: PerInput::default(),
+            script: script.iter().copied().collect(),
+            commits: 0,
+            aborts: 0,
+            producers: 0,
+            open: None,
+            producer_is_alive: false,
+            is_member: false,
+            events: VecDeque::new(),
+            positions: PerInput::default(),
+            tasks: Vec::new(),
+        }
+    }
+
+    /// The fault that the script has for this call, if it is the next one.
+    fn fault(&mut self, call: Call) -> Option<Fault> {
+        self.now += Duration::from_millis(1);
+        let (next, fault) = *self.script.front()?;
+        if next != call {
+            return None;
+        }
+        if fault != Fault::Hang {
+            self.script.pop_front();
+        }
+        Some(fault)
+    }
+
+    fn answer(&mut self, call: Call, within: Duration) -> Result<(), BrokerError> {
+        let Some(fault) = self.fault(call) else { return Ok(()) };
+        let cause = format!("{call:?} {fault:?}");
+        match fault {
+            Fault::Retry | Fault::Hang => {
+                self.now += within;
+                Err(BrokerError::retry(cause))
+            }
+            Fault::Abort => Err(BrokerError::AbortTransaction(cause.into())),
+            Fault::Failed | Fault::Fenced => {
+                self.give_up_producer();
+                let unknown = if fault == Fault::Fenced { Unknown::Fenced } else { Unknown::Failed };
+                Err(BrokerError::OutcomeUnknown(unknown, cause.into()))
+            }
+            Fault::FailedThoughCommitted => {
+                self.write();
+                self.give_up_producer();
+                Err(BrokerError::OutcomeUnknown(Unknown::Failed, cause.into()))
+            }
+            Fault::LostAndFound => {
+                self.open = None;
+                self.is_member = false;
+                self.events.push_back(GroupEvent::Lost(vec![PARTITION]));
+                self.events.push_back(GroupEvent::Assigned(vec![PARTITION]));
+                Err(BrokerError::AbortTransaction(cause.into()))
+            }
+            Fault::RevokedAndFound => {
+                self.events.push_back(GroupEvent::Revoked(vec![PARTITION]));
+                self.events.push_back(GroupEvent::Assigned(vec![PARTITION]));
+                self.now += within;
+                Err(BrokerError::retry(cause))
+            }
+        }
+    }
+
+    fn give_up_producer(&mut self) {
+        self.open = None;
+        self.producer_is_alive = false;
+    }
+
+    fn write(&mut self) {
+        let open = self.open.take().expect("a transaction is open");
+        for (output, record) in open.records {
+            self.outputs[output as usize].push(record);
+        }
+        for (input, committed) in open.offsets {
+            self.committed[input] = Some(committed);
+        }
+        self.commits += 1;
+    }
+
+    fn log(&self, topic: Topic) -> &Vec<Kept> {
+        match topic {
+            Topic::Input(input) => &self.inputs[input],
+            Topic::Output(output) => &self.outputs[output as usize],
+        }
+    }
+
+    /// Everything is read and committed.
+    pub fn is_done(&self) -> bool {
+        self.inputs.iter().all(|(input, records)| {
+            let end = records.len() as u64;
+            self.committed[input].as_ref().is_some_and(|committed| committed.position.0 == end)
+        })
+    }
+}
+
+impl FakeBroker {
+    pub fn new(state: State) -> FakeBroker {
+        let state = Rc::new(RefCell::new(state));
+        FakeBroker { lookup: FakeLookup { state: Rc::clone(&state) }, state }
+    }
+
+    fn run_tasks(&self) {
+        let tasks = std::mem::take(&mut self.state.borrow_mut().tasks);
+        for mut task in tasks {
+            if task(&mut self.lookup.clone()) == Step::Again {
+                self.state.borrow_mut().tasks.push(task);
+            }
+        }
+    }
+}
+
+impl Lookup for FakeLookup {
+    type Batch = FakeBatch;
+
+    fn now(&self) -> Moment {
+        Moment(self.state.borrow().now)
+    }
+
+    fn committed(
+        &mut self,
+        partitions: &[Partition],
+        _: Stability,
+        within: Duration,
+    ) -> Result<Vec<PerInput<Option<Committed>>>, BrokerError> {
+        let mut state = self.state.borrow_mut();
+        state.answer(Call::Committed, within)?;
+        Ok(partitions.iter().map(|_| PerInput::from_fn(|input| state.committed[input].clone())).collect())
+    }
+
+    fn watermarks(
+        &mut self,
+        watermark: Watermark,
+        logs: &[(Topic, Partition)],
+        _: Duration,
+    ) -> Result<Vec<Position>, BrokerError> {
+        let state = self.state.borrow();
+        let edge = |topic| match watermark {
+            Watermark::Low => Position(0),
+            Watermark::Stable | Watermark::High => Position(state.log(topic).len() as u64),
+        };
+        Ok(logs.iter().map(|(topic, _)| edge(*topic)).collect())
+    }
+
+    fn partition_counts(&mut self, topics: &[Topic], _: Duration) -> Result<Vec<u32>, BrokerError> {
+        Ok(vec![1; topics.len()])
+    }
+
+    fn end_transaction_of(&mut self, _: &str, _: Duration) -> Result<(), BrokerError> {
+        Ok(())
+    }
+
+    fn read_changelog(
+        &mut self,
+        _: Partition,
+        from: Position,
+        _: Duration,
+    ) -> Result<(FakeBatch, Position), BrokerError> {
+        let state = self.state.borrow();
+        let records = state.log(Topic::Output(Output::Changelog))[from.0 as usize..].to_vec();
+        let next = Position(from.0 + records.len() as u64);
+        Ok((FakeBatch { first: from.0, records }, next))
+    }
+}
+
+impl Broker for FakeBroker {
+    type Batch = FakeBatch;
+    type Lookup = FakeLookup;
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { transactional_offsets: true, topic_configuration: true }
+    }
+
+    fn transactional_id(&self) -> &str {
+        ID
+    }
+
+    fn record_bytes_max(&self) -> usize {
+        1_000_000
+    }
+
+    fn now(&self) -> Moment {
+        Moment(self.state.borrow().now)
+    }
+
+    fn clocks(&self) -> Clocks {
+        let state = self.state.borrow();
+        let elapsed = i64::try_from(state.now.as_millis()).expect("a short test");
+        Clocks {
+            monotonic: Moment(state.now),
+            boot: state.now,
+            wall_millis: state.wall_start_millis + elapsed,
+        }
+    }
+
+    fn wait(&mut self, up_to: Duration) {
+        self.run_tasks();
+        self.state.borrow_mut().now += up_to;
+    }
+
+    fn waker(&self) -> Waker {
+        Arc::new(|| {})
+    }
+
+    fn subscribe(&mut self) -> Result<(), BrokerError> {
+        self.state.borrow_mut().events.push_back(GroupEvent::Assigned(vec![PARTITION]));
+        Ok(())
+    }
+
+    fn poll(&mut self) -> Result<Option<GroupEvent>, BrokerError> {
+        self.run_tasks();
+        Ok(self.state.borrow_mut().events.pop_front())
+    }
+
+    fn assign(&mut self, _: &[Partition]) -> Result<(), BrokerError> {
+        self.state.borrow_mut().is_member = true;
+        Ok(())
+    }
+
+    fn unassign(&mut self, _: &[Partition]) -> Result<(), BrokerError> {
+        self.state.borrow_mut().positions = PerInput::default();
+        Ok(())
+    }
+
+    fn membership(&self) -> Result<Membership, BrokerError> {
+        let is_member = self.state.borrow().is_member;
+        Ok(if is_member {
+            Membership { generation: 1, member: "me".to_owned() }
+        } else {
+            Membership { generation: -1, member: String::new() }
+        })
+    }
+
+    fn read_from(&mut self, _: Partition, positions: PerInput<Position>) -> Result<(), BrokerError> {
+        self.state.borrow_mut().positions = PerInput::from_fn(|input| Some(positions[input]));
+        Ok(())
+    }
+
+    fn pause(&mut self, _: Partition) -> Result<(), BrokerError> {
+        self.state.borrow_mut().positions = PerInput::default();
+        Ok(())
+    }
+
+    fn fetch(
+        &mut self,
+        _: Partition,
+        input: Input,
+        records_max: usize,
+    ) -> Result<Option<FakeBatch>, BrokerError> {
+        let mut state = self.state.borrow_mut();
+        let from = state.positions[input].expect("the partition is read");
+        let all = &state.inputs[input][from.0 as usize..];
+        // A few at a time, so that there are many batches.
+        let records = all[..all.len().min(records_max).min(7)].to_vec();
+        let next = Position(from.0 + records.len() as u64);
+        state.positions[input] = Some(next);
+        Ok((!records.is_empty()).then_some(FakeBatch { first: from.0, records }))
+    }
+
+    fn progress(&mut self, _: Partition, input: Input) -> Result<Progress, BrokerError> {
+        let state = self.state.borrow();
+        let position = state.positions[input].expect("the partition is read");
+        Ok(Progress { position, high_watermark: Some(Position(state.inputs[input].len() as u64)) })
+    }
+
+    fn open_producer(&mut self, within: Duration) -> Result<(), BrokerError> {
+        let mut state = self.state.borrow_mut();
+        state.open = None;
+        state.answer(Call::OpenProducer, within)?;
+        state.producer_is_alive = true;
+        state.producers += 1;
+        Ok(())
+    }
+
+    fn begin(&mut self) -> Result<(), BrokerError> {
+        let mut state = self.state.borrow_mut();
+        assert!(state.producer_is_alive && state.open.is_none(), "begin without a producer, or twice");
+        state.answer(Call::Begin, Duration::ZERO)?;
+        state.open = Some(Open::default());
+        Ok(())
+    }
+
+    fn send(&mut self, record: &OutputRecord<'_>) -> Result<(), BrokerError> {
+        let mut state = self.state.borrow_mut();
+        state.answer(Call::Send, Duration::ZERO)?;
+        let kept = Kept { key: record.key.map(<[u8]>::to_vec), value: record.value.map(<[u8]>::to_vec) };
+        state.open.as_mut().expect("a transaction is open").records.push((record.output, kept));
+        Ok(())
+    }
+
+    fn flush(&mut self, within: Duration) -> Result<(), BrokerError> {
+        self.state.borrow_mut().answer(Call::Flush, within)
+    }
+
+    fn send_offsets(
+        &mut self,
+        offsets: &[NextOffset<'_>],
+        membership: &Membership,
+        within: Duration,
+    ) -> Result<(), BrokerError> {
+        assert!(membership.is_fencing(), "offsets that fence nothing");
+        assert_eq!(offsets.len(), 3, "all inputs of the partition");
+        let mut state = self.state.borrow_mut();
+        state.answer(Call::SendOffsets, within)?;
+        let offsets = offsets.iter().map(|next| {
+            (next.input, Committed { position: next.position, metadata: next.metadata.to_owned() })
+        });
+        state.open.as_mut().expect("a transaction is open").offsets = offsets.collect();
+        Ok(())
+    }
+
+    fn commit(&mut self, within: Duration) -> Result<(), BrokerError> {
+        let mut state = self.state.borrow_mut();
+        state.answer(Call::Commit, within)?;
+        state.write();
+        Ok(())
+    }
+
+    fn abort(&mut self, within: Duration) -> Result<(), BrokerError> {
+        let mut state = self.state.borrow_mut();
+        state.answer(Call::Abort, within)?;
+        state.open = None;
+        state.aborts += 1;
+        Ok(())
+    }
+
+    fn lookup(&mut self) -> &mut FakeLookup {
+        &mut self.lookup
+    }
+
+    fn spawn(&mut self, _: &str, task: Task<FakeLookup>) -> Result<(), BrokerError> {
+        self.state.borrow_mut().tasks.push(task);
+        Ok(())
+    }
+
+    fn close(self, _: Duration) {}
+}

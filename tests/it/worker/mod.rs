@@ -1,0 +1,219 @@
+//! A worker's answers to failing calls: whatever fails, what is committed in the end is the same.
+
+mod log;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Instant;
+
+use libtest_mimic::{Failed, Trial};
+use retention_signals::broker::{Input, Output, PerInput};
+use retention_signals::config::{self, Purpose, Sources};
+use retention_signals::partition::restore::OnOtherOffsets;
+use retention_signals::processor::clock::ShopTime;
+use retention_signals::processor::hub::Hub;
+use retention_signals::processor::rules::Rules;
+use retention_signals::processor::{Processor, Stop};
+use retention_signals::query::QueryRouter;
+use retention_signals::run;
+use retention_signals::status::ServiceStatus;
+use serde_json::Value;
+
+use crate::live::history::{self, History};
+use log::{Call, FakeBroker, Fault, Kept, State};
+
+/// A worker that has not come to an end by then never will.
+const TURNS_MAX: usize = 100_000;
+
+pub fn trials() -> Vec<Trial> {
+    let ends_well: [(&str, &[(Call, Fault)]); 14] = [
+        ("send_aborts", &[(Call::Send, Fault::Abort)]),
+        ("a_full_queue", &[(Call::Send, Fault::Retry), (Call::Send, Fault::Retry)]),
+        ("flush_aborts", &[(Call::Flush, Fault::Abort), (Call::Flush, Fault::Abort)]),
+        ("offsets_abort", &[(Call::SendOffsets, Fault::Abort)]),
+        ("slow_commit", &[(Call::Commit, Fault::Retry), (Call::Commit, Fault::Retry)]),
+        ("slow_abort", &[(Call::Flush, Fault::Abort), (Call::Abort, Fault::Retry)]),
+        ("failed_abort", &[(Call::Flush, Fault::Abort), (Call::Abort, Fault::Failed)]),
+        ("commit_failed", &[(Call::Commit, Fault::Failed)]),
+        ("commit_failed_though_committed", &[(Call::Commit, Fault::FailedThoughCommitted)]),
+        ("commit_is_refused_as_abortable", &[(Call::Commit, Fault::Abort)]),
+        (
+            "resolving_takes_long",
+            &[
+                (Call::Commit, Fault::FailedThoughCommitted),
+                (Call::OpenProducer, Fault::Retry),
+                (Call::Committed, Fault::Retry),
+            ],
+        ),
+        (
+            "fenced_thrice",
+            &[(Call::Commit, Fault::Fenced), (Call::Begin, Fault::Fenced), (Call::Commit, Fault::Fenced)],
+        ),
+        ("lost_while_sending_offsets", &[(Call::SendOffsets, Fault::LostAndFound)]),
+        ("revoked_while_committing", &[(Call::Commit, Fault::RevokedAndFound)]),
+    ];
+    let stops: [(&str, &[(Call, Fault)], u8, &str); 4] = [
+        ("flush_hangs", &[(Call::Flush, Fault::Hang)], 69, "commit.patience"),
+        (
+            "outcome_cannot_be_learned",
+            &[(Call::Commit, Fault::Failed), (Call::Committed, Fault::Hang)],
+            69,
+            "outcome",
+        ),
+        ("fenced_again_and_again", &[(Call::Commit, Fault::Fenced); 4], 78, "transactional id"),
+        ("producer_never_opens", &[(Call::OpenProducer, Fault::Hang)], 69, "reach the brokers"),
+    ];
+    let mut trials = vec![Trial::test("worker::random_faults", random_faults)];
+    trials.extend(ends_well.map(|(name, script)| {
+        Trial::test(format!("worker::goes_on_after::{name}"), move || match check(script)? {
+            0 => Ok(()),
+            left => Err(format!("{left} calls of {script:?} were never made").into()),
+        })
+    }));
+    trials.extend(stops.map(|(name, script, code, message)| {
+        Trial::test(format!("worker::stops_when::{name}"), move || check_stop(script, code, message))
+    }));
+    trials
+}
+
+/// What is committed must not depend on what failed on the way.
+/// Gives how many entries of the script were left over.
+fn check(script: &[(Call, Fault)]) -> Result<usize, Failed> {
+    let (expected, outcome) = work(&[]);
+    outcome.map_err(|stop| stop.message())?;
+    let (found, outcome) = work(script);
+    outcome.map_err(|stop| format!("{script:?}: {}", stop.message()))?;
+    let found = found.borrow();
+    compare(&expected.borrow(), &found).map_err(|difference| format!("{script:?}: {difference}"))?;
+    Ok(found.script.len())
+}
+
+fn check_stop(script: &[(Call, Fault)], code: u8, message: &str) -> Result<(), Failed> {
+    let (_, outcome) = work(script);
+    let Err(stop) = outcome else { return Err(format!("{script:?} did not stop the worker").into()) };
+    let failure = stop.into_failure();
+    if failure.exit.code() != code || !failure.to_string().contains(message) {
+        return Err(format!("{script:?}: {} {failure}", failure.exit.code()).into());
+    }
+    Ok(())
+}
+
+/// Many scripts, each from its own seed.
+fn random_faults() -> Result<(), Failed> {
+    const SEED: u64 = 0x5eed_0100;
+    for seed in SEED..SEED + 300 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let faults = [
+            (Call::Begin, Fault::Abort),
+            (Call::Begin, Fault::Failed),
+            (Call::Send, Fault::Retry),
+            (Call::Send, Fault::Abort),
+            (Call::Send, Fault::Failed),
+            (Call::Flush, Fault::Retry),
+            (Call::Flush, Fault::Abort),
+            (Call::Flush, Fault::Failed),
+            (Call::Flush, Fault::LostAndFound),
+            (Call::Flush, Fault::RevokedAndFound),
+            (Call::SendOffsets, Fault::Retry),
+            (Call::SendOffsets, Fault::Abort),
+            (Call::SendOffsets, Fault::Failed),
+            (Call::SendOffsets, Fault::LostAndFound),
+            (Call::Commit, Fault::Retry),
+            (Call::Commit, Fault::Abort),
+            (Call::Commit, Fault::Failed),
+            (Call::Commit, Fault::FailedThoughCommitted),
+            (Call::Commit, Fault::RevokedAndFound),
+        ];
+        let script: Vec<_> = (0..rng.usize(1..12)).map(|_| faults[rng.usize(..faults.len())]).collect();
+        check(&script).map_err(|failed| format!("seed {seed:#x}: {:?}", failed.message()))?;
+    }
+    Ok(())
+}
+
+fn compare(expected: &State, found: &State) -> Result<(), String> {
+    let ids = |state: &State| -> Vec<String> {
+        let signals = state.outputs[Output::Signals as usize].iter().map(json);
+        let mut ids: Vec<_> = signals.map(|signal| signal["id"].to_string()).collect();
+        ids.sort();
+        ids
+    };
+    let (expected_ids, found_ids) = (ids(expected), ids(found));
+    if found_ids.iter().collect::<BTreeSet<_>>().len() < found_ids.len() {
+        return Err("a signal was said twice".to_owned());
+    }
+    if found_ids != expected_ids {
+        return Err(format!("{} signals, not {}", found_ids.len(), expected_ids.len()));
+    }
+    let table = |state: &State, output: Output| {
+        let records = &state.outputs[output as usize];
+        records.iter().map(|record| (record.key.clone(), record.value.clone())).collect::<BTreeMap<_, _>>()
+    };
+    if table(found, Output::Customers) != table(expected, Output::Customers) {
+        return Err("other profiles".to_owned());
+    }
+    let customers = |state: &State| {
+        let mut table = table(state, Output::Changelog);
+        table.remove(&Some(b"s".to_vec()));
+        table
+    };
+    if customers(found) != customers(expected) {
+        return Err("other state".to_owned());
+    }
+    Ok(())
+}
+
+fn json(record: &Kept) -> Value {
+    serde_json::from_slice(record.value.as_deref().expect("a signal has a value")).expect("a signal is JSON")
+}
+
+/// Lets a worker read a history to its end.
+fn work(script: &[(Call, Fault)]) -> (Rc<RefCell<State>>, Result<(), Stop>) {
+    let history = history::random(0x5eed_0101, 12, 200);
+    let sources = Sources {
+        host_name: Some("host".to_owned()),
+        file_text: Some(
+            "clock.at_end = \"stay\"\ncommit.interval = \"10ms\"\ncommit.backlog_interval = \"10ms\"\nshop.currency = \"GBP\""
+                .to_owned(),
+        ),
+        ..Sources::default()
+    };
+    let config = config::load(&sources, Purpose::Offline).expect("a valid configuration");
+    let rules = Rules::new(&config, ShopTime::Wall, OnOtherOffsets::Stop);
+    let metrics = run::new_metrics(&rules).expect("metrics of our own");
+    let (status, mut pens) = ServiceStatus::new(1, Instant::now());
+    let (_router, mut questions) = QueryRouter::new(1);
+    let pen = pens.pop().expect("one worker");
+    let hub = Hub::new(&metrics, status, pen, questions.pop().expect("one worker"), |_| {});
+    let broker = FakeBroker::new(State::new(inputs(&history), history.end, script));
+    let state = Rc::clone(&broker.state);
+    let mut processor = Processor::new(broker, rules, hub);
+    let mut outcome = Ok(());
+    for _ in 0..TURNS_MAX {
+        outcome = processor.turn();
+        if outcome.is_err() || state.borrow().is_done() {
+            break;
+        }
+    }
+    assert!(outcome.is_err() || state.borrow().is_done(), "{script:?}: no end after {TURNS_MAX} turns");
+    // The rest of the script is not about leaving.
+    let script_left = std::mem::take(&mut state.borrow_mut().script);
+    let outcome = outcome.and_then(|()| processor.shut_down());
+    state.borrow_mut().script = script_left;
+    (state, outcome)
+}
+
+fn inputs(history: &History) -> PerInput<Vec<Kept>> {
+    let kept = |values: &[Value]| {
+        let kept = values.iter().map(|value| Kept {
+            key: Some(history::key_of(value).as_bytes().to_vec()),
+            value: Some(value.to_string().into_bytes()),
+        });
+        kept.collect::<Vec<_>>()
+    };
+    PerInput::from_fn(|input| match input {
+        Input::Orders => kept(&history.orders),
+        Input::Returns => kept(&history.returns),
+        Input::Erasures => kept(&history.erasures),
+    })
+}
