@@ -12,7 +12,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -88,13 +90,25 @@ impl Admin {
         let mut of_topic = BTreeMap::new();
         for resource in found {
             let resource = resource.map_err(|code| ClientError::new(Call::Query, code))?;
-            if let rdkafka::admin::OwnedResourceSpecifier::Topic(name) = resource.specifier {
+            if let OwnedResourceSpecifier::Topic(name) = resource.specifier {
                 let entries = resource.entries.into_iter();
-                let settings = entries.filter_map(|entry| Some((entry.name, entry.value?))).collect();
+                let settings: BTreeMap<_, _> =
+                    entries.filter_map(|entry| Some((entry.name, entry.value?))).collect();
                 of_topic.insert(name, settings);
             }
         }
-        Ok(topics.iter().map(|&name| of_topic.remove(name).unwrap_or_default()).collect())
+        topics
+            .iter()
+            .map(|&name| match of_topic.remove(name) {
+                Some(settings) if !settings.is_empty() => Ok(settings),
+                // Every topic has settings; the safe client passes over the error that came instead.
+                Some(_) | None => {
+                    let error = ClientError::new(Call::Query, RDKafkaErrorCode::TopicAuthorizationFailed);
+                    let message = format!("DescribeConfigs must be allowed on topic {name}");
+                    Err(ClientError { message, ..error }.into())
+                }
+            })
+            .collect()
     }
 
     /// Creates topics; each either is there afterwards or its error comes.

@@ -163,7 +163,7 @@ fn missing_permission_is_named() -> Result<()> {
     allow(&["Describe"], &["--topic", signals])?;
     let (steps, ended) = run_check(&settings, patience);
     assert_eq!(steps, ["brokers", "topics"]);
-    expect_failure(ended, Exit::Permission, &["settings of the output topics"])?;
+    expect_failure(ended, Exit::Permission, &["DescribeConfigs", customers])?;
 
     allow(&["DescribeConfigs"], &["--topic", customers])?;
     let (steps, ended) = run_check(&settings, patience);
