@@ -1,4 +1,4 @@
-//! `demo`: everything in one process, and no other software: the service as [`run`](crate::run) runs it, on an in-process
+//! `demo`: everything in one process, and no other software: the service as `run` runs it, on an in-process
 //! cluster, in a synthetic shop whose year passes in a minute.
 //!
 //! ```text
