@@ -1,11 +1,13 @@
 //! A shop's year of random orders, cancellations and returns: what the tests load.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use fastrand::Rng;
 use retention_signals::wire::hash;
 use serde_json::{Value, json};
 
+use crate::oracle::online_retail::{self, Kind};
 use crate::oracle::{self, Input, OracleConfig, OracleOutput};
 
 const DAY_MILLIS: i64 = 86_400_000;
@@ -70,6 +72,29 @@ pub fn random(seed: u64, customers: usize, days: i64) -> History {
     };
     let end = START_MILLIS + (days + 100) * DAY_MILLIS;
     History { seed, orders: sorted(orders), returns: sorted(returns), erasures: Vec::new(), end }
+}
+
+/// The Online Retail history: the documents of known customers, and the instant of the last one. Guests leave no trace in what is
+/// compared, and without a key they would lie in any partition.
+pub fn online_retail(path: &Path) -> History {
+    let documents = online_retail::documents(path);
+    let known = || documents.iter().filter(|document| document.customer_id.is_some());
+    let end = known().map(|document| document.time).max().expect("the file has documents");
+    let of_kind = |kind: Kind| {
+        let records =
+            known().filter(|document| document.kind == kind).map(|document| match document.input() {
+                Input::Record { value, .. } => value,
+                Input::Clock(_) => unreachable!("a document is a record"),
+            });
+        records.collect()
+    };
+    History {
+        seed: 0,
+        orders: of_kind(Kind::Order),
+        returns: of_kind(Kind::Return),
+        erasures: Vec::new(),
+        end,
+    }
 }
 
 impl History {

