@@ -275,7 +275,10 @@ impl Engine {
         let slot = held.unwrap_or_else(|| self.insert(key));
         let applied = self.tell(slot, shop_index, record, change, &facts, effects);
         let Scratch { customer, attribution, .. } = &mut self.scratch;
-        customer.fold(shop, &settings, clock, attribution);
+        // A duplicate changes nothing, so it may not fold either: that would publish the profile again.
+        if change != LedgerChange::Duplicate {
+            customer.fold(shop, &settings, clock, attribution);
+        }
         let state_before = before.as_ref().map(|facts| (facts.state(clock), facts));
         self.note_figures(shop_index, state_before, (facts.state(clock), &facts), effects);
         let due = due(&self.scratch.customer, &facts);

@@ -96,7 +96,7 @@ fn plain_summary(mut summary: Value) -> Value {
     fields.remove("seconds");
     fields.remove("events_per_second");
     let signals = fields["signals"].as_object_mut().expect("signals by type");
-    signals.retain(|_, count| *count != Value::from(0));
+    signals.retain(|_, count| *count != 0);
     summary
 }
 

@@ -38,14 +38,13 @@ const POLL: Duration = Duration::from_millis(10);
 #[derive(Clone, Debug)]
 pub struct ServiceSettings {
     file: Table,
-    environment: Vec<(String, String)>,
 }
 
 impl ServiceSettings {
     /// One worker of this application and instance, with default topic names, HTTP on a free port (drawn at each start)
     /// and its state in the process's temporary folder unless set.
     pub fn new(bootstrap_servers: &str, application: &str, instance: &str) -> ServiceSettings {
-        ServiceSettings { file: Table::new(), environment: Vec::new() }
+        ServiceSettings { file: Table::new() }
             .set(&["application"], application)
             .set(&["instance"], instance)
             .set(&["workers"], 1)
@@ -73,12 +72,6 @@ impl ServiceSettings {
             settings = settings.set(&["state_dir"], state.to_str().context("a temporary folder in UTF-8")?);
         }
         Ok(settings.file.to_string())
-    }
-
-    /// With an environment variable for the process.
-    pub fn environment(mut self, name: &str, value: &str) -> ServiceSettings {
-        self.environment.push((name.to_owned(), value.to_owned()));
-        self
     }
 }
 
@@ -110,7 +103,6 @@ impl ServiceProcess {
         for name in inherited.filter(|name| name.starts_with("RETENTION_")) {
             command.env_remove(name);
         }
-        command.envs(settings.environment.iter().map(|(name, value)| (name, value)));
         let process = Process::spawn("service", command, folder.path())?;
         Ok(ServiceProcess { process, http, folder })
     }
@@ -171,11 +163,6 @@ impl ServiceProcess {
         anyhow::ensure!(status == 200, "/metrics answers {status}: {text}");
         let values: Vec<f64> = text.lines().filter_map(|line| series_value(line, name, labels)).collect();
         Ok(if values.is_empty() { None } else { Some(values.iter().sum()) })
-    }
-
-    /// Sends a signal and goes on.
-    pub fn signal(&self, signal: Signal) {
-        self.process.signal(signal);
     }
 
     /// SIGTERM, and how the service ended.

@@ -137,3 +137,10 @@ fn wait_until_busy(service: &ServiceProcess) -> Result<()> {
         Ok(applied.is_some_and(|applied| applied > 100.0))
     })
 }
+
+/// Where an instance was interrupted depends on the machine; what comes out must not.
+fn note_where(what: &str, shop: &Shop) -> Result<()> {
+    let place = if shop.is_read_to_the_end()? { "at the end" } else { "in the middle" };
+    println!("{what} {place} of the history");
+    Ok(())
+}
