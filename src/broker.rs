@@ -296,6 +296,16 @@ pub struct Capabilities {
     pub topic_configuration: bool,
 }
 
+/// Which changelog this is, and how long it keeps tombstones: what local state must agree with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ChangelogIdentity {
+    pub cluster: String,
+    /// Another one for each topic that was ever created, under one name too.
+    pub topic: [u8; 16],
+    /// Compaction may forget that something was deleted after so long.
+    pub tombstone_retention: Duration,
+}
+
 /// Whether a task beside the worker wants to be called again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
@@ -337,6 +347,11 @@ pub trait Lookup {
     /// # Errors
     /// [`Exit::Configuration`] if a topic does not exist.
     fn partition_counts(&mut self, topics: &[Topic], within: Duration) -> Result<Vec<u32>, BrokerError>;
+
+    /// Which changelog this is; none where the brokers do not tell. Then there can be no local state.
+    fn changelog_identity(&mut self, _within: Duration) -> Result<Option<ChangelogIdentity>, BrokerError> {
+        Ok(None)
+    }
 
     /// Takes a transactional id over with a throw-away producer, so that whatever was open under it is aborted.
     fn end_transaction_of(&mut self, transactional_id: &str, within: Duration) -> Result<(), BrokerError>;
