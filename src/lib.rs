@@ -12,6 +12,7 @@ pub mod demo;
 pub mod domain;
 pub mod exit;
 pub mod explain;
+pub mod fault;
 pub mod http;
 pub mod kafka;
 pub mod metrics;

@@ -255,6 +255,13 @@ impl<'m, B: Broker> Processor<'m, B> {
 
     // === After a commit ===
 
+    /// What a rule that is broken on purpose does: see [`crate::fault::Mutation::ShowBeforeCommit`].
+    fn show_parts(&mut self) {
+        for part in &self.batch.parts {
+            self.hub.on_part_committed(&running(&self.owned, part.partition).part, 0);
+        }
+    }
+
     /// The open batch is known to be committed: only now it is shown, counted, and made room for the next.
     fn on_committed(&mut self, started_at: Moment) {
         let clocks = self.broker.clocks();

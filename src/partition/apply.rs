@@ -9,6 +9,7 @@ use crate::broker::{Input, Moment, Partition, PerInput, RecordBatch, RecordView}
 use crate::domain::engine::{Applied, Effects, Engine, Outcome, Progress, Refusal as EngineRefusal};
 use crate::domain::event::{GuestRecord, Record};
 use crate::domain::time::Time;
+use crate::fault::{self, Noted};
 use crate::metrics::{OrderKind, Outcome as RecordOutcome, Remark};
 use crate::processor::report;
 use crate::processor::rules::Rules;
@@ -119,11 +120,15 @@ impl<T: RecordBatch> Running<T> {
             };
             let Some(outcome) = outcome else {
                 // Its timers were too many for one batch; the record comes again.
+                if let Some(clock) = engine.clock() {
+                    fault::note(tools.partition, Noted::ClockMoved(clock));
+                }
                 part.is_closed = true;
                 part.has_timers_left = true;
                 return Ok(Pause::Closed);
             };
             cursors[input].advance(head.view.offset.next(), head.key);
+            fault::note(tools.partition, Noted::Applied(input, head.view.offset));
             applied_at[input] = head.view.timestamp_millis;
             part.records += 1;
             match window.push(outcome) {
@@ -145,8 +150,9 @@ impl<T: RecordBatch> Running<T> {
     pub fn advance_clock(&mut self, tools: &mut Tools<'_>, to: Time) {
         let Self { engine, part, effects, .. } = self;
         let first_signal = part.signals.len();
-        let progress = engine.advance_clock(to, TIMERS_MAX, effects);
+        let progress = engine.advance_clock(to, timers_max(), effects);
         drain_signals(engine, effects, None, part, tools);
+        fault::note(tools.partition, Noted::ClockMoved(engine.clock().unwrap_or(to)));
         part.is_closed = true;
         part.has_timers_left = progress == Progress::More;
         if !tools.rules.shop_time.is_wall() {
@@ -228,7 +234,7 @@ impl Applying<'_, '_> {
         let clock = self.engine.clock();
         let outcome = match &event.subject {
             Subject::Customer(customer) => self.customer(event, customer),
-            Subject::Guest(guest) => self.engine.handle_guest(event.shop, guest, TIMERS_MAX, self.effects),
+            Subject::Guest(guest) => self.engine.handle_guest(event.shop, guest, timers_max(), self.effects),
         };
         let record = RecordContext::of(event);
         drain_signals(self.engine, self.effects, record.as_ref(), self.part, self.tools);
@@ -255,13 +261,13 @@ impl Applying<'_, '_> {
     fn customer(&mut self, event: &Event<'_>, customer: &CustomerEvent<'_>) -> Outcome {
         if let Record::Erasure(erasure) = &customer.record {
             // Signals of timers that are due before it name customers, so they are drained while this one still has a name.
-            let progress = self.engine.advance_clock(erasure.requested_at, TIMERS_MAX, self.effects);
+            let progress = self.engine.advance_clock(erasure.requested_at, timers_max(), self.effects);
             drain_signals(self.engine, self.effects, None, self.part, self.tools);
             if progress == Progress::More {
                 return Outcome::TimersPending;
             }
         }
-        self.engine.handle_record(customer.key, event.shop, &customer.record, TIMERS_MAX, self.effects)
+        self.engine.handle_record(customer.key, event.shop, &customer.record, timers_max(), self.effects)
     }
 
     fn dead_letter(&mut self, refusal: &Refusal) -> state::Outcome {
@@ -319,6 +325,10 @@ impl Applying<'_, '_> {
             Applied::Ineffective => summary.remarks[Remark::IneffectiveCancellation] += 1,
         }
     }
+}
+
+fn timers_max() -> usize {
+    fault::bound(TIMERS_MAX)
 }
 
 /// Encodes what the engine has said, before anything else is applied.

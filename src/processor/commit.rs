@@ -21,6 +21,7 @@ use super::{Batch, Processor, Stop, running};
 use crate::broker::{
     Broker, BrokerError, Cause, GroupEvent, Input, Lookup, Moment, NextOffset, Partition, Stability, Unknown,
 };
+use crate::fault::{self, Mutation, Step};
 use crate::metrics::{FatalKind, Stage};
 use crate::partition::{batch_name, parse_batch_name};
 
@@ -124,6 +125,7 @@ impl<B: Broker> Processor<'_, B> {
             Err(Setback::Stop(stop)) => Err(stop),
             Err(Setback::Unknown(unknown, cause)) => Ok(Attempt::Unknown(unknown, cause)),
             Err(Setback::Abort(cause)) => {
+                fault::reach(Step::BeforeAbort);
                 match self.bounded(deadline_of_abort(self.broker.now()), B::abort) {
                     Ok(()) => Ok(Attempt::Aborted(cause)),
                     Err(Setback::Stop(stop)) => Err(stop),
@@ -136,21 +138,30 @@ impl<B: Broker> Processor<'_, B> {
     }
 
     fn write_transaction(&mut self, deadline: Moment) -> Result<(), Setback> {
+        fault::reach(Step::BeforeBegin);
         self.broker.begin().map_err(setback)?;
+        fault::reach(Step::AfterBegin);
         let encode_started_at = self.broker.now();
         for index in 0..self.batch.parts.len() {
             self.send_part(index, deadline)?;
         }
+        fault::reach(Step::AfterSend);
         let flush_started_at = self.broker.now();
         self.batch.stages[Stage::Encode] += flush_started_at.since(encode_started_at);
         self.bounded(deadline, B::flush)?;
+        fault::reach(Step::AfterFlush);
         self.send_offsets(deadline)?;
+        fault::reach(Step::AfterOffsets);
+        if fault::is(Mutation::ShowBeforeCommit) {
+            self.show_parts();
+        }
         // A commit has no error that says "not committed" and can be trusted.
         let committed = self.bounded(deadline, B::commit).map_err(|setback| match setback {
             Setback::Abort(cause) => Setback::Unknown(Unknown::Failed, cause),
             Setback::Unknown(unknown, cause) => Setback::Unknown(unknown, cause),
             Setback::Stop(stop) => Setback::Stop(stop),
         });
+        fault::reach(Step::AfterCommit);
         self.batch.stages[Stage::Commit] += self.broker.now().since(flush_started_at);
         committed
     }
@@ -182,6 +193,7 @@ impl<B: Broker> Processor<'_, B> {
 
     /// Asks the broker whether the batch was committed. Parts of which neither is true are dropped and restored.
     fn resolve(&mut self, unknown: Unknown) -> Result<bool, Stop> {
+        fault::reach(Step::BeforeResolve);
         if unknown == Unknown::Fenced {
             self.note_fencing()?;
         }
@@ -330,6 +342,12 @@ fn verdict(transactional_id: &str, batch_number: u64, metadata: Option<&str>) ->
         Some(metadata) => parse_batch_name(metadata),
     };
     match committed {
+        _ if fault::is(Mutation::UnknownIsAborted) => Verdict::NotCommitted,
+        _ if fault::is(Mutation::UnknownIsCommitted) => Verdict::Committed,
+        Some((id, _)) if fault::is(Mutation::IgnoreBatchNumber) && id == transactional_id => {
+            Verdict::Committed
+        }
+        Some(_) if fault::is(Mutation::IgnoreBatchNumber) => Verdict::NotCommitted,
         Some((id, number)) if number == batch_number && id == transactional_id => Verdict::Committed,
         Some((_, number)) if number + 1 == batch_number => Verdict::NotCommitted,
         Some(_) | None => Verdict::Superseded,

@@ -7,6 +7,7 @@ use tracing::{info, warn};
 use super::commit::CommitEnd;
 use super::{Processor, Stop};
 use crate::broker::{Broker, BrokerError, GroupEvent, Partition};
+use crate::fault::{self, Mutation};
 use crate::metrics::RebalanceKind;
 use crate::partition::restore::Order;
 use crate::partition::{Epoch, Owned, Phase};
@@ -51,6 +52,9 @@ impl<B: Broker> Processor<'_, B> {
             self.check_partition_counts()?;
         }
         for partition in partitions {
+            if fault::is(Mutation::KeepLostState) && self.owned.contains_key(partition) {
+                continue;
+            }
             self.start_restore(*partition)?;
         }
         Ok(())
@@ -58,6 +62,9 @@ impl<B: Broker> Processor<'_, B> {
 
     fn handle_revoked(&mut self, partitions: &[Partition]) -> Result<(), Stop> {
         info!(?partitions, "partitions revoked");
+        if fault::is(Mutation::KeepRevokedParts) {
+            return Ok(self.broker.unassign(partitions)?);
+        }
         let is_touched = self.batch.parts.iter().any(|part| partitions.contains(&part.partition));
         if is_touched && self.commit(REVOKE_PATIENCE)? == CommitEnd::GivenUp {
             warn!(
@@ -69,6 +76,9 @@ impl<B: Broker> Processor<'_, B> {
 
     fn handle_lost(&mut self, partitions: &[Partition]) -> Result<(), Stop> {
         warn!(?partitions, "partitions lost");
+        if fault::is(Mutation::KeepLostState) {
+            return Ok(self.broker.unassign(partitions)?);
+        }
         self.give_up(partitions)
     }
 

@@ -1,0 +1,80 @@
+//! Where the tests look into the program, end it, or break one rule of its protocol to see that they notice.
+//!
+//! Only with the feature `faults`, which the tests switch on for themselves. Without it every function here is empty, and
+//! the program that is shipped holds nothing of it.
+//!
+//! ```text
+//!  is(rule)     whether a rule is broken on this thread          reach(step)   a commit has come so far
+//!  note(..)     what was applied, in which order                 bound(max)    small bounds make many batches
+//! ```
+
+use crate::broker::{Input, Offset, Partition};
+use crate::domain::time::Time;
+
+#[cfg(feature = "faults")]
+mod armed;
+
+#[cfg(feature = "faults")]
+pub use armed::{bound, drain_notes, is, note, reach, set_bound, set_mutation, set_noting};
+
+/// A rule of the protocol that is broken on purpose.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Mutation {
+    /// A commit whose outcome is unknown is taken for aborted.
+    UnknownIsAborted,
+    /// ... or for committed.
+    UnknownIsCommitted,
+    /// Who wrote the last batch is looked at, which batch it was is not.
+    IgnoreBatchNumber,
+    /// What was begun before the partition was lost is written once it is owned again.
+    KeepLostState,
+    /// Signals are shown before their commit.
+    ShowBeforeCommit,
+    /// Revoked partitions are given back with their part of the open batch still to be written.
+    KeepRevokedParts,
+}
+
+/// How far a transaction has come.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Step {
+    BeforeBegin,
+    AfterBegin,
+    AfterSend,
+    AfterFlush,
+    AfterOffsets,
+    AfterCommit,
+    BeforeAbort,
+    BeforeResolve,
+}
+
+/// What was done to a partition, in order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Noted {
+    Applied(Input, Offset),
+    /// The clock was moved by wall time, or timers that are due before the next record have moved it.
+    ClockMoved(Time),
+}
+
+/// Whether a rule is broken on this thread.
+#[cfg(not(feature = "faults"))]
+#[inline]
+pub const fn is(_: Mutation) -> bool {
+    false
+}
+
+/// A commit has come so far.
+#[cfg(not(feature = "faults"))]
+#[inline]
+pub const fn reach(_: Step) {}
+
+/// Something was applied to a partition.
+#[cfg(not(feature = "faults"))]
+#[inline]
+pub const fn note(_: Partition, _: Noted) {}
+
+/// A bound as it is used.
+#[cfg(not(feature = "faults"))]
+#[inline]
+pub const fn bound(max: usize) -> usize {
+    max
+}
