@@ -96,6 +96,8 @@ pub struct KafkaLookup {
 struct ChangelogReading {
     queue: PartitionQueue,
     position: Position,
+    /// An error that came behind records, for the next call.
+    failed: Option<ClientError>,
 }
 
 impl KafkaLookup {
@@ -119,7 +121,7 @@ impl KafkaLookup {
         list.add_partition_offset(topic, number(partition), Offset::Offset(signed(from)))
             .and_then(|()| self.readers.decided.incremental_assign(&list))
             .map_err(|error| group_error(&error))?;
-        self.changelog.insert(partition, ChangelogReading { queue, position: from });
+        self.changelog.insert(partition, ChangelogReading { queue, position: from, failed: None });
         Ok(())
     }
 
@@ -261,11 +263,13 @@ impl Lookup for KafkaLookup {
         }
         let readers = &self.readers;
         let reading = self.changelog.get_mut(&partition).expect("just started");
-        let taken = reading.queue.take(CHANGELOG_RECORDS_MAX, within);
-        if taken.batch.is_empty()
-            && let Some(error) = taken.failed
-        {
+        if let Some(error) = reading.failed.take() {
             return Err(readers.explain(&readers.decided, error));
+        }
+        let taken = reading.queue.take(CHANGELOG_RECORDS_MAX, within);
+        match taken.failed {
+            Some(error) if taken.batch.is_empty() => return Err(readers.explain(&readers.decided, error)),
+            failed => reading.failed = failed,
         }
         if let Some(last) = taken.batch.len().checked_sub(1) {
             reading.position = taken.batch.get(last).offset.next();

@@ -95,25 +95,38 @@ impl PartitionQueue {
     /// Takes records that are at hand, or waits for the first `up_to`; at most `records_max`, perhaps none. The client's
     /// position moves behind what was taken and behind control records.
     pub fn take(&self, records_max: usize, up_to: Duration) -> Taken {
-        // SAFETY: the queue is alive.
-        let waiting = unsafe { sys::rd_kafka_queue_length(self.native.as_ptr()) };
-        if waiting == 0 && up_to.is_zero() {
-            return Taken::default();
+        let mut messages = Vec::new();
+        if !up_to.is_zero() {
+            // The batch call waits until its array is full: waiting is for the first record only.
+            self.take_into(&mut messages, 1, up_to);
+            if messages.is_empty() {
+                return Taken::default();
+            }
         }
-        let capacity = if up_to.is_zero() { waiting.min(records_max) } else { records_max };
-        let mut messages: Vec<*mut sys::rd_kafka_message_t> = Vec::with_capacity(capacity);
-        // SAFETY: the client writes at most `capacity` pointers to messages, which it hands over, and tells how many.
+        // SAFETY: the queue is alive.
+        let at_hand = unsafe { sys::rd_kafka_queue_length(self.native.as_ptr()) };
+        let count = at_hand.min(records_max.saturating_sub(messages.len()));
+        if count > 0 {
+            self.take_into(&mut messages, count, Duration::ZERO);
+        }
+        if messages.is_empty() { Taken::default() } else { self.sort_out(messages) }
+    }
+
+    /// Takes `count` messages, fewer if they do not come within `up_to`.
+    fn take_into(&self, messages: &mut Vec<*mut sys::rd_kafka_message_t>, count: usize, up_to: Duration) {
+        messages.reserve(count);
+        // SAFETY: the queue is alive; there is room for `count` more pointers to messages, which the client hands over, and it
+        // tells how many it wrote.
         unsafe {
-            let count = sys::rd_kafka_consume_batch_queue(
+            let taken = sys::rd_kafka_consume_batch_queue(
                 self.native.as_ptr(),
                 milliseconds(up_to),
-                messages.as_mut_ptr(),
-                capacity,
+                messages.as_mut_ptr().add(messages.len()),
+                count,
             );
             // −1 is an error of the arguments; nothing was written then.
-            messages.set_len(usize::try_from(count).unwrap_or(0));
+            messages.set_len(messages.len() + usize::try_from(taken).unwrap_or(0));
         }
-        self.sort_out(messages)
     }
 
     /// Errors and ends of partition come through the queue like records.

@@ -27,6 +27,9 @@ const FETCH_QUEUE_KIB_MIN: u64 = 256;
 const _: () = assert!(PRODUCER_SOCKET_TIMEOUT.as_millis() < TRANSACTION_TIMEOUT.as_millis());
 const _: () = assert!(TRANSACTION_TIMEOUT.as_millis() < POLL_INTERVAL_MAX.as_millis());
 
+/// Off for clients whose statistics no metric shows.
+const STATISTICS_INTERVAL: &str = "statistics.interval.ms";
+
 /// For every client. Overridable.
 const TUNED: &[(&str, &str)] = &[
     // A firewall drops idle connections silently, and a dead peer should be noticed without sending.
@@ -38,7 +41,7 @@ const TUNED: &[(&str, &str)] = &[
     // Brokers close idle connections every ten minutes; nothing is wrong then.
     ("log.connection.close", "false"),
     // The round trip, queue, retry and timeout metrics.
-    ("statistics.interval.ms", "5000"),
+    (STATISTICS_INTERVAL, "5000"),
 ];
 
 /// For every client. A topic that does not exist is a mistake to be told, not a topic to be made.
@@ -211,6 +214,7 @@ impl KafkaSettings {
         let mut config = ClientConfig::new();
         set_all(&mut config, TUNED);
         override_with(&mut config, self.options.for_admins());
+        set(&mut config, STATISTICS_INTERVAL, 0);
         self.finish(config)
     }
 
@@ -218,6 +222,7 @@ impl KafkaSettings {
         let mut config = self.consumer(1);
         override_with(&mut config, self.options.for_consumers());
         config.remove("group.instance.id");
+        set(&mut config, STATISTICS_INTERVAL, 0);
         set_all(&mut config, CONSUMER_GUARANTEES);
         config
     }

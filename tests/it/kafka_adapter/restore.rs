@@ -23,6 +23,7 @@ pub fn trials() -> Vec<Trial> {
             open_transaction,
         ),
         kafka::on_shared_node("kafka_adapter::a_restore_reads_every_record_once", reads_every_record_once),
+        kafka::on_shared_node("kafka_adapter::a_restore_takes_what_is_at_hand", takes_what_is_at_hand),
         kafka::on_shared_node("kafka_adapter::a_restore_from_outside_of_the_log_stops", outside_of_the_log),
         kafka::on_shared_node("kafka_adapter::a_task_runs_beside_the_worker", task_runs_beside),
         kafka::on_shared_node("kafka_adapter::partitions_are_counted", partitions_are_counted),
@@ -158,6 +159,20 @@ fn reads_every_record_once(node: &KafkaNode) -> Result<()> {
     let (values, _) = read_to(broker.lookup(), P0, 0, end, PATIENCE)?;
     eprintln!("{RECORDS} changelog records read in {:?}", start.elapsed());
     assert_eq!(values, keys);
+    broker.close(PATIENCE);
+    Ok(())
+}
+
+/// One record is there: a call that may wait for more gives it at once, and does not wait until it has a thousand.
+fn takes_what_is_at_hand(node: &KafkaNode) -> Result<()> {
+    const WITHIN: Duration = Duration::from_secs(30);
+    let shop = Shop::create(node.client(), 1)?;
+    let mut broker = shop.sole_member()?;
+    transact(&mut broker, &[to_changelog(P0, "k", "only")], &offsets(P0, [0, 0, 0], "shop 1"))?;
+    let start = Instant::now();
+    let (batch, _) = broker.lookup().read_changelog(P0, Position(0), WITHIN)?;
+    assert_eq!(batch.len(), 1);
+    assert!(start.elapsed() < WITHIN / 2, "one record took {:?}", start.elapsed());
     broker.close(PATIENCE);
     Ok(())
 }
