@@ -12,7 +12,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ScopedJoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use prometheus::Registry;
 use tokio::runtime::{self, Runtime};
@@ -25,7 +25,7 @@ use crate::cli::RunArguments;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::http::{About, HttpContext, HttpServer};
-use crate::kafka::{self, KafkaBroker, KafkaSettings, SlotSettings, host_wall_clock};
+use crate::kafka::{self, KafkaBroker, KafkaSettings, Layout, SlotSettings, host_wall_clock};
 use crate::metrics::{self, FatalKind, Metrics, Vocabulary};
 use crate::partition::restore::OnOtherOffsets;
 use crate::processor::clock::ShopTime;
@@ -51,15 +51,43 @@ pub fn run(config: &Config, arguments: &RunArguments) -> Result<(), Failure> {
     telemetry::install(&config.log, &metrics).map_err(|error| Failure::new(Exit::Internal, error))?;
     let _folder = StateFolder::lock(&config.state_dir)?;
     let runtime = new_runtime()?;
+    let service = Service { config, rules, metrics: Arc::clone(&metrics), runtime: &runtime };
+    let mut until = Box::pin(signals(&runtime)?);
+    // Before the brokers are asked: a port in use is told at once, not after they have answered.
+    let server = service.bind()?;
     let settings = Arc::new(KafkaSettings::new(config));
-    let layout = kafka::examine(&settings, config.commit.patience)?;
+    let Some(layout) = examine_until(&runtime, &settings, config.commit.patience, until.as_mut())? else {
+        info!("told to end before the topics were known");
+        drop((service, server));
+        // The examination waits for its brokers as long as they like; nobody waits for it.
+        runtime.shutdown_background();
+        return Ok(());
+    };
     let open = |slot| {
         let slot = SlotSettings { settings: Arc::clone(&settings), layout, slot, wall: host_wall_clock() };
         KafkaBroker::open(slot, Some(Arc::clone(&metrics)))
     };
-    let service = Service { config, rules, metrics: Arc::clone(&metrics), runtime: &runtime };
-    let server = service.bind()?;
-    service.serve(server, open, signals(&runtime)?)
+    service.serve(server, open, until)
+}
+
+/// Looks at the topics beside `until`; none if that is done first.
+fn examine_until(
+    runtime: &Runtime,
+    settings: &Arc<KafkaSettings>,
+    patience: Duration,
+    until: impl Future<Output = ()>,
+) -> Result<Option<Layout>, Failure> {
+    let settings = Arc::clone(settings);
+    let examination = runtime.spawn_blocking(move || kafka::examine(&settings, patience));
+    runtime.block_on(async {
+        tokio::select! {
+            () = until => Ok(None),
+            examined = examination => match examined {
+                Ok(layout) => layout.map(Some),
+                Err(error) => Err(Failure::new(Exit::Internal, error)),
+            },
+        }
+    })
 }
 
 /// The metrics of a process.

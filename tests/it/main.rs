@@ -13,6 +13,7 @@ mod kafka;
 mod kafka_adapter;
 mod kafka_facts;
 mod kafka_node;
+mod kills;
 mod laws;
 mod live;
 mod oracle;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
     trials.extend(kafka_adapter::trials());
     trials.extend(kafka_facts::trials());
     trials.extend(kafka_node::trials());
+    trials.extend(kills::trials());
     trials.extend(laws::trials());
     trials.extend(live::trials());
     trials.extend(oracle::trials());

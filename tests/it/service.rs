@@ -64,9 +64,17 @@ impl ServiceSettings {
         self
     }
 
+    /// Where HTTP is to be served, if that was set.
+    fn http(&self) -> Option<SocketAddr> {
+        self.file.get("http")?.get("listen")?.as_str()?.parse().ok()
+    }
+
     /// The configuration file of a process that serves HTTP at `http` and may write to `folder`.
     fn file_text(&self, http: SocketAddr, folder: &Path) -> Result<String> {
-        let mut settings = self.clone().set(&["http", "listen"], http.to_string());
+        let mut settings = self.clone();
+        if self.http().is_none() {
+            settings = settings.set(&["http", "listen"], http.to_string());
+        }
         if !settings.file.contains_key("state_dir") {
             let state = folder.join("state");
             settings = settings.set(&["state_dir"], state.to_str().context("a temporary folder in UTF-8")?);
@@ -92,7 +100,7 @@ impl ServiceProcess {
     /// The same with more arguments.
     pub fn start_with(settings: &ServiceSettings, arguments: &[&str]) -> Result<ServiceProcess> {
         let folder = tempfile::Builder::new().prefix("service-").tempdir()?;
-        let http = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+        let http = settings.http().unwrap_or(SocketAddr::from(([127, 0, 0, 1], free_port()?)));
         let config = folder.path().join("service.toml");
         fs::write(&config, settings.file_text(http, folder.path())?)?;
 
@@ -163,6 +171,16 @@ impl ServiceProcess {
         anyhow::ensure!(status == 200, "/metrics answers {status}: {text}");
         let values: Vec<f64> = text.lines().filter_map(|line| series_value(line, name, labels)).collect();
         Ok(if values.is_empty() { None } else { Some(values.iter().sum()) })
+    }
+
+    /// Sends a signal, and does not wait for what it does.
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Whether a text stands in what it wrote so far.
+    pub fn has_logged(&self, text: &str) -> bool {
+        self.process.stdout().contains(text) || self.process.stderr().contains(text)
     }
 
     /// SIGTERM, and how the service ended.
