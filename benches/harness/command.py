@@ -1,0 +1,169 @@
+"""The command line of benches/compare, and the order in which things are measured."""
+
+import argparse
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+
+from . import build, measure, report
+from .node import Node
+from .systems import all_systems
+from .tool import Tool
+
+DEFAULT_SYSTEMS = "ours,ours-2,streams,streams@1s,streams-rocksdb"
+
+
+def duration_ms(text):
+    """`100ms` or `1s`."""
+    for unit, factor in (("ms", 1), ("s", 1000)):
+        if text.endswith(unit) and text[: -len(unit)].isdigit():
+            return int(text[: -len(unit)]) * factor
+    raise argparse.ArgumentTypeError(f"{text} is no duration such as 100ms or 1s")
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(prog="benches/compare", description="Measures the service side by side with its peers.")
+    add = parser.add_argument
+    add("--events", type=int, default=2_000_000, help="orders and returns in the backlog (%(default)s)")
+    add("--customers", type=int, default=200_000, help="customers (%(default)s)")
+    add("--partitions", type=int, default=4, help="partitions of every topic (%(default)s)")
+    add("--skew", choices=("uniform", "zipf"), default="uniform", help="who buys (%(default)s)")
+    add("--returns", type=float, default=0.0, help="share of events that are returns (%(default)s)")
+    add("--repeats", type=float, default=0.0, help="share of events that are exact repetitions (%(default)s)")
+    add("--days", type=float, default=180, help="days of shop life that the backlog spans (%(default)s)")
+    add("--seed", type=int, default=1, help="another number gives another history (%(default)s)")
+    add("--commit-interval", type=duration_ms, default="100ms", help="between two commits (100ms)")
+    add("--rounds", type=int, default=3, help="times that each system drains the backlog (%(default)s)")
+    add("--systems", default=DEFAULT_SYSTEMS, help="which, each with @INTERVAL for another commit interval (%(default)s)")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the service, as its own --set")
+    add("--no-latency", action="store_true", help="measures no latency")
+    add("--no-restart", action="store_true", help="measures no restart")
+    add("--rate", type=float, help="orders a second for latencies; default: half of the slowest system's rate")
+    add("--latency-seconds", type=int, default=30, help="measured, after as many to warm up (%(default)s)")
+    add("--binary", help="the service's program; default: built for release")
+    add("--out", type=Path, help="where to write the results; default: benches/RESULTS.md unless --quick")
+    add("--quick", action="store_true", help="a small run to see that everything works; writes no results unless told where")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.events, options.customers, options.rounds = min(options.events, 100_000), min(options.customers, 10_000), 1
+        options.latency_seconds = 5
+    return options
+
+
+def main(arguments):
+    options = parse(arguments)
+    binary = build.service(options.binary)
+    build.peers()
+    systems = all_systems(binary)
+    with tempfile.TemporaryDirectory(prefix="compare-", ignore_cleanup_errors=True) as folder:
+        folder = Path(folder)
+        node = Node(folder / "kafka")
+        tool = Tool(node.servers, folder)
+        try:
+            tool.ask("ready")
+            stage = measure.Stage(node, tool, folder, options.partitions, options.customers)
+            return compare(stage, systems, options, arguments)
+        finally:
+            tool.process.kill()
+            node.process.kill()
+
+
+def load(stage, options):
+    """Creates and fills the inputs."""
+    topics = ",".join([stage.orders, stage.returns, stage.erasures])
+    stage.tool.ask("create", topics=topics, partitions=stage.partitions)
+    stage.has_returns = options.returns > 0
+    loaded = stage.tool.ask(
+        "load", orders=stage.orders, returns=stage.returns, events=options.events, customers=options.customers,
+        skew=options.skew, returned=options.returns, repeated=options.repeats, days=options.days, seed=options.seed,
+    )  # fmt: skip
+    stage.end_ms = loaded["end_ms"]
+    say(f"loaded {loaded['records']:,} records, {loaded['bytes'] / loaded['records']:.0f} B each with key")
+    return loaded
+
+
+def say(line):
+    print(line, file=sys.stderr, flush=True)
+
+
+def split(word, options):
+    """A system's name and its commit interval."""
+    name, _, interval = word.partition("@")
+    return name, duration_ms(interval) if interval else options.commit_interval
+
+
+def compare(stage, systems, options, arguments):
+    words = options.systems.split(",")
+    for word in words:
+        if split(word, options)[0] not in systems:
+            raise SystemExit(f"no system is named {word}: there are {', '.join(systems)}")
+    loaded = load(stage, options)
+    results = {word: {"drains": [], "events": loaded["records"]} for word in words}
+    for turn in range(options.rounds):
+        # Another order each time, so that no system always follows the same one.
+        shift = turn % len(words)
+        for word in words[shift:] + words[:shift]:
+            one_drain(stage, systems, options, results, word, turn)
+    if not options.no_latency:
+        rates = [report.median_of(results, word, lambda each: each.events_per_second) for word in words]
+        rate = options.rate or min(rates) / 2
+        for word in words:
+            one_latency(stage, systems, options, results, word, rate)
+    else:
+        rate = None
+    finish(options, arguments, results, loaded, rate)
+    return 0
+
+
+def one_drain(stage, systems, options, results, word, turn):
+    name, interval = split(word, options)
+    job = stage.job(f"r{turn + 1}-{word.replace('@', '-')}", interval)
+    job.extra = options.set
+    system = systems[name]
+    process, drained = measure.drain(stage, system, job)
+    results[word]["drains"].append(drained)
+    say(
+        f"round {turn + 1} {word:<18} {drained.events_per_second:>9,.0f} events/s  {drained.cpu_per_million:6.2f} CPU s per million  "
+        f"broker {drained.broker_cpu_per_million:5.2f}  {drained.memory_peak / report.MEBI:6.0f} MiB"
+    )
+    if turn == options.rounds - 1 and not options.no_restart:
+        process, results[word]["restart"] = measure.restart(stage, system, job, process)
+        say(f"        {word:<18} back {results[word]['restart']:.2f} s after a kill")
+    process.terminate()
+    measure.delete_outputs(stage, system, job)
+
+
+def one_latency(stage, systems, options, results, word, rate):
+    name, interval = split(word, options)
+    stem = f"live-{word.replace('@', '-')}"
+    job = stage.job(stem, interval, orders=f"{stem}.orders", returns=f"{stem}.returns", erasures=f"{stem}.erasures")
+    job.has_returns = False
+    job.extra = options.set
+    seconds = options.latency_seconds
+    latency = measure.latency(stage, systems[name], job, rate, warm_up=seconds, seconds=seconds)
+    results[word]["latency"] = latency
+    say(f"latency {word:<18} {latency}")
+
+
+def finish(options, arguments, results, loaded, rate):
+    base = next((word for word in results if word.startswith("ours")), next(iter(results)))
+    lines = report.comparison(results, base)
+    print("\n".join(lines))
+    out = options.out or (None if options.quick else build.ROOT / "benches" / "RESULTS.md")
+    if out is None:
+        return
+    page = (Path(__file__).parent / "results.md").read_text()
+    command = shlex.join(["benches/compare", *arguments])
+    size = loaded["bytes"] / loaded["records"]
+    out.write_text(
+        page.format(
+            command=command,
+            machine="\n".join(report.machine()),
+            table="\n".join(lines),
+            load=f"{options.events:,} events of {size:.0f} B on average with key, {options.customers:,} customers, "
+            f"{options.partitions} partitions, {options.skew}, {options.returns:.0%} returns, over {options.days:g} days; "
+            f"{options.rounds} rounds; commit interval {options.commit_interval} ms where no other is named",
+            rate=f"{rate:,.0f}" if rate else "–",
+        )
+    )

@@ -1,0 +1,126 @@
+"""The systems that are measured, each at its best setting: how one is started on given topics."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import build
+
+# Topics of a run that are compacted, as the service demands of its own.
+COMPACTED = ("customers", "changelog")
+
+
+@dataclass
+class Job:
+    """What a system is to work on, under names of its own."""
+
+    name: str
+    servers: str
+    folder: Path
+    orders: str
+    returns: str
+    has_returns: bool
+    erasures: str
+    interval_ms: int
+    extra: list = field(default_factory=list)
+
+    def topic(self, what):
+        return f"{self.name}.{what}"
+
+    @property
+    def inputs(self):
+        return [self.orders, self.returns]
+
+
+class Ours:
+    """The service: metrics on, backlog interval as it comes, the clock left at the last event so that runs are alike."""
+
+    def __init__(self, binary, workers):
+        self.binary = binary
+        self.workers = workers
+        self.outputs = ("signals", "customers", "dead-letters", "changelog")
+
+    def internal_topics(self, job):
+        return []
+
+    def command(self, job, restart):
+        config = job.folder / "retention-signals.toml"
+        config.write_text(
+            f"""\
+application = "{job.name}"
+instance = "{job.name}-1"
+workers = {self.workers}
+state_dir = "{job.folder / 'state'}"
+[topics]
+orders = "{job.orders}"
+returns = "{job.returns}"
+erasures = "{job.erasures}"
+signals = "{job.topic('signals')}"
+customers = "{job.topic('customers')}"
+dead_letters = "{job.topic('dead-letters')}"
+changelog = "{job.topic('changelog')}"
+[shop]
+currency = "EUR"
+[clock]
+at_end = "stay"
+[lapse]
+policy = "fixed"
+[commit]
+interval = "{job.interval_ms}ms"
+backlog_interval = "{max(job.interval_ms, 1000)}ms"
+[http]
+listen = "127.0.0.1:0"
+[kafka]
+"bootstrap.servers" = "{job.servers}"
+"""
+        )
+        sets = [word for setting in job.extra for word in ("--set", setting)]
+        return [self.binary, "run", "--config", config, *sets]
+
+
+class Java:
+    """A peer: one JVM."""
+
+    def __init__(self, module, heap, jvm=(), **options):
+        self.module = module
+        self.heap = heap
+        self.jvm = list(jvm)
+        self.options = options
+        self.outputs = ("signals", "customers")
+
+    def internal_topics(self, job):
+        return [f"{job.name}-customers-changelog"] if self.module == "streams" else []
+
+    def command(self, job, restart):
+        options = {
+            "servers": job.servers,
+            "application": job.name,
+            "orders": job.orders,
+            "returns": job.returns if job.has_returns else "",
+            "signals": job.topic("signals"),
+            "profiles": job.topic("customers"),
+            "interval_ms": job.interval_ms,
+            "folder": job.folder / "state",
+            "restart": str(restart).lower(),
+            **self.options,
+        }
+        jvm = [f"-Xmx{self.heap}", *self.jvm, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+        words = [f"{key}={value}" for key, value in options.items()]
+        return [build.java(), *jvm, "-cp", build.class_path(self.module), f"peers.{self.module}.Main", *words]
+
+
+# Flink reaches into the JDK for its serializers.
+FLINK_OPENS = [
+    f"--add-opens=java.base/{package}=ALL-UNNAMED"
+    for package in ("java.lang", "java.util", "java.util.concurrent", "java.nio", "java.time", "java.net")
+]
+
+
+def all_systems(binary):
+    return {
+        "ours": Ours(binary, workers=1),
+        "ours-2": Ours(binary, workers=2),
+        "streams": Java("streams", "2g", store="memory"),
+        "streams-rocksdb": Java("streams", "2g", store="rocksdb"),
+        "flink": Java("flink", "2g", FLINK_OPENS, parallelism=2),
+        "flink-p1": Java("flink", "2g", FLINK_OPENS, parallelism=1),
+    }
