@@ -11,7 +11,7 @@ from .node import Node
 from .systems import all_systems
 from .tool import Tool
 
-DEFAULT_SYSTEMS = "ours,ours-2,streams,streams@1s,streams-rocksdb"
+DEFAULT_SYSTEMS = "ours,ours-2,streams,streams@1s,streams-rocksdb,flink,flink@1s,flink-p1@1s"
 
 
 def duration_ms(text):
@@ -44,10 +44,15 @@ def parse(arguments):
     add("--binary", help="the service's program; default: built for release")
     add("--out", type=Path, help="where to write the results; default: benches/RESULTS.md unless --quick")
     add("--quick", action="store_true", help="a small run to see that everything works; writes no results unless told where")
+    add("--check", action="store_true", help="compares what the systems write over the common fields, not how fast")
+    add("--growth", action="store_true", help="the service alone over many sizes")
     options = parser.parse_args(arguments)
     if options.quick:
         options.events, options.customers, options.rounds = min(options.events, 100_000), min(options.customers, 10_000), 1
         options.latency_seconds = 5
+    if options.check:
+        options.events, options.customers = min(options.events, 30_000), min(options.customers, 2_000)
+        options.returns, options.repeats = options.returns or 0.05, options.repeats or 0.02
     return options
 
 
@@ -56,6 +61,9 @@ def main(arguments):
     binary = build.service(options.binary)
     build.peers()
     systems = all_systems(binary)
+    for word in options.systems.split(","):
+        if split(word, options)[0] not in systems:
+            raise SystemExit(f"no system is named {word}: there are {', '.join(systems)}")
     with tempfile.TemporaryDirectory(prefix="compare-", ignore_cleanup_errors=True) as folder:
         folder = Path(folder)
         node = Node(folder / "kafka")
@@ -63,6 +71,14 @@ def main(arguments):
         try:
             tool.ask("ready")
             stage = measure.Stage(node, tool, folder, options.partitions, options.customers)
+            if options.check:
+                from . import check
+
+                return check.run(stage, systems, options)
+            if options.growth:
+                from . import growth
+
+                return growth.run(stage, binary, options)
             return compare(stage, systems, options, arguments)
         finally:
             tool.process.kill()
@@ -95,9 +111,6 @@ def split(word, options):
 
 def compare(stage, systems, options, arguments):
     words = options.systems.split(",")
-    for word in words:
-        if split(word, options)[0] not in systems:
-            raise SystemExit(f"no system is named {word}: there are {', '.join(systems)}")
     loaded = load(stage, options)
     results = {word: {"drains": [], "events": loaded["records"]} for word in words}
     for turn in range(options.rounds):

@@ -6,6 +6,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.locks.LockSupport;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.AdminClientConfig;
 import org.apache.kafka.clients.admin.ListOffsetsResult.ListOffsetsResultInfo;
@@ -50,7 +51,22 @@ final class Topics implements AutoCloseable {
             topics.add(new NewTopic(name, options.number("partitions", 1), (short) 1).configs(settings));
         }
         admin.createTopics(topics).all().get();
+        List<String> names = topics.stream().map(NewTopic::name).toList();
+        while (!areThere(names)) {
+            LockSupport.parkNanos(5_000_000);
+        }
         return "{}";
+    }
+
+    /** A node answers for a new topic a little later than its controller has made it. */
+    private boolean areThere(List<String> names) throws InterruptedException {
+        try {
+            return admin.describeTopics(names).allTopicNames().get().values().stream()
+                    .flatMap(topic -> topic.partitions().stream())
+                    .allMatch(partition -> partition.leader() != null);
+        } catch (ExecutionException error) {
+            return false;
+        }
     }
 
     String delete(List<String> topics) throws Exception {
