@@ -15,12 +15,13 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::context::Callbacks;
 use super::error::{Call, ClientError};
+use super::identity::identity;
 use super::producer::TransactionalProducer;
 use super::queue::{MessageBatch, PartitionQueue, SharedConsumer, serve};
 use super::settings::{KafkaSettings, Layout};
 use crate::broker::{
-    BrokerError, Committed, Input, Lookup, Moment, Output, Partition, PerInput, Position, RecordBatch,
-    Stability, Topic, Watermark,
+    BrokerError, ChangelogIdentity, Committed, Input, Lookup, Moment, Output, Partition, PerInput, Position,
+    RecordBatch, Stability, Topic, Watermark,
 };
 
 /// Records that one call of a restore takes at most: enough to be fast, few enough to keep a step short.
@@ -229,6 +230,14 @@ impl Lookup for KafkaLookup {
                 partition_count(client, name, within).map_err(|error| readers.explain(client, error))
             })
             .collect()
+    }
+
+    fn changelog_identity(&mut self, within: Duration) -> Result<Option<ChangelogIdentity>, BrokerError> {
+        if !self.readers.layout.capabilities.topic_configuration {
+            return Ok(None);
+        }
+        let client = &self.readers.undecided;
+        identity(client, self.changelog_topic(), within).map_err(|error| self.readers.explain(client, error))
     }
 
     fn end_transaction_of(&mut self, transactional_id: &str, within: Duration) -> Result<(), BrokerError> {

@@ -4,6 +4,7 @@ mod admin;
 mod check;
 mod context;
 mod error;
+mod identity;
 mod layout;
 mod lookup;
 mod member;
