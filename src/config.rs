@@ -29,6 +29,7 @@ pub use kafka::{KafkaOptions, accepted_options};
 pub use kafka_names::{REFUSED_OPTIONS, SECRET_OPTIONS};
 pub use keys::{
     COMMIT_INTERVAL_MS_MAX, COMMIT_PATIENCE_MS_MAX, KEYS, Key, KeyDefault, Kind, LOG_FORMATS, LOG_LEVELS,
+    SNAPSHOT_INTERVAL_MS_MAX,
 };
 pub use layers::{ENVIRONMENT_CONFIG, Origin, environment_name};
 pub use problem::ConfigError;
@@ -52,6 +53,8 @@ pub struct Config {
     pub clock: ClockRules,
     pub record_bounds: RecordBounds,
     pub commit: CommitPace,
+    /// Time between two local snapshots of a partition.
+    pub snapshot_interval: Duration,
     pub dead_letters: DeadLetterLimit,
     /// Tells erasure secrets apart without telling them: a restart with another secret must be noticed.
     pub erasure_fingerprint: [u8; 8],

@@ -21,6 +21,7 @@ pub mod processor;
 pub mod query;
 pub mod replay;
 pub mod run;
+pub mod snapshot;
 pub mod status;
 pub mod telemetry;
 pub mod topics;

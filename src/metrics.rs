@@ -244,6 +244,15 @@ impl Metrics {
         RestoreInProgress { metrics: self, partition: self.partition(partition) }
     }
 
+    /// Counts a snapshot that is in its place; created in milliseconds since 1970. Its partition may be owned no longer.
+    pub fn on_snapshot_written(&self, partition: i32, created_at_ms: i64, bytes: u64, duration: Duration) {
+        self.restore.snapshot_duration.observe(duration.as_secs_f64());
+        let partitions = self.partitions.lock().expect("no panic under this lock");
+        if let Some(partition) = partitions.get(&partition) {
+            partition.set_snapshot(created_at_ms, bytes);
+        }
+    }
+
     /// A Kafka client that will tell its statistics.
     pub fn client(&self, client: Client) -> ClientMetrics {
         self.clients.add(client)

@@ -16,6 +16,7 @@ use crate::broker::{Moment, PerInput, Position};
 use crate::domain::engine::{Effects, Engine};
 use crate::domain::time::Time;
 use crate::processor::clock::EndCheck;
+use crate::snapshot::keeping::Keeping;
 
 use dead_letters::DeadLetterWindow;
 use merge::Streams;
@@ -48,6 +49,8 @@ pub struct Running<T> {
     pub part: Part,
     pub committed: CommittedState,
     pub end_check: EndCheck,
+    /// None if no snapshots are kept.
+    pub snapshots: Option<Keeping>,
     /// A record waits for an input that has more to fetch.
     pub is_waiting: bool,
     /// Since when nothing is at hand although there is more to fetch.
@@ -80,7 +83,7 @@ pub struct CommittedState {
 }
 
 impl<T: crate::broker::RecordBatch> Running<T> {
-    pub fn new(restored: Restored, now: Moment) -> Self {
+    pub fn new(restored: Restored, snapshots: Option<Keeping>, now: Moment) -> Self {
         let committed = CommittedState {
             batch_number: restored.batch_number,
             next: PerInput::from_fn(|input| restored.starts[input].0),
@@ -94,6 +97,7 @@ impl<T: crate::broker::RecordBatch> Running<T> {
             part: Part::default(),
             committed,
             end_check: EndCheck::default(),
+            snapshots,
             is_waiting: false,
             starved_since: None,
             applied_at: PerInput::default(),
@@ -113,6 +117,9 @@ impl<T: crate::broker::RecordBatch> Running<T> {
         self.part.clear();
         self.committed =
             CommittedState { batch_number, next: self.next_positions(), clock: self.engine.clock(), at: now };
+        if let Some(keeping) = &mut self.snapshots {
+            keeping.on_committed(batch_number, now);
+        }
     }
 
     /// How many customers changed state in the open batch, from and to.

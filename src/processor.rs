@@ -18,6 +18,7 @@ mod query;
 pub mod report;
 pub mod rules;
 mod send;
+mod snapshot;
 mod stop;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -118,6 +119,7 @@ impl<'m, B: Broker> Processor<'m, B> {
         let has_read = self.read_and_apply()?;
         self.move_clocks()?;
         self.keep_offsets_alive();
+        self.want_snapshot();
         self.check_partition_counts_now_and_then()?;
         if self.is_commit_due() && self.commit(self.rules.commit.patience)? == CommitEnd::GivenUp {
             return Err(Stop::new(
@@ -125,6 +127,7 @@ impl<'m, B: Broker> Processor<'m, B> {
                 "a batch could not be committed within `commit.patience`",
             ));
         }
+        self.take_slices();
         self.refresh_gauges_now_and_then();
         if !has_read {
             self.broker.wait(self.idle_for());
@@ -138,8 +141,13 @@ impl<'m, B: Broker> Processor<'m, B> {
     /// If the outcome of the last commit is not known.
     pub fn shut_down(mut self) -> Result<(), Stop> {
         self.owned.retain(|_, owned| matches!(owned.phase, Phase::Running(_)));
+        let partitions: Vec<Partition> = self.owned.keys().copied().collect();
+        self.want_last_snapshots(&partitions);
         let patience = self.rules.commit.patience;
         let end = if self.batch.parts.is_empty() { Ok(CommitEnd::Committed) } else { self.commit(patience) };
+        if matches!(end, Ok(CommitEnd::Committed)) {
+            self.hand_over_all();
+        }
         self.close();
         end.map(|end| info!(is_committed = end == CommitEnd::Committed, "worker has left the group"))
     }
@@ -309,8 +317,9 @@ impl<'m, B: Broker> Processor<'m, B> {
             info!(%partition, records = state.records, ?duration, batch = state.batch_number, "partition restored");
             self.hub.on_restore_progress(partition, state.records_untold, 0);
             self.hub.on_restored(partition, duration);
+            let snapshots = self.keep_snapshots(partition, &state, now);
             let owned = self.owned.get_mut(&partition).expect("its restore was just heard of");
-            owned.phase = Phase::Restored(Box::new(Running::new(*state, now)));
+            owned.phase = Phase::Restored(Box::new(Running::new(*state, snapshots, now)));
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 //!        second signal: exit at once
 //! ```
 
+mod snapshot_thread;
 mod state_folder;
 
 use std::future::Future;
@@ -18,7 +19,7 @@ use prometheus::Registry;
 use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::broker::{Broker, BrokerError};
 use crate::cli::RunArguments;
@@ -33,11 +34,15 @@ use crate::processor::hub::Hub;
 use crate::processor::rules::Rules;
 use crate::processor::{Processor, Stop};
 use crate::query::QueryRouter;
+use crate::snapshot::{SnapshotRules, Snapshots};
 use crate::status::{ServiceStatus, WorkerStatus};
 use crate::telemetry;
 use crate::wire::reason::Reason;
 
 pub use state_folder::StateFolder;
+
+/// At the end, the snapshots that the workers have left are waited for so long. Without them, the next start takes longer.
+const SNAPSHOTS_MAX: Duration = Duration::from_secs(20);
 
 /// Runs the service on the configured brokers until a signal ends it.
 ///
@@ -46,10 +51,11 @@ pub use state_folder::StateFolder;
 pub fn run(config: &Config, arguments: &RunArguments) -> Result<(), Failure> {
     let on_other_offsets =
         if arguments.accept_offsets { OnOtherOffsets::Accept } else { OnOtherOffsets::Stop };
-    let rules = Rules::new(config, ShopTime::Wall, on_other_offsets);
+    let mut rules = Rules::new(config, ShopTime::Wall, on_other_offsets);
     let metrics = new_metrics(&rules)?;
     telemetry::install(&config.log, &metrics).map_err(|error| Failure::new(Exit::Internal, error))?;
     let _folder = StateFolder::lock(&config.state_dir)?;
+    rules.snapshots = Some(start_snapshots(config, &metrics)?);
     let runtime = new_runtime()?;
     let service = Service { config, rules, metrics: Arc::clone(&metrics), runtime: &runtime };
     let mut until = Box::pin(signals(&runtime)?);
@@ -88,6 +94,13 @@ fn examine_until(
             },
         }
     })
+}
+
+fn start_snapshots(config: &Config, metrics: &Arc<Metrics>) -> Result<Snapshots, Failure> {
+    let rules = SnapshotRules::new(config);
+    let (snapshots, writer, prepared) = Snapshots::open(&config.state_dir, rules, snapshot_thread::elapsed);
+    snapshot_thread::start(writer, prepared, Arc::clone(metrics))?;
+    Ok(snapshots)
 }
 
 /// The metrics of a process.
@@ -193,6 +206,10 @@ impl Service<'_> {
                 workers.into_iter().map(|worker| worker.and_then(|worker| self.join(worker, &status)));
             // All are waited for; the first failure counts.
             let result = results.collect::<Vec<_>>().into_iter().collect();
+            let snapshots = &self.rules.snapshots;
+            if snapshots.as_ref().is_some_and(|snapshots| !snapshots.finish(SNAPSHOTS_MAX)) {
+                warn!("the last snapshots were not written in time");
+            }
             drop(stop_http);
             http.abort();
             result

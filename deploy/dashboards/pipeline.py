@@ -148,6 +148,15 @@ def restore():
         lines("Time of a restore", "What half and 99 % of the finished restores stay below.", "s",
               [(quantile(0.5, "retention_restore_duration_seconds"), "half"),
                (quantile(0.99, "retention_restore_duration_seconds"), "99 %")], width=4),
+        lines("Age of the snapshots", """Of the partition whose local snapshot is oldest: a restart reads what came since from the
+              changelog. Snapshots that cannot be written, for lack of room or permission, grow old.""", "s",
+              [("""time() - min by (instance) (@retention_snapshot_last_success_timestamp_seconds@ > 0)
+                   or 0 * min by (instance) (@retention_snapshot_last_success_timestamp_seconds@)""", "{{instance}}")]),
+        lines("Size of the snapshots", "Bytes of the newest local snapshots.", "bytes",
+              [("sum by (instance) (@retention_snapshot_bytes@)", "{{instance}}")]),
+        lines("Time of a snapshot", "What half and 99 % of the snapshots stay below, from the first slice on.", "s",
+              [(quantile(0.5, "retention_snapshot_duration_seconds"), "half"),
+               (quantile(0.99, "retention_snapshot_duration_seconds"), "99 %")]),
     ]
 
 

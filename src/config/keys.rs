@@ -74,6 +74,9 @@ pub const COMMIT_INTERVAL_MS_MAX: u64 = 5_000;
 /// The longest patience: shorter than the 60 s that the group allows between two polls.
 pub const COMMIT_PATIENCE_MS_MAX: u64 = 50_000;
 
+/// The longest time between two snapshots: an erased customer must be in none of them after a day.
+pub const SNAPSHOT_INTERVAL_MS_MAX: u64 = 12 * 3_600_000;
+
 /// Most stores; a store has a 16-bit index.
 pub const STORES_MAX: usize = 10_000;
 
@@ -158,6 +161,8 @@ pub const KEYS: &[Key] = &[
     key("commit.interval", duration(10, COMMIT_INTERVAL_MS_MAX), "100ms"),
     key("commit.backlog_interval", duration(10, COMMIT_INTERVAL_MS_MAX), "1s"),
     key("commit.patience", duration(SECOND, COMMIT_PATIENCE_MS_MAX), "30s"),
+
+    key("snapshots.interval", duration(SECOND, SNAPSHOT_INTERVAL_MS_MAX), "5m"),
 
     key("dead_letters.max_share", decimal("share", 0, ONE), "0.05"),
     key("dead_letters.window", count("records", 1_000, 100_000), "10000"),

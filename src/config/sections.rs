@@ -36,6 +36,7 @@ pub(super) fn read(layers: Layers, purpose: Purpose, problems: &mut Problems) ->
         depth_max: usize::try_from(reader.count("records.max_depth")).expect("bounded by the table"),
     };
     let commit = read_commit(reader);
+    let snapshot_interval = reader.duration("snapshots.interval");
     let dead_letters = DeadLetterLimit {
         share_max: reader.decimal("dead_letters.max_share"),
         window: usize::try_from(reader.count("dead_letters.window")).expect("bounded by the table"),
@@ -67,6 +68,7 @@ pub(super) fn read(layers: Layers, purpose: Purpose, problems: &mut Problems) ->
         clock,
         record_bounds,
         commit,
+        snapshot_interval,
         dead_letters,
         http,
         kafka,

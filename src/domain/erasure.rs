@@ -1,6 +1,7 @@
 //! Erasure: everything held of a customer goes, and late records must not bring them back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use super::engine::{Applied, Change, Engine, Outcome, Refusal, Scratch};
@@ -87,6 +88,11 @@ impl Markers {
 
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
+    }
+
+    /// Markers in the order of their hashes.
+    pub(super) fn from(&self, from: Bound<[u8; 16]>) -> impl Iterator<Item = ([u8; 16], Time)> + '_ {
+        self.requested.range((from, Bound::Unbounded)).map(|(hash, requested_at)| (*hash, *requested_at))
     }
 
     /// The marker that ends first, if it ends at or before `by`.

@@ -31,5 +31,6 @@ pub mod timers;
 
 pub mod engine;
 pub mod erasure;
+pub mod export;
 pub mod queries;
 pub mod restore;

@@ -26,6 +26,11 @@ pub fn key(packed: &[u8]) -> &[u8] {
     reader.key().expect("packed by this engine or checked at restore")
 }
 
+/// The key at the front of bytes that may be anything; none if there is none, or an empty one.
+pub fn checked_key(bytes: &[u8]) -> Option<&[u8]> {
+    Reader(bytes).key().filter(|key| !key.is_empty())
+}
+
 /// Whether these bytes begin with this key.
 pub fn has_key(packed: &[u8], key: &[u8]) -> bool {
     Reader(packed).key() == Some(key)

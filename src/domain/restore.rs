@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::engine::{Engine, Scratch, due, just_before};
-use super::ids::CustomerKey;
+use super::ids::{CustomerKey, CustomerSlot};
 use super::packed;
 use super::settings::Settings;
 use super::time::Time;
@@ -11,6 +11,14 @@ use super::time::Time;
 /// Collects the last state of every customer before an engine is made of them.
 pub struct Restore {
     engine: Engine,
+    slots_settled: usize,
+}
+
+/// Whether every customer has its timer and its part in the figures.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Settled {
+    Some,
+    All,
 }
 
 /// Why a state cannot be used.
@@ -26,7 +34,21 @@ pub enum RestoreError {
 
 impl Restore {
     pub fn new(settings: Arc<Settings>) -> Self {
-        Self { engine: Engine::new(settings) }
+        Self { engine: Engine::new(settings), slots_settled: 0 }
+    }
+
+    /// Makes room for customers that are to come.
+    pub fn reserve(&mut self, customers: usize) {
+        self.engine.store.reserve(customers);
+        self.engine.timers.reserve(customers);
+    }
+
+    /// A customer's state, found by the key in it; replaces the one before.
+    pub fn packed_customer(&mut self, bytes: &[u8], hash: fn(&[u8]) -> u64) -> Result<(), packed::Corrupt> {
+        let key = packed::checked_key(bytes).ok_or(packed::Corrupt)?;
+        let key = CustomerKey { bytes: key, hash: hash(key) };
+        self.put(key, bytes);
+        Ok(())
     }
 
     /// A customer's state replaces the one before.
@@ -34,6 +56,11 @@ impl Restore {
         if !packed::has_key(bytes, key.bytes) {
             return Err(RestoreError::Corrupt);
         }
+        self.put(key, bytes);
+        Ok(())
+    }
+
+    fn put(&mut self, key: CustomerKey<'_>, bytes: &[u8]) {
         match self.engine.store.find(key) {
             Some(slot) => {
                 self.engine.store.replace(slot, bytes);
@@ -42,7 +69,6 @@ impl Restore {
                 self.engine.store.insert(key, bytes);
             }
         }
-        Ok(())
     }
 
     /// A customer's state is gone.
@@ -63,17 +89,27 @@ impl Restore {
     }
 
     /// Makes the engine: checks every state, and derives timers and figures at the clock of the last commit.
-    pub fn finish(self, clock: Option<Time>) -> Result<Engine, RestoreError> {
-        let mut engine = self.engine;
+    pub fn finish(mut self, clock: Option<Time>) -> Result<Engine, RestoreError> {
+        while self.settle(clock, usize::MAX)? == Settled::Some {}
+        Ok(self.into_engine())
+    }
+
+    /// Does a part of [`Self::finish`]: at most so many customers. Nothing may be added between two parts.
+    pub fn settle(&mut self, clock: Option<Time>, customers_max: usize) -> Result<Settled, RestoreError> {
+        let engine = &mut self.engine;
         engine.clock = clock;
         let settings = Arc::clone(&engine.settings);
         // What leaves a window at the very clock may not have fired yet; firing it again says nothing twice.
         let figures_at = just_before(clock.unwrap_or(Time::MIN));
-        for slot in engine.store.iter() {
+        let end = self.slots_settled.saturating_add(customers_max).min(engine.store.slots_len());
+        for index in self.slots_settled..end {
+            let bytes = engine.store.packed_at(index);
+            if bytes.is_empty() {
+                continue;
+            }
             let Scratch { customer, attribution, .. } = &mut engine.scratch;
-            packed::unpack(engine.store.packed(slot), customer)
-                .map_err(|packed::Corrupt| RestoreError::Corrupt)?;
-            let key = engine.store.key(slot);
+            packed::unpack(bytes, customer).map_err(|packed::Corrupt| RestoreError::Corrupt)?;
+            let key = packed::key(bytes);
             let shop = settings.shops.of_key(key).ok_or(RestoreError::UnknownShop)?;
             if !customer.ledger.currencies().all(|currency| settings.shops.get(shop).accepts(currency)) {
                 return Err(RestoreError::UnknownCurrency);
@@ -81,8 +117,21 @@ impl Restore {
             let facts = customer.facts(settings.shops.get(shop), &settings, figures_at, attribution);
             engine.figures[usize::from(shop.0)].add(customer.told.state, &facts.blocks);
             let due = due(customer, &facts);
+            let slot = CustomerSlot(u32::try_from(index).expect("checked at insertion"));
             engine.timers.schedule(slot, due, (settings.hash)(key));
         }
-        Ok(engine)
+        self.slots_settled = end;
+        Ok(if end == engine.store.slots_len() { Settled::All } else { Settled::Some })
+    }
+
+    /// The engine, once everything is settled.
+    pub fn into_engine(self) -> Engine {
+        assert_eq!(self.slots_settled, self.engine.store.slots_len(), "a restore is settled before its end");
+        self.engine
+    }
+
+    /// How many customers are still to be settled, at most.
+    pub fn unsettled(&self) -> usize {
+        self.engine.store.slots_len() - self.slots_settled
     }
 }

@@ -29,6 +29,13 @@ impl Store {
         Self { hash, index: HashTable::new(), slots: Vec::new(), free: Vec::new(), packed_bytes: 0 }
     }
 
+    /// Makes room for so many customers more.
+    pub fn reserve(&mut self, customers: usize) {
+        let (slots, hash) = (&self.slots, self.hash);
+        self.index.reserve(customers, |slot| hash(packed::key(&slots[*slot as usize].packed)));
+        self.slots.reserve_exact(customers);
+    }
+
     pub fn find(&self, key: CustomerKey<'_>) -> Option<CustomerSlot> {
         let slot =
             self.index.find(key.hash, |slot| packed::key(&self.slots[*slot as usize].packed) == key.bytes);
@@ -102,6 +109,16 @@ impl Store {
     pub fn iter(&self) -> impl Iterator<Item = CustomerSlot> + '_ {
         let held = self.slots.iter().enumerate().filter(|(_, slot)| !slot.packed.is_empty());
         held.map(|(index, _)| CustomerSlot(u32::try_from(index).expect("checked at insertion")))
+    }
+
+    /// How many slots there are, free ones included.
+    pub fn slots_len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The bytes in a slot; none if it is free.
+    pub fn packed_at(&self, slot: usize) -> &[u8] {
+        &self.slots[slot].packed
     }
 
     pub fn len(&self) -> usize {

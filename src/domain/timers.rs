@@ -76,6 +76,11 @@ impl Timers {
         }
     }
 
+    /// Makes room for the timers of so many customers more.
+    pub fn reserve(&mut self, customers: usize) {
+        self.timers.reserve_exact(customers);
+    }
+
     /// How many timers are set.
     pub fn len(&self) -> usize {
         self.set

@@ -33,6 +33,8 @@ const REBALANCE_BUCKETS_SECONDS: &[f64] = &[0.25, 1.0, 2.5, 10.0, 30.0];
 const TIMER_DELAY_BUCKETS_SECONDS: &[f64] = &[0.25, 2.5, 10.0, 60.5, 600.0, 3_600.0];
 /// A million changelog records a second are expected.
 const RESTORE_BUCKETS_SECONDS: &[f64] = &[1.0, 10.0, 60.0, 300.0, 1_200.0];
+/// A million customers are written in a second, and read as slices over some seconds.
+const SNAPSHOT_BUCKETS_SECONDS: &[f64] = &[0.1, 1.0, 10.0, 60.0];
 /// A query waits for the open batch, at most 2 s.
 const HTTP_BUCKETS_SECONDS: &[f64] = &[0.005, 0.1, 2.5];
 
@@ -86,11 +88,12 @@ pub(super) struct TimerMetrics {
     pub(super) overdue: Gauge,
 }
 
-/// 10 series.
+/// 17 series.
 pub(super) struct RestoreMetrics {
     pub(super) partitions: Gauge,
     pub(super) records: IntCounter,
     pub(super) duration: Histogram,
+    pub(super) snapshot_duration: Histogram,
 }
 
 /// 16 series, and 3 a currency.
@@ -276,6 +279,11 @@ impl RestoreMetrics {
                 "retention_restore_duration_seconds",
                 "Duration of a finished restore of one partition (8 series).",
                 RESTORE_BUCKETS_SECONDS,
+            )?,
+            snapshot_duration: registrar.histogram(
+                "retention_snapshot_duration_seconds",
+                "From the first slice of a local snapshot to its being in place (7 series).",
+                SNAPSHOT_BUCKETS_SECONDS,
             )?,
         })
     }

@@ -32,6 +32,9 @@ const MERGE_WAITING: &str =
 const STATE_ENTRIES: &str = "Customers held, erasure markers included (1 a partition).";
 const STATE_BYTES: &str = "Memory of the state in bytes (1 a partition).";
 const TIMERS_PENDING: &str = "Timers that are set (1 a partition).";
+const SNAPSHOT_TIME: &str = "When the newest local snapshot was begun: what it holds was committed by then; 0 without one (1 a partition).";
+const SNAPSHOT_BYTES: &str =
+    "Length of the newest local snapshot that this process has written (1 a partition).";
 const RESTORE_REMAINING: &str = "Changelog records still to be read back; 0 once restored (1 a partition).";
 const CUSTOMERS: &str = "Customers by state, at the partition's clock (4 a partition).";
 const WINDOW_CUSTOMERS: &str = "Customers with an order in the window (8 a partition).";
@@ -88,6 +91,8 @@ pub struct PartitionMetrics {
     /// The sum over all partitions, to which this one's share is added.
     timers_overdue_of_all: Gauge,
     restore_remaining: Gauge,
+    snapshot_time: Gauge,
+    snapshot_bytes: Gauge,
     customers: PerLabel<CustomerState, Gauge>,
     window_customers: PerLabel<WindowBasis, Gauge>,
     window_repeat_customers: PerLabel<WindowBasis, Gauge>,
@@ -139,6 +144,8 @@ pub(super) struct PartitionFamilies {
     state_bytes: GaugeVec,
     timers_pending: GaugeVec,
     restore_remaining: GaugeVec,
+    snapshot_time: GaugeVec,
+    snapshot_bytes: GaugeVec,
     customers: GaugeVec,
     window_customers: GaugeVec,
     window_repeat_customers: GaugeVec,
@@ -181,6 +188,16 @@ impl PartitionMetrics {
     /// Exports how many changelog records are still to be read back; 0 once restored.
     pub fn set_restore_remaining(&self, records: u64) {
         self.restore_remaining.set(records as f64);
+    }
+
+    /// Exports the time of the newest snapshot, in milliseconds since 1970.
+    pub fn set_snapshot_time(&self, created_at_ms: i64) {
+        self.snapshot_time.set(seconds(created_at_ms));
+    }
+
+    pub(super) fn set_snapshot(&self, created_at_ms: i64, bytes: u64) {
+        self.set_snapshot_time(created_at_ms);
+        self.snapshot_bytes.set(bytes as f64);
     }
 
     fn set_timers_overdue(&self, overdue: u64) {
@@ -239,6 +256,8 @@ impl PartitionFamilies {
             state_bytes: family("retention_state_bytes", STATE_BYTES)?,
             timers_pending: family("retention_timers_pending", TIMERS_PENDING)?,
             restore_remaining: family("retention_restore_remaining_records", RESTORE_REMAINING)?,
+            snapshot_time: family("retention_snapshot_last_success_timestamp_seconds", SNAPSHOT_TIME)?,
+            snapshot_bytes: family("retention_snapshot_bytes", SNAPSHOT_BYTES)?,
             customers: labelled("retention_customers", CUSTOMERS, CustomerState::keys())?,
             window_customers: labelled("retention_window_customers", WINDOW_CUSTOMERS, basis())?,
             window_repeat_customers: labelled("retention_window_repeat_customers", WINDOW_REPEAT, basis())?,
@@ -267,6 +286,8 @@ impl PartitionFamilies {
             timers_overdue: AtomicU64::new(0),
             timers_overdue_of_all,
             restore_remaining: self.restore_remaining.with_label_values(&[partition]),
+            snapshot_time: self.snapshot_time.with_label_values(&[partition]),
+            snapshot_bytes: self.snapshot_bytes.with_label_values(&[partition]),
             customers: children(&self.customers, partition),
             window_customers: children(&self.window_customers, partition),
             window_repeat_customers: children(&self.window_repeat_customers, partition),
@@ -292,6 +313,8 @@ impl PartitionFamilies {
             &self.state_bytes,
             &self.timers_pending,
             &self.restore_remaining,
+            &self.snapshot_time,
+            &self.snapshot_bytes,
         ] {
             remove_one(family, &[partition]);
         }

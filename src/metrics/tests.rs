@@ -58,6 +58,7 @@ fn touch_everything(metrics: &Metrics, partitions: i32, currencies: &[&str]) {
         gauges.window_revenue_minor = currencies.iter().map(revenue).collect();
         metrics.partition(partition).set(&gauges);
         metrics.restore(partition).finish(Duration::ZERO);
+        metrics.on_snapshot_written(partition, 1, 2, Duration::ZERO);
     }
 }
 
@@ -168,6 +169,22 @@ fn a_restore_that_ends_early_is_no_longer_counted() {
     assert_eq!(sample(&metrics, "retention_restore_partitions"), Some(0.0));
     assert_eq!(sample(&metrics, "retention_restore_duration_seconds_count"), Some(0.0));
     assert_eq!(sample(&metrics, "retention_restored_records_total"), Some(10.0));
+}
+
+#[test]
+fn a_snapshot_shows_while_its_partition_is_owned() {
+    let metrics = metrics(&[]);
+    metrics.partition(3);
+    metrics.on_snapshot_written(3, 5_000, 77, Duration::from_secs(2));
+    metrics.on_snapshot_written(4, 6_000, 78, Duration::from_secs(3));
+    for (series, expected) in [
+        (r#"retention_snapshot_last_success_timestamp_seconds{partition="3"}"#, Some(5.0)),
+        (r#"retention_snapshot_bytes{partition="3"}"#, Some(77.0)),
+        (r#"retention_snapshot_bytes{partition="4"}"#, None),
+        ("retention_snapshot_duration_seconds_count", Some(2.0)),
+    ] {
+        assert_eq!(sample(&metrics, series), expected, "{series}");
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! From an assigned partition to one that can go on: barrier, changelog, seal, and whether these agree.
 //!
 //! ```text
-//!  committed offsets, stable ─► high watermark of the changelog ─► records up to it ─► edges of the inputs ─► agree?
+//!  committed offsets, stable ─► high watermark of the changelog ─► records up to it ─► edges of the inputs ─► agree? ─► timers
+//!                                                              └─► snapshot ─► the rest ─┘
 //! ```
 //!
 //! In this order: once the committed offsets are stable, a predecessor whose offsets were accepted has nothing left to write,
@@ -10,6 +11,7 @@
 //!
 //! All of it runs beside the worker and in short steps; dropping [`Restoring`] cancels it.
 
+mod local;
 mod start;
 
 use std::sync::Arc;
@@ -20,25 +22,31 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::broker::{
-    BrokerError, Committed, Input, Lookup, Moment, Output, Partition, PerInput, Position, RecordBatch,
-    Stability, Step, TRANSACTION_TIMEOUT, Task, Topic, Waker, Watermark,
+    BrokerError, ChangelogIdentity, Committed, Input, Lookup, Moment, Output, Partition, PerInput, Position,
+    RecordBatch, Stability, Step, TRANSACTION_TIMEOUT, Task, Topic, Waker, Watermark,
 };
 use crate::config::DeadLetterLimit;
 use crate::domain::engine::Engine;
 use crate::domain::ids::CustomerKey;
-use crate::domain::restore::{Restore, RestoreError};
+use crate::domain::restore::{Restore, RestoreError, Settled};
 use crate::domain::settings::Settings;
 use crate::exit::Exit;
+use crate::snapshot::Snapshots;
+use crate::snapshot::discard::Discard;
 use crate::wire::state::{self, Seal, StateRecord};
 
 use super::dead_letters::DeadLetterWindow;
 use super::merge::MergeKey;
 use super::parse_batch_name;
 
+use local::{Changelog, Loading, Used};
+
 /// One bounded call of the task.
 const CALL_MAX: Duration = Duration::from_millis(500);
 /// Between two reports of progress.
 const TELL_AFTER: Duration = Duration::from_millis(200);
+/// Customers that one step gives their timers.
+const SETTLED_A_STEP: usize = 100_000;
 /// A predecessor's transaction that is open for longer than this is ended.
 const BLOCKED_MAX: Duration = Duration::from_secs(1);
 /// The broker ends a transaction at its timeout, and looks for such transactions every 10 s.
@@ -56,6 +64,10 @@ pub struct Restored {
     pub records: u64,
     /// ... and those that no [`News::Progress`] has told of.
     pub records_untold: u64,
+    /// None where the brokers do not tell, or nobody wants to know.
+    pub changelog: Option<ChangelogIdentity>,
+    /// The age of the snapshot that it came from, if it did.
+    pub snapshot_created_at_ms: Option<i64>,
 }
 
 /// What the task tells the worker.
@@ -93,6 +105,8 @@ pub struct RestoreRules {
     /// Of the erasure secret: markers made with another one would not be found again.
     pub secret: [u8; 8],
     pub on_other_offsets: OnOtherOffsets,
+    /// None: there are none.
+    pub snapshots: Option<Snapshots>,
 }
 
 /// What to do when the group's offsets are not the seal's: somebody has reset the group.
@@ -110,6 +124,8 @@ pub struct Order {
     pub transactional_id: String,
     pub has_transactional_offsets: bool,
     pub waker: Waker,
+    /// Milliseconds since 1970.
+    pub wall_millis: i64,
     pub rules: RestoreRules,
 }
 
@@ -121,6 +137,9 @@ impl Order {
         let mut work = Work {
             restore: Restore::new(Arc::clone(&self.rules.settings)),
             stage: Stage::Barrier,
+            changelog: None,
+            used: None,
+            newest_ms: i64::MIN,
             seal: None,
             records: 0,
             records_untold: 0,
@@ -151,16 +170,32 @@ impl Order {
 /// Where a restore stands.
 enum Stage {
     Barrier,
-    Changelog { committed: PerInput<Option<Committed>> },
-    Reading { committed: PerInput<Option<Committed>>, position: Position, end: Position },
-    Inputs { committed: PerInput<Option<Committed>> },
+    Changelog { committed: Offsets },
+    Snapshot { committed: Offsets, loading: Box<Loading>, from: Position, end: Position },
+    Reading { committed: Offsets, position: Position, end: Position },
+    Inputs { committed: Offsets },
+    Settling(Inputs),
     Over,
+}
+
+type Offsets = PerInput<Option<Committed>>;
+
+/// Where the inputs are to be read from, and how far they go.
+#[derive(Clone, Copy)]
+struct Inputs {
+    starts: PerInput<(Position, MergeKey)>,
+    ends: PerInput<Position>,
 }
 
 struct Work {
     order: Order,
     stage: Stage,
     restore: Restore,
+    changelog: Option<ChangelogIdentity>,
+    /// The snapshot whose state is in `restore`.
+    used: Option<Used>,
+    /// The latest timestamp of a record that was read.
+    newest_ms: i64,
     seal: Option<Seal>,
     records: u64,
     records_untold: u64,
@@ -196,11 +231,23 @@ impl Work {
             Stage::Changelog { committed } => {
                 self.stage = Stage::Changelog { committed: committed.clone() };
                 let end = lookup.watermarks(Watermark::High, &changelog, CALL_MAX)?[0];
-                let position = lookup.watermarks(Watermark::Low, &changelog, CALL_MAX)?[0];
-                self.stage = Stage::Reading { committed, position, end };
+                let from = lookup.watermarks(Watermark::Low, &changelog, CALL_MAX)?[0];
+                self.stage = match self.find_snapshot(lookup, from, end)? {
+                    Some(loading) => Stage::Snapshot { committed, loading: Box::new(loading), from, end },
+                    None => Stage::Reading { committed, position: from, end },
+                };
+            }
+            Stage::Snapshot { committed, loading, from, end } => {
+                return Ok(self.load(committed, loading, from, end, lookup.now()));
             }
             Stage::Reading { committed, position, end } if position >= end => {
-                self.stage = Stage::Inputs { committed };
+                self.stage = match self.doubt() {
+                    None => Stage::Inputs { committed },
+                    Some(reason) => {
+                        self.discard_snapshot(&reason);
+                        Stage::Changelog { committed }
+                    }
+                };
             }
             Stage::Reading { committed, position, end } => {
                 self.stage = Stage::Reading { committed: committed.clone(), position, end };
@@ -219,10 +266,9 @@ impl Work {
                 let inputs = Input::ALL.map(|input| (Topic::Input(input), partition));
                 let ends = lookup.watermarks(Watermark::High, &inputs, CALL_MAX)?;
                 let lows = lookup.watermarks(Watermark::Low, &inputs, CALL_MAX)?;
-                self.stage = Stage::Over;
-                let restored = self.finish(&committed, &lows, &ends)?;
-                return Ok(Some(News::Done(Box::new(restored))));
+                self.stage = Stage::Settling(self.inputs(&committed, &lows, &ends)?);
             }
+            Stage::Settling(inputs) => return self.settle(inputs, lookup.now()),
             Stage::Over => unreachable!("a finished restore is not stepped"),
         }
         Ok(None)
@@ -241,6 +287,7 @@ impl Work {
         for index in 0..batch.len() {
             let record = batch.get(index);
             let hash = self.order.rules.settings.hash;
+            self.newest_ms = self.newest_ms.max(record.timestamp_millis.unwrap_or(i64::MIN));
             let read = state::decode(record.key, record.value).map_err(|error| unusable(&error))?;
             match read {
                 StateRecord::Customer { key, packed: Some(packed) } => self
@@ -262,12 +309,94 @@ impl Work {
         Ok(())
     }
 
-    fn finish(
+    fn load(
         &mut self,
-        committed: &PerInput<Option<Committed>>,
+        committed: Offsets,
+        mut loading: Box<Loading>,
+        from: Position,
+        end: Position,
+        now: Moment,
+    ) -> Option<News> {
+        let position = match loading.step(&mut self.restore, &self.order.rules.settings) {
+            Ok(None) => {
+                let remaining = loading.remaining() + end.0.saturating_sub(loading.position().0);
+                self.stage = Stage::Snapshot { committed, loading, from, end };
+                return self.progress(now, remaining);
+            }
+            Ok(Some(used)) => {
+                self.used = Some(used);
+                used.position
+            }
+            Err(reason) => {
+                self.discard_snapshot(&reason);
+                from
+            }
+        };
+        self.stage = Stage::Reading { committed, position, end };
+        None
+    }
+
+    fn settle(&mut self, inputs: Inputs, now: Moment) -> Result<Option<News>, BrokerError> {
+        self.stage = Stage::Settling(inputs);
+        let clock = self.seal.as_ref().and_then(|seal| seal.clock);
+        match self.restore.settle(clock, SETTLED_A_STEP) {
+            Ok(Settled::Some) => Ok(self.progress(now, 0)),
+            Ok(Settled::All) => {
+                self.stage = Stage::Over;
+                Ok(Some(News::Done(Box::new(self.finish(inputs)))))
+            }
+            Err(RestoreError::Corrupt) if self.used.is_some() => {
+                self.discard_snapshot(&Discard::Corrupt);
+                self.stage = Stage::Barrier;
+                Ok(None)
+            }
+            Err(error) => Err(unusable_state(&error)),
+        }
+    }
+
+    /// The partition's snapshot, if there is one that belongs to this changelog.
+    fn find_snapshot<L: Lookup>(
+        &mut self,
+        lookup: &mut L,
+        start: Position,
+        end: Position,
+    ) -> Result<Option<Loading>, BrokerError> {
+        let Some(snapshots) = &self.order.rules.snapshots else { return Ok(None) };
+        if self.changelog.is_none() {
+            self.changelog = lookup.changelog_identity(CALL_MAX)?;
+        }
+        Ok(self.changelog.as_ref().and_then(|identity| {
+            let (partition, now_ms) = (self.order.partition, self.order.wall_millis);
+            Loading::start(snapshots, &Changelog { identity, partition, start, end, now_ms })
+        }))
+    }
+
+    /// What speaks against the snapshot now that the changelog behind it was read.
+    fn doubt(&self) -> Option<Discard> {
+        let (used, changelog) = (self.used?, self.changelog.as_ref()?);
+        if self.seal.is_none() {
+            return Some(Discard::NoSeal);
+        }
+        used.check_age(self.newest_ms, changelog.tombstone_retention).err()
+    }
+
+    /// Forgets what a snapshot has brought, and all that was built on it.
+    fn discard_snapshot(&mut self, reason: &Discard) {
+        if let Some(snapshots) = &self.order.rules.snapshots {
+            local::discard(snapshots, self.order.partition, reason);
+        }
+        self.restore = Restore::new(Arc::clone(&self.order.rules.settings));
+        self.seal = None;
+        self.used = None;
+    }
+
+    /// Where to go on from, if everything agrees.
+    fn inputs(
+        &self,
+        committed: &Offsets,
         lows: &[Position],
         ends: &[Position],
-    ) -> Result<Restored, BrokerError> {
+    ) -> Result<Inputs, BrokerError> {
         let rules = &self.order.rules;
         let evidence = start::Evidence {
             seal: self.seal.as_ref(),
@@ -277,21 +406,25 @@ impl Work {
         };
         let starts = start::starts(&evidence, rules.on_other_offsets, rules.secret)
             .map_err(|disagreement| BrokerError::stop(Exit::Configuration, disagreement))?;
+        Ok(Inputs { starts, ends: PerInput::from_fn(|input| ends[input as usize]) })
+    }
+
+    fn finish(&mut self, inputs: Inputs) -> Restored {
+        let rules = &self.order.rules;
         let restore = std::mem::replace(&mut self.restore, Restore::new(Arc::clone(&rules.settings)));
         let seal = self.seal.take();
-        let engine = restore
-            .finish(seal.as_ref().and_then(|seal| seal.clock))
-            .map_err(|error| unusable_state(&error))?;
         let runs = seal.as_ref().map_or(&[][..], |seal| &seal.outcomes);
-        Ok(Restored {
-            engine,
+        Restored {
+            engine: restore.into_engine(),
             window: DeadLetterWindow::new(rules.dead_letters, runs),
             batch_number: seal.as_ref().map_or(0, |seal| seal.batch),
-            starts,
-            ends: PerInput::from_fn(|input| ends[input as usize]),
+            starts: inputs.starts,
+            ends: inputs.ends,
             records: self.records,
             records_untold: self.records_untold,
-        })
+            changelog: self.changelog.take(),
+            snapshot_created_at_ms: self.used.map(|used| used.created_at_ms),
+        }
     }
 
     /// Counts a fruitless call. After a while, ends the transaction that somebody left open in this partition: whoever has it open

@@ -80,6 +80,7 @@ impl<B: Broker> Processor<'_, B> {
                 self.batch = Batch::default();
                 return Ok(CommitEnd::Committed);
             }
+            self.position_snapshots();
             match self.attempt(deadline)? {
                 Attempt::Committed => {
                     self.on_committed(started_at);

@@ -65,6 +65,7 @@ impl<B: Broker> Processor<'_, B> {
         if fault::is(Mutation::KeepRevokedParts) {
             return Ok(self.broker.unassign(partitions)?);
         }
+        self.want_last_snapshots(partitions);
         let is_touched = self.batch.parts.iter().any(|part| partitions.contains(&part.partition));
         if is_touched && self.commit(REVOKE_PATIENCE)? == CommitEnd::GivenUp {
             warn!(
@@ -82,16 +83,24 @@ impl<B: Broker> Processor<'_, B> {
         self.give_up(partitions)
     }
 
-    /// Parts, gauges and queues go; the state is dropped last, because that may take a while and the next owner waits.
+    /// Parts, gauges and queues go; the state is dropped, or handed to the writer of snapshots, last, because that may take a while
+    /// and the next owner waits.
     fn give_up(&mut self, partitions: &[Partition]) -> Result<(), Stop> {
         self.batch.parts.retain(|part| !partitions.contains(&part.partition));
         for partition in partitions {
             self.hub.forget_partition(*partition);
         }
-        let given_up: Vec<_> =
-            partitions.iter().filter_map(|partition| self.owned.remove(partition)).collect();
+        let given_up: Vec<_> = partitions
+            .iter()
+            .filter_map(|partition| Some((*partition, self.owned.remove(partition)?)))
+            .collect();
         self.broker.unassign(partitions)?;
-        drop(given_up);
+        for (partition, owned) in given_up {
+            match owned.phase {
+                Phase::Running(running) => self.hand_over(partition, *running),
+                Phase::Restoring(_) | Phase::Restored(_) => {}
+            }
+        }
         Ok(())
     }
 
@@ -115,6 +124,7 @@ impl<B: Broker> Processor<'_, B> {
             transactional_id: self.broker.transactional_id().to_owned(),
             has_transactional_offsets: self.broker.capabilities().transactional_offsets,
             waker: self.broker.waker(),
+            wall_millis: self.broker.clocks().wall_millis,
             rules: self.rules.restore_rules(),
         };
         let (restoring, task) = order.start(self.broker.now());

@@ -58,6 +58,11 @@ impl<'m> Hub<'m> {
         self.status.not_restoring(label(partition));
     }
 
+    /// A partition was restored from a snapshot of this time.
+    pub(super) fn on_snapshot_restored(&self, partition: Partition, created_at_ms: i64) {
+        self.metrics.partition(label(partition)).set_snapshot_time(created_at_ms);
+    }
+
     /// The partition is not owned any more: its gauges must not stand beside the next owner's.
     pub(super) fn forget_partition(&mut self, partition: Partition) {
         self.restores.remove(&partition);

@@ -7,6 +7,7 @@ use crate::config::{ClockRules, CommitPace, Config, DeadLetterLimit, Topics};
 use crate::domain::settings::Settings;
 use crate::metrics::CurrencyLabel;
 use crate::partition::restore::{OnOtherOffsets, RestoreRules};
+use crate::snapshot::Snapshots;
 use crate::wire::decode::{Decoder, Limits};
 use crate::wire::encode::{CloudEvents, ProfileEncoder, SignalEncoder};
 use crate::wire::hash;
@@ -26,6 +27,8 @@ pub struct Rules {
     pub commit: CommitPace,
     pub dead_letters: DeadLetterLimit,
     pub on_other_offsets: OnOtherOffsets,
+    /// None: no snapshots are kept.
+    pub snapshots: Option<Snapshots>,
     /// Of the erasure secret.
     pub secret: [u8; 8],
     /// Each shop's own.
@@ -58,6 +61,7 @@ impl Rules {
             commit: config.commit,
             dead_letters: config.dead_letters,
             on_other_offsets,
+            snapshots: None,
             secret: config.erasure_fingerprint,
             currencies: currencies.collect(),
             partitions: 1,
@@ -86,6 +90,7 @@ impl Rules {
             dead_letters: self.dead_letters,
             secret: self.secret,
             on_other_offsets: self.on_other_offsets,
+            snapshots: self.snapshots.clone(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128};
 
 use crate::domain::settings::ErasureHash;
 use crate::domain::signal::{Cause, RecordDigest, RetractedKind, StandingCause};
@@ -10,6 +10,11 @@ use crate::domain::signal::{Cause, RecordDigest, RetractedKind, StandingCause};
 /// XXH3-64: ids, SKUs, customer keys and contents. The domain gets it as [`Settings::hash`](crate::domain::settings::Settings::hash).
 pub fn hash(bytes: &[u8]) -> u64 {
     xxh3_64(bytes)
+}
+
+/// XXH3-64 of bytes that must come back as they were written; another seed gives another checksum.
+pub fn checksum(bytes: &[u8], seed: u64) -> u64 {
+    xxh3_64_with_seed(bytes, seed)
 }
 
 // === Kafka's partitioner ===

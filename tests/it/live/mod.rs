@@ -5,6 +5,7 @@ mod faults;
 pub mod history;
 mod poison;
 pub mod shop;
+mod snapshots;
 
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ pub fn trials() -> Vec<Trial> {
     trials.extend(clock::trials());
     trials.extend(faults::trials());
     trials.extend(poison::trials());
+    trials.extend(snapshots::trials());
     trials
 }
 

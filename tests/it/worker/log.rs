@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use retention_signals::broker::{
-    Broker, BrokerError, Capabilities, Clocks, Committed, GroupEvent, Input, Lookup, Membership, Moment,
-    NextOffset, Offset, Output, OutputRecord, Partition, PerInput, Position, Progress, RecordBatch,
-    RecordView, Stability, Step, Task, Topic, Unknown, Waker, Watermark,
+    Broker, BrokerError, Capabilities, ChangelogIdentity, Clocks, Committed, GroupEvent, Input, Lookup,
+    Membership, Moment, NextOffset, Offset, Output, OutputRecord, Partition, PerInput, Position, Progress,
+    RecordBatch, RecordView, Stability, Step, Task, Topic, Unknown, Waker, Watermark,
 };
 
 pub const PARTITION: Partition = Partition(0);
@@ -67,6 +67,12 @@ pub struct State {
     pub commits: usize,
     pub aborts: usize,
     pub producers: usize,
+    pub changelog: Option<ChangelogIdentity>,
+    /// Records of the changelog that were read.
+    pub changelog_reads: usize,
+    /// An input gives nothing before so much time has passed since it last did.
+    pub fetch_every: Duration,
+    fetched_at: PerInput<Option<Duration>>,
     open: Option<Open>,
     producer_is_alive: bool,
     is_member: bool,
@@ -125,6 +131,10 @@ impl State {
             commits: 0,
             aborts: 0,
             producers: 0,
+            changelog: None,
+            changelog_reads: 0,
+            fetch_every: Duration::ZERO,
+            fetched_at: PerInput::default(),
             open: None,
             producer_is_alive: false,
             is_member: false,
@@ -216,8 +226,19 @@ impl State {
 
 impl FakeBroker {
     pub fn new(state: State) -> FakeBroker {
-        let state = Rc::new(RefCell::new(state));
-        FakeBroker { lookup: FakeLookup { state: Rc::clone(&state) }, state }
+        FakeBroker::of(Rc::new(RefCell::new(state)))
+    }
+
+    /// A new process on the same log: what the one before had open is gone.
+    pub fn of(state: Rc<RefCell<State>>) -> FakeBroker {
+        let lookup = FakeLookup { state: Rc::clone(&state) };
+        let mut shared = state.borrow_mut();
+        shared.open = None;
+        shared.producer_is_alive = false;
+        shared.events.clear();
+        shared.tasks.clear();
+        drop(shared);
+        FakeBroker { lookup, state }
     }
 
     fn run_tasks(&self) {
@@ -266,6 +287,10 @@ impl Lookup for FakeLookup {
         Ok(vec![1; topics.len()])
     }
 
+    fn changelog_identity(&mut self, _: Duration) -> Result<Option<ChangelogIdentity>, BrokerError> {
+        Ok(self.state.borrow().changelog.clone())
+    }
+
     fn end_transaction_of(&mut self, _: &str, _: Duration) -> Result<(), BrokerError> {
         Ok(())
     }
@@ -276,8 +301,9 @@ impl Lookup for FakeLookup {
         from: Position,
         _: Duration,
     ) -> Result<(FakeBatch, Position), BrokerError> {
-        let state = self.state.borrow();
+        let mut state = self.state.borrow_mut();
         let records = state.log(Topic::Output(Output::Changelog))[from.0 as usize..].to_vec();
+        state.changelog_reads += records.len();
         let next = Position(from.0 + records.len() as u64);
         Ok((FakeBatch { first: from.0, records }, next))
     }
@@ -369,6 +395,10 @@ impl Broker for FakeBroker {
     ) -> Result<Option<FakeBatch>, BrokerError> {
         let mut state = self.state.borrow_mut();
         let from = state.positions[input].expect("the partition is read");
+        if state.fetched_at[input].is_some_and(|at| state.now < at + state.fetch_every) {
+            return Ok(None);
+        }
+        state.fetched_at[input] = Some(state.now);
         let all = &state.inputs[input][from.0 as usize..];
         // A few at a time, so that there are many batches.
         let records = all[..all.len().min(records_max).min(7)].to_vec();

@@ -1,6 +1,7 @@
 //! A worker's answers to failing calls: whatever fails, what is committed in the end is the same.
 
 mod log;
+mod snapshots;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +10,7 @@ use std::time::Instant;
 
 use libtest_mimic::{Failed, Trial};
 use retention_signals::broker::{Input, Output, PerInput};
-use retention_signals::config::{self, Purpose, Sources};
+use retention_signals::config::{self, Config, Purpose, Sources};
 use retention_signals::partition::restore::OnOtherOffsets;
 use retention_signals::processor::clock::ShopTime;
 use retention_signals::processor::hub::Hub;
@@ -65,6 +66,7 @@ pub fn trials() -> Vec<Trial> {
         ("producer_never_opens", &[(Call::OpenProducer, Fault::Hang)], 69, "reach the brokers"),
     ];
     let mut trials = vec![Trial::test("worker::random_faults", random_faults)];
+    trials.extend(snapshots::trials());
     trials.extend(ends_well.map(|(name, script)| {
         Trial::test(format!("worker::goes_on_after::{name}"), move || match check(script)? {
             0 => Ok(()),
@@ -170,6 +172,29 @@ fn json(record: &Kept) -> Value {
 /// Lets a worker read a history to its end.
 fn work(script: &[(Call, Fault)]) -> (Rc<RefCell<State>>, Result<(), Stop>) {
     let history = history::random(0x5eed_0101, 12, 200);
+    let broker = FakeBroker::new(State::new(inputs(&history), history.end, script));
+    let state = Rc::clone(&broker.state);
+    let mut outcome = Ok(());
+    hub_and_rules(&configuration(), |hub, rules| {
+        let mut processor = Processor::new(broker, rules, hub);
+        for _ in 0..TURNS_MAX {
+            outcome = processor.turn();
+            if outcome.is_err() || state.borrow().is_done() {
+                break;
+            }
+        }
+        assert!(outcome.is_err() || state.borrow().is_done(), "{script:?}: no end after {TURNS_MAX} turns");
+        // The rest of the script is not about leaving.
+        let script_left = std::mem::take(&mut state.borrow_mut().script);
+        if outcome.is_ok() {
+            outcome = processor.shut_down();
+        }
+        state.borrow_mut().script = script_left;
+    });
+    (state, outcome)
+}
+
+fn configuration() -> Config {
     let sources = Sources {
         host_name: Some("host".to_owned()),
         file_text: Some(
@@ -178,29 +203,17 @@ fn work(script: &[(Call, Fault)]) -> (Rc<RefCell<State>>, Result<(), Stop>) {
         ),
         ..Sources::default()
     };
-    let config = config::load(&sources, Purpose::Offline).expect("a valid configuration");
-    let rules = Rules::new(&config, ShopTime::Wall, OnOtherOffsets::Stop);
+    config::load(&sources, Purpose::Offline).expect("a valid configuration")
+}
+
+/// What one worker needs beside a broker.
+fn hub_and_rules(config: &Config, work: impl FnOnce(Hub<'_>, Rules)) {
+    let rules = Rules::new(config, ShopTime::Wall, OnOtherOffsets::Stop);
     let metrics = run::new_metrics(&rules).expect("metrics of our own");
     let (status, mut pens) = ServiceStatus::new(1, Instant::now());
     let (_router, mut questions) = QueryRouter::new(1);
     let pen = pens.pop().expect("one worker");
-    let hub = Hub::new(&metrics, status, pen, questions.pop().expect("one worker"), |_| {});
-    let broker = FakeBroker::new(State::new(inputs(&history), history.end, script));
-    let state = Rc::clone(&broker.state);
-    let mut processor = Processor::new(broker, rules, hub);
-    let mut outcome = Ok(());
-    for _ in 0..TURNS_MAX {
-        outcome = processor.turn();
-        if outcome.is_err() || state.borrow().is_done() {
-            break;
-        }
-    }
-    assert!(outcome.is_err() || state.borrow().is_done(), "{script:?}: no end after {TURNS_MAX} turns");
-    // The rest of the script is not about leaving.
-    let script_left = std::mem::take(&mut state.borrow_mut().script);
-    let outcome = outcome.and_then(|()| processor.shut_down());
-    state.borrow_mut().script = script_left;
-    (state, outcome)
+    work(Hub::new(&metrics, status, pen, questions.pop().expect("one worker"), |_| {}), rules);
 }
 
 fn inputs(history: &History) -> PerInput<Vec<Kept>> {
