@@ -137,11 +137,9 @@ impl ProducerContext for Callbacks {
         let error = ClientError::from_kafka(Call::Flush, error);
         let mut recorded = self.recorded();
         // Purged records are what an earlier failure leaves; the cause is worth more.
-        let is_consequence =
-            |code| matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight);
         let replace = match &recorded.delivery {
             None => true,
-            Some(known) => is_consequence(known.code) && !is_consequence(error.code),
+            Some(known) => known.is_consequence() && !error.is_consequence(),
         };
         if replace {
             recorded.delivery = Some(error);

@@ -284,6 +284,11 @@ impl ClientError {
         PASSING.contains(&self.code)
     }
 
+    /// Whether something has failed before that is worth more: records were purged, or no more are taken.
+    pub fn is_consequence(&self) -> bool {
+        matches!(self.code, Code::PurgeQueue | Code::PurgeInflight | Code::State)
+    }
+
     /// By what the caller must do.
     pub fn into_broker_error(self) -> BrokerError {
         match self.verdict() {

@@ -251,13 +251,21 @@ impl TransactionalProducer {
         Ok(())
     }
 
-    /// The error that has ended the client, if there is one: what else fails is its consequence.
+    /// The error that has ended the client or failed the transaction, if there is one: what else fails is its consequence.
     fn cause_of(&self, error: ClientError) -> ClientError {
-        match self.client.client().fatal_error() {
-            Some((code, message)) => {
-                ClientError { code, fatal: true, message, ..ClientError::new(error.call, code) }
-            }
-            None => error,
+        if let Some((code, message)) = self.client.client().fatal_error() {
+            return ClientError { code, fatal: true, message, ..ClientError::new(error.call, code) };
+        }
+        if !error.is_consequence() {
+            return error;
+        }
+        // Another transaction is refused while one is open; if that one has failed, with what has failed it.
+        // SAFETY: as in `init`.
+        let refused =
+            unsafe { ClientError::from_native(error.call, sys::rd_kafka_begin_transaction(self.native())) };
+        match refused {
+            Err(cause) if cause.requires_abort => cause,
+            Err(_) | Ok(()) => error,
         }
     }
 
