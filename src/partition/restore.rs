@@ -232,6 +232,10 @@ impl Work {
                 self.stage = Stage::Changelog { committed: committed.clone() };
                 let end = lookup.watermarks(Watermark::High, &changelog, CALL_MAX)?[0];
                 let from = lookup.watermarks(Watermark::Low, &changelog, CALL_MAX)?[0];
+                if self.order.has_transactional_offsets {
+                    start::check_beginning(from)
+                        .map_err(|disagreement| BrokerError::stop(Exit::Configuration, disagreement))?;
+                }
                 self.stage = match self.find_snapshot(lookup, from, end)? {
                     Some(loading) => Stage::Snapshot { committed, loading: Box::new(loading), from, end },
                     None => Stage::Reading { committed, position: from, end },

@@ -9,6 +9,8 @@
 //! | no | yes | – | stop |
 //! | no | no | holds records | stop |
 //!
+//! A changelog that does not begin at 0: stop, whatever else is there, because records were deleted from it.
+//!
 //! And a start outside of what an input holds: stop, because records would be left out, or come from another topic of that name.
 
 use crate::broker::{Committed, Input, PerInput, Position};
@@ -59,8 +61,19 @@ pub enum Disagreement {
         "{input:?} is to be read from {start}, but ends at {high}: it was cut, or is another topic of the same name"
     )]
     AboveLog { input: Input, start: Position, high: Position },
+    #[error(
+        "the changelog begins at {low}: records were deleted from it, and customers with them, because compaction alone never \
+         moves its beginning; restore the topic, or rebuild the state from empty topics"
+    )]
+    CutChangelog { low: Position },
     #[error("erasures were recorded under another secret: put the old `erasure.secret_file` back")]
     OtherSecret,
+}
+
+/// Compaction leaves the first position of a log where it was. If it has moved, somebody or a retention time has deleted records,
+/// and no seal tells which customers were in them.
+pub fn check_beginning(low: Position) -> Result<(), Disagreement> {
+    if low == Position(0) { Ok(()) } else { Err(Disagreement::CutChangelog { low }) }
 }
 
 /// The first position of each input, with the merge key so far.
