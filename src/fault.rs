@@ -4,7 +4,7 @@
 //! the program that is shipped holds nothing of it.
 //!
 //! ```text
-//!  is(rule)     whether a rule is broken on this thread          reach(step)   a commit has come so far
+//!  is(rule)     whether a rule is broken on this thread          reach(step)   a worker has come so far
 //!  note(..)     what was applied, in which order                 bound(max)    small bounds make many batches
 //! ```
 
@@ -13,9 +13,13 @@ use crate::domain::time::Time;
 
 #[cfg(feature = "faults")]
 mod armed;
+#[cfg(feature = "faults")]
+mod interrupt;
 
 #[cfg(feature = "faults")]
-pub use armed::{bound, drain_notes, is, note, reach, set_bound, set_mutation, set_noting};
+pub use armed::{bound, drain_notes, is, note, set_bound, set_mutation, set_noting};
+#[cfg(feature = "faults")]
+pub use interrupt::reach;
 
 /// A rule of the protocol that is broken on purpose.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -34,7 +38,7 @@ pub enum Mutation {
     KeepRevokedParts,
 }
 
-/// How far a transaction has come.
+/// How far a worker has come: with a transaction, or with partitions that come and go.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Step {
     BeforeBegin,
@@ -45,6 +49,29 @@ pub enum Step {
     AfterCommit,
     BeforeAbort,
     BeforeResolve,
+    /// Partitions were assigned, their restores have begun.
+    AfterAssign,
+    /// The last batch of revoked partitions is committed, they are not given back.
+    BeforeGiveUp,
+    /// The last batch of a process that ends is committed, it has not left the group.
+    BeforeClose,
+}
+
+#[cfg(feature = "faults")]
+impl Step {
+    pub const ALL: [Self; 11] = [
+        Self::BeforeBegin,
+        Self::AfterBegin,
+        Self::AfterSend,
+        Self::AfterFlush,
+        Self::AfterOffsets,
+        Self::AfterCommit,
+        Self::BeforeAbort,
+        Self::BeforeResolve,
+        Self::AfterAssign,
+        Self::BeforeGiveUp,
+        Self::BeforeClose,
+    ];
 }
 
 /// What was done to a partition, in order.
@@ -62,7 +89,7 @@ pub const fn is(_: Mutation) -> bool {
     false
 }
 
-/// A commit has come so far.
+/// A worker has come so far.
 #[cfg(not(feature = "faults"))]
 #[inline]
 pub const fn reach(_: Step) {}

@@ -28,6 +28,7 @@ use tracing::{debug, info};
 
 use crate::broker::{Broker, BrokerError, GroupEvent, Moment, Partition};
 use crate::domain::time::Time;
+use crate::fault;
 use crate::metrics::{FatalKind, PerLabel, Stage, TransactionSummary};
 use crate::partition::apply::{Decoding, Pause, Tools};
 use crate::partition::restore::News;
@@ -148,6 +149,7 @@ impl<'m, B: Broker> Processor<'m, B> {
         if matches!(end, Ok(CommitEnd::Committed)) {
             self.hand_over_all();
         }
+        fault::reach(fault::Step::BeforeClose);
         self.close();
         end.map(|end| info!(is_committed = end == CommitEnd::Committed, "worker has left the group"))
     }
@@ -187,7 +189,7 @@ impl<'m, B: Broker> Processor<'m, B> {
         let started_at = clocks.monotonic;
         let mut decoding = Decoding::default();
         loop {
-            let left = RECORDS_A_TURN.saturating_sub(running.part.records - records_before);
+            let left = fault::bound(RECORDS_A_TURN).saturating_sub(running.part.records - records_before);
             if running.part.is_closed || left == 0 {
                 break;
             }

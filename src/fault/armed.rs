@@ -2,11 +2,11 @@
 
 use std::cell::{Cell, RefCell};
 
-use super::{Mutation, Noted, Partition, Step};
+use super::{Mutation, Noted, Partition, interrupt};
 
 thread_local! {
     static BROKEN: Cell<Option<Mutation>> = const { Cell::new(None) };
-    static BOUND: Cell<usize> = const { Cell::new(usize::MAX) };
+    static BOUND: Cell<usize> = Cell::new(interrupt::bound());
     static IS_NOTING: Cell<bool> = const { Cell::new(false) };
     static NOTES: RefCell<Vec<(Partition, Noted)>> = const { RefCell::new(Vec::new()) };
 }
@@ -37,10 +37,6 @@ pub fn drain_notes(notes: &mut Vec<(Partition, Noted)>) {
 pub fn is(mutation: Mutation) -> bool {
     BROKEN.get() == Some(mutation)
 }
-
-/// A commit has come so far.
-#[inline]
-pub fn reach(_step: Step) {}
 
 /// Something was applied to a partition.
 #[inline]

@@ -7,7 +7,7 @@ use tracing::{info, warn};
 use super::commit::CommitEnd;
 use super::{Processor, Stop};
 use crate::broker::{Broker, BrokerError, GroupEvent, Partition};
-use crate::fault::{self, Mutation};
+use crate::fault::{self, Mutation, Step};
 use crate::metrics::RebalanceKind;
 use crate::partition::restore::Order;
 use crate::partition::{Epoch, Owned, Phase};
@@ -57,6 +57,9 @@ impl<B: Broker> Processor<'_, B> {
             }
             self.start_restore(*partition)?;
         }
+        if !partitions.is_empty() {
+            fault::reach(Step::AfterAssign);
+        }
         Ok(())
     }
 
@@ -72,6 +75,7 @@ impl<B: Broker> Processor<'_, B> {
                 "the open batch of the revoked partitions could not be committed, their next owner reads it again"
             );
         }
+        fault::reach(Step::BeforeGiveUp);
         self.give_up(partitions)
     }
 

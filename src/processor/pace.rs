@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Processor, hub, report, running};
 use crate::broker::{Broker, Moment, Partition, TRANSACTION_TIMEOUT};
+use crate::fault;
 use crate::partition::Phase;
 
 /// A batch is committed when it has so many records, ...
@@ -52,7 +53,7 @@ impl<B: Broker> Processor<'_, B> {
             changes += running.engine.changes().len();
             bytes += running.part.bytes();
         }
-        records >= RECORDS_MAX || changes >= CHANGES_MAX || bytes >= BYTES_MAX
+        records >= fault::bound(RECORDS_MAX) || changes >= CHANGES_MAX || bytes >= BYTES_MAX
     }
 
     /// While a backlog is worked off its latency is lost anyway, and one record of a customer stands for more events the
