@@ -38,13 +38,14 @@ const POLL: Duration = Duration::from_millis(10);
 #[derive(Clone, Debug)]
 pub struct ServiceSettings {
     file: Table,
+    environment: Vec<(String, String)>,
 }
 
 impl ServiceSettings {
     /// One worker of this application and instance, with default topic names, HTTP on a free port (drawn at each start)
     /// and its state in the process's temporary folder unless set.
     pub fn new(bootstrap_servers: &str, application: &str, instance: &str) -> ServiceSettings {
-        ServiceSettings { file: Table::new() }
+        ServiceSettings { file: Table::new(), environment: Vec::new() }
             .set(&["application"], application)
             .set(&["instance"], instance)
             .set(&["workers"], 1)
@@ -61,6 +62,12 @@ impl ServiceSettings {
             table = entry.as_table_mut().unwrap_or_else(|| panic!("{name} in {path:?} is not a table"));
         }
         table.insert((*last).to_owned(), value.into());
+        self
+    }
+
+    /// With a variable in the environment of the process.
+    pub fn environment(mut self, name: &str, value: &str) -> ServiceSettings {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -111,6 +118,7 @@ impl ServiceProcess {
         for name in inherited.filter(|name| name.starts_with("RETENTION_")) {
             command.env_remove(name);
         }
+        command.envs(settings.environment.iter().map(|(name, value)| (name, value)));
         let process = Process::spawn("service", command, folder.path())?;
         Ok(ServiceProcess { process, http, folder })
     }
@@ -140,12 +148,15 @@ impl ServiceProcess {
     ) -> Result<()> {
         let start = Instant::now();
         loop {
-            if condition(self).with_context(|| format!("wait until the service is {what}"))? {
+            let asked = condition(self).with_context(|| format!("wait until the service is {what}"));
+            if matches!(asked, Ok(true)) {
                 return Ok(());
             }
+            // Whoever asks a service that has just ended gets an error of the connection, which says less.
             if let Some(status) = self.process.exits_within(POLL) {
                 bail!("the service ended with {status} before it was {what}\n{}", self.process.output_tail());
             }
+            asked?;
             if start.elapsed() > patience {
                 bail!("the service is not {what} after {patience:?}\n{}", self.process.output_tail());
             }
@@ -178,9 +189,26 @@ impl ServiceProcess {
         self.process.signal(signal);
     }
 
+    /// Waits for the end, for `patience` at most; none if the process still runs then.
+    pub fn ends_within(&self, patience: Duration) -> Option<ExitStatus> {
+        self.process.exits_within(patience)
+    }
+
+    /// Whether the process stands still after SIGSTOP.
+    pub fn is_stopped(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.pid())).unwrap_or_default();
+        // The name before the state is in brackets and may hold anything.
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    }
+
     /// Whether a text stands in what it wrote so far.
     pub fn has_logged(&self, text: &str) -> bool {
         self.process.stdout().contains(text) || self.process.stderr().contains(text)
+    }
+
+    /// The last lines of what it wrote, for a failure's message.
+    pub fn output_tail(&self) -> String {
+        self.process.output_tail()
     }
 
     /// SIGTERM, and how the service ended.

@@ -15,6 +15,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("tidy::no_marks_are_left_behind", no_marks_are_left_behind),
         Trial::test("tidy::dependencies_have_allowed_licences", dependencies_have_allowed_licences),
         Trial::test("tidy::no_banned_dependency", no_banned_dependency),
+        Trial::test("tidy::hooks_are_for_tests_alone", hooks_are_for_tests_alone),
     ]
 }
 
@@ -179,4 +180,23 @@ fn no_banned_dependency() -> Result<(), Failed> {
     let packages = packages();
     let banned = BANNED.iter().filter(|(name, _)| packages.iter().any(|package| package["name"] == *name));
     verdict(banned.map(|(name, reason)| format!("{name}: {reason}")).collect())
+}
+
+/// The feature that lets tests interrupt and break the program is switched on by nothing but the package's own tests.
+fn hooks_are_for_tests_alone() -> Result<(), Failed> {
+    let text = fs::read_to_string(root().join("Cargo.toml")).expect("the manifest is there");
+    let manifest: toml::Table = text.parse().expect("the manifest is TOML");
+    let mut faults = Vec::new();
+    let features = manifest["features"].as_table().expect("a table of features");
+    for (name, enables) in features {
+        if name != "faults" && enables.to_string().contains("faults") {
+            faults.push(format!("the feature {name} switches the hooks on"));
+        }
+    }
+    for table in ["dependencies", "build-dependencies", "target"] {
+        if manifest.get(table).is_some_and(|table| table.to_string().contains("faults")) {
+            faults.push(format!("[{table}] switches the hooks on"));
+        }
+    }
+    verdict(faults)
 }

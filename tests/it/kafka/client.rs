@@ -6,8 +6,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication, TopicResult};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+    TopicResult,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -96,6 +99,26 @@ impl Client {
             .with_context(|| format!("delete topic {name}"))
     }
 
+    /// Changes one setting of a topic; its other settings return to their defaults.
+    pub fn alter_topic(&self, name: &str, setting: &str, value: &str) -> Result<()> {
+        let change = AlterConfig::new(ResourceSpecifier::Topic(name)).set(setting, value);
+        for result in block_on(self.admin()?.alter_configs([&change], &AdminOptions::new()))? {
+            result.map_err(|(_, code)| anyhow!("set {setting}={value} of {name}: {code}"))?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the records of each partition below an offset; −1 stands for the end.
+    pub fn delete_records(&self, topic: &str, partitions: u32, before: i64) -> Result<()> {
+        let mut list = TopicPartitionList::new();
+        for partition in 0..i32::try_from(partitions)? {
+            let before = if before < 0 { Offset::End } else { Offset::Offset(before) };
+            list.add_partition_offset(topic, partition, before)?;
+        }
+        let left = block_on(self.admin()?.delete_records(&list, &AdminOptions::new()))?;
+        left.elements().iter().try_for_each(|element| element.error()).with_context(|| format!("cut {topic}"))
+    }
+
     /// How many partitions a topic has; an error if there is no such topic.
     pub fn partition_count(&self, topic: &str) -> Result<i32> {
         let metadata =
@@ -104,6 +127,14 @@ impl Client {
         let found = found.with_context(|| format!("topic {topic} is not in the answer"))?;
         ensure!(found.error().is_none(), "topic {topic}: {:?}", found.error());
         Ok(i32::try_from(found.partitions().len())?)
+    }
+
+    /// How many replicas of each partition of a topic are in sync, at the least.
+    pub fn in_sync_replicas(&self, topic: &str) -> Result<usize> {
+        let metadata =
+            self.plain_consumer(Isolation::Uncommitted)?.fetch_metadata(Some(topic), REQUEST_PATIENCE)?;
+        let partitions = metadata.topics().iter().flat_map(|found| found.partitions());
+        partitions.map(|partition| partition.isr().len()).min().with_context(|| format!("no topic {topic}"))
     }
 
     /// The end of every partition's log, open transactions included.

@@ -43,6 +43,7 @@
 //!   most a second later (ten seconds elsewhere).
 
 mod client;
+mod cluster;
 mod jars;
 mod node;
 mod records;
@@ -54,6 +55,7 @@ use std::sync::OnceLock;
 use libtest_mimic::{Completion, Failed, Trial};
 
 pub use client::{Client, Committed, Isolation, TopicPartition, offset_list};
+pub use cluster::KafkaCluster;
 pub use node::{KafkaNode, NodeSettings, free_port};
 pub use records::{Consumed, Record, compacted};
 

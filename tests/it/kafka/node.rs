@@ -120,6 +120,13 @@ impl KafkaNode {
 
     /// Formats and starts a node and returns when it answers and leads every partition that it should.
     pub fn start_with(settings: NodeSettings) -> Result<KafkaNode> {
+        let node = KafkaNode::launch(settings)?;
+        node.wait_until_ready()?;
+        Ok(node)
+    }
+
+    /// Formats and starts a node, and does not wait for it: one of several is ready with the others only.
+    pub(super) fn launch(settings: NodeSettings) -> Result<KafkaNode> {
         let kafka = jars::kafka().map_err(|reason| anyhow!("{reason}"))?.clone();
         let folder = tempfile::Builder::new().prefix("kafka-node-").tempdir()?;
         let broker_port = free_port()?;
@@ -132,9 +139,7 @@ impl KafkaNode {
 
         let process = spawn_node(&kafka, folder.path())?;
         let client = Client::new(&format!("127.0.0.1:{broker_port}"));
-        let node = KafkaNode { kafka, folder, process, client };
-        node.wait_until_ready()?;
-        Ok(node)
+        Ok(KafkaNode { kafka, folder, process, client })
     }
 
     /// `host:port` for `bootstrap.servers`.
@@ -191,7 +196,9 @@ impl KafkaNode {
     pub fn log_warnings(&self) -> String {
         let log = self.process.stdout();
         let is_warning = |line: &&str| matches!(line.split(' ').nth(1), Some("WARN" | "ERROR" | "FATAL"));
-        let warnings: Vec<&str> = log.lines().filter(is_warning).collect();
+        // Some name every partition that they are about.
+        let short = |line: &str| line.chars().take(300).collect::<String>();
+        let warnings: Vec<String> = log.lines().filter(is_warning).map(short).collect();
         format!("--- Kafka node log, last warnings ---\n{}", tail(&warnings.join("\n"), 20))
     }
 
@@ -203,7 +210,7 @@ impl KafkaNode {
         }
     }
 
-    fn wait_until_ready(&self) -> Result<()> {
+    pub(super) fn wait_until_ready(&self) -> Result<()> {
         let start = Instant::now();
         loop {
             let missing = match self.client.missing_leaders() {

@@ -131,6 +131,16 @@ impl Client {
     /// Appends records to a topic, in order within each partition, without a transaction; back when the broker has all
     /// of them. About 200,000 small records a second.
     pub fn produce(&self, topic: &str, records: impl IntoIterator<Item = Record>) -> Result<usize> {
+        self.produce_with(topic, records, &[])
+    }
+
+    /// The same with other settings of the producer.
+    pub fn produce_with(
+        &self,
+        topic: &str,
+        records: impl IntoIterator<Item = Record>,
+        settings: &[(&str, &str)],
+    ) -> Result<usize> {
         let mut config = self.config();
         config
             .set("partitioner", "murmur2_random")
@@ -141,6 +151,9 @@ impl Client {
             .set("queue.buffering.max.messages", "1000000")
             .set("queue.buffering.max.kbytes", "262144")
             .set("delivery.report.only.error", "true");
+        for (name, value) in settings {
+            config.set(*name, *value);
+        }
         let producer: BaseProducer<Failures> = config.create_with_context(Failures::default())?;
         let deadline = Instant::now() + TOPIC_PATIENCE;
         let mut count = 0;

@@ -1,14 +1,86 @@
-//! The service interrupted wherever it can be: killed, stopped and resumed, told to end, beside brokers that come and go.
+//! The service interrupted wherever it can be: killed, stopped and resumed, told to end, beside brokers that come and go. After
+//! each, what a reader of committed records sees must be what a reference says, each signal once.
+//!
+//! ```text
+//!  cargo test --test it -- kills                                                 a few kills of each kind
+//!  RETENTION_KILLS=300 cargo test --test it -- kills --nocapture --test-threads=1   many, and measurements; seeds are printed
+//! ```
 
+mod brokers;
+mod campaign;
 mod endings;
+mod failures;
+mod feed;
+mod fleet;
+mod measure;
+mod permissions;
+mod scenarios;
+mod timers;
+mod verdict;
+mod workload;
 
 use std::time::Duration;
 
-use libtest_mimic::Trial;
+use libtest_mimic::{Completion, Failed, Trial};
+
+use crate::kafka::{self, KafkaNode};
 
 /// How long what must happen may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 pub fn trials() -> Vec<Trial> {
-    endings::trials()
+    let shared: [(&str, fn(&KafkaNode) -> anyhow::Result<()>); 7] = [
+        ("kills::campaign", campaign::campaign),
+        ("kills::a_zombie_that_was_sending", scenarios::zombie_while_sending),
+        ("kills::a_zombie_with_offsets_sent", scenarios::zombie_with_offsets_sent),
+        ("kills::two_processes_with_one_instance", scenarios::two_processes_with_one_instance),
+        ("kills::a_storm_of_rebalances", scenarios::a_storm_of_rebalances),
+        ("kills::a_rebalance_while_restoring", scenarios::a_rebalance_while_restoring),
+        ("kills::a_rebalance_while_shutting_down", scenarios::a_rebalance_while_shutting_down),
+    ];
+    let mut trials: Vec<Trial> =
+        shared.into_iter().map(|(name, test)| kafka::on_shared_node(name, test)).collect();
+    trials.push(kafka::on_own_node(
+        "kills::a_broker_that_is_killed_and_restarted",
+        brokers::a_broker_that_is_killed_and_restarted,
+    ));
+    trials.push(kafka::on_own_node("kills::one_of_three_brokers", brokers::one_of_three_brokers));
+    trials.extend(endings::trials());
+    trials.extend(failures::trials());
+    trials.extend(permissions::trials());
+    trials.extend(timers::trials());
+    trials.extend([
+        measurement("kills::measure::hand_over", measure::hand_over),
+        measurement("kills::measure::recovery", measure::recovery),
+        measurement("kills::measure::restart", measure::restart),
+    ]);
+    let names: Vec<String> = trials.iter().map(|trial| trial.name().to_owned()).collect();
+    trials.push(Trial::test("kills::the_page_names_every_trial", move || page_names_every_trial(&names)));
+    trials
+}
+
+const PAGE: &str = include_str!("../../../docs/RELIABILITY.md");
+
+/// Whoever reads the page can run what it speaks of, and nothing is tested that it does not speak of. A name that ends in `…` stands
+/// for all that begin so.
+fn page_names_every_trial(names: &[String]) -> Result<(), Failed> {
+    let named = || PAGE.split('`').skip(1).step_by(2).filter(|code| code.starts_with("kills::"));
+    let covers = |pattern: &str, name: &str| match pattern.strip_suffix('…') {
+        Some(beginning) => name.starts_with(beginning),
+        None => name == pattern,
+    };
+    let unnamed = names.iter().filter(|name| !named().any(|pattern| covers(pattern, name)));
+    let unknown = named().filter(|pattern| !names.iter().any(|name| covers(pattern, name)));
+    let faults: Vec<&str> = unnamed.map(String::as_str).chain(unknown).collect();
+    if faults.is_empty() { Ok(()) } else { Err(format!("on one side only: {faults:?}").into()) }
+}
+
+/// Minutes for figures that decide nothing: with the long command only.
+fn measurement(name: &str, test: fn(&KafkaNode) -> anyhow::Result<()>) -> Trial {
+    match campaign::kills_asked() {
+        Some(_) => kafka::on_shared_node(name, test),
+        None => {
+            Trial::ignorable_test(name, || Ok(Completion::ignored_with("set RETENTION_KILLS to measure")))
+        }
+    }
 }

@@ -121,6 +121,8 @@ impl History {
             let output = oracle::run(config, &inputs);
             all.signals.extend(output.signals);
             all.profiles.extend(output.profiles);
+            // Only the reasons can be told of several partitions.
+            all.refused.extend(output.refused);
         }
         all
     }

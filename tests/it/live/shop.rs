@@ -33,7 +33,12 @@ struct Topics {
 impl Shop {
     /// Makes topics that nobody else uses.
     pub fn open(node: &KafkaNode, partitions: u32) -> Result<Shop> {
-        let client = node.client().clone();
+        Shop::open_on(node.client(), partitions, &[])
+    }
+
+    /// The same on any cluster, with settings for the topics that the service writes.
+    pub fn open_on(client: &Client, partitions: u32, outputs: &[(&str, &str)]) -> Result<Shop> {
+        let client = client.clone();
         let application = client.unique_name("shop");
         let topic = |role: &str| format!("{application}.{role}");
         let topics = Topics {
@@ -46,10 +51,12 @@ impl Shop {
             changelog: topic("changelog"),
         };
         let count = i32::try_from(partitions)?;
-        let compacted = [("cleanup.policy", "compact")];
-        for name in [&topics.orders, &topics.returns, &topics.erasures, &topics.signals, &topics.dead_letters]
-        {
+        let compacted = [&[("cleanup.policy", "compact")], outputs].concat();
+        for name in [&topics.orders, &topics.returns, &topics.erasures] {
             client.create_topic(name, count, &[])?;
+        }
+        for name in [&topics.signals, &topics.dead_letters] {
+            client.create_topic(name, count, outputs)?;
         }
         for name in [&topics.customers, &topics.changelog] {
             client.create_topic(name, count, &compacted)?;
@@ -130,9 +137,8 @@ impl Shop {
     }
 
     pub fn is_read_to_the_end(&self) -> Result<bool> {
-        let inputs = [self.topics.orders.as_str(), &self.topics.returns, &self.topics.erasures];
         let offsets = self.offsets()?;
-        for topic in inputs {
+        for topic in self.input_names() {
             for (partition, end) in (0..).zip(self.client.high_watermarks(topic)?) {
                 let committed =
                     offsets.get(&(topic.to_owned(), partition)).map_or(0, |committed| committed.offset);
@@ -145,8 +151,7 @@ impl Shop {
     }
 
     pub fn offsets(&self) -> Result<BTreeMap<(String, i32), Committed>> {
-        let inputs = [self.topics.orders.as_str(), &self.topics.returns, &self.topics.erasures];
-        self.client.group_offsets(&self.application, &inputs)
+        self.client.group_offsets(&self.application, &self.input_names())
     }
 
     /// Every committed record of `orders` below the ends of this moment is counted by the services' metrics.
@@ -179,6 +184,28 @@ impl Shop {
 
     pub fn orders_name(&self) -> &str {
         &self.topics.orders
+    }
+
+    pub fn signals_name(&self) -> &str {
+        &self.topics.signals
+    }
+
+    pub fn changelog_name(&self) -> &str {
+        &self.topics.changelog
+    }
+
+    /// The inputs, in the order in which records of one time are merged.
+    pub fn input_names(&self) -> [&str; 3] {
+        [&self.topics.orders, &self.topics.returns, &self.topics.erasures]
+    }
+
+    pub fn topic_names(&self) -> [&str; 7] {
+        let Topics { orders, returns, erasures, signals, customers, dead_letters, changelog } = &self.topics;
+        [orders, returns, erasures, signals, customers, dead_letters, changelog]
+    }
+
+    pub fn client(&self) -> &Client {
+        &self.client
     }
 
     pub fn signals(&self) -> Result<Vec<Value>> {

@@ -1,0 +1,60 @@
+//! Records that keep coming while something else happens.
+
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use rdkafka::producer::{BaseProducer, Producer};
+
+use crate::kafka::{Client, Record};
+
+const FLUSH_PATIENCE: Duration = Duration::from_secs(60);
+
+/// A thread that appends a chunk of records after each pause, on one connection and in their order.
+pub struct Feed {
+    finish: Sender<()>,
+    thread: JoinHandle<Result<usize>>,
+}
+
+impl Feed {
+    pub fn start(
+        client: &Client,
+        topic: &str,
+        records: Vec<Record>,
+        chunk: usize,
+        pause: Duration,
+    ) -> Result<Feed> {
+        let mut config = client.config();
+        config.set("partitioner", "murmur2_random").set("enable.idempotence", "true").set("linger.ms", "0");
+        let producer: BaseProducer = config.create()?;
+        let (finish, finished) = mpsc::channel();
+        let topic = topic.to_owned();
+        let thread = thread::Builder::new().name("feed".to_owned()).spawn(move || {
+            let mut is_hurrying = false;
+            for chunk in records.chunks(chunk) {
+                for record in chunk {
+                    producer.send(record.to(&topic)).map_err(|(error, _)| error)?;
+                }
+                producer.poll(Duration::ZERO);
+                // Whoever waits for the end does not want the pauses.
+                is_hurrying =
+                    is_hurrying || finished.recv_timeout(pause) != Err::<(), _>(RecvTimeoutError::Timeout);
+            }
+            producer.flush(FLUSH_PATIENCE)?;
+            Ok(records.len())
+        })?;
+        Ok(Feed { finish, thread })
+    }
+
+    /// Appends what is left without further pauses. Gives how many records there were in all.
+    pub fn finish(self) -> Result<usize> {
+        let _has_ended_already = self.finish.send(());
+        self.thread.join().map_err(|_| anyhow!("the feed has panicked"))?
+    }
+
+    /// Whether every record was appended.
+    pub fn is_over(&self) -> bool {
+        self.thread.is_finished()
+    }
+}

@@ -1,0 +1,80 @@
+//! A million customers who fall silent at the same instant.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use libtest_mimic::{Failed, Trial};
+use retention_signals::domain::engine::{Effects, Engine, Outcome, Progress};
+use retention_signals::domain::event::{Goods, OrderRecord, Record};
+use retention_signals::domain::ids::{CustomerKey, OrderHash, ShopIndex};
+use retention_signals::domain::lapse::LapsePolicy;
+use retention_signals::domain::money::Currency;
+use retention_signals::domain::settings::{Settings, Shop, Shops, Thresholds};
+use retention_signals::domain::signal::SignalKind;
+use retention_signals::domain::time::{Span, Time, Zone};
+use retention_signals::wire::hash::hash;
+
+const CUSTOMERS: u64 = 1_000_000;
+/// As a batch bounds them.
+const TIMERS_MAX: usize = 10_000;
+const AT_RISK: Span = Span::days(30);
+
+pub fn trials() -> Vec<Trial> {
+    vec![Trial::test("kills::a_million_timers_due_at_once", million_timers)]
+}
+
+fn settings(currency: Currency) -> Settings {
+    Settings {
+        shops: Shops::One(Shop { currency, zone: Zone::utc(), conversions: Vec::new() }),
+        return_window: Span::days(365),
+        lateness: Span::days(35),
+        orders_max: 1_000,
+        lapse: LapsePolicy::Fixed { at_risk: AT_RISK, lapsed: Span::days(60) },
+        thresholds: Thresholds::default(),
+        hash,
+        erasure_hash: Arc::new(|_| unreachable!("nobody is erased")),
+    }
+}
+
+/// No batch has more timers than it may, and every customer is told of once, at the one deadline.
+fn million_timers() -> Result<(), Failed> {
+    let currency = Currency::from_code(b"EUR").expect("a currency");
+    let mut engine = Engine::new(Arc::new(settings(currency)));
+    let mut effects = Effects::default();
+    let placed_at = Time::from_millis(1_700_000_000_000).expect("in range");
+    for customer in 0..CUSTOMERS {
+        let bytes = customer.to_be_bytes();
+        let key = CustomerKey { bytes: &bytes, hash: hash(&bytes) };
+        let id = OrderHash(customer);
+        let goods = Goods::Unknown;
+        let order = OrderRecord { id, version: 0, placed_at, total: 1_000, currency, test: false, goods };
+        let outcome =
+            engine.handle_record(key, ShopIndex(0), &Record::Order(order), TIMERS_MAX, &mut effects);
+        assert!(matches!(outcome, Outcome::Applied(_)), "{outcome:?}");
+        effects.signals.clear();
+        if customer % 100_000 == 0 {
+            engine.changes_committed();
+        }
+    }
+    engine.changes_committed();
+
+    let deadline = placed_at.plus(AT_RISK);
+    let (mut told, mut batches) = (HashSet::new(), 0);
+    loop {
+        let progress = engine.advance_clock(deadline.plus(Span::days(1)), TIMERS_MAX, &mut effects);
+        batches += 1;
+        assert!(effects.signals.len() <= TIMERS_MAX, "{} signals in one batch", effects.signals.len());
+        for signal in effects.signals.drain(..) {
+            assert!(matches!(signal.kind, SignalKind::AtRisk(_)), "{signal:?}");
+            assert_eq!(signal.occurred_at, deadline);
+            assert!(told.insert(signal.customer), "{:?} was told of twice", signal.customer);
+        }
+        assert!(engine.changes().len() <= TIMERS_MAX, "{} changes in one batch", engine.changes().len());
+        engine.changes_committed();
+        if progress == Progress::Done {
+            break;
+        }
+    }
+    assert_eq!(told.len() as u64, CUSTOMERS, "in {batches} batches");
+    Ok(())
+}
