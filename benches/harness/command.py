@@ -45,7 +45,8 @@ def parse(arguments):
     add("--out", type=Path, help="where to write the results; default: benches/RESULTS.md unless --quick")
     add("--quick", action="store_true", help="a small run to see that everything works; writes no results unless told where")
     add("--check", action="store_true", help="compares what the systems write over the common fields, not how fast")
-    add("--growth", action="store_true", help="the service alone over many sizes")
+    add("--growth", action="store_true", help="the service alone over many sizes; writes docs/PERFORMANCE.md")
+    add("--customers-max", type=int, default=1_000_000, help="the most customers of --growth (%(default)s)")
     options = parser.parse_args(arguments)
     if options.quick:
         options.events, options.customers, options.rounds = min(options.events, 100_000), min(options.customers, 10_000), 1
