@@ -163,8 +163,14 @@ def latency(stage, system, job, rate, warm_up, seconds):
     inputs = [job.orders, job.returns, job.erasures]
     stage.tool.ask("create", topics=",".join(inputs), partitions=stage.partitions)
     create_outputs(stage, system, job)
+    # A start is not what is measured: some orders are worked off first.
+    stage.tool.ask(
+        "more", orders=job.orders, returns=job.returns, customers=stage.customers, at_ms=int(time.time() * 1000), count=100
+    )
+    watch(stage, job)
     process = start(stage, system, job)
     try:
+        follow(stage, process, job)
         result = stage.tool.ask(
             "live", orders=job.orders, profiles=job.topic("customers"), rate=rate, warm_up=warm_up,
             seconds=seconds, customers=stage.customers,
