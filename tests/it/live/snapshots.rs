@@ -52,6 +52,8 @@ impl Place {
 
 /// Changelog records that a process has read back once it has so many partitions.
 fn restored(service: &ServiceProcess, partitions: u32) -> Result<f64> {
+    // A member that owns nothing yet is ready too.
+    service.wait_until_ready(PATIENCE)?;
     service.wait_until("restored", PATIENCE, |service| {
         let restores = service.metric("retention_restore_duration_seconds_count", &[])?;
         Ok(restores.is_some_and(|restores| restores >= f64::from(partitions)))
