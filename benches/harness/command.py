@@ -37,6 +37,7 @@ def parse(arguments):
     add("--rounds", type=int, default=3, help="times that each system drains the backlog (%(default)s)")
     add("--systems", default=DEFAULT_SYSTEMS, help="which, each with @INTERVAL for another commit interval (%(default)s)")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the service, as its own --set")
+    add("--jvm", action="append", default=[], metavar="OPTION", help="a JVM option of the peers, such as --jvm=-XX:+UseParallelGC")
     add("--no-latency", action="store_true", help="measures no latency")
     add("--no-restart", action="store_true", help="measures no restart")
     add("--rate", type=float, help="orders a second for latencies; default: half of the slowest system's rate")
@@ -62,7 +63,7 @@ def main(arguments):
     options = parse(arguments)
     binary = build.service(options.binary)
     build.peers()
-    systems = all_systems(binary)
+    systems = all_systems(binary, options.jvm)
     for word in options.systems.split(","):
         if split(word, options)[0] not in systems:
             raise SystemExit(f"no system is named {word}: there are {', '.join(systems)}")

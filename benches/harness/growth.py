@@ -123,7 +123,9 @@ def write(rows, options):
     keep(rows)
     images = plots(rows)
     section = [BEGIN, *report.machine(), "", *images, "", *lines, END]
-    page = PAGE.read_text() if PAGE.exists() else f"# Performance\n\n{BEGIN}\n{END}\n"
+    page = PAGE.read_text() if PAGE.exists() else "# Performance\n"
+    if BEGIN not in page:
+        page += f"\n{BEGIN}\n{END}\n"
     before, rest = page.split(BEGIN, 1)
     PAGE.write_text(before + "\n".join(section) + rest.split(END, 1)[1])
 

@@ -115,12 +115,14 @@ FLINK_OPENS = [
 ]
 
 
-def all_systems(binary):
+def all_systems(binary, jvm=()):
+    """By name; `jvm` are more options of the peers' JVMs."""
+    flink = [*FLINK_OPENS, *jvm]
     return {
         "ours": Ours(binary, workers=1),
         "ours-2": Ours(binary, workers=2),
-        "streams": Java("streams", "2g", store="memory"),
-        "streams-rocksdb": Java("streams", "2g", store="rocksdb"),
-        "flink": Java("flink", "2g", FLINK_OPENS, parallelism=2),
-        "flink-p1": Java("flink", "2g", FLINK_OPENS, parallelism=1),
+        "streams": Java("streams", "2g", jvm, store="memory"),
+        "streams-rocksdb": Java("streams", "2g", jvm, store="rocksdb"),
+        "flink": Java("flink", "2g", flink, parallelism=2),
+        "flink-p1": Java("flink", "2g", flink, parallelism=1),
     }
