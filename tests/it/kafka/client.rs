@@ -14,6 +14,7 @@ use rdkafka::admin::{
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 /// How long one request to a node that is up may take.
@@ -159,7 +160,8 @@ impl Client {
             wanted.add_partition_range(topic, 0, self.partition_count(topic)? - 1);
         }
         let mut offsets = BTreeMap::new();
-        for element in consumer.committed_offsets(wanted, REQUEST_PATIENCE)?.elements() {
+        for element in patiently(|| consumer.committed_offsets(wanted.clone(), REQUEST_PATIENCE))?.elements()
+        {
             element.error()?;
             if let Offset::Offset(offset) = element.offset() {
                 let committed = Committed { offset, metadata: element.metadata().to_owned() };
@@ -220,7 +222,9 @@ impl Client {
     fn ends(&self, topic: &str, isolation: Isolation) -> Result<Vec<i64>> {
         let consumer = self.plain_consumer(isolation)?;
         (0..self.partition_count(topic)?)
-            .map(|partition| Ok(consumer.fetch_watermarks(topic, partition, REQUEST_PATIENCE)?.1))
+            .map(|partition| {
+                Ok(patiently(|| consumer.fetch_watermarks(topic, partition, REQUEST_PATIENCE))?.1)
+            })
             .collect()
     }
 
@@ -260,6 +264,31 @@ impl Isolation {
             Isolation::Uncommitted => "read_uncommitted",
         }
     }
+}
+
+/// Asks again while leaders and coordinators move, as they do when a node dies.
+fn patiently<T>(ask: impl Fn() -> KafkaResult<T>) -> KafkaResult<T> {
+    let start = Instant::now();
+    loop {
+        match ask() {
+            Err(error) if is_moving(&error) && start.elapsed() < REQUEST_PATIENCE => {}
+            other => return other,
+        }
+    }
+}
+
+fn is_moving(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::CoordinatorLoadInProgress
+                | RDKafkaErrorCode::LeaderNotAvailable
+                | RDKafkaErrorCode::NotLeaderForPartition
+                | RDKafkaErrorCode::BrokerTransportFailure
+        )
+    )
 }
 
 /// A list of (topic, partition, offset) as the client library takes it.

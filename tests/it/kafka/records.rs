@@ -222,6 +222,8 @@ impl Client {
             match consumer.poll(POLL) {
                 Some(Ok(message)) => records.push(consumed(&message)),
                 Some(Err(KafkaError::PartitionEOF(partition))) => drop(unfinished.remove(&partition)),
+                // One of several nodes may be gone; the others are asked.
+                Some(Err(error)) if is_of_a_connection(&error) && Instant::now() < deadline => {}
                 Some(Err(error)) => return Err(error).with_context(|| format!("read {topic}")),
                 None => ensure!(
                     Instant::now() < deadline,
@@ -232,6 +234,13 @@ impl Client {
         records.sort_by_key(|record| (record.partition, record.offset));
         Ok(records)
     }
+}
+
+fn is_of_a_connection(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown)
+    )
 }
 
 fn consumed(message: &impl Message) -> Consumed {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use super::PATIENCE;
 use super::campaign::kills_asked;
 use super::feed::Feed;
-use super::fleet::hurried;
+use super::fleet::{assigned, hurried, restoring};
 use super::verdict::{OffsetWatch, Verdict};
 use super::workload::{Workload, record};
 use crate::kafka::{KafkaCluster, KafkaNode};
@@ -36,6 +36,13 @@ impl Scene {
             ServiceProcess::start(&settings)
         };
         let instances = [start("one")?, start("two")?];
+        // A coordinator that dies in the middle of a rebalance holds the group up for as long as a rebalance may take.
+        let share = f64::from(shop.partitions) / 2.0;
+        for instance in &instances {
+            instance.wait_until("owner of its share", PATIENCE, |instance| {
+                Ok(assigned(instance) == share && restoring(instance) == 0.0)
+            })?;
+        }
         let records = workload.history.orders.iter().map(record).collect();
         let feed = Feed::start(shop.client(), shop.orders_name(), records, 20, Duration::from_millis(20))?;
         let scene = Scene { shop, workload, instances, feed, watch: OffsetWatch::default() };
@@ -56,7 +63,9 @@ impl Scene {
     fn end(mut self) -> Result<()> {
         self.feed.finish()?;
         let [one, two] = &self.instances;
-        self.shop.wait_until_idle(&[one, two], PATIENCE)?;
+        self.shop
+            .wait_until_idle(&[one, two], PATIENCE)
+            .with_context(|| whereabouts(&self.shop, &self.instances))?;
         self.watch.look(&self.shop)?;
         for instance in self.instances {
             instance.terminate(PATIENCE)?.expect_code(0);
@@ -66,6 +75,28 @@ impl Scene {
         verdict.into_result(format_args!("seed {seed:#x}"))?;
         Ok(())
     }
+}
+
+/// Where everybody stands, for a failure's message.
+fn whereabouts(shop: &Shop, instances: &[ServiceProcess]) -> String {
+    let mut lines = Vec::new();
+    for topic in shop.input_names() {
+        lines.push(format!("{topic} ends at {:?}", shop.client().high_watermarks(topic)));
+    }
+    lines.push(format!("committed: {:?}", shop.offsets()));
+    for instance in instances {
+        let (_, metrics) = instance.get("/metrics").unwrap_or_default();
+        let names = [
+            "retention_partition_idle",
+            "retention_consumer_lag_records",
+            "retention_assigned",
+            "retention_clock",
+        ];
+        let told = metrics.lines().filter(|line| names.iter().any(|name| line.starts_with(name)));
+        lines.extend(told.map(str::to_owned));
+        lines.push(instance.output_tail());
+    }
+    lines.join("\n")
 }
 
 /// The only broker is killed in the middle of work and comes back with what it had written.
