@@ -8,6 +8,7 @@ mod amount;
 mod depth;
 mod items;
 mod object;
+mod scan;
 mod time;
 mod value;
 
@@ -119,7 +120,7 @@ impl Decoder {
         let text = self.text(key, value)?;
         let object = Object::empty(Escapes::of(text.as_bytes()));
         let mut record = Incoming { decoder: self, key, object };
-        record.object.fill(text)?;
+        self.fill(&mut record.object, text)?;
         record.event(input)
     }
 
@@ -133,7 +134,7 @@ impl Decoder {
     ) -> Result<Event<'a>, Refusal> {
         let text = self.text(None, Some(line))?;
         let mut object = Object::empty(Escapes::of(text.as_bytes()));
-        object.fill(text)?;
+        self.fill(&mut object, text)?;
         key.clear();
         // What is wrong with these ids is found when they are read as fields.
         let id = |field: Field| object.get(field).and_then(|value| value.id(field.name()).ok());
@@ -145,7 +146,7 @@ impl Decoder {
         Incoming { decoder: self, key: Some(key), object }.event(input)
     }
 
-    /// The value as text that is safe to parse.
+    /// The value as text.
     fn text<'a>(&self, key: Option<&[u8]>, value: Option<&'a [u8]>) -> Result<&'a str, Refusal> {
         let bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
         if bytes > self.limits.bytes_max {
@@ -155,14 +156,20 @@ impl Decoder {
         let Some(value) = value else {
             return Err(Refusal::new(Reason::NullValue, "the value is null"));
         };
-        let text = std::str::from_utf8(value).map_err(|error| {
+        std::str::from_utf8(value).map_err(|error| {
             Refusal::new(Reason::InvalidUtf8, format!("invalid UTF-8 at byte {}", error.valid_up_to()))
-        })?;
-        if depth::exceeds(value, self.limits.depth_max) {
-            let detail = format!("more than {} levels deep", self.limits.depth_max);
-            return Err(Refusal::new(Reason::TooDeep, detail));
+        })
+    }
+
+    fn fill<'a>(&self, object: &mut Object<'a>, text: &'a str) -> Result<(), Refusal> {
+        let depth_max = self.limits.depth_max;
+        if object.fill_usual(text, depth_max) {
+            return Ok(());
         }
-        Ok(text)
+        if depth::exceeds(text.as_bytes(), depth_max) {
+            return Err(Refusal::new(Reason::TooDeep, format!("more than {depth_max} levels deep")));
+        }
+        object.fill(text)
     }
 }
 

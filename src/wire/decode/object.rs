@@ -10,6 +10,7 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::items::ItemsSeed;
+use super::scan::{self, Sink, Unusual};
 use super::value::{Escapes, Value};
 use crate::domain::event::Goods;
 use crate::wire::reason::{Reason, Refusal};
@@ -35,6 +36,26 @@ pub(super) enum Field {
 const FIELDS: usize = Field::RequestedAt as usize + 1;
 
 impl Field {
+    /// The field of this name.
+    pub(super) fn of(name: &str) -> Option<Self> {
+        Some(match name {
+            "order_id" => Self::OrderId,
+            "placed_at" => Self::PlacedAt,
+            "cancelled_at" => Self::CancelledAt,
+            "currency" => Self::Currency,
+            "total" => Self::Total,
+            "customer_id" => Self::CustomerId,
+            "store_id" => Self::StoreId,
+            "version" => Self::Version,
+            "test" => Self::Test,
+            "return_id" => Self::ReturnId,
+            "returned_at" => Self::ReturnedAt,
+            "refund" => Self::Refund,
+            "requested_at" => Self::RequestedAt,
+            _ => return None,
+        })
+    }
+
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::OrderId => "order_id",
@@ -67,7 +88,17 @@ impl<'a> Object<'a> {
         Self { fields: [None; FIELDS], items: None, repeated: false, escapes }
     }
 
-    /// Reads the fields of `text`. In place, because an object is large and a move of it is not free.
+    /// Reads the fields of `text`, at most `depth_max` deep, if it is a usual record; else nothing is read. In place, because an
+    /// object is large and a move of it is not free.
+    pub(super) fn fill_usual(&mut self, text: &'a str, depth_max: usize) -> bool {
+        if self.escapes == Escapes::Nowhere && scan::record(text, depth_max, self).is_ok() {
+            return true;
+        }
+        *self = Self::empty(self.escapes);
+        false
+    }
+
+    /// Reads the fields of `text`, whatever it is.
     pub(super) fn fill(&mut self, text: &'a str) -> Result<(), Refusal> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         ObjectSeed(self).deserialize(&mut deserializer).and_then(|()| deserializer.end()).map_err(
@@ -96,6 +127,22 @@ impl<'a> Object<'a> {
     /// What the items say about the goods.
     pub(super) fn take_goods(&mut self) -> Result<Goods, Refusal> {
         self.items.take().unwrap_or(Ok(Goods::Unknown))
+    }
+}
+
+impl<'a> Sink<'a> for Object<'a> {
+    fn field(&mut self, field: Field, text: &'a str) -> Result<(), Unusual> {
+        match self.fields[field as usize].replace(text) {
+            None => Ok(()),
+            Some(_) => Err(Unusual),
+        }
+    }
+
+    fn goods(&mut self, goods: Goods) -> Result<(), Unusual> {
+        match self.items.replace(Ok(goods)) {
+            None => Ok(()),
+            Some(_) => Err(Unusual),
+        }
     }
 }
 
@@ -159,22 +206,97 @@ impl Visitor<'_> for KeyVisitor {
     }
 
     fn visit_str<E: Error>(self, name: &str) -> Result<Key, E> {
-        Ok(Key::Field(match name {
-            "order_id" => Field::OrderId,
-            "placed_at" => Field::PlacedAt,
-            "cancelled_at" => Field::CancelledAt,
-            "currency" => Field::Currency,
-            "total" => Field::Total,
-            "customer_id" => Field::CustomerId,
-            "store_id" => Field::StoreId,
-            "version" => Field::Version,
-            "test" => Field::Test,
-            "return_id" => Field::ReturnId,
-            "returned_at" => Field::ReturnedAt,
-            "refund" => Field::Refund,
-            "requested_at" => Field::RequestedAt,
-            "items" => return Ok(Key::Items),
-            _ => return Ok(Key::Unknown),
-        }))
+        Ok(match Field::of(name) {
+            Some(field) => Key::Field(field),
+            None if name == "items" => Key::Items,
+            None => Key::Unknown,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::depth;
+    use super::*;
+
+    const RECORDS: [&str; 4] = [
+        r#"{"order_id":"o-1","placed_at":"2025-04-05T18:15:00.123+02:00","currency":"EUR","total":"119.90","customer_id":"c-1","items":[{"sku":"é-1","quantity":2,"tags":["a",{"b":[]}]},{"sku":"s-1","price":-0.50}],"channel":{"name":"web","visits":[1,20,0.5]}}"#,
+        r#"{ "order_id": "o-1", "placed_at": 1743869700123, "currency": "EUR", "total": 119.9, "version": 3, "test": false, "items": [ ] }"#,
+        r#"{"return_id":"r-1","returned_at":"2025-04-05T18:15:00Z","currency":"EUR","refund":"0.00","customer_id":null,"order_id":"o-1","items":[{},{"sku":null}]}"#,
+        r#"{"customer_id":"c-1","requested_at":"2025-04-05T18:15:00Z","note":[[[[[[true]]]]]]}"#,
+    ];
+    const DEPTH_MAX: usize = 32;
+
+    fn parsed(text: &str) -> Option<Object<'_>> {
+        let mut object = Object::empty(Escapes::of(text.as_bytes()));
+        let is_whole = !depth::exceeds(text.as_bytes(), DEPTH_MAX) && object.fill(text).is_ok();
+        is_whole.then_some(object)
+    }
+
+    fn usual(text: &str, depth_max: usize) -> Option<Object<'_>> {
+        let mut object = Object::empty(Escapes::of(text.as_bytes()));
+        object.fill_usual(text, depth_max).then_some(object)
+    }
+
+    fn said<'a>(object: &Object<'a>) -> ([Option<&'a str>; FIELDS], Option<Goods>) {
+        // Nothing said about the goods is the same as not knowing them.
+        let goods = object.items.as_ref().map_or(Some(Goods::Unknown), |goods| goods.as_ref().ok().copied());
+        (object.fields, goods)
+    }
+
+    #[test]
+    fn usual_records_are_read_in_one_pass() {
+        for text in RECORDS {
+            assert!(usual(text, DEPTH_MAX).is_some(), "{text}");
+            assert!(usual(text, 7).is_none(), "the depth is left to the parser");
+        }
+        for text in [
+            "",
+            "[]",
+            "{}x",
+            "{\"order_id\":\"a\",\"order_id\":\"a\"}",
+            "{\"items\":[{\"sku\":\"a\",\"sku\":\"a\"}]}",
+            "{\"items\":[1]}",
+            "{\"a\":\"\\u00e9\"}",
+            "{\"a\":\"\t\"}",
+            "{\"a\":01}",
+            "{\"a\":1e5}",
+            "{\"a\":[[[[[[[[]]]]]]]]}",
+        ] {
+            assert!(usual(text, DEPTH_MAX).is_none(), "{text}");
+        }
+    }
+
+    /// The law of the fast path: what it accepts the parser accepts, with the same fields.
+    #[test]
+    fn what_is_read_in_one_pass_is_what_the_parser_reads() {
+        const SEED: u64 = 5;
+        const BYTES: &[u8] = b"{}[]\",:\\ eE+-.019naltrusf\t\n";
+        const WORDS: [&str; 6] = ["null", "-0", "1.5", "\"sku\":", "\"items\":[", "\u{e9}"];
+        let mut random = fastrand::Rng::with_seed(SEED);
+        let (mut read, mut left) = (0, 0);
+        for round in 0..200_000 {
+            let mut text = RECORDS[random.usize(..RECORDS.len())].to_owned();
+            for _ in 0..random.usize(..4) {
+                let starts: Vec<usize> = text.char_indices().map(|(index, _)| index).collect();
+                let index = starts[random.usize(..starts.len())];
+                match random.u8(..4) {
+                    0 => text.insert_str(index, WORDS[random.usize(..WORDS.len())]),
+                    1 => text.insert(index, char::from(BYTES[random.usize(..BYTES.len())])),
+                    2 if text.len() > 2 => drop(text.remove(index)),
+                    _ if index > 0 => text.truncate(index),
+                    _ => text.push(' '),
+                }
+            }
+            let Some(usual) = usual(&text, DEPTH_MAX) else {
+                left += 1;
+                continue;
+            };
+            read += 1;
+            let parsed = parsed(&text).unwrap_or_else(|| panic!("seed {SEED}, round {round}: {text}"));
+            assert!(!parsed.repeated, "seed {SEED}, round {round}: {text}");
+            assert_eq!(said(&usual), said(&parsed), "seed {SEED}, round {round}: {text}");
+        }
+        assert!(read > 50_000 && left > 50_000, "seed {SEED}: {read} read, {left} left to the parser");
     }
 }
