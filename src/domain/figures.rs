@@ -1,6 +1,5 @@
 //! Figures of a shop in one partition: sums over its customers, kept up to date by differences.
 
-use super::facts::Facts;
 use super::signal::State;
 use super::window::{Block, Blocks};
 
@@ -59,10 +58,10 @@ impl Figures {
     }
 
     /// A customer's figures changed.
-    pub fn change(&mut self, before: (State, &Facts), after: (State, &Facts)) {
+    pub fn change(&mut self, before: (State, &Blocks), after: (State, &Blocks)) {
         self.customers[before.0 as usize] -= 1;
         self.customers[after.0 as usize] += 1;
-        let blocks = before.1.blocks.iter().zip(&after.1.blocks);
+        let blocks = before.1.iter().zip(after.1);
         for (window, (before, after)) in self.windows.iter_mut().zip(blocks) {
             if before != after {
                 window.remove(before);

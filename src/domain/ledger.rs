@@ -2,6 +2,7 @@
 //!
 //! Everything is derived from the set of entries, never accumulated, so the order of arrival cannot matter.
 
+use super::event::Record;
 use super::ids::{OrderHash, ReturnHash};
 use super::money::Currency;
 use super::settings::Shop;
@@ -63,6 +64,12 @@ impl Ledger {
 
     pub fn cancellation(&self, order: OrderHash) -> Option<&Cancellation> {
         self.cancellations.iter().find(|cancellation| cancellation.order == order)
+    }
+
+    /// Whether this record only adds an order to orders of which nothing was taken back: then no other entry changes its meaning.
+    pub fn only_grows_by(&self, record: &Record) -> bool {
+        let Record::Order(order) = record else { return false };
+        self.returns.is_empty() && self.cancellations.is_empty() && self.order(order.id).is_none()
     }
 
     /// The currency of every entry that has one.

@@ -13,32 +13,45 @@ pub struct Store {
     index: HashTable<u32>,
     slots: Vec<Slot>,
     free: Vec<CustomerSlot>,
-    packed_bytes: usize,
+    room_bytes: usize,
 }
 
 /// A customer in memory.
+#[derive(Default)]
 struct Slot {
-    /// See [`packed`]; empty when the slot is free.
-    packed: Box<[u8]>,
+    /// Some more than is used: a customer grows with every order, and an allocation for each costs more than the rest of it.
+    room: Box<[u8]>,
+    /// How much of the room is used; 0 when the slot is free.
+    length: u32,
     /// Whatever the owner notes about the open batch; 0 at first.
     mark: u32,
 }
 
+/// Room grows by so much: two or three orders, and a size that allocators have.
+const ROOM_STEP: usize = 64;
+
+impl Slot {
+    /// See [`packed`]; empty when the slot is free.
+    fn packed(&self) -> &[u8] {
+        &self.room[..self.length as usize]
+    }
+}
+
 impl Store {
     pub fn new(hash: fn(&[u8]) -> u64) -> Self {
-        Self { hash, index: HashTable::new(), slots: Vec::new(), free: Vec::new(), packed_bytes: 0 }
+        Self { hash, index: HashTable::new(), slots: Vec::new(), free: Vec::new(), room_bytes: 0 }
     }
 
     /// Makes room for so many customers more.
     pub fn reserve(&mut self, customers: usize) {
         let (slots, hash) = (&self.slots, self.hash);
-        self.index.reserve(customers, |slot| hash(packed::key(&slots[*slot as usize].packed)));
+        self.index.reserve(customers, |slot| hash(packed::key(slots[*slot as usize].packed())));
         self.slots.reserve_exact(customers);
     }
 
     pub fn find(&self, key: CustomerKey<'_>) -> Option<CustomerSlot> {
         let slot =
-            self.index.find(key.hash, |slot| packed::key(&self.slots[*slot as usize].packed) == key.bytes);
+            self.index.find(key.hash, |slot| packed::key(self.slots[*slot as usize].packed()) == key.bytes);
         slot.map(|slot| CustomerSlot(*slot))
     }
 
@@ -46,14 +59,14 @@ impl Store {
     pub fn insert(&mut self, key: CustomerKey<'_>, bytes: &[u8]) -> CustomerSlot {
         let slot = self.free.pop().unwrap_or_else(|| {
             reserve_gently(&mut self.slots);
-            self.slots.push(Slot { packed: Box::default(), mark: 0 });
+            self.slots.push(Slot::default());
             CustomerSlot(
                 u32::try_from(self.slots.len() - 1).expect("a partition holds fewer than 2³² customers"),
             )
         });
         self.replace(slot, bytes);
         let (slots, hash) = (&self.slots, self.hash);
-        self.index.insert_unique(key.hash, slot.0, |other| hash(packed::key(&slots[*other as usize].packed)));
+        self.index.insert_unique(key.hash, slot.0, |other| hash(packed::key(slots[*other as usize].packed())));
         slot
     }
 
@@ -65,28 +78,34 @@ impl Store {
             .expect("every held slot is in the index")
             .remove();
         let held = &mut self.slots[slot.0 as usize];
-        self.packed_bytes -= held.packed.len();
-        *held = Slot { packed: Box::default(), mark: 0 };
+        self.room_bytes -= held.room.len();
+        *held = Slot::default();
         self.free.push(slot);
     }
 
     /// Replaces a customer's bytes; false if they were the same.
     pub fn replace(&mut self, slot: CustomerSlot, bytes: &[u8]) -> bool {
-        let packed = &mut self.slots[slot.0 as usize].packed;
-        if **packed == *bytes {
+        let held = &mut self.slots[slot.0 as usize];
+        if held.packed() == bytes {
             return false;
         }
-        self.packed_bytes = self.packed_bytes + bytes.len() - packed.len();
-        if packed.len() == bytes.len() {
-            packed.copy_from_slice(bytes);
+        let room = bytes.len().next_multiple_of(ROOM_STEP);
+        // A customer who was folded gives back what is no longer needed.
+        if held.room.len() < room || held.room.len() > room + 2 * ROOM_STEP {
+            self.room_bytes = self.room_bytes + room - held.room.len();
+            let mut vec = Vec::with_capacity(room);
+            vec.extend_from_slice(bytes);
+            vec.resize(room, 0);
+            held.room = vec.into_boxed_slice();
         } else {
-            *packed = bytes.into();
+            held.room[..bytes.len()].copy_from_slice(bytes);
         }
+        held.length = u32::try_from(bytes.len()).expect("the ledger is bounded");
         true
     }
 
     pub fn packed(&self, slot: CustomerSlot) -> &[u8] {
-        &self.slots[slot.0 as usize].packed
+        self.slots[slot.0 as usize].packed()
     }
 
     pub fn key(&self, slot: CustomerSlot) -> &[u8] {
@@ -107,7 +126,7 @@ impl Store {
 
     /// Every customer, by slot.
     pub fn iter(&self) -> impl Iterator<Item = CustomerSlot> + '_ {
-        let held = self.slots.iter().enumerate().filter(|(_, slot)| !slot.packed.is_empty());
+        let held = self.slots.iter().enumerate().filter(|(_, slot)| slot.length > 0);
         held.map(|(index, _)| CustomerSlot(u32::try_from(index).expect("checked at insertion")))
     }
 
@@ -118,7 +137,7 @@ impl Store {
 
     /// The bytes in a slot; none if it is free.
     pub fn packed_at(&self, slot: usize) -> &[u8] {
-        &self.slots[slot].packed
+        self.slots[slot].packed()
     }
 
     pub fn len(&self) -> usize {
@@ -131,7 +150,7 @@ impl Store {
 
     /// Bytes on the heap, roughly.
     pub fn heap_bytes(&self) -> usize {
-        self.packed_bytes + self.slots.capacity() * size_of::<Slot>() + self.index.capacity() * 5
+        self.room_bytes + self.slots.capacity() * size_of::<Slot>() + self.index.capacity() * 5
     }
 }
 

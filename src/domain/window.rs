@@ -39,6 +39,18 @@ impl Block {
         self.gross - self.refunded - self.cancelled
     }
 
+    /// Takes away the figures of a part of this block.
+    pub fn remove(&mut self, part: &Self) {
+        self.placed -= part.placed;
+        self.kept -= part.kept;
+        self.returned_orders -= part.returned_orders;
+        self.gross -= part.gross;
+        self.refunded -= part.refunded;
+        self.cancelled -= part.cancelled;
+        self.unattributed -= part.unattributed;
+        self.excess -= part.excess;
+    }
+
     /// Adds the figures of another block.
     pub fn add(&mut self, other: &Self) {
         self.placed += other.placed;
