@@ -7,10 +7,10 @@ use crate::broker::{Broker, Moment, Partition, TRANSACTION_TIMEOUT};
 use crate::fault;
 use crate::partition::Phase;
 
-/// A batch is committed when it has so many records, ...
-const RECORDS_MAX: usize = 200_000;
-/// ... so many changed customers, ...
-const CHANGES_MAX: usize = 100_000;
+/// A batch is committed when it has so many records, which a crash would have read again, ...
+const RECORDS_MAX: usize = 2_000_000;
+/// ... so many changed customers, which take a second or two to write, of the transaction's ten, ...
+const CHANGES_MAX: usize = 200_000;
 /// ... or so many bytes of signals.
 const BYTES_MAX: usize = 32 << 20;
 /// Offsets of topics outside of the subscription expire by the age of their commit.
