@@ -35,6 +35,7 @@ use crate::snapshot::Snapshots;
 use crate::snapshot::discard::Discard;
 use crate::wire::state::{self, Seal, StateRecord};
 
+use self::start::Disagreement;
 use super::dead_letters::DeadLetterWindow;
 use super::merge::MergeKey;
 use super::parse_batch_name;
@@ -174,6 +175,7 @@ enum Stage {
     Snapshot { committed: Offsets, loading: Box<Loading>, from: Position, end: Position },
     Reading { committed: Offsets, position: Position, end: Position },
     Inputs { committed: Offsets },
+    Doubted { committed: Offsets, disagreement: Disagreement },
     Settling(Inputs),
     Over,
 }
@@ -270,12 +272,38 @@ impl Work {
                 let inputs = Input::ALL.map(|input| (Topic::Input(input), partition));
                 let ends = lookup.watermarks(Watermark::High, &inputs, CALL_MAX)?;
                 let lows = lookup.watermarks(Watermark::Low, &inputs, CALL_MAX)?;
-                self.stage = Stage::Settling(self.inputs(&committed, &lows, &ends)?);
+                self.stage = match self.inputs(&committed, &lows, &ends) {
+                    Ok(inputs) => Stage::Settling(inputs),
+                    Err(disagreement) => Stage::Doubted { committed, disagreement },
+                };
+            }
+            Stage::Doubted { committed, disagreement } => {
+                self.check_doubt(lookup, committed, disagreement)?
             }
             Stage::Settling(inputs) => return self.settle(inputs, lookup.now()),
             Stage::Over => unreachable!("a finished restore is not stepped"),
         }
         Ok(None)
+    }
+
+    /// Whether what disagrees does so for good. If somebody has committed since the barrier, this worker has stood still for so long
+    /// that it has lost the partition, and will hear of it; until then, what it reads is no reason to end the service.
+    fn check_doubt<L: Lookup>(
+        &mut self,
+        lookup: &mut L,
+        committed: Offsets,
+        disagreement: Disagreement,
+    ) -> Result<(), BrokerError> {
+        self.stage = Stage::Doubted { committed: committed.clone(), disagreement: disagreement.clone() };
+        let now = lookup.committed(&[self.order.partition], Stability::Stable, CALL_MAX)?;
+        if now.first() == Some(&committed) {
+            return Err(BrokerError::stop(Exit::Configuration, disagreement));
+        }
+        self.restore = Restore::new(Arc::clone(&self.order.rules.settings));
+        self.seal = None;
+        self.used = None;
+        self.stage = Stage::Barrier;
+        Ok(())
     }
 
     /// Now and then; to tell of every batch would keep the worker from its work.
@@ -400,7 +428,7 @@ impl Work {
         committed: &Offsets,
         lows: &[Position],
         ends: &[Position],
-    ) -> Result<Inputs, BrokerError> {
+    ) -> Result<Inputs, Disagreement> {
         let rules = &self.order.rules;
         let evidence = start::Evidence {
             seal: self.seal.as_ref(),
@@ -408,8 +436,7 @@ impl Work {
             changelog_is_empty: self.records == 0,
             edges: PerInput::from_fn(|input| (lows[input as usize], ends[input as usize])),
         };
-        let starts = start::starts(&evidence, rules.on_other_offsets, rules.secret)
-            .map_err(|disagreement| BrokerError::stop(Exit::Configuration, disagreement))?;
+        let starts = start::starts(&evidence, rules.on_other_offsets, rules.secret)?;
         Ok(Inputs { starts, ends: PerInput::from_fn(|input| ends[input as usize]) })
     }
 
