@@ -78,8 +78,10 @@ impl Step {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Noted {
     Applied(Input, Offset),
-    /// The clock was moved by wall time, or timers that are due before the next record have moved it.
+    /// Wall time has moved the clock.
     ClockMoved(Time),
+    /// More timers are due before the next record than one batch takes; those of this batch have moved the clock.
+    TimersFired(Time),
 }
 
 /// Whether a rule is broken on this thread.

@@ -124,7 +124,7 @@ impl<T: RecordBatch> Running<T> {
             let Some(outcome) = outcome else {
                 // Its timers were too many for one batch; the record comes again.
                 if let Some(clock) = engine.clock() {
-                    fault::note(tools.partition, Noted::ClockMoved(clock));
+                    fault::note(tools.partition, Noted::TimersFired(clock));
                 }
                 part.is_closed = true;
                 part.has_timers_left = true;

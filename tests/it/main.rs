@@ -22,6 +22,7 @@ mod record_pages;
 mod replay;
 mod schemas;
 mod service;
+mod sim;
 mod story;
 mod tidy;
 mod wire;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
     trials.extend(replay::trials());
     trials.extend(schemas::trials());
     trials.extend(service::trials());
+    trials.extend(sim::trials());
     trials.extend(story::trials());
     trials.extend(tidy::trials());
     trials.extend(wire::trials());

@@ -64,7 +64,10 @@ const REQUIRE_VARIABLE: &str = "RETENTION_REQUIRE_KAFKA";
 static SHARED: OnceLock<Result<KafkaNode, String>> = OnceLock::new();
 
 /// A trial on the node that all trials share.
-pub fn on_shared_node(name: &str, test: fn(&KafkaNode) -> anyhow::Result<()>) -> Trial {
+pub fn on_shared_node(
+    name: &str,
+    test: impl FnOnce(&KafkaNode) -> anyhow::Result<()> + Send + 'static,
+) -> Trial {
     trial(name, move || {
         let node = SHARED.get_or_init(|| KafkaNode::start().map_err(|error| format!("{error:#}")));
         let node = node.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;

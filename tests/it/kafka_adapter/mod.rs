@@ -4,6 +4,7 @@ mod group;
 mod layout;
 mod mock;
 mod restore;
+mod suite;
 mod transactions;
 mod trouble;
 
@@ -33,6 +34,7 @@ pub fn trials() -> Vec<Trial> {
         layout::trials(),
         mock::trials(),
         restore::trials(),
+        suite::trials(),
         transactions::trials(),
         trouble::trials(),
     ]

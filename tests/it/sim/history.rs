@@ -1,0 +1,130 @@
+//! What was committed, in order: what each batch has applied, and whether it goes on where the one before it ended.
+
+use std::collections::BTreeMap;
+
+use retention_signals::broker::{Input, Partition, PerInput};
+use retention_signals::wire::state::Seal;
+
+use super::log::Log;
+
+/// One step of a partition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Item {
+    Applied(Input, u64),
+    TimersFired(i64),
+    ClockMoved {
+        to: i64,
+        /// Everything that was there at this event must have been applied.
+        confirmed_at: u64,
+    },
+}
+
+/// What a transaction would commit.
+pub struct Prepared {
+    pub host: usize,
+    pub parts: Vec<PreparedPart>,
+}
+
+/// One partition's part of it.
+pub struct PreparedPart {
+    pub partition: Partition,
+    pub lineage: u64,
+    pub seal: Seal,
+    pub offsets: Option<PerInput<Option<u64>>>,
+    pub items: Vec<Item>,
+}
+
+/// One partition's past.
+#[derive(Default)]
+pub struct Past {
+    pub batch: u64,
+    pub next: [u64; 3],
+    pub clock: Option<i64>,
+    pub items: Vec<Item>,
+}
+
+/// See the module.
+pub struct History {
+    pasts: BTreeMap<u32, Past>,
+    pub commits: u32,
+    /// An operator has moved offsets: records are applied again, or left out.
+    pub may_jump: bool,
+}
+
+impl History {
+    pub fn new(partitions: u32) -> Self {
+        Self {
+            pasts: (0..partitions).map(|partition| (partition, Past::default())).collect(),
+            commits: 0,
+            may_jump: false,
+        }
+    }
+
+    pub fn past(&self, partition: u32) -> &Past {
+        &self.pasts[&partition]
+    }
+
+    pub fn next_of(&self, partition: Partition, input: Input) -> u64 {
+        self.pasts[&partition.0].next[input as usize]
+    }
+
+    /// A part is committed.
+    ///
+    /// # Errors
+    /// It does not go on where the last one ended.
+    pub fn commit<'a>(
+        &mut self,
+        part: PreparedPart,
+        is_strict: bool,
+        log: impl Fn(Input) -> &'a Log,
+    ) -> Result<(), String> {
+        self.commits += 1;
+        let PreparedPart { partition, seal, offsets, items, .. } = part;
+        let past = self.pasts.get_mut(&partition.0).expect("a partition of the shop");
+        let at = format!("partition {partition}, batch {} after {}", seal.batch, past.batch);
+        if is_strict && seal.batch != past.batch + 1 {
+            return Err(format!("{at}: not the next batch"));
+        }
+        for input in Input::ALL {
+            let (from, to) = (past.next[input as usize], seal.inputs[input as usize].next);
+            if to < from && !self.may_jump {
+                return Err(format!("{at}: {input:?} goes back from {from} to {to}"));
+            }
+            let applied = items.iter().filter_map(|item| match item {
+                Item::Applied(of, offset) if *of == input => Some(*offset),
+                Item::Applied(..) | Item::TimersFired(_) | Item::ClockMoved { .. } => None,
+            });
+            let entries = log(input).entries().iter();
+            let there = entries.filter(|entry| entry.is_visible() && (from..to).contains(&entry.offset));
+            if !self.may_jump && !applied.clone().eq(there.clone().map(|entry| entry.offset)) {
+                let (applied, there): (Vec<u64>, Vec<u64>) =
+                    (applied.collect(), there.map(|entry| entry.offset).collect());
+                return Err(format!(
+                    "{at}: {input:?} from {from} to {to} holds {there:?}, applied {applied:?}"
+                ));
+            }
+            if is_strict && offsets.and_then(|offsets| offsets[input]) != Some(to) {
+                return Err(format!(
+                    "{at}: {input:?} is sealed at {to}, the group's offsets are {offsets:?}"
+                ));
+            }
+            for item in &items {
+                if let Item::ClockMoved { confirmed_at, to: clock } = item
+                    && let Some(entry) = log(input).entries().iter().find(|entry| {
+                        entry.may_be_read() && entry.offset >= to && entry.event <= *confirmed_at
+                    })
+                {
+                    return Err(format!(
+                        "{at}: the clock moved to {clock}, but {input:?} {} was there before and is not applied",
+                        entry.offset
+                    ));
+                }
+            }
+        }
+        past.batch = seal.batch;
+        past.next = seal.inputs.map(|input| input.next);
+        past.clock = seal.clock.map(|clock| clock.as_millis());
+        past.items.extend(items);
+        Ok(())
+    }
+}

@@ -1,0 +1,53 @@
+//! Rules of the protocol, each broken on purpose.
+
+use retention_signals::fault::Mutation;
+
+/// One rule that is broken, in the worker or between it and its broker.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Twist {
+    /// In the worker itself.
+    Worker(Mutation),
+    /// No offsets are sent with a transaction.
+    SkipOffsets,
+    /// Only those that have moved since the last commit.
+    OffsetsOfTouchedInputs,
+    /// The broker is not told which generation sends them.
+    IgnoreGeneration,
+    NoClockInSeal,
+    /// A restore reads to the last stable offset.
+    RestoreBelowStable,
+    /// The changelog's end is asked before the committed offsets are stable, and offsets are sent before the records are
+    /// flushed: with one of both alone nothing is lost.
+    EndBeforeBarrier,
+    /// Open transactions with offsets are not waited for.
+    UnstableBarrier,
+    /// The clock moves at an end that only the client believes in.
+    NoEndQuery,
+    /// A restore waits for a record at `end - 1`.
+    WaitForLastRecord,
+    /// A restore passes tombstones over.
+    ForgetTombstones,
+    /// A producer is opened without ending what its predecessor left open.
+    DoNotFence,
+}
+
+/// Every one of them, by the name of its trial, with a schedule that notices it.
+pub const ALL: [(&str, Twist, u64); 17] = [
+    ("skip_the_offsets", Twist::SkipOffsets, 62),
+    ("offsets_of_touched_inputs_only", Twist::OffsetsOfTouchedInputs, 23),
+    ("ignore_the_generation", Twist::IgnoreGeneration, 62),
+    ("do_not_store_the_clock", Twist::NoClockInSeal, 88),
+    ("write_revoked_parts", Twist::Worker(Mutation::KeepRevokedParts), 3),
+    ("bound_restore_by_the_last_stable_offset", Twist::RestoreBelowStable, 230),
+    ("watermark_before_barrier", Twist::EndBeforeBarrier, 759),
+    ("no_barrier", Twist::UnstableBarrier, 2301),
+    ("move_the_clock_unasked", Twist::NoEndQuery, 50),
+    ("wait_for_the_last_record", Twist::WaitForLastRecord, 1),
+    ("forget_tombstones", Twist::ForgetTombstones, 669),
+    ("do_not_end_the_open_transaction", Twist::DoNotFence, 21),
+    ("unknown_is_aborted", Twist::Worker(Mutation::UnknownIsAborted), 185),
+    ("unknown_is_committed", Twist::Worker(Mutation::UnknownIsCommitted), 20),
+    ("ignore_the_batch_number", Twist::Worker(Mutation::IgnoreBatchNumber), 20),
+    ("stale_batch_with_fresh_metadata", Twist::Worker(Mutation::KeepLostState), 19),
+    ("show_before_commit", Twist::Worker(Mutation::ShowBeforeCommit), 140),
+];

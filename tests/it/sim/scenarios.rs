@@ -1,0 +1,319 @@
+//! Schedules written by hand: one for each place in which engines that users trust have lost or doubled something.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use retention_signals::broker::{Input, Output, Topic};
+use serde_json::json;
+
+use super::log::Edge;
+use super::producer::Fate;
+use super::runs::quietly;
+use super::schedule::Schedule;
+use super::shop::{Arrival, Pace, START_MILLIS, Shop};
+use super::stage::Stage;
+use super::worker::Stacks;
+use super::world::{Chaos, World};
+
+const HOUR_MILLIS: i64 = 3_600_000;
+const STEPS_MAX: u32 = 50_000;
+
+/// A shop in one partition whose orders have been written before the start; nothing fails by chance.
+fn world(orders: i64) -> World {
+    let mut shop = Shop::empty(1, Pace::Live, 3);
+    for number in 0..orders {
+        let order = order(&shop, number);
+        shop.push(Duration::ZERO, order);
+    }
+    let chaos = Chaos { switch: 0, fail: 0, slow: 0, faults_left: 0, laziness: 1, stingy: 0, fetch_max: 5 };
+    World::new(Rng::with_seed(7), chaos, shop)
+}
+
+fn order(shop: &Shop, number: i64) -> Arrival {
+    let customer = format!("c{}", number % 3);
+    let value = json!({
+        "order_id": format!("o{number}"), "customer_id": customer, "currency": "EUR", "total": "10.00",
+        "placed_at": START_MILLIS + number * HOUR_MILLIS,
+    });
+    shop.record(Input::Orders, value)
+}
+
+/// More orders, from now on.
+fn append(schedule: &Schedule<'_>, numbers: std::ops::Range<i64>) {
+    let mut world = schedule.world.borrow_mut();
+    let now = world.now;
+    for number in numbers {
+        let order = order(&world.shop, number);
+        world.shop.push(now, order);
+    }
+}
+
+fn play(orders: i64, script: fn(&mut Schedule<'_>) -> Result<(), String>) -> Result<(), String> {
+    let (stage, mut stacks) = (Stage::new(), Stacks::default());
+    quietly(|| {
+        let mut schedule = Schedule::new(&stage, &mut stacks, 0, world(orders), Rng::with_seed(1));
+        schedule.start(0);
+        let result = script(&mut schedule).and_then(|()| schedule.run().map(drop));
+        schedule.end();
+        result
+    })
+}
+
+/// Lets things happen until something is so.
+fn until(schedule: &mut Schedule<'_>, what: &str, is_so: impl Fn(&World) -> bool) -> Result<(), String> {
+    for _ in 0..STEPS_MAX {
+        if is_so(&schedule.world.borrow()) {
+            return Ok(());
+        }
+        schedule.step()?;
+    }
+    Err(format!("never came: {what}"))
+}
+
+fn committed(world: &World) -> u64 {
+    world.history.past(0).batch
+}
+
+fn changelog(world: &World, edge: Edge) -> u64 {
+    world.log(Topic::Output(Output::Changelog), 0).edge(edge)
+}
+
+fn ensure(is_so: bool, what: &str) -> Result<(), String> {
+    if is_so { Ok(()) } else { Err(what.to_owned()) }
+}
+
+/// Below the last stable offset lies less than what was committed, as long as a crashed writer's transaction is open.
+pub fn restore_behind_an_open_transaction() -> Result<(), String> {
+    play(20, |schedule| {
+        until(schedule, "a first commit", |world| committed(world) >= 1)?;
+        append(schedule, 20..30);
+        schedule.world.borrow_mut().chaos.switch = 255;
+        until(schedule, "an open transaction in the changelog", |world| {
+            changelog(world, Edge::Stable) < changelog(world, Edge::High) && world.hosts[0].producer.is_open
+        })?;
+        schedule.crash(0);
+        schedule.start(1);
+        until(schedule, "a restored successor", |world| committed(world) >= 2)
+    })
+}
+
+/// The last offset of the changelog is a control record: nobody may wait for a record there.
+pub fn end_is_a_control_record() -> Result<(), String> {
+    play(20, |schedule| {
+        until(schedule, "the end of the inputs", |world| {
+            committed(world) >= 1 && super::check::is_read_to_the_end(world) && world.is_settled()
+        })?;
+        {
+            let world = schedule.world.borrow();
+            let log = world.log(Topic::Output(Output::Changelog), 0);
+            let last = log.entries().last().ok_or("the changelog is empty")?;
+            ensure(!last.may_be_read(), "the last offset is a record")?;
+        }
+        schedule.crash(0);
+        schedule.start(1);
+        append(schedule, 20..25);
+        until(schedule, "a commit after the restore", |world| world.history.next_of(P0, Input::Orders) == 25)
+    })
+}
+
+/// A worker stands still inside of a restore until its successor has committed. What it reads then does not agree; but that is
+/// no reason to end the service.
+pub fn overtaken_inside_of_a_restore() -> Result<(), String> {
+    play(20, |schedule| {
+        until(schedule, "a first commit", |world| committed(world) >= 1)?;
+        schedule.crash(0);
+        schedule.start(1);
+        until(schedule, "a restore", |world| world.hosts[1].tasks.iter().any(|task| task.steps == 1))?;
+        let now = schedule.world.borrow().now;
+        {
+            let mut world = schedule.world.borrow_mut();
+            world.hosts[1].frozen_until = now + Duration::from_secs(60);
+            world.hosts[1].client.next_step_at = now + Duration::from_secs(62);
+        }
+        schedule.start(2);
+        append(schedule, 20..30);
+        until(schedule, "a commit of the successor", |world| world.history.next_of(P0, Input::Orders) == 30)
+    })
+}
+
+/// What was deleted before it was read is missed loudly.
+pub fn committed_offset_below_the_log_start() -> Result<(), String> {
+    let result = play(20, |schedule| {
+        until(schedule, "the end of the inputs", |world| world.history.next_of(P0, Input::Orders) == 20)?;
+        schedule.crash(0);
+        append(schedule, 20..30);
+        until(schedule, "more orders", |world| {
+            world.log(Topic::Input(Input::Orders), 0).edge(Edge::High) == 30
+        })?;
+        schedule.world.borrow_mut().log_mut(Topic::Input(Input::Orders), 0).truncate(25);
+        schedule.start(0);
+        Ok(())
+    });
+    expect_stop(result, "begins at 25")
+}
+
+/// A topic of the same name that is another one.
+pub fn topic_created_again() -> Result<(), String> {
+    let result = play(20, |schedule| {
+        until(schedule, "the end of the inputs", |world| world.history.next_of(P0, Input::Orders) == 20)?;
+        schedule.crash(0);
+        schedule.world.borrow_mut().create_again(Topic::Input(Input::Orders), 0);
+        schedule.start(0);
+        Ok(())
+    });
+    expect_stop(result, "it was cut, or is another topic of the same name")
+}
+
+/// Somebody sets the group back: nothing is read twice without being told so.
+pub fn operator_resets_the_group() -> Result<(), String> {
+    let result = play(20, |schedule| {
+        until(schedule, "the end of the inputs", |world| {
+            world.history.next_of(P0, Input::Orders) == 20 && world.is_settled()
+        })?;
+        schedule.crash(0);
+        schedule.world.borrow_mut().reset_offset(0, Input::Orders, 5);
+        schedule.start(0);
+        Ok(())
+    });
+    expect_stop(result, "somebody has reset the group")
+}
+
+/// The coordinator has decided, and the worker is told that it failed.
+pub fn failed_though_committed() -> Result<(), String> {
+    play(20, |schedule| {
+        for (round, fate) in (0..).zip([Fate::FailedThoughCommitted, Fate::AbortableThoughCommitted]) {
+            schedule.fail_next_commits(&[fate]);
+            append(schedule, 20 + 10 * round..30 + 10 * round);
+            until(schedule, "the commit", |world| world.commit_fates.is_empty())?;
+        }
+        Ok(())
+    })
+}
+
+/// The worker is told that it failed, and so it has.
+pub fn failed_and_not_committed() -> Result<(), String> {
+    play(20, |schedule| {
+        schedule.fail_next_commits(&[Fate::Lost, Fate::Lost]);
+        until(schedule, "both commits", |world| world.commit_fates.is_empty())?;
+        append(schedule, 20..40);
+        Ok(())
+    })
+}
+
+/// The request is still under way when the worker is told that it failed.
+pub fn decided_after_it_was_said_to_have_failed() -> Result<(), String> {
+    play(20, |schedule| {
+        schedule.fail_next_commits(&[Fate::UnderWay]);
+        until(schedule, "the commit", |world| world.commit_fates.is_empty())?;
+        append(schedule, 20..40);
+        Ok(())
+    })
+}
+
+/// "Fenced" without any rival.
+pub fn fenced_without_a_rival() -> Result<(), String> {
+    play(20, |schedule| {
+        schedule.fail_next_commits(&[Fate::FencedThoughCommitted]);
+        until(schedule, "the commit", |world| world.commit_fates.is_empty())?;
+        append(schedule, 20..40);
+        Ok(())
+    })
+}
+
+/// A worker stands still inside of a transaction until it has lost its partition and its successor has written; then it goes on.
+pub fn stale_batch_after_a_rejoin() -> Result<(), String> {
+    play(20, |schedule| {
+        schedule.world.borrow_mut().chaos.switch = 255;
+        until(schedule, "an open transaction", |world| world.hosts[0].producer.is_open)?;
+        let now = schedule.world.borrow().now;
+        schedule.world.borrow_mut().hosts[0].frozen_until = now + Duration::from_secs(40);
+        schedule.start(1);
+        until(schedule, "a commit of the successor", |world| committed(world) >= 1)?;
+        append(schedule, 20..40);
+        until(schedule, "the zombie's return", |world| world.hosts[0].frozen_until <= world.now)
+    })
+}
+
+/// A predecessor's transaction is ended at once, not after its timeout.
+pub fn open_transaction_of_the_predecessor() -> Result<(), String> {
+    play(20, |schedule| {
+        until(schedule, "a first commit", |world| committed(world) >= 1)?;
+        append(schedule, 20..30);
+        schedule.world.borrow_mut().chaos.switch = 255;
+        until(schedule, "pending offsets of an open transaction", |world| {
+            world.group.is_unstable(0) && world.coordinator.next_expiry().is_some()
+        })?;
+        let crashed_at = schedule.world.borrow().now;
+        schedule.crash(0);
+        schedule.start(1);
+        until(schedule, "a commit of the successor", |world| world.history.next_of(P0, Input::Orders) == 30)?;
+        let took = schedule.world.borrow().now - crashed_at;
+        // The session's end, one second of waiting, and the hand-over.
+        ensure(took < Duration::from_secs(14), &format!("it took {took:?}"))
+    })
+}
+
+/// A record comes between the question for the ends and the move of the clock.
+pub fn record_at_an_idle_end() -> Result<(), String> {
+    let (stage, mut stacks) = (Stage::new(), Stacks::default());
+    for seed in 0..40 {
+        quietly(|| {
+            let pace = Pace::Fast { factor: 1_000_000 };
+            let mut shop = Shop::empty(1, pace, 3);
+            for number in 0..40 {
+                let due = Duration::from_millis(number * 97);
+                let time = START_MILLIS + i64::try_from(due.as_millis()).expect("short") * 1_000_000;
+                let value = json!({
+                    "order_id": format!("o{number}"), "customer_id": format!("c{}", number % 3), "currency": "EUR",
+                    "total": "10.00", "placed_at": time,
+                });
+                let order = shop.record(Input::Orders, value);
+                shop.push(due, order);
+            }
+            let chaos =
+                Chaos { switch: 120, fail: 0, slow: 0, faults_left: 0, laziness: 2, stingy: 8, fetch_max: 1 };
+            let world = World::new(Rng::with_seed(seed), chaos, shop);
+            let mut schedule = Schedule::new(&stage, &mut stacks, 2, world, Rng::with_seed(seed));
+            schedule.start(0);
+            let result = schedule.run().map(drop);
+            schedule.end();
+            result
+        })?;
+    }
+    Ok(())
+}
+
+/// Erased, compacted, and its tombstone gone: nobody comes back by a restore.
+pub fn erased_and_compacted() -> Result<(), String> {
+    play(20, |schedule| {
+        until(schedule, "the end of the inputs", |world| world.history.next_of(P0, Input::Orders) == 20)?;
+        {
+            let mut world = schedule.world.borrow_mut();
+            let value = json!({"customer_id": "c1", "requested_at": START_MILLIS + 30 * HOUR_MILLIS});
+            let erasure = world.shop.record(Input::Erasures, value);
+            let now = world.now;
+            world.shop.push(now, erasure);
+        }
+        until(schedule, "the erasure", |world| world.history.next_of(P0, Input::Erasures) == 1)?;
+        for round in 0..2 {
+            let mut world = schedule.world.borrow_mut();
+            let (end, retention) = (changelog(&world, Edge::Stable), super::world::TOMBSTONE_RETENTION);
+            let now = world.now + retention * round;
+            world.log_mut(Topic::Output(Output::Changelog), 0).compact(end, now, retention);
+        }
+        schedule.crash(0);
+        schedule.start(1);
+        append(schedule, 33..40);
+        Ok(())
+    })
+}
+
+fn expect_stop(result: Result<(), String>, message: &str) -> Result<(), String> {
+    match result {
+        Err(violation) if violation.contains("a worker stopped") && violation.contains(message) => Ok(()),
+        Err(violation) => Err(violation),
+        Ok(()) => Err(format!("nobody stopped and said that {message}")),
+    }
+}
+
+const P0: retention_signals::broker::Partition = retention_signals::broker::Partition(0);

@@ -1,0 +1,407 @@
+//! One schedule: from a seed to a shop, its workers and everything that happens to them, and to a verdict.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use fastrand::Rng;
+use retention_signals::broker::Step;
+use retention_signals::fault;
+use retention_signals::metrics::FatalKind;
+
+use super::check;
+use super::host::Host;
+use super::mutation::Twist;
+use super::producer::{self, Fate};
+use super::shop::Shop;
+use super::stage::{self, Stage};
+use super::worker::{Ended, Stacks, Worker};
+use super::world::{Chaos, World};
+
+/// A schedule that has not come to rest by then never will.
+const STEPS_MAX: u32 = 60_000;
+/// Workers go on for so long after the last record, to see that nothing more is said.
+const REST: Duration = Duration::from_millis(1_500);
+
+/// What a schedule has come to.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Outcome {
+    pub steps: u32,
+    pub commits: u32,
+    pub crashes: u32,
+    pub stops: u32,
+    pub faults: u32,
+    pub virtual_millis: u64,
+}
+
+/// See the module.
+pub struct Schedule<'a> {
+    stage: &'a Stage,
+    setup: usize,
+    interval: Duration,
+    pub world: Rc<RefCell<World>>,
+    workers: Vec<Worker>,
+    stacks: &'a mut Stacks,
+    rng: Rng,
+    /// Processes that somebody starts again, by instance, and when.
+    to_start: Vec<(Duration, usize)>,
+    instances: usize,
+    outcome: Outcome,
+    faults: u32,
+}
+
+/// Runs the schedule of a seed, perhaps with a rule that is broken.
+///
+/// # Errors
+/// What was lost, doubled or never came.
+pub fn run(stage: &Stage, stacks: &mut Stacks, seed: u64, twist: Option<Twist>) -> Result<Outcome, String> {
+    let mut schedule = Schedule::random(stage, stacks, seed);
+    schedule.twist(twist);
+    let result = schedule.run();
+    schedule.end();
+    result
+}
+
+impl<'a> Schedule<'a> {
+    pub fn random(stage: &'a Stage, stacks: &'a mut Stacks, seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let span = Duration::from_millis(rng.u64(200..8_000));
+        let shop = Shop::random(&mut rng, span);
+        let chaos = Chaos {
+            switch: [0, 4, 12, 40][rng.usize(..4)],
+            fail: [0, 3, 10, 30][rng.usize(..4)],
+            slow: [0, 8, 40][rng.usize(..3)],
+            faults_left: rng.u32(..14),
+            laziness: rng.u32(1..30),
+            stingy: [16, 64, 128, 220][rng.usize(..4)],
+            fetch_max: rng.usize(1..=12),
+        };
+        let instances = rng.usize(1..=3);
+        let setup = rng.usize(..stage.setups.len());
+        let mut schedule = Self::new(stage, stacks, setup, World::new(rng.fork(), chaos, shop), rng);
+        // A merge waits 30 s for an input; then chance must not keep its records back for so long.
+        schedule.world.borrow_mut().has_long_stall = chaos.stingy >= 128 && chaos.laziness > 4;
+        schedule.instances = instances;
+        for instance in 0..instances {
+            let delay = if instance == 0 { 0 } else { schedule.rng.u64(0..6_000) };
+            schedule.to_start.push((Duration::from_millis(delay), instance));
+        }
+        schedule
+    }
+
+    pub fn new(stage: &'a Stage, stacks: &'a mut Stacks, setup: usize, world: World, mut rng: Rng) -> Self {
+        let interval = stage::interval(&mut rng);
+        fault::set_noting(true);
+        fault::set_mutation(None);
+        fault::set_bound(if rng.u8(..4) == 0 { rng.usize(1..4) } else { usize::MAX });
+        let faults = world.chaos.faults_left;
+        let world = Rc::new(RefCell::new(world));
+        Self {
+            stage,
+            setup,
+            interval,
+            world,
+            workers: Vec::new(),
+            stacks,
+            rng,
+            to_start: Vec::new(),
+            instances: 1,
+            outcome: Outcome::default(),
+            faults,
+        }
+    }
+
+    pub fn twist(&mut self, twist: Option<Twist>) {
+        self.world.borrow_mut().twist = twist;
+        if let Some(Twist::Worker(mutation)) = twist {
+            fault::set_mutation(Some(mutation));
+        }
+    }
+
+    /// Until everything is applied and nobody has anything left to do.
+    pub fn run(&mut self) -> Result<Outcome, String> {
+        let mut quiet_since = None;
+        loop {
+            self.outcome.steps += 1;
+            self.step()?;
+            let now = self.world.borrow().now;
+            if !self.is_quiet() {
+                quiet_since = None;
+            } else if now.saturating_sub(*quiet_since.get_or_insert(now)) > REST {
+                break;
+            }
+            if self.outcome.steps > STEPS_MAX {
+                return Err(self.restless());
+            }
+        }
+        let world = self.world.borrow();
+        self.outcome.commits = world.history.commits;
+        self.outcome.faults = self.faults - world.chaos.faults_left;
+        self.outcome.virtual_millis = u64::try_from(world.now.as_millis()).expect("a short life");
+        check::outputs(&world, &self.stage.setups[self.setup].oracle)?;
+        Ok(self.outcome)
+    }
+
+    /// Ends all processes.
+    pub fn end(mut self) {
+        while let Some(worker) = self.workers.pop() {
+            worker.end(self.stacks);
+        }
+        self.world.borrow_mut().hosts.clear();
+        fault::set_noting(false);
+        fault::set_mutation(None);
+        fault::set_bound(usize::MAX);
+    }
+
+    fn restless(&self) -> String {
+        let world = self.world.borrow();
+        let next: Vec<_> =
+            (0..world.partitions).map(|partition| world.history.past(partition).next).collect();
+        format!(
+            "no rest after {STEPS_MAX} steps and {:?}: applied up to {next:?}, settled {}, {} of {} workers",
+            world.now,
+            world.is_settled(),
+            self.workers.len(),
+            self.instances
+        )
+    }
+
+    fn is_quiet(&self) -> bool {
+        let world = self.world.borrow();
+        world.chaos.faults_left == 0
+            && self.to_start.is_empty()
+            && world.shop.next_due().is_none()
+            && !self.workers.is_empty()
+            && self.workers.iter().all(|worker| world.hosts[worker.host].frozen_until <= world.now)
+            && world.is_settled()
+            && check::is_read_to_the_end(&world)
+    }
+
+    /// Lets one thing happen: to the world, to a worker, to a task, or time passes.
+    pub fn step(&mut self) -> Result<(), String> {
+        self.world.borrow_mut().settle();
+        self.start_due();
+        self.make_mischief();
+        let ready = self.ready();
+        if ready.is_empty() {
+            self.pass_time();
+        } else {
+            match ready[self.rng.usize(..ready.len())] {
+                Ready::Worker(index) => self.resume(index)?,
+                Ready::Task(host, task) => self.step_task(host, task),
+            }
+        }
+        match self.world.borrow_mut().violation.take() {
+            Some(violation) => Err(violation),
+            None => Ok(()),
+        }
+    }
+
+    fn ready(&self) -> Vec<Ready> {
+        let world = self.world.borrow();
+        let now = world.now;
+        let mut ready = Vec::new();
+        for (index, worker) in self.workers.iter().enumerate() {
+            let host = &world.hosts[worker.host];
+            if host.frozen_until > now {
+                continue;
+            }
+            if worker.until <= now || worker.may_wake && host.is_woken() {
+                ready.push(Ready::Worker(index));
+            }
+            let due = host.tasks.iter().enumerate().filter(|(_, task)| task.due <= now);
+            ready.extend(due.map(|(task, _)| Ready::Task(worker.host, task)));
+        }
+        ready
+    }
+
+    fn pass_time(&mut self) {
+        let mut world = self.world.borrow_mut();
+        let hosts = self.workers.iter().map(|worker| {
+            let host = &world.hosts[worker.host];
+            let tasks = host.tasks.iter().map(|task| task.due);
+            tasks.chain([worker.until]).min().unwrap_or(worker.until).max(host.frozen_until)
+        });
+        let starts = self.to_start.iter().map(|(due, _)| *due);
+        let next = hosts.chain(starts).chain(world.next_due()).min();
+        let next = next.unwrap_or(world.now + Duration::from_millis(100));
+        // At least a little, whatever is due: nothing may spin.
+        world.now = next.max(world.now + Duration::from_micros(1));
+    }
+
+    fn resume(&mut self, index: usize) -> Result<(), String> {
+        let now = self.world.borrow().now;
+        let ended = self.workers[index].resume(now);
+        let host = self.workers[index].host;
+        self.world.borrow_mut().hosts[host].collect_notes();
+        if self.rng.u8(..64) == 0 || ended.is_some() {
+            check::shown(&self.world.borrow(), &self.workers[index].status)?;
+        }
+        let Some(Ended { kind, message }) = ended else { return Ok(()) };
+        self.remove(index);
+        match kind {
+            None => {}
+            Some(FatalKind::Unavailable | FatalKind::OutcomeUnknown | FatalKind::Fenced) => {
+                self.outcome.stops += 1;
+                self.start_again(host);
+            }
+            Some(
+                FatalKind::Configuration
+                | FatalKind::Permission
+                | FatalKind::DeadLetterLimit
+                | FatalKind::Internal,
+            ) => return Err(format!("a worker stopped: {message}")),
+        }
+        Ok(())
+    }
+
+    fn step_task(&mut self, host: usize, index: usize) {
+        let mut beside = self.world.borrow_mut().hosts[host].tasks.swap_remove(index);
+        let step = (beside.task)(&mut beside.lookup);
+        beside.steps += 1;
+        let mut world = self.world.borrow_mut();
+        beside.due = world.now + beside.lookup.cost.take() + world.travel_time();
+        if step == Step::Again {
+            world.hosts[host].tasks.push(beside);
+        }
+    }
+
+    // === Processes
+
+    fn start_due(&mut self) {
+        let now = self.world.borrow().now;
+        while let Some(index) = self.to_start.iter().position(|(due, _)| *due <= now) {
+            let (_, instance) = self.to_start.swap_remove(index);
+            self.start(instance);
+        }
+    }
+
+    pub fn start(&mut self, instance: usize) {
+        let host = {
+            let mut world = self.world.borrow_mut();
+            let (now, offset) = (world.now, self.rng.i64(-2_000..2_000));
+            world.hosts.push(Host::new(format!("shop-{instance}-0"), instance, now, offset));
+            world.hosts.len() - 1
+        };
+        let pace = self.world.borrow().shop.pace;
+        let rules = self.stage.setups[self.setup].rules(pace, self.interval);
+        let worker = Worker::start(&self.world, host, rules, self.stage.metrics, self.stacks);
+        self.workers.push(worker);
+    }
+
+    /// The process of a worker is gone; what it had sent may still arrive.
+    fn remove(&mut self, index: usize) {
+        let worker = self.workers.swap_remove(index);
+        let host = worker.host;
+        worker.end(self.stacks);
+        let mut world = self.world.borrow_mut();
+        producer::deliver_some(&mut world, host);
+        world.hosts[host].end();
+    }
+
+    /// Ends the process of a host at once.
+    pub fn crash(&mut self, host: usize) {
+        let index = self.workers.iter().position(|worker| worker.host == host).expect("its worker runs");
+        self.remove(index);
+    }
+
+    pub fn fail_next_commits(&mut self, fates: &[Fate]) {
+        self.world.borrow_mut().commit_fates.extend(fates);
+    }
+
+    fn start_again(&mut self, host: usize) {
+        let (now, instance) = {
+            let world = self.world.borrow();
+            (world.now, world.hosts[host].instance)
+        };
+        let delay = Duration::from_millis(self.rng.u64(0..3_000));
+        self.to_start.push((now + delay, instance));
+    }
+
+    // === Mischief
+
+    fn make_mischief(&mut self) {
+        let mut world = self.world.borrow_mut();
+        if world.chaos.faults_left == 0 || self.workers.is_empty() {
+            drop(world);
+            self.make_peace();
+            return;
+        }
+        // What happens inside of a transaction is more interesting than what happens between two.
+        let inside = |worker: &Worker| world.hosts[worker.host].producer.is_open;
+        let inside = self.workers.iter().position(inside).filter(|_| self.rng.u8(..4) > 0);
+        if self.rng.u8(..) > if inside.is_some() { 24 } else { 4 } {
+            return;
+        }
+        world.chaos.faults_left -= 1;
+        let now = world.now;
+        let index = inside.unwrap_or_else(|| self.rng.usize(..self.workers.len()));
+        let host = self.workers[index].host;
+        match self.rng.u8(..12) {
+            0..=2 => {
+                drop(world);
+                self.outcome.crashes += 1;
+                self.remove(index);
+                self.start_again(host);
+            }
+            3 | 4 => {
+                let range = [1_000..15_000, 10_000..20_000, 10_000..20_000, 10_000..90_000]
+                    [self.rng.usize(..4)]
+                .clone();
+                let until = now + Duration::from_millis(self.rng.u64(range));
+                world.has_long_stall |= until - now > Duration::from_secs(10);
+                world.hosts[host].frozen_until = until;
+                // The worker may go on before its client learns what has become of the membership.
+                let answer = Duration::from_millis(self.rng.u64(0..300));
+                world.hosts[host].client.next_step_at = until + answer;
+            }
+            5 => {
+                // The worker's own thread stands still; its client goes on.
+                let span = Duration::from_millis(self.rng.u64(100..30_000));
+                self.workers[index].until = now + span;
+                self.workers[index].may_wake = false;
+                world.has_long_stall |= span > Duration::from_secs(10);
+            }
+            6 => {
+                drop(world);
+                self.workers[index].tell_to_stop();
+                self.start_again(host);
+            }
+            7 => {
+                let instance = if self.rng.bool() { world.hosts[host].instance } else { self.instances };
+                self.instances = self.instances.max(instance + 1);
+                self.to_start.push((now, instance));
+            }
+            8 | 9 => world.clean_up(),
+            10 => world.expire_offset(),
+            _ => {
+                let jump = [-400_000, -1_000, 1_000, 60_000][self.rng.usize(..4)];
+                world.hosts[host].wall_offset_millis += jump;
+            }
+        }
+    }
+
+    /// In the end every process runs, and each instance once.
+    fn make_peace(&mut self) {
+        let mut seen = Vec::new();
+        let mut index = self.workers.len();
+        while index > 0 {
+            index -= 1;
+            let instance = self.world.borrow().hosts[self.workers[index].host].instance;
+            if seen.contains(&instance) {
+                self.remove(index);
+            }
+            seen.push(instance);
+        }
+        if self.workers.is_empty() && self.to_start.is_empty() {
+            self.start(0);
+        }
+    }
+}
+
+/// What may go on now.
+#[derive(Clone, Copy)]
+enum Ready {
+    Worker(usize),
+    Task(usize, usize),
+}

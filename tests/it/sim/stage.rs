@@ -1,0 +1,85 @@
+//! What schedules share: configurations, as the service and the oracle read them, and the metrics that nobody looks at.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use retention_signals::config::{self, AtEnd, CommitPace, Purpose, Sources};
+use retention_signals::domain::time::{Span, Time};
+use retention_signals::metrics::Metrics;
+use retention_signals::partition::restore::OnOtherOffsets;
+use retention_signals::processor::clock::ShopTime;
+use retention_signals::processor::rules::Rules;
+use retention_signals::run;
+use retention_signals::wire::hash;
+
+use super::shop::{Pace, START_MILLIS};
+use super::world::WALL_START_MILLIS;
+use crate::differential;
+use crate::oracle::{OracleConfig, Policy};
+
+/// One configuration.
+pub struct Setup {
+    rules: Rules,
+    pub oracle: OracleConfig,
+}
+
+/// Made once for each thread: it takes longer than a schedule.
+pub struct Stage {
+    pub setups: Vec<Setup>,
+    pub metrics: &'static Metrics,
+}
+
+impl Stage {
+    pub fn new() -> Stage {
+        let policies = [Policy::default(), Policy::fixed("5", "9"), Policy::fixed("0.5", "2.25")];
+        let setups: Vec<Setup> = policies.into_iter().map(Setup::new).collect();
+        let metrics = run::new_metrics(&setups[0].rules).expect("metrics of our own");
+        // Schedules borrow them for as long as a coroutine may live: for good.
+        let metrics: &'static Metrics = Box::leak(Box::new(metrics));
+        Stage { setups, metrics }
+    }
+}
+
+impl Setup {
+    fn new(policy: Policy) -> Setup {
+        let oracle = OracleConfig { shop_metrics: false, policy, ..OracleConfig::new("EUR") };
+        let sources = Sources {
+            host_name: Some("host".to_owned()),
+            file_text: Some(differential::toml(&oracle)),
+            ..Sources::default()
+        };
+        let config = config::load(&sources, Purpose::Offline).expect("a valid configuration");
+        let policy_version = hash::policy_version(&config.settings.lapse.text());
+        let rules = Rules::new(&config, ShopTime::Wall, OnOtherOffsets::Stop);
+        Setup { rules, oracle: OracleConfig { policy_version, ..oracle } }
+    }
+
+    /// The rules of a shop's workers.
+    pub fn rules(&self, pace: Pace, interval: Duration) -> Rules {
+        let mut rules = self.rules.clone();
+        rules.commit = CommitPace { interval, backlog_interval: interval * 2, ..rules.commit };
+        rules.clock.at_end = AtEnd::Stay;
+        match pace {
+            Pace::Loaded { end: None } | Pace::Live => {}
+            Pace::Loaded { end: Some(end) } => {
+                rules.clock.at_end = AtEnd::At(Time::from_millis(end).expect("a time of this era"));
+            }
+            Pace::Fast { factor } => {
+                rules.clock.at_end = AtEnd::Wall;
+                // Hosts do not agree about the time; an hour of theirs is years of the shop's.
+                rules.clock.skew = Span::days(20_000);
+                rules.shop_time = ShopTime::Fast {
+                    start_millis: START_MILLIS,
+                    real_start_millis: WALL_START_MILLIS,
+                    factor,
+                };
+            }
+        }
+        rules
+    }
+}
+
+/// How often is committed.
+pub fn interval(rng: &mut Rng) -> Duration {
+    Duration::from_millis([10, 30, 100, 400][rng.usize(..4)])
+}

@@ -1,0 +1,320 @@
+//! The brokers and everything around them: one owner, one clock, one random number generator. Nothing here waits.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use fastrand::Rng;
+use retention_signals::broker::{Committed, Input, Output, Partition, Topic};
+
+use super::group::Group;
+use super::history::{History, Prepared};
+use super::host::Host;
+use super::log::{Edge, Log, ProducerId, Record};
+use super::mutation::Twist;
+use super::producer::Fate;
+use super::shop::Shop;
+use super::transactions::{Coordinator, Credentials, Place, Refusal};
+
+/// 2025-06-01T00:00:00Z: wall time when the world begins.
+pub const WALL_START_MILLIS: i64 = 1_748_736_000_000;
+/// Longer than any restore: who takes longer than this has lost the partition.
+pub const TOMBSTONE_RETENTION: Duration = Duration::from_secs(120);
+
+/// How wild it gets.
+#[derive(Clone, Copy, Debug)]
+pub struct Chaos {
+    /// Of 256 calls, how many are interrupted by others; twice as many inside of a transaction.
+    pub switch: u8,
+    /// Of 256 calls that may fail, how many do.
+    pub fail: u8,
+    /// Of 256 markers and answers, how many take seconds.
+    pub slow: u8,
+    /// Faults that are still to come, failing calls and mischief alike.
+    pub faults_left: u32,
+    /// Of 256 fetches, how many find nothing at hand though there is something.
+    pub stingy: u8,
+    /// Records of one fetch.
+    pub fetch_max: usize,
+    /// Idle waits last up to so many times as long as asked for.
+    pub laziness: u32,
+}
+
+/// See the module.
+pub struct World {
+    pub rng: Rng,
+    pub now: Duration,
+    /// Counts what happens, to tell before from after.
+    pub event: u64,
+    pub partitions: u32,
+    logs: BTreeMap<(Topic, u32), Log>,
+    pub coordinator: Coordinator,
+    pub group: Group,
+    /// When each marker of an ended transaction reaches its place.
+    markers: Vec<(Duration, ProducerId, Place)>,
+    /// Decisions that are still on their way to the coordinator.
+    late_ends: Vec<(Duration, Credentials, bool)>,
+    /// What a transaction would commit, noted when its commit was asked for.
+    pub prepared: BTreeMap<ProducerId, Prepared>,
+    pub hosts: Vec<Host>,
+    pub shop: Shop,
+    pub history: History,
+    pub chaos: Chaos,
+    pub twist: Option<Twist>,
+    /// How the next commits end, whatever chance says.
+    pub commit_fates: VecDeque<Fate>,
+    /// Somebody stood still for so long that a merge may have given up waiting.
+    pub has_long_stall: bool,
+    /// What went wrong, as soon as somebody sees it.
+    pub violation: Option<String>,
+}
+
+impl World {
+    pub fn new(mut rng: Rng, chaos: Chaos, shop: Shop) -> Self {
+        let partitions = shop.partitions;
+        let topics = Input::ALL.map(Topic::Input).into_iter().chain(Output::ALL.map(Topic::Output));
+        let logs = topics
+            .flat_map(|topic| (0..partitions).map(move |partition| ((topic, partition), Log::default())))
+            .collect();
+        Self {
+            rng: rng.fork(),
+            now: Duration::from_millis(rng.u64(0..1_000)),
+            event: 0,
+            partitions,
+            logs,
+            coordinator: Coordinator::default(),
+            group: Group::new(partitions),
+            markers: Vec::new(),
+            late_ends: Vec::new(),
+            prepared: BTreeMap::new(),
+            hosts: Vec::new(),
+            shop,
+            history: History::new(partitions),
+            chaos,
+            twist: None,
+            commit_fates: VecDeque::new(),
+            has_long_stall: false,
+            violation: None,
+        }
+    }
+
+    pub fn log(&self, topic: Topic, partition: u32) -> &Log {
+        &self.logs[&(topic, partition)]
+    }
+
+    pub fn log_mut(&mut self, topic: Topic, partition: u32) -> &mut Log {
+        self.logs.get_mut(&(topic, partition)).expect("the worker knows its topics and partitions")
+    }
+
+    pub fn append(
+        &mut self,
+        topic: Topic,
+        partition: u32,
+        record: Record,
+        writer: Option<ProducerId>,
+    ) -> u64 {
+        self.event += 1;
+        let event = self.event;
+        self.log_mut(topic, partition).append(record, writer, event)
+    }
+
+    pub fn report(&mut self, violation: String) {
+        self.violation.get_or_insert(violation);
+    }
+
+    /// The brokers' wall time.
+    pub fn wall_millis(&self) -> i64 {
+        WALL_START_MILLIS + i64::try_from(self.now.as_millis()).expect("a short life")
+    }
+
+    // === Chance
+
+    /// Whether something happens of which so many in 256 do.
+    pub fn happens(&mut self, of_256: u8) -> bool {
+        self.rng.u8(..) < of_256
+    }
+
+    /// Whether something fails now, as long as there are faults left.
+    pub fn fails(&mut self) -> bool {
+        if self.chaos.faults_left == 0 || !self.happens(self.chaos.fail) {
+            return false;
+        }
+        self.chaos.faults_left -= 1;
+        true
+    }
+
+    /// How long a request, an answer or a marker is under way.
+    pub fn travel_time(&mut self) -> Duration {
+        let is_slow = self.chaos.faults_left > 0 && self.happens(self.chaos.slow);
+        Duration::from_micros(if is_slow { self.rng.u64(0..4_000_000) } else { self.rng.u64(0..3_000) })
+    }
+
+    // === Transactions
+
+    /// Fences the producers of a name. None while something of theirs is under way.
+    pub fn initialise(&mut self, name: &str) -> Option<Credentials> {
+        let credentials = self.coordinator.initialise(name).ok();
+        self.send_markers();
+        credentials
+    }
+
+    /// The coordinator hears of the end of a transaction. Gives whether it was decided now.
+    pub fn end_transaction(&mut self, producer: Credentials, is_commit: bool) -> Result<(), Refusal> {
+        let is_decision = self.coordinator.end(producer, is_commit)?;
+        if is_decision {
+            self.send_markers();
+            let prepared = self.prepared.remove(&producer.id);
+            if let Some(prepared) = prepared
+                && is_commit
+            {
+                self.on_committed(prepared);
+            }
+        }
+        Ok(())
+    }
+
+    /// The coordinator will hear of it later, if it still wants to.
+    pub fn end_transaction_later(&mut self, producer: Credentials, is_commit: bool) {
+        let delay = Duration::from_millis(self.rng.u64(1..4_000));
+        self.late_ends.push((self.now + delay, producer, is_commit));
+    }
+
+    fn on_committed(&mut self, prepared: Prepared) {
+        for part in prepared.parts {
+            if let Some(host) = self.hosts.get_mut(prepared.host) {
+                host.forget_items(&part);
+            }
+            let (logs, partition) = (&self.logs, part.partition.0);
+            let input_log = |input: Input| &logs[&(Topic::Input(input), partition)];
+            if let Err(violation) = self.history.commit(part, self.twist.is_none(), input_log) {
+                self.report(violation);
+            }
+        }
+    }
+
+    fn send_markers(&mut self) {
+        let under_way: Vec<(ProducerId, Place)> = self.coordinator.markers().collect();
+        for (producer, place) in under_way {
+            if self.markers.iter().all(|(_, id, at)| (*id, *at) != (producer, place)) {
+                let due = self.now + self.travel_time();
+                self.markers.push((due, producer, place));
+            }
+        }
+    }
+
+    // === Time
+
+    /// When something happens next by itself.
+    pub fn next_due(&self) -> Option<Duration> {
+        let markers = self.markers.iter().map(|(due, ..)| *due);
+        let ends = self.late_ends.iter().map(|(due, ..)| *due);
+        let expiry = self.coordinator.next_expiry();
+        let clients = self.hosts.iter().filter_map(Host::next_step_at);
+        let shop = self.shop.next_due();
+        markers.chain(ends).chain(expiry).chain(clients).chain(shop).min()
+    }
+
+    /// Lets happen what is due until then.
+    pub fn pass(&mut self, until: Duration) {
+        while self.now < until {
+            self.settle();
+            let next = self.next_due().map_or(until, |due| due.min(until));
+            self.now = next.max(self.now + Duration::from_micros(1));
+        }
+        self.settle();
+    }
+
+    /// Lets happen what is due by now.
+    pub fn settle(&mut self) {
+        while let Some(index) = self.late_ends.iter().position(|(due, ..)| *due <= self.now) {
+            let (_, producer, is_commit) = self.late_ends.swap_remove(index);
+            // Whoever was fenced meanwhile is not heard.
+            let _ = self.end_transaction(producer, is_commit);
+        }
+        while let Some(index) = self.markers.iter().position(|(due, ..)| *due <= self.now) {
+            let (_, producer, place) = self.markers.swap_remove(index);
+            self.mark(producer, place);
+        }
+        if self.coordinator.next_expiry().is_some_and(|due| due < self.now) {
+            for producer in self.coordinator.expire(self.now) {
+                self.prepared.remove(&producer);
+            }
+            self.send_markers();
+        }
+        self.group.settle(self.now);
+        for index in 0..self.hosts.len() {
+            let host = &mut self.hosts[index];
+            if host.next_step_at().is_some_and(|due| due <= self.now) {
+                host.client.step(&mut self.group, self.now);
+                let is_steady = host.client.is_steady();
+                // A heartbeat every 200 ms; answers take some milliseconds.
+                let pause = if is_steady { 150..250 } else { 1..60 };
+                host.client.next_step_at = self.now + Duration::from_millis(self.rng.u64(pause));
+            }
+        }
+        self.group.settle(self.now);
+        while let Some(arrival) = self.shop.next_arrival(self.now) {
+            self.arrive(arrival);
+        }
+    }
+
+    fn mark(&mut self, producer: ProducerId, place: Place) {
+        let is_commit = self.coordinator.marked(producer, place);
+        self.event += 1;
+        let event = self.event;
+        match place {
+            Place::Log(topic, partition) => self.log_mut(topic, partition.0).mark(producer, is_commit, event),
+            Place::GroupOffsets => self.group.mark(producer, is_commit),
+        }
+    }
+
+    /// All that was decided has arrived, and nothing is open.
+    pub fn is_settled(&self) -> bool {
+        self.late_ends.is_empty()
+            && self.coordinator.is_quiet()
+            && !self.group.has_pending()
+            && self.group.is_stable()
+    }
+
+    // === Housekeeping
+
+    /// The cleaner looks at one compacted partition; retention at one input.
+    pub fn clean_up(&mut self) {
+        let partition = self.rng.u32(..self.partitions);
+        let topic = Topic::Output(if self.rng.bool() { Output::Changelog } else { Output::Customers });
+        let end = self.log(topic, partition).edge(Edge::Stable);
+        let below = self.rng.u64(0..=end);
+        let now = self.now;
+        self.log_mut(topic, partition).compact(below, now, TOMBSTONE_RETENTION);
+        let input = Input::ALL[self.rng.usize(..3)];
+        let committed = self.group.committed(partition)[input].as_ref().map(|committed| committed.position.0);
+        let sealed = self.history.next_of(Partition(partition), input);
+        // Nobody reads what is as old as that, not even a zombie.
+        let read = self.hosts.iter().filter_map(|host| host.readings.get(&partition));
+        let read = read.map(|readings| readings[input].begin).min().unwrap_or(sealed);
+        if let Some(start) = committed.map(|committed| committed.min(sealed).min(read))
+            && self.rng.bool()
+        {
+            let start = self.rng.u64(0..=start);
+            self.log_mut(Topic::Input(input), partition).truncate(start);
+        }
+    }
+
+    /// Offsets of topics outside of the subscription grow old.
+    pub fn expire_offset(&mut self) {
+        let partition = self.rng.u32(..self.partitions);
+        let input = if self.rng.bool() { Input::Returns } else { Input::Erasures };
+        self.group.set_committed(partition, input, None);
+    }
+
+    /// A topic is deleted, and another one gets its name.
+    pub fn create_again(&mut self, topic: Topic, partition: u32) {
+        *self.log_mut(topic, partition) = Log::default();
+    }
+
+    /// Somebody moves an offset of the group by hand.
+    pub fn reset_offset(&mut self, partition: u32, input: Input, position: u64) {
+        let committed =
+            Committed { position: retention_signals::broker::Position(position), metadata: String::new() };
+        self.group.set_committed(partition, input, Some(committed));
+    }
+}
