@@ -126,7 +126,9 @@ def summary(stage, system, job, process, begin, samples):
     events = last.committed - first.committed
     half = next(sample for sample in [first, *progress] if sample.committed >= last.committed / 2)
     half = half if half.committed < last.committed else first
-    outputs = stage.tool.ask("size", topics=",".join(job.topic(what) for what in system.outputs))
+    # Changelogs are outputs too, the service's as well as those that Kafka Streams keeps for itself.
+    topics = [job.topic(what) for what in system.outputs] + system.internal_topics(job)
+    outputs = stage.tool.ask("size", topics=",".join(topics))
     return Drain(
         events_per_second=events / (last.at - first.at),
         cpu_per_million=(last.cpu - first.cpu) / events * MEGA,
