@@ -36,6 +36,10 @@ pub enum Mutation {
     ShowBeforeCommit,
     /// Revoked partitions are given back with their part of the open batch still to be written.
     KeepRevokedParts,
+    /// A snapshot is taken of a batch before it is committed.
+    SnapshotBeforeCommit,
+    /// The age of a snapshot is not looked at.
+    UseStaleSnapshot,
 }
 
 /// How far a worker has come: with a transaction, or with partitions that come and go.

@@ -34,16 +34,12 @@ use crate::broker::{ChangelogIdentity, Partition, Position};
 use crate::config::Config;
 use crate::domain::engine::Engine;
 use crate::domain::export::{Export, Exported, Room};
+use crate::fault::{self, Mutation};
 
 use discard::Discard;
 use folder::{Folder, SnapshotReader};
 use format::{Block, Header};
 use writer::{Message, Writer};
-
-/// A block is closed when it has so many bytes: some 2,000 customers, a fraction of a millisecond.
-const BLOCK_BYTES: usize = 256 * 1024;
-/// Blocks that may wait for the writer, 16 MiB; a worker that finds so many goes on without.
-const WAITING_BLOCKS_MAX: usize = 64;
 
 /// Where a process keeps its snapshots, and the way to its writer. Clones share both.
 #[derive(Clone)]
@@ -107,13 +103,18 @@ pub enum Slice {
 }
 
 impl SnapshotRules {
+    /// Some 2,000 customers, a fraction of a millisecond.
+    pub const BLOCK_BYTES: usize = 256 * 1024;
+    /// 16 MiB; a worker that finds so many waiting goes on without.
+    pub const WAITING_BLOCKS_MAX: usize = 64;
+
     pub fn new(config: &Config) -> Self {
         Self {
             application: config.application.clone(),
             secret: config.erasure_fingerprint,
             interval: config.snapshot_interval,
-            block_bytes: BLOCK_BYTES,
-            waiting_blocks_max: WAITING_BLOCKS_MAX,
+            block_bytes: Self::BLOCK_BYTES,
+            waiting_blocks_max: Self::WAITING_BLOCKS_MAX,
         }
     }
 }
@@ -220,6 +221,10 @@ impl Snapshots {
 impl Slicing {
     /// Hands the next block to the writer. No batch may be open: only committed state is to be seen.
     pub fn slice(&mut self, engine: &Engine) -> Slice {
+        debug_assert!(
+            engine.changes().is_empty() || fault::is(Mutation::SnapshotBeforeCommit),
+            "only committed state is to be seen"
+        );
         if self.failed.load(Ordering::Relaxed) {
             return Slice::Failed;
         }

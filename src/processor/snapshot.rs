@@ -6,6 +6,7 @@ use tracing::{debug, warn};
 
 use super::{Processor, hub, running_mut};
 use crate::broker::{Broker, Lookup, Moment, Output, Partition, RecordBatch, Topic, Watermark};
+use crate::fault::{self, Mutation};
 use crate::partition::restore::Restored;
 use crate::partition::{Phase, Running};
 use crate::snapshot::keeping::Keeping;
@@ -64,8 +65,22 @@ impl<B: Broker> Processor<'_, B> {
             .filter(|(_, running)| running.snapshots.as_ref().is_some_and(|keeping| keeping.is_wanted()))
             .map(|(partition, _)| partition)
             .collect();
-        if !wanted.is_empty() {
-            self.ask_positions(&wanted);
+        if !wanted.is_empty() && self.ask_positions(&wanted) && fault::is(Mutation::SnapshotBeforeCommit) {
+            self.take_uncommitted(&wanted);
+        }
+    }
+
+    /// What a rule that is broken on purpose does.
+    fn take_uncommitted(&mut self, partitions: &[Partition]) {
+        let Some(snapshots) = self.rules.snapshots.clone() else { return };
+        let now = self.broker.now();
+        for partition in partitions {
+            let running = running_mut(&mut self.owned, *partition);
+            if let Some(keeping) = &mut running.snapshots {
+                keeping.on_committed(0, now);
+            }
+            begin(*partition, running, &snapshots);
+            take_slices(running, now, || Moment(Duration::ZERO));
         }
     }
 

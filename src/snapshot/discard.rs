@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::format::Header;
 use crate::broker::{ChangelogIdentity, Partition, Position};
+use crate::fault::{self, Mutation};
 
 /// Why a snapshot is not used.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -117,7 +118,7 @@ impl Expected<'_> {
         if age_ms < 0 && age > AHEAD_MAX {
             return Err(Discard::FromTheFuture { ahead: age });
         }
-        if age_ms >= 0 && age >= age_max {
+        if age_ms >= 0 && age >= age_max && !fault::is(Mutation::UseStaleSnapshot) {
             return Err(Discard::Stale { age, age_max });
         }
         let position = header.position;
