@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -61,6 +62,8 @@ def parse(arguments):
 
 def main(arguments):
     options = parse(arguments)
+    # Asked to end, it still removes its folder: the node's logs are gigabytes.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     binary = build.service(options.binary)
     build.peers()
     systems = all_systems(binary, options.jvm)
