@@ -66,7 +66,8 @@ impl Store {
         });
         self.replace(slot, bytes);
         let (slots, hash) = (&self.slots, self.hash);
-        self.index.insert_unique(key.hash, slot.0, |other| hash(packed::key(slots[*other as usize].packed())));
+        self.index
+            .insert_unique(key.hash, slot.0, |other| hash(packed::key(slots[*other as usize].packed())));
         slot
     }
 

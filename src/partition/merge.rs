@@ -96,7 +96,15 @@ pub struct Cursor {
 
 impl Cursor {
     fn new(next: Position, key: MergeKey, end: Position) -> Self {
-        Self { index: 0, seen_ahead: 0, next, key, supply: Supply::Behind { waited_since: None }, end_at_assign: end, end }
+        Self {
+            index: 0,
+            seen_ahead: 0,
+            next,
+            key,
+            supply: Supply::Behind { waited_since: None },
+            end_at_assign: end,
+            end,
+        }
     }
 
     /// The record of the batch that is next, by its index. Those below the next position are passed over: they come again
