@@ -13,6 +13,7 @@
 
 mod local;
 mod start;
+mod unusable;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,6 +42,7 @@ use super::merge::MergeKey;
 use super::parse_batch_name;
 
 use local::{Changelog, Loading, Used};
+use unusable::{unusable, unusable_state};
 
 /// One bounded call of the task.
 const CALL_MAX: Duration = Duration::from_millis(500);
@@ -488,21 +490,4 @@ impl Work {
         self.blocked.has_ended_transaction = true;
         Ok(())
     }
-}
-
-fn unusable(error: &state::StateError) -> BrokerError {
-    BrokerError::stop(Exit::Configuration, error.to_string())
-}
-
-fn unusable_state(error: &RestoreError) -> BrokerError {
-    let message = match error {
-        RestoreError::Corrupt => "a customer in the changelog is not readable",
-        RestoreError::UnknownShop => {
-            "the changelog holds a customer of a store that is not configured: put it back under `stores`"
-        }
-        RestoreError::UnknownCurrency => {
-            "the changelog holds an amount in a currency without a rate: put it back under `rates`"
-        }
-    };
-    BrokerError::stop(Exit::Configuration, message)
 }
