@@ -44,7 +44,9 @@ pub fn trials() -> Vec<Trial> {
         "kills::a_broker_that_is_killed_and_restarted",
         brokers::a_broker_that_is_killed_and_restarted,
     ));
-    trials.push(kafka::on_own_node("kills::one_of_three_brokers", brokers::one_of_three_brokers));
+    let three_brokers = "kills::one_of_three_brokers";
+    trials
+        .push(long_only(three_brokers, || kafka::on_own_node(three_brokers, brokers::one_of_three_brokers)));
     trials.extend(endings::trials());
     trials.extend(failures::trials());
     trials.extend(permissions::trials());
@@ -75,12 +77,17 @@ fn page_names_every_trial(names: &[String]) -> Result<(), Failed> {
     if faults.is_empty() { Ok(()) } else { Err(format!("on one side only: {faults:?}").into()) }
 }
 
-/// Minutes for figures that decide nothing: with the long command only.
-fn measurement(name: &str, test: fn(&KafkaNode) -> anyhow::Result<()>) -> Trial {
+/// Minutes for figures that decide nothing.
+fn measurement(name: &'static str, test: fn(&KafkaNode) -> anyhow::Result<()>) -> Trial {
+    long_only(name, move || kafka::on_shared_node(name, test))
+}
+
+/// What takes minutes: with the long command only.
+fn long_only(name: &str, trial: impl FnOnce() -> Trial) -> Trial {
     match campaign::kills_asked() {
-        Some(_) => kafka::on_shared_node(name, test),
-        None => {
-            Trial::ignorable_test(name, || Ok(Completion::ignored_with("set RETENTION_KILLS to measure")))
-        }
+        Some(_) => trial(),
+        None => Trial::ignorable_test(name, || {
+            Ok(Completion::ignored_with("only in the long form: set RETENTION_KILLS"))
+        }),
     }
 }
