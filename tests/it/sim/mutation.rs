@@ -40,7 +40,7 @@ pub const ALL: [(&str, Twist, u64); 17] = [
     ("write_revoked_parts", Twist::Worker(Mutation::KeepRevokedParts), 3),
     ("bound_restore_by_the_last_stable_offset", Twist::RestoreBelowStable, 230),
     ("watermark_before_barrier", Twist::EndBeforeBarrier, 759),
-    ("no_barrier", Twist::UnstableBarrier, 2301),
+    ("no_barrier", Twist::UnstableBarrier, 2191),
     ("move_the_clock_unasked", Twist::NoEndQuery, 50),
     ("wait_for_the_last_record", Twist::WaitForLastRecord, 1),
     ("forget_tombstones", Twist::ForgetTombstones, 669),
