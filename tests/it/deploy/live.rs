@@ -1,7 +1,7 @@
 //! A real Prometheus scrapes this program's own server, and every query of the boards is asked.
 //!
-//! What is scraped is a stand-in in which everything happens that can happen (dead letters, restores, rebalances), because
-//! a query that finds nothing must mean that the query is wrong.
+//! What is scraped is a stand-in in which everything happens that can happen (dead letters, restores, snapshots,
+//! rebalances), because a query that finds nothing must mean that the query is wrong.
 
 use std::{
     net::SocketAddr,
@@ -139,4 +139,5 @@ fn everything_happens(metrics: &Metrics) {
         ..PartitionGauges::default()
     };
     metrics.partition(0).set(&gauges);
+    metrics.on_snapshot_written(0, now_ms, 4_000, Duration::from_millis(40));
 }
