@@ -27,6 +27,9 @@ use crate::broker::{
 /// Records that one call of a restore takes at most: enough to be fast, few enough to keep a step short.
 const CHANGELOG_RECORDS_MAX: usize = 10_000;
 
+/// The longest that each question of a warm-up may take: an open transaction may hold the committed offsets back.
+const WARM_UP_MAX: Duration = Duration::from_millis(250);
+
 /// The clients behind every [`KafkaLookup`] of one worker.
 pub struct Readers {
     settings: Arc<KafkaSettings>,
@@ -57,6 +60,21 @@ impl Readers {
     /// The time since they were made.
     pub fn now(&self) -> Moment {
         Moment(self.origin.elapsed())
+    }
+
+    /// Has both clients find the group's coordinator and the changelog's leaders, and connect to them: a restore would pay for
+    /// that while its partition stands still. What does not work is told by the question that needs it.
+    pub(super) fn warm_up(self: &Arc<Self>) {
+        let changelog: Vec<_> = (0..self.layout.partitions)
+            .map(|number| (Topic::Output(Output::Changelog), Partition(number)))
+            .collect();
+        let mut lookup = KafkaLookup::new(Arc::clone(self));
+        for (stability, watermark) in
+            [(Stability::Stable, Watermark::Stable), (Stability::Unstable, Watermark::High)]
+        {
+            let _told_later = lookup.committed(&[Partition(0)], stability, WARM_UP_MAX);
+            let _told_later = lookup.watermarks(watermark, &changelog, WARM_UP_MAX);
+        }
     }
 
     /// Takes their logs, errors and statistics. An error here is told again by the question that it hinders.

@@ -6,13 +6,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::context::Callbacks;
 use super::error::{Call, ClientError};
@@ -23,6 +23,13 @@ use super::settings::KafkaSettings;
 use crate::broker::{
     GroupEvent, Input, Membership, Partition, PerInput, Position, Progress, RecordBatch, Topic,
 };
+
+/// The client's main thread looks at its heartbeats when something wakes it, and sleeps for up to a second if nothing does: a
+/// member without records would learn of a rebalance that much later than its heartbeats allow, and the group waits for it.
+const NUDGE_EVERY: Duration = Duration::from_millis(50);
+
+/// One round trip, and nobody needs the answer.
+const METADATA_MAX: Duration = Duration::from_millis(100);
 
 /// Seeks are answered by the client's own threads, in microseconds unless the machine is overloaded.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -36,6 +43,7 @@ pub struct Member {
     events: VecDeque<GroupEvent>,
     /// Rebalances that the client waits to have answered, the oldest first.
     unanswered: VecDeque<GroupEvent>,
+    nudged_at: Instant,
 }
 
 /// One input of an assigned partition.
@@ -70,6 +78,7 @@ impl Member {
             assigned: BTreeMap::new(),
             events: VecDeque::new(),
             unanswered: VecDeque::new(),
+            nudged_at: Instant::now(),
         })
     }
 
@@ -78,6 +87,11 @@ impl Member {
     }
 
     pub fn poll(&mut self) -> Result<Option<GroupEvent>, ClientError> {
+        if self.nudged_at.elapsed() >= NUDGE_EVERY {
+            // Any question that the main thread answers.
+            self.membership()?;
+            self.nudged_at = Instant::now();
+        }
         let served = serve(&self.consumer);
         for event in self.consumer.context().take_rebalances() {
             self.unanswered.push_back(event.clone());
@@ -104,7 +118,17 @@ impl Member {
             self.consumer.pause(&list).map_err(|error| group_error(&error))?;
         }
         self.unanswered.pop_front();
-        self.consumer.incremental_assign(&list).map_err(|error| group_error(&error))
+        self.consumer.incremental_assign(&list).map_err(|error| group_error(&error))?;
+        self.permit_next_join();
+        Ok(())
+    }
+
+    /// The client sends two requests to join no sooner than a second after each other, but takes an answer about topics for
+    /// a reason to join at once. A hand-over needs two rounds, and the partitions that move stand still in the second.
+    fn permit_next_join(&self) {
+        if let Err(error) = self.consumer.fetch_metadata(Some(&self.settings.topics.orders), METADATA_MAX) {
+            debug!(%error, "the next rebalance may take a second longer");
+        }
     }
 
     /// Gives all inputs of the partitions back.

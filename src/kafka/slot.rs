@@ -143,6 +143,7 @@ impl Broker for KafkaBroker {
     }
 
     fn subscribe(&mut self) -> Result<(), BrokerError> {
+        self.lookup.readers().warm_up();
         Ok(self.member.subscribe()?)
     }
 
