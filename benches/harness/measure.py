@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 
 from .process import Process
-from .systems import COMPACTED, Job
+from .systems import COMPACTED, KILL, WITHOUT_STATE, Job
 
 # No system that works is silent for so long; a start and a restore included.
 STALL_PATIENCE = 180
@@ -141,9 +141,14 @@ def summary(stage, system, job, process, begin, samples):
     )
 
 
-def restart(stage, system, job, process):
-    """Kills a system that has drained everything; the seconds until it has committed one more record in any partition."""
-    process.kill()
+def restart(stage, system, job, process, way):
+    """Ends a system that has drained everything, starts it again, and takes the seconds until 100 more orders are committed."""
+    if way == KILL:
+        process.kill()
+    else:
+        process.terminate()
+    if way == WITHOUT_STATE:
+        shutil.rmtree(job.folder / "state")
     stage.end_ms += 3_600_000
     stage.tool.ask(
         "more", orders=stage.orders, returns=stage.returns, customers=stage.customers, at_ms=stage.end_ms,

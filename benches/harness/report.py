@@ -8,6 +8,7 @@ from pathlib import Path
 
 from . import build
 from .process import run
+from .systems import WAYS
 
 MEBI = 1024 * 1024
 
@@ -65,7 +66,8 @@ def comparison(results, base):
     head = [
         "system", "events/s (min–max)", f"{base} is faster", "CPU s per million events", "events per CPU s",
         f"{base} needs less CPU", "broker CPU s per million", "second half, events/s", "peak memory MiB", "first commit s",
-        "output records per event", "p50 / p99 / p99.9 ms", "restart s",
+        "output records per event", "p50 / p99 / p99.9 ms",
+        *(f"restart s, {way}" for way in WAYS),
     ]  # fmt: skip
     our_rate = median_of(results, base, lambda each: each.events_per_second)
     our_cpu = median_of(results, base, lambda each: each.cpu_per_million)
@@ -74,7 +76,7 @@ def comparison(results, base):
         drains = result["drains"]
         rate = median_of(results, name, lambda each: each.events_per_second)
         cpu = median_of(results, name, lambda each: each.cpu_per_million)
-        latency = result.get("latency")
+        latency, restarts = result.get("latency"), result.get("restarts", {})
         rows.append(
             [
                 name,
@@ -89,7 +91,7 @@ def comparison(results, base):
                 spread([each.start_seconds for each in drains], seconds),
                 spread([each.output_records / result["events"] for each in drains], seconds),
                 "{p50_ms:.0f} / {p99_ms:.0f} / {p999_ms:.0f}".format(**latency) if latency else "–",
-                seconds(result["restart"]) if result.get("restart") else "–",
+                *(seconds(restarts[way]) if way in restarts else "–" for way in WAYS),
             ]
         )
     return table(head, rows)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from . import build
 
+# Ways to end before a restart: SIGKILL; SIGTERM; SIGTERM, and the local state is lost.
+KILL, STOP, WITHOUT_STATE = WAYS = ("kill", "stop", "without state")
 # Topics of a run that are compacted, as the service demands of its own.
 COMPACTED = ("customers", "changelog")
 
@@ -38,6 +40,7 @@ class Ours:
         self.binary = binary
         self.workers = workers
         self.outputs = ("signals", "customers", "dead-letters", "changelog")
+        self.restarts = (KILL, STOP, WITHOUT_STATE)
 
     def internal_topics(self, job):
         return []
@@ -86,6 +89,7 @@ class Java:
         self.jvm = list(jvm)
         self.options = options
         self.outputs = ("signals", "customers")
+        self.restarts = (KILL,)
 
     def internal_topics(self, job):
         return [f"{job.name}-customers-changelog"] if self.module == "streams" else []
