@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::PATIENCE;
 use super::history;
 use super::shop::Shop;
+use super::snapshots::holds;
 use crate::kafka::{self, KafkaNode, compacted};
 use crate::service::ServiceProcess;
 
@@ -57,25 +58,37 @@ fn growing_topics_stop(node: &KafkaNode) -> Result<()> {
     Ok(())
 }
 
-/// State and profile go, late records are refused, a new order begins afresh.
+/// State, waiting return and profile go, late records are refused, a new order begins afresh; no log line and no metric names them.
 fn an_erased_customer_stays_erased(node: &KafkaNode) -> Result<()> {
+    const ERASED: &str = "erased-customer";
     let shop = Shop::open(node, 1)?;
-    shop.append_orders(&[order("c1", "2024-05-01T00:00:00Z"), order("c2", "2024-05-02T00:00:00Z")])?;
-    let settings = shop.live_settings("one").set(&["clock", "at_end"], "stay");
+    shop.append_orders(&[order(ERASED, "2024-05-01T00:00:00Z"), order("c2", "2024-05-02T00:00:00Z")])?;
+    // It waits for its order, so it is state too.
+    shop.append_returns(&[json!({
+        "return_id": "r-early", "order_id": "unseen-order", "customer_id": ERASED, "returned_at": "2024-05-03T00:00:00Z",
+        "refund": "1.00", "currency": "GBP",
+    })])?;
+    let settings =
+        shop.live_settings("one").set(&["clock", "at_end"], "stay").set(&["log", "level"], "trace");
     let service = ServiceProcess::start(&settings)?;
     service.wait_until_ready(PATIENCE)?;
     shop.wait_until_committed(&service, PATIENCE)?;
-    shop.append_erasures(&[json!({"customer_id": "c1", "requested_at": "2024-06-01T00:00:00Z"})])?;
+    shop.append_erasures(&[json!({"customer_id": ERASED, "requested_at": "2024-06-01T00:00:00Z"})])?;
     shop.wait_until_committed(&service, PATIENCE)?;
-    let (status, _) = service.get("/v1/customers/c1")?;
+    let (status, _) = service.get(&format!("/v1/customers/{ERASED}"))?;
     ensure!(status == 404, "an erased customer is answered with {status}");
-    service.terminate(PATIENCE)?.expect_clean();
+    ends_without_naming(service, &[ERASED, "r-early", "unseen-order"])?;
     ensure!(shop.profiles()?.keys().eq(["c2"]), "{:?}", shop.profiles()?.keys());
     let held = compacted(&shop.changelog()?);
-    ensure!(!held.keys().any(|key| key.ends_with(b"c1")), "the changelog holds {:?}", held.keys());
+    for (key, value) in &held {
+        for name in [ERASED, "r-early", "unseen-order"] {
+            let name = name.as_bytes();
+            ensure!(!holds(key, name) && !holds(value, name), "the changelog holds {key:?}");
+        }
+    }
 
     // After a restart the marker stands.
-    shop.append_orders(&[order("c1", "2024-05-20T00:00:00Z")])?;
+    shop.append_orders(&[order(ERASED, "2024-05-20T00:00:00Z")])?;
     let service = ServiceProcess::start(&settings)?;
     service.wait_until_ready(PATIENCE)?;
     shop.wait_until_committed(&service, PATIENCE)?;
@@ -84,11 +97,25 @@ fn an_erased_customer_stays_erased(node: &KafkaNode) -> Result<()> {
         shop.dead_letters()?.iter().all(|letter| letter.header("dlq_reason") == Some("erased")),
         "the reason"
     );
-    shop.append_orders(&[order("c1", "2024-07-01T00:00:00Z")])?;
+    shop.append_orders(&[order(ERASED, "2024-07-01T00:00:00Z")])?;
     shop.wait_until_committed(&service, PATIENCE)?;
-    service.terminate(PATIENCE)?.expect_clean();
-    let profile = shop.profiles()?.remove("c1");
+    ends_without_naming(service, &[ERASED])?;
+    let profile = shop.profiles()?.remove(ERASED);
     ensure!(profile.is_some_and(|profile| profile["all_time"]["placed"] == 1), "a new order starts afresh");
+    Ok(())
+}
+
+/// Ends the service, and looks through its metrics and everything that it has logged.
+fn ends_without_naming(service: ServiceProcess, names: &[&str]) -> Result<()> {
+    let (_, metrics) = service.get("/metrics")?;
+    let ended = service.terminate(PATIENCE)?;
+    ended.expect_clean();
+    let log = format!("{}{}", ended.stdout, ended.stderr);
+    ensure!(log.contains("TRACE") || log.contains("DEBUG"), "the log is not as detailed as it can be");
+    for name in names {
+        ensure!(!metrics.contains(name), "the metrics name {name}");
+        ensure!(!log.contains(name), "the log names {name}");
+    }
     Ok(())
 }
 

@@ -196,7 +196,7 @@ fn a_full_disk_is_no_obstacle(node: &KafkaNode) -> Result<()> {
     Ok(())
 }
 
-fn holds(bytes: &[u8], text: &[u8]) -> bool {
+pub(super) fn holds(bytes: &[u8], text: &[u8]) -> bool {
     bytes.windows(text.len()).any(|window| window == text)
 }
 
