@@ -120,7 +120,9 @@ impl<B: Broker> Processor<'_, B> {
         let broker = &self.broker;
         for (partition, owned) in &mut self.owned {
             let Phase::Running(running) = &mut owned.phase else { continue };
-            if self.batch.parts.iter().any(|part| part.partition == *partition) {
+            // Also without a part in the batch: one is dropped when its partition is lost, before anybody acts upon that.
+            let has_part = self.batch.parts.iter().any(|part| part.partition == *partition);
+            if has_part || !running.engine.changes().is_empty() {
                 continue;
             }
             begin(*partition, running, &snapshots);
