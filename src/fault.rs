@@ -40,6 +40,14 @@ pub enum Mutation {
     SnapshotBeforeCommit,
     /// The age of a snapshot is not looked at.
     UseStaleSnapshot,
+    /// ... nor is the topic whose state it holds.
+    UseForeignSnapshot,
+    /// Inputs are read from where the snapshot stood, whatever seal and offsets say.
+    StartOffsetFromSnapshot,
+    /// A snapshot is taken as soon as it is due, without a commit that shows whose the partition is.
+    SnapshotWithoutCommit,
+    /// A slice is taken of what a batch has changed that was dropped, because its partition is lost.
+    SliceDroppedBatch,
 }
 
 /// How far a worker has come: with a transaction, or with partitions that come and go.
@@ -78,7 +86,7 @@ impl Step {
     ];
 }
 
-/// What was done to a partition, in order.
+/// What was done to a partition, in order, and to its snapshots.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Noted {
     Applied(Input, Offset),
@@ -86,6 +94,10 @@ pub enum Noted {
     ClockMoved(Time),
     /// More timers are due before the next record than one batch takes; those of this batch have moved the clock.
     TimersFired(Time),
+    /// It was restored from a snapshot.
+    SnapshotUsed,
+    /// ... or not, and why.
+    SnapshotDiscarded(&'static str),
 }
 
 /// Whether a rule is broken on this thread.

@@ -32,6 +32,7 @@ use crate::domain::ids::CustomerKey;
 use crate::domain::restore::{Restore, RestoreError, Settled};
 use crate::domain::settings::Settings;
 use crate::exit::Exit;
+use crate::fault::{self, Mutation};
 use crate::snapshot::Snapshots;
 use crate::snapshot::discard::Discard;
 use crate::wire::state::{self, Seal, StateRecord};
@@ -335,7 +336,9 @@ impl Work {
                     self.restore.marker(hash, requested_at);
                 }
                 StateRecord::Marker { hash, requested_at: None } => self.restore.remove_marker(hash),
-                StateRecord::Seal(seal) => self.seal = Some(seal),
+                StateRecord::Seal(seal) => {
+                    self.seal = Some(local::seal(seal, self.seal.as_ref(), self.used));
+                }
             }
             self.records += 1;
             self.records_untold += 1;
@@ -434,7 +437,9 @@ impl Work {
         let rules = &self.order.rules;
         let evidence = start::Evidence {
             seal: self.seal.as_ref(),
-            committed: self.order.has_transactional_offsets.then_some(committed),
+            committed: (self.order.has_transactional_offsets
+                && !fault::is(Mutation::StartOffsetFromSnapshot))
+            .then_some(committed),
             changelog_is_empty: self.records == 0,
             edges: PerInput::from_fn(|input| (lows[input as usize], ends[input as usize])),
         };

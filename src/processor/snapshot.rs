@@ -6,7 +6,7 @@ use tracing::{debug, warn};
 
 use super::{Processor, hub, running_mut};
 use crate::broker::{Broker, Lookup, Moment, Output, Partition, RecordBatch, Topic, Watermark};
-use crate::fault::{self, Mutation};
+use crate::fault::{self, Mutation, Noted};
 use crate::partition::restore::Restored;
 use crate::partition::{Phase, Running};
 use crate::snapshot::keeping::Keeping;
@@ -28,6 +28,7 @@ impl<B: Broker> Processor<'_, B> {
         let interval = self.rules.snapshots.as_ref()?.rules().interval;
         let changelog = restored.changelog.clone()?;
         let age = restored.snapshot_created_at_ms.map(|created_at_ms| {
+            fault::note(partition, Noted::SnapshotUsed);
             self.hub.on_snapshot_restored(partition, created_at_ms);
             let age_ms = self.broker.clocks().wall_millis.saturating_sub(created_at_ms);
             Duration::from_millis(u64::try_from(age_ms).unwrap_or(0))
@@ -52,6 +53,9 @@ impl<B: Broker> Processor<'_, B> {
                 .max(keeping.overdue(running.committed.batch_number, now).map(|span| (span, partition)));
         }
         let Some((_, partition)) = most_overdue else { return };
+        if fault::is(Mutation::SnapshotWithoutCommit) {
+            return self.take_unproven(partition);
+        }
         if let Some(keeping) = &mut running_mut(&mut self.owned, partition).snapshots {
             keeping.want();
         }
@@ -77,10 +81,23 @@ impl<B: Broker> Processor<'_, B> {
         for partition in partitions {
             let running = running_mut(&mut self.owned, *partition);
             if let Some(keeping) = &mut running.snapshots {
-                keeping.on_committed(0, now);
+                keeping.on_committed(running.committed.batch_number + 1, now);
             }
             begin(*partition, running, &snapshots);
             take_slices(running, now, || Moment(Duration::ZERO));
+        }
+    }
+
+    /// What another one does: see [`Mutation::SnapshotWithoutCommit`].
+    fn take_unproven(&mut self, partition: Partition) {
+        let running = running_mut(&mut self.owned, partition);
+        if !running.engine.changes().is_empty() || !self.ask_positions(&[partition]) {
+            return;
+        }
+        let now = self.broker.now();
+        let running = running_mut(&mut self.owned, partition);
+        if let Some(keeping) = &mut running.snapshots {
+            keeping.on_committed(running.committed.batch_number, now);
         }
     }
 
@@ -122,7 +139,8 @@ impl<B: Broker> Processor<'_, B> {
             let Phase::Running(running) = &mut owned.phase else { continue };
             // Also without a part in the batch: one is dropped when its partition is lost, before anybody acts upon that.
             let has_part = self.batch.parts.iter().any(|part| part.partition == *partition);
-            if has_part || !running.engine.changes().is_empty() {
+            let is_committed = running.engine.changes().is_empty() || fault::is(Mutation::SliceDroppedBatch);
+            if has_part || !is_committed {
                 continue;
             }
             begin(*partition, running, &snapshots);

@@ -42,6 +42,26 @@ pub enum Discard {
     Unreadable(String),
 }
 
+impl Discard {
+    /// One word for it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Torn => "torn",
+            Self::Flipped(_) => "flipped",
+            Self::Format { .. } | Self::StateFormat { .. } => "format",
+            Self::NoSnapshot => "no snapshot",
+            Self::Corrupt => "corrupt",
+            Self::Foreign(_) => "foreign",
+            Self::Stale { .. } => "stale",
+            Self::FromTheFuture { .. } => "from the future",
+            Self::NewerThanLog { .. } => "newer than the log",
+            Self::BelowLogStart { .. } => "below the log start",
+            Self::NoSeal => "no seal",
+            Self::Unreadable(_) => "unreadable",
+        }
+    }
+}
+
 /// A part of a snapshot with a checksum of its own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Part {
@@ -108,7 +128,9 @@ impl Expected<'_> {
             (Owner::Partition, header.partition == self.partition.0),
             (Owner::Secret, header.secret == self.secret),
         ];
-        if let Some((owner, _)) = owners.into_iter().find(|(_, is_ours)| !is_ours) {
+        if let Some((owner, _)) = owners.into_iter().find(|(_, is_ours)| !is_ours)
+            && !fault::is(Mutation::UseForeignSnapshot)
+        {
             return Err(Discard::Foreign(owner));
         }
         // Tombstones stay for the whole time from their first compaction on; half of it is left to clocks that differ.

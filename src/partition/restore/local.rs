@@ -10,10 +10,11 @@ use crate::domain::export::StateItem;
 use crate::domain::packed;
 use crate::domain::restore::Restore;
 use crate::domain::settings::Settings;
-use crate::fault::{self, Mutation};
+use crate::fault::{self, Mutation, Noted};
 use crate::snapshot::Snapshots;
 use crate::snapshot::discard::{Discard, Expected};
 use crate::snapshot::folder::SnapshotReader;
+use crate::wire::state::Seal;
 
 /// Blocks that one step reads: some 100,000 customers.
 const BLOCKS_A_STEP: usize = 64;
@@ -122,8 +123,17 @@ impl Used {
     }
 }
 
+/// A seal that was read, as it is; or as a rule that is broken on purpose makes it.
+pub fn seal(mut seal: Seal, before: Option<&Seal>, used: Option<Used>) -> Seal {
+    if let (Some(first), Some(_), true) = (before, used, fault::is(Mutation::StartOffsetFromSnapshot)) {
+        seal.inputs = first.inputs;
+    }
+    seal
+}
+
 /// Says once why a snapshot is not used, and removes it.
 pub fn discard(snapshots: &Snapshots, partition: Partition, reason: &Discard) {
+    fault::note(partition, Noted::SnapshotDiscarded(reason.name()));
     warn!(%partition, %reason, "snapshot discarded, the whole changelog is read instead");
     snapshots.remove(partition);
 }

@@ -35,7 +35,7 @@ pub struct PreparedPart {
 }
 
 /// One partition's past.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Past {
     pub batch: u64,
     pub next: [u64; 3],
@@ -44,6 +44,7 @@ pub struct Past {
 }
 
 /// See the module.
+#[derive(Clone)]
 pub struct History {
     pasts: BTreeMap<u32, Past>,
     pub commits: u32,

@@ -49,6 +49,22 @@ pub struct Beside {
     pub lookup: SimLookup,
 }
 
+/// What became of snapshots.
+#[derive(Clone, Default, Debug)]
+pub struct Tally {
+    pub used: u32,
+    pub discarded: BTreeMap<&'static str, u32>,
+}
+
+impl Tally {
+    pub fn add(&mut self, other: &Tally) {
+        self.used += other.used;
+        for (reason, count) in &other.discarded {
+            *self.discarded.entry(reason).or_default() += count;
+        }
+    }
+}
+
 /// See the module.
 pub struct Host {
     pub transactional_id: String,
@@ -72,6 +88,7 @@ pub struct Host {
     /// What was applied and is not committed yet, by partition, and how often the partition was restored.
     items: BTreeMap<u32, (u64, Vec<Item>)>,
     notes: Vec<(Partition, Noted)>,
+    pub tally: Tally,
 }
 
 impl Host {
@@ -93,6 +110,7 @@ impl Host {
             ends_asked_at: 0,
             items: BTreeMap::new(),
             notes: Vec::new(),
+            tally: Tally::default(),
         }
     }
 
@@ -130,6 +148,14 @@ impl Host {
                 Noted::TimersFired(time) => Item::TimersFired(time.as_millis()),
                 Noted::ClockMoved(time) => {
                     Item::ClockMoved { to: time.as_millis(), confirmed_at: self.ends_asked_at }
+                }
+                Noted::SnapshotUsed => {
+                    self.tally.used += 1;
+                    continue;
+                }
+                Noted::SnapshotDiscarded(reason) => {
+                    *self.tally.discarded.entry(reason).or_default() += 1;
+                    continue;
                 }
             };
             self.items.entry(partition.0).or_default().1.push(item);

@@ -72,7 +72,7 @@ pub enum Edge {
 }
 
 /// See the module.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Log {
     entries: Vec<Entry>,
     start: u64,

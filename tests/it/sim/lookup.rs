@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use retention_signals::broker::{
-    BrokerError, Committed, Lookup, Moment, Output, Partition, PerInput, Position, Stability, Topic,
-    Watermark,
+    BrokerError, ChangelogIdentity, Committed, Lookup, Moment, Output, Partition, PerInput, Position,
+    Stability, Topic, Watermark,
 };
 use retention_signals::exit::Exit;
 
@@ -86,8 +86,10 @@ impl Lookup for SimLookup {
         self.trouble(within)?;
         let mut world = self.world.borrow_mut();
         let world = &mut *world;
-        let host = &mut world.hosts[self.host];
-        host.ends_asked_at = host.clocks_at;
+        if self.is_of_worker && logs.iter().any(|(topic, _)| matches!(topic, Topic::Input(_))) {
+            let host = &mut world.hosts[self.host];
+            host.ends_asked_at = host.clocks_at;
+        }
         let positions = logs.iter().map(|(topic, partition)| {
             let log = world.log(*topic, partition.0);
             let is_changelog = *topic == Topic::Output(Output::Changelog);
@@ -109,6 +111,11 @@ impl Lookup for SimLookup {
     fn partition_counts(&mut self, topics: &[Topic], within: Duration) -> Result<Vec<u32>, BrokerError> {
         self.trouble(within)?;
         Ok(vec![self.world.borrow().partitions; topics.len()])
+    }
+
+    fn changelog_identity(&mut self, within: Duration) -> Result<Option<ChangelogIdentity>, BrokerError> {
+        self.trouble(within)?;
+        Ok(Some(self.world.borrow().changelog_identity()))
     }
 
     fn end_transaction_of(&mut self, transactional_id: &str, within: Duration) -> Result<(), BrokerError> {

@@ -34,10 +34,12 @@
 //! | records between the question for the ends and the move of the clock | `World::settle` in each question, `Item::ClockMoved` |
 //! | host clocks apart from each other and stepping; timestamps out of order | `Host::wall_offset_millis`, `World::arrive` |
 //! | zombies, two processes with one transactional id, graceful stops | `Schedule::make_mischief` |
-//! | topics created again under one name | `World::create_again` |
+//! | topics created again under one name, other ids | `World::create_again`, `World::start_over` |
+//! | state folders that one process holds; writers that come late, die with their process and leave files unfinished | `disks` |
+//! | disks that lose or change what they were given; clocks a day off; outages in which brokers clean up | `outage` |
 //!
 //! Left out: positions off by one with EOF (the port never asks for EOF), stored offsets at the reset policy (the port assigns
-//! explicit ones), several slots in one process (they share nothing but metrics).
+//! explicit ones), several slots in one process (they share nothing but metrics and the writer of snapshots).
 //!
 //! A schedule that fails prints the command that replays it. A million of them:
 //!
@@ -48,6 +50,7 @@
 mod broker;
 mod check;
 mod client;
+mod disks;
 mod ground;
 mod group;
 mod history;
@@ -55,11 +58,13 @@ mod host;
 mod log;
 mod lookup;
 mod mutation;
+mod outage;
 mod producer;
 mod runs;
 mod scenarios;
 mod schedule;
 mod shop;
+mod snapshots;
 mod stage;
 pub mod suite;
 mod transactions;
@@ -86,7 +91,7 @@ pub fn trials() -> Vec<Trial> {
 
 type Scenario = fn() -> Result<(), String>;
 
-const SCENARIOS: [(&str, Scenario); 14] = [
+const SCENARIOS: [(&str, Scenario); 18] = [
     ("restore_behind_an_open_transaction", scenarios::restore_behind_an_open_transaction),
     ("overtaken_inside_of_a_restore", scenarios::overtaken_inside_of_a_restore),
     ("end_is_a_control_record", scenarios::end_is_a_control_record),
@@ -101,4 +106,8 @@ const SCENARIOS: [(&str, Scenario); 14] = [
     ("open_transaction_of_the_predecessor", scenarios::open_transaction_of_the_predecessor),
     ("record_at_an_idle_end", scenarios::record_at_an_idle_end),
     ("erased_and_compacted", scenarios::erased_and_compacted),
+    ("checkpoint_older_than_the_tombstones", snapshots::checkpoint_older_than_the_tombstones),
+    ("snapshot_newer_than_the_log", snapshots::snapshot_newer_than_the_log),
+    ("topics_created_again_under_a_snapshot", snapshots::topics_created_again_under_a_snapshot),
+    ("lost_between_two_slices", snapshots::lost_between_two_slices),
 ];

@@ -31,11 +31,28 @@ pub enum Twist {
     DoNotFence,
 }
 
+impl Twist {
+    /// Only schedules with snapshots can notice it.
+    pub fn is_of_snapshots(self) -> bool {
+        matches!(
+            self,
+            Self::Worker(
+                Mutation::SnapshotBeforeCommit
+                    | Mutation::UseStaleSnapshot
+                    | Mutation::UseForeignSnapshot
+                    | Mutation::StartOffsetFromSnapshot
+                    | Mutation::SnapshotWithoutCommit
+                    | Mutation::SliceDroppedBatch
+            )
+        )
+    }
+}
+
 /// Every one of them, by the name of its trial, with a schedule that notices it.
-pub const ALL: [(&str, Twist, u64); 17] = [
-    ("skip_the_offsets", Twist::SkipOffsets, 62),
+pub const ALL: [(&str, Twist, u64); 20] = [
+    ("skip_the_offsets", Twist::SkipOffsets, 89),
     ("offsets_of_touched_inputs_only", Twist::OffsetsOfTouchedInputs, 23),
-    ("ignore_the_generation", Twist::IgnoreGeneration, 62),
+    ("ignore_the_generation", Twist::IgnoreGeneration, 109),
     ("do_not_store_the_clock", Twist::NoClockInSeal, 88),
     ("write_revoked_parts", Twist::Worker(Mutation::KeepRevokedParts), 3),
     ("bound_restore_by_the_last_stable_offset", Twist::RestoreBelowStable, 230),
@@ -50,4 +67,7 @@ pub const ALL: [(&str, Twist, u64); 17] = [
     ("ignore_the_batch_number", Twist::Worker(Mutation::IgnoreBatchNumber), 20),
     ("stale_batch_with_fresh_metadata", Twist::Worker(Mutation::KeepLostState), 19),
     ("show_before_commit", Twist::Worker(Mutation::ShowBeforeCommit), 140),
+    ("use_a_stale_snapshot", Twist::Worker(Mutation::UseStaleSnapshot), 3052),
+    ("use_a_foreign_snapshot", Twist::Worker(Mutation::UseForeignSnapshot), 747),
+    ("start_offset_from_the_snapshot", Twist::Worker(Mutation::StartOffsetFromSnapshot), 217),
 ];

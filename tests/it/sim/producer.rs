@@ -73,7 +73,9 @@ pub fn send(world: &mut World, host: usize, record: &OutputRecord<'_>) -> Result
     let kind = world.rng.u8(..3);
     let partitions = world.partitions;
     let any = world.rng.u32(..partitions);
-    let (is_eager, timestamp_millis, twist) = (world.rng.u8(..16) == 0, world.wall_millis(), world.twist);
+    let (is_eager, twist) = (world.rng.u8(..16) == 0, world.twist);
+    // The client's own clock, as the topics are by default.
+    let timestamp_millis = world.wall_millis() + world.hosts[host].wall_offset_millis;
     let producer = open_transaction(world, host)?;
     if fails {
         match kind {

@@ -11,14 +11,17 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use libtest_mimic::Failed;
 
+use super::host::Tally;
 use super::mutation::Twist;
-use super::schedule::{self, Outcome};
+use super::schedule::{self, Outcome, keeps_snapshots};
 use super::stage::Stage;
 use super::worker::Stacks;
 
 /// Seeds that every run tries.
 const FIXED: Range<u64> = 0..400;
-/// ... and then new ones for so long.
+/// ... and why they must discard snapshots, among other reasons.
+const REASONS: [&str; 4] = ["torn", "flipped", "stale", "foreign"];
+/// Then new ones for so long.
 const BUDGET: Duration = Duration::from_secs(4);
 /// A broken rule that so many schedules do not notice is not noticed.
 const SEEDS_OF_MUTATION: u64 = 20_000;
@@ -55,8 +58,19 @@ pub fn schedules() -> Result<(), Failed> {
         Some(count) => many(base, count),
         None => {
             let mut runner = Runner::new();
+            let (mut written, mut snapshots) = (0, Tally::default());
             for seed in FIXED {
-                runner.run(seed, None).map_err(|violation| replay(seed, &violation))?;
+                let outcome = runner.run(seed, None).map_err(|violation| replay(seed, &violation))?;
+                written += outcome.snapshots_written;
+                snapshots.add(&outcome.snapshots);
+            }
+            eprintln!(
+                "{written} snapshots written, {} used, discarded: {:?}",
+                snapshots.used, snapshots.discarded
+            );
+            let is_used = written >= 400 && snapshots.used >= 40;
+            if !is_used || REASONS.iter().any(|reason| !snapshots.discarded.contains_key(reason)) {
+                return Err("the fixed schedules hardly use any snapshots".into());
             }
             let (started_at, mut seed) = (Instant::now(), base);
             while started_at.elapsed() < BUDGET {
@@ -74,7 +88,9 @@ pub fn mutation(twist: Twist, known: u64) -> Result<(), Failed> {
     let mut runner = Runner::new();
     // The one that was seen to notice it first, as long as schedules have not changed.
     let known = Some(known).filter(|_| number("RETENTION_SIM_SEARCH").is_none());
-    for seed in known.into_iter().chain(0..SEEDS_OF_MUTATION) {
+    let matters = |seed: &u64| !twist.is_of_snapshots() || keeps_snapshots(*seed);
+    let base = number("RETENTION_SIM_BASE").unwrap_or(0);
+    for seed in known.into_iter().chain((base..base + SEEDS_OF_MUTATION).filter(matters)) {
         if let Err(violation) = runner.run(seed, Some(twist)) {
             // Without the mutation nothing is wrong with it.
             runner.run(seed, None).map_err(|violation| replay(seed, &violation))?;

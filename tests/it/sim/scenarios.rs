@@ -15,11 +15,11 @@ use super::stage::Stage;
 use super::worker::Stacks;
 use super::world::{Chaos, World};
 
-const HOUR_MILLIS: i64 = 3_600_000;
+pub(super) const HOUR_MILLIS: i64 = 3_600_000;
 const STEPS_MAX: u32 = 50_000;
 
 /// A shop in one partition whose orders have been written before the start; nothing fails by chance.
-fn world(orders: i64) -> World {
+pub(super) fn world(orders: i64) -> World {
     let mut shop = Shop::empty(1, Pace::Live, 3);
     for number in 0..orders {
         let order = order(&shop, number);
@@ -39,7 +39,7 @@ fn order(shop: &Shop, number: i64) -> Arrival {
 }
 
 /// More orders, from now on.
-fn append(schedule: &Schedule<'_>, numbers: std::ops::Range<i64>) {
+pub(super) fn append(schedule: &Schedule<'_>, numbers: impl Iterator<Item = i64>) {
     let mut world = schedule.world.borrow_mut();
     let now = world.now;
     for number in numbers {
@@ -60,7 +60,11 @@ fn play(orders: i64, script: fn(&mut Schedule<'_>) -> Result<(), String>) -> Res
 }
 
 /// Lets things happen until something is so.
-fn until(schedule: &mut Schedule<'_>, what: &str, is_so: impl Fn(&World) -> bool) -> Result<(), String> {
+pub(super) fn until(
+    schedule: &mut Schedule<'_>,
+    what: &str,
+    is_so: impl Fn(&World) -> bool,
+) -> Result<(), String> {
     for _ in 0..STEPS_MAX {
         if is_so(&schedule.world.borrow()) {
             return Ok(());
@@ -70,15 +74,15 @@ fn until(schedule: &mut Schedule<'_>, what: &str, is_so: impl Fn(&World) -> bool
     Err(format!("never came: {what}"))
 }
 
-fn committed(world: &World) -> u64 {
+pub(super) fn committed(world: &World) -> u64 {
     world.history.past(0).batch
 }
 
-fn changelog(world: &World, edge: Edge) -> u64 {
+pub(super) fn changelog(world: &World, edge: Edge) -> u64 {
     world.log(Topic::Output(Output::Changelog), 0).edge(edge)
 }
 
-fn ensure(is_so: bool, what: &str) -> Result<(), String> {
+pub(super) fn ensure(is_so: bool, what: &str) -> Result<(), String> {
     if is_so { Ok(()) } else { Err(what.to_owned()) }
 }
 
@@ -316,4 +320,4 @@ fn expect_stop(result: Result<(), String>, message: &str) -> Result<(), String> 
     }
 }
 
-const P0: retention_signals::broker::Partition = retention_signals::broker::Partition(0);
+pub(super) const P0: retention_signals::broker::Partition = retention_signals::broker::Partition(0);

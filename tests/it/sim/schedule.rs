@@ -10,7 +10,8 @@ use retention_signals::fault;
 use retention_signals::metrics::FatalKind;
 
 use super::check;
-use super::host::Host;
+use super::disks::{Disks, Habits};
+use super::host::{Host, Tally};
 use super::mutation::Twist;
 use super::producer::{self, Fate};
 use super::shop::Shop;
@@ -24,7 +25,7 @@ const STEPS_MAX: u32 = 60_000;
 const REST: Duration = Duration::from_millis(1_500);
 
 /// What a schedule has come to.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct Outcome {
     pub steps: u32,
     pub commits: u32,
@@ -32,6 +33,10 @@ pub struct Outcome {
     pub stops: u32,
     pub faults: u32,
     pub virtual_millis: u64,
+    /// Snapshots that were put into their places, ...
+    pub snapshots_written: u32,
+    /// ... and what became of them.
+    pub snapshots: Tally,
 }
 
 /// See the module.
@@ -40,14 +45,18 @@ pub struct Schedule<'a> {
     setup: usize,
     interval: Duration,
     pub world: Rc<RefCell<World>>,
-    workers: Vec<Worker>,
+    pub(super) workers: Vec<Worker>,
     stacks: &'a mut Stacks,
-    rng: Rng,
+    pub(super) rng: Rng,
     /// Processes that somebody starts again, by instance, and when.
-    to_start: Vec<(Duration, usize)>,
-    instances: usize,
-    outcome: Outcome,
+    pub(super) to_start: Vec<(Duration, usize)>,
+    pub(super) instances: usize,
+    pub(super) outcome: Outcome,
     faults: u32,
+    /// None: nobody keeps snapshots.
+    pub disks: Option<Disks>,
+    pub(super) outages: u32,
+    pub(super) outage_until: Option<Duration>,
 }
 
 /// Runs the schedule of a seed, perhaps with a rule that is broken.
@@ -62,16 +71,22 @@ pub fn run(stage: &Stage, stacks: &mut Stacks, seed: u64, twist: Option<Twist>) 
     result
 }
 
+/// Whether workers of this schedule keep snapshots. Two in five do; the others are as they were before there were any.
+pub fn keeps_snapshots(seed: u64) -> bool {
+    matches!(seed % 5, 2 | 3)
+}
+
 impl<'a> Schedule<'a> {
     pub fn random(stage: &'a Stage, stacks: &'a mut Stacks, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let span = Duration::from_millis(rng.u64(200..8_000));
-        let shop = Shop::random(&mut rng, span);
+        let keeps_snapshots = keeps_snapshots(seed);
+        let shop = Shop::random(&mut rng, span, if keeps_snapshots { 6 } else { 1 });
         let chaos = Chaos {
             switch: [0, 4, 12, 40][rng.usize(..4)],
             fail: [0, 3, 10, 30][rng.usize(..4)],
             slow: [0, 8, 40][rng.usize(..3)],
-            faults_left: rng.u32(..14),
+            faults_left: if keeps_snapshots { rng.u32(4..24) } else { rng.u32(..14) },
             laziness: rng.u32(1..30),
             stingy: [16, 64, 128, 220][rng.usize(..4)],
             fetch_max: rng.usize(1..=12),
@@ -81,6 +96,10 @@ impl<'a> Schedule<'a> {
         let mut schedule = Self::new(stage, stacks, setup, World::new(rng.fork(), chaos, shop), rng);
         // A merge waits 30 s for an input; then chance must not keep its records back for so long.
         schedule.world.borrow_mut().has_long_stall = chaos.stingy >= 128 && chaos.laziness > 4;
+        if keeps_snapshots {
+            let habits = Habits::random(&mut schedule.rng);
+            schedule.keep_snapshots(habits);
+        }
         schedule.instances = instances;
         for instance in 0..instances {
             let delay = if instance == 0 { 0 } else { schedule.rng.u64(0..6_000) };
@@ -108,7 +127,15 @@ impl<'a> Schedule<'a> {
             instances: 1,
             outcome: Outcome::default(),
             faults,
+            disks: None,
+            outages: 0,
+            outage_until: None,
         }
+    }
+
+    pub fn keep_snapshots(&mut self, habits: Habits) {
+        let rules = &self.stage.setups[self.setup].snapshots;
+        self.disks = Some(Disks::new(self.stage.folder.path(), rules, habits));
     }
 
     pub fn twist(&mut self, twist: Option<Twist>) {
@@ -138,8 +165,12 @@ impl<'a> Schedule<'a> {
         self.outcome.commits = world.history.commits;
         self.outcome.faults = self.faults - world.chaos.faults_left;
         self.outcome.virtual_millis = u64::try_from(world.now.as_millis()).expect("a short life");
+        self.outcome.snapshots_written = self.disks.as_ref().map_or(0, |disks| disks.written);
+        for host in &world.hosts {
+            self.outcome.snapshots.add(&host.tally);
+        }
         check::outputs(&world, &self.stage.setups[self.setup].oracle)?;
-        Ok(self.outcome)
+        Ok(self.outcome.clone())
     }
 
     /// Ends all processes.
@@ -180,8 +211,10 @@ impl<'a> Schedule<'a> {
     /// Lets one thing happen: to the world, to a worker, to a task, or time passes.
     pub fn step(&mut self) -> Result<(), String> {
         self.world.borrow_mut().settle();
+        self.end_outage();
         self.start_due();
         self.make_mischief();
+        self.step_writers();
         let ready = self.ready();
         if ready.is_empty() {
             self.pass_time();
@@ -238,6 +271,7 @@ impl<'a> Schedule<'a> {
             check::shown(&self.world.borrow(), &self.workers[index].status)?;
         }
         let Some(Ended { kind, message }) = ended else { return Ok(()) };
+        self.wait_for_writer(host);
         self.remove(index);
         match kind {
             None => {}
@@ -279,21 +313,28 @@ impl<'a> Schedule<'a> {
     pub fn start(&mut self, instance: usize) {
         let host = {
             let mut world = self.world.borrow_mut();
-            let (now, offset) = (world.now, self.rng.i64(-2_000..2_000));
+            let skew = self.disks.as_ref().map_or(2_000, |disks| disks.habits.skew_millis);
+            let (now, offset) = (world.now, self.rng.i64(-skew..skew));
             world.hosts.push(Host::new(format!("shop-{instance}-0"), instance, now, offset));
             world.hosts.len() - 1
         };
         let pace = self.world.borrow().shop.pace;
-        let rules = self.stage.setups[self.setup].rules(pace, self.interval);
+        let mut rules = self.stage.setups[self.setup].rules(pace, self.interval);
+        if let Some(disks) = &mut self.disks {
+            rules.snapshots = Some(disks.enter(host, instance, &mut self.rng));
+        }
         let worker = Worker::start(&self.world, host, rules, self.stage.metrics, self.stacks);
         self.workers.push(worker);
     }
 
     /// The process of a worker is gone; what it had sent may still arrive.
-    fn remove(&mut self, index: usize) {
+    pub(super) fn remove(&mut self, index: usize) {
         let worker = self.workers.swap_remove(index);
         let host = worker.host;
         worker.end(self.stacks);
+        if let Some(disks) = &mut self.disks {
+            disks.leave(host);
+        }
         let mut world = self.world.borrow_mut();
         producer::deliver_some(&mut world, host);
         world.hosts[host].end();
@@ -337,7 +378,9 @@ impl<'a> Schedule<'a> {
         let now = world.now;
         let index = inside.unwrap_or_else(|| self.rng.usize(..self.workers.len()));
         let host = self.workers[index].host;
-        match self.rng.u8(..12) {
+        // The last ones are of those with snapshots.
+        let kinds = if self.disks.is_some() { 16 } else { 12 };
+        match self.rng.u8(..kinds) {
             0..=2 => {
                 drop(world);
                 self.outcome.crashes += 1;
@@ -374,9 +417,13 @@ impl<'a> Schedule<'a> {
             }
             8 | 9 => world.clean_up(),
             10 => world.expire_offset(),
+            11 => {
+                drop(world);
+                self.step_clock(host);
+            }
             _ => {
-                let jump = [-400_000, -1_000, 1_000, 60_000][self.rng.usize(..4)];
-                world.hosts[host].wall_offset_millis += jump;
+                drop(world);
+                self.trouble_snapshots(index);
             }
         }
     }

@@ -65,8 +65,8 @@ pub struct Shop {
 }
 
 impl Shop {
-    /// The shop that a generator stands for; records come within `span`.
-    pub fn random(rng: &mut Rng, span: Duration) -> Shop {
+    /// The shop that a generator stands for; records come within `span`, so many in 32 of them erasures.
+    pub fn random(rng: &mut Rng, span: Duration, erasures: u8) -> Shop {
         let partitions = rng.u32(1..=4);
         let pace = match rng.u8(..4) {
             0 => Pace::Loaded { end: None },
@@ -76,7 +76,7 @@ impl Shop {
         };
         let mut shop = Shop::empty(partitions, pace, rng.usize(2..=6));
         let count = rng.u32(8..=44);
-        let mut writer = Writer { shop: &shop, rng, span, events: Vec::new() };
+        let mut writer = Writer { shop: &shop, rng, span, erasures, events: Vec::new() };
         for number in 0..count {
             writer.event(number, count);
         }
@@ -125,6 +125,13 @@ impl Shop {
     pub fn push(&mut self, due: Duration, arrival: Arrival) {
         let index = self.arrivals.partition_point(|(other, _)| *other <= due);
         self.arrivals.insert(index, (due, arrival));
+    }
+
+    /// Everything that is still to come comes later by so much.
+    pub fn postpone(&mut self, by: Duration) {
+        for (due, _) in &mut self.arrivals {
+            *due += by;
+        }
     }
 
     pub fn next_due(&self) -> Option<Duration> {
@@ -176,6 +183,7 @@ struct Writer<'a> {
     shop: &'a Shop,
     rng: &'a mut Rng,
     span: Duration,
+    erasures: u8,
     events: Vec<(Duration, Arrival)>,
 }
 
@@ -201,7 +209,7 @@ impl Writer<'_> {
         }
         let arrival = match self.rng.u8(..32) {
             0 => self.poison(),
-            1 => {
+            kind if kind == 1 || kind > 32 - self.erasures => {
                 let customer = self.customer();
                 let value = json!({"customer_id": customer, "requested_at": time});
                 self.shop.record(Input::Erasures, value)

@@ -10,7 +10,9 @@ use retention_signals::partition::restore::OnOtherOffsets;
 use retention_signals::processor::clock::ShopTime;
 use retention_signals::processor::rules::Rules;
 use retention_signals::run;
+use retention_signals::snapshot::SnapshotRules;
 use retention_signals::wire::hash;
+use tempfile::TempDir;
 
 use super::shop::{Pace, START_MILLIS};
 use super::world::WALL_START_MILLIS;
@@ -20,6 +22,7 @@ use crate::oracle::{OracleConfig, Policy};
 /// One configuration.
 pub struct Setup {
     rules: Rules,
+    pub snapshots: SnapshotRules,
     pub oracle: OracleConfig,
 }
 
@@ -27,6 +30,8 @@ pub struct Setup {
 pub struct Stage {
     pub setups: Vec<Setup>,
     pub metrics: &'static Metrics,
+    /// For state folders; they go with it.
+    pub folder: TempDir,
 }
 
 impl Stage {
@@ -36,7 +41,9 @@ impl Stage {
         let metrics = run::new_metrics(&setups[0].rules).expect("metrics of our own");
         // Schedules borrow them for as long as a coroutine may live: for good.
         let metrics: &'static Metrics = Box::leak(Box::new(metrics));
-        Stage { setups, metrics }
+        // In memory where there is such a place: what is under test is not the disk.
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Stage { setups, metrics, folder: folder.expect("a temporary folder") }
     }
 }
 
@@ -51,7 +58,8 @@ impl Setup {
         let config = config::load(&sources, Purpose::Offline).expect("a valid configuration");
         let policy_version = hash::policy_version(&config.settings.lapse.text());
         let rules = Rules::new(&config, ShopTime::Wall, OnOtherOffsets::Stop);
-        Setup { rules, oracle: OracleConfig { policy_version, ..oracle } }
+        let snapshots = SnapshotRules::new(&config);
+        Setup { rules, snapshots, oracle: OracleConfig { policy_version, ..oracle } }
     }
 
     /// The rules of a shop's workers.

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use fastrand::Rng;
-use retention_signals::broker::{Committed, Input, Output, Partition, Topic};
+use retention_signals::broker::{ChangelogIdentity, Committed, Input, Output, Partition, Topic};
 
-use super::group::Group;
+use super::group::{Group, Offsets};
 use super::history::{History, Prepared};
 use super::host::Host;
 use super::log::{Edge, Log, ProducerId, Record};
@@ -39,6 +39,13 @@ pub struct Chaos {
     pub laziness: u32,
 }
 
+/// What brokers hold, at rest.
+pub struct Backup {
+    logs: BTreeMap<(Topic, u32), Log>,
+    offsets: Vec<Offsets>,
+    history: History,
+}
+
 /// See the module.
 pub struct World {
     pub rng: Rng,
@@ -64,6 +71,8 @@ pub struct World {
     pub commit_fates: VecDeque<Fate>,
     /// Somebody stood still for so long that a merge may have given up waiting.
     pub has_long_stall: bool,
+    /// How often topics were created under the same names.
+    creations: u8,
     /// What went wrong, as soon as somebody sees it.
     pub violation: Option<String>,
 }
@@ -93,6 +102,7 @@ impl World {
             twist: None,
             commit_fates: VecDeque::new(),
             has_long_stall: false,
+            creations: 0,
             violation: None,
         }
     }
@@ -267,12 +277,13 @@ impl World {
         }
     }
 
-    /// All that was decided has arrived, and nothing is open.
+    /// All that was decided has arrived, nothing is open, and every partition is given to somebody.
     pub fn is_settled(&self) -> bool {
-        self.late_ends.is_empty()
-            && self.coordinator.is_quiet()
-            && !self.group.has_pending()
-            && self.group.is_stable()
+        self.is_at_rest() && self.group.is_stable()
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.late_ends.is_empty() && self.coordinator.is_quiet() && !self.group.has_pending()
     }
 
     // === Housekeeping
@@ -299,6 +310,15 @@ impl World {
         }
     }
 
+    /// The cleaner looks at all changelogs.
+    pub fn clean_changelogs(&mut self) {
+        for partition in 0..self.partitions {
+            let now = self.now;
+            let log = self.log_mut(Topic::Output(Output::Changelog), partition);
+            log.compact(log.edge(Edge::Stable), now, TOMBSTONE_RETENTION);
+        }
+    }
+
     /// Offsets of topics outside of the subscription grow old.
     pub fn expire_offset(&mut self) {
         let partition = self.rng.u32(..self.partitions);
@@ -308,7 +328,54 @@ impl World {
 
     /// A topic is deleted, and another one gets its name.
     pub fn create_again(&mut self, topic: Topic, partition: u32) {
+        self.creations += 1;
         *self.log_mut(topic, partition) = Log::default();
+    }
+
+    /// All topics are deleted and created again, and the group's offsets are gone. Nobody runs; while something is open, nothing
+    /// is done.
+    pub fn start_over(&mut self) {
+        if !self.is_at_rest() {
+            return;
+        }
+        self.creations += 1;
+        self.logs.values_mut().for_each(|log| *log = Log::default());
+        for partition in 0..self.partitions {
+            for input in Input::ALL {
+                self.group.set_committed(partition, input, None);
+            }
+        }
+        self.prepared.clear();
+        self.shop.meanings.clear();
+        let commits = self.history.commits;
+        self.history = History::new(self.partitions);
+        self.history.commits = commits;
+    }
+
+    /// What the brokers hold now. Nothing is open.
+    pub fn backup(&self) -> Backup {
+        let offsets = (0..self.partitions).map(|partition| self.group.committed(partition)).collect();
+        Backup { logs: self.logs.clone(), offsets, history: self.history.clone() }
+    }
+
+    /// The brokers hold that again, and nothing since.
+    pub fn set_back(&mut self, backup: Backup) {
+        let Backup { logs, offsets, history } = backup;
+        (self.logs, self.history) = (logs, history);
+        for (partition, offsets) in (0..).zip(offsets) {
+            for (input, committed) in offsets.iter() {
+                self.group.set_committed(partition, input, committed.clone());
+            }
+        }
+    }
+
+    /// Which changelog this is.
+    pub fn changelog_identity(&self) -> ChangelogIdentity {
+        ChangelogIdentity {
+            cluster: "cluster".to_owned(),
+            topic: [self.creations; 16],
+            tombstone_retention: TOMBSTONE_RETENTION,
+        }
     }
 
     /// Somebody moves an offset of the group by hand.
