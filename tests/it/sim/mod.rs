@@ -91,7 +91,7 @@ pub fn trials() -> Vec<Trial> {
 
 type Scenario = fn() -> Result<(), String>;
 
-const SCENARIOS: [(&str, Scenario); 18] = [
+const SCENARIOS: [(&str, Scenario); 19] = [
     ("restore_behind_an_open_transaction", scenarios::restore_behind_an_open_transaction),
     ("overtaken_inside_of_a_restore", scenarios::overtaken_inside_of_a_restore),
     ("end_is_a_control_record", scenarios::end_is_a_control_record),
@@ -110,4 +110,5 @@ const SCENARIOS: [(&str, Scenario); 18] = [
     ("snapshot_newer_than_the_log", snapshots::snapshot_newer_than_the_log),
     ("topics_created_again_under_a_snapshot", snapshots::topics_created_again_under_a_snapshot),
     ("lost_between_two_slices", snapshots::lost_between_two_slices),
+    ("a_zombie_that_wants_a_snapshot", snapshots::a_zombie_that_wants_a_snapshot),
 ];

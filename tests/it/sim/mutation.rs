@@ -41,7 +41,6 @@ impl Twist {
                     | Mutation::UseStaleSnapshot
                     | Mutation::UseForeignSnapshot
                     | Mutation::StartOffsetFromSnapshot
-                    | Mutation::SnapshotWithoutCommit
                     | Mutation::SliceDroppedBatch
             )
         )
@@ -49,7 +48,7 @@ impl Twist {
 }
 
 /// Every one of them, by the name of its trial, with a schedule that notices it.
-pub const ALL: [(&str, Twist, u64); 20] = [
+pub const ALL: [(&str, Twist, u64); 22] = [
     ("skip_the_offsets", Twist::SkipOffsets, 89),
     ("offsets_of_touched_inputs_only", Twist::OffsetsOfTouchedInputs, 23),
     ("ignore_the_generation", Twist::IgnoreGeneration, 109),
@@ -67,7 +66,9 @@ pub const ALL: [(&str, Twist, u64); 20] = [
     ("ignore_the_batch_number", Twist::Worker(Mutation::IgnoreBatchNumber), 20),
     ("stale_batch_with_fresh_metadata", Twist::Worker(Mutation::KeepLostState), 19),
     ("show_before_commit", Twist::Worker(Mutation::ShowBeforeCommit), 140),
+    ("snapshot_before_commit", Twist::Worker(Mutation::SnapshotBeforeCommit), 12_628),
     ("use_a_stale_snapshot", Twist::Worker(Mutation::UseStaleSnapshot), 3052),
     ("use_a_foreign_snapshot", Twist::Worker(Mutation::UseForeignSnapshot), 747),
     ("start_offset_from_the_snapshot", Twist::Worker(Mutation::StartOffsetFromSnapshot), 217),
+    ("slice_of_a_dropped_batch", Twist::Worker(Mutation::SliceDroppedBatch), 4568),
 ];

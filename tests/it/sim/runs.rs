@@ -24,7 +24,7 @@ const REASONS: [&str; 4] = ["torn", "flipped", "stale", "foreign"];
 /// Then new ones for so long.
 const BUDGET: Duration = Duration::from_secs(4);
 /// A broken rule that so many schedules do not notice is not noticed.
-const SEEDS_OF_MUTATION: u64 = 20_000;
+const SEEDS_OF_MUTATION: u64 = 50_000;
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 /// What runs schedules on one thread.

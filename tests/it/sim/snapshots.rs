@@ -155,3 +155,37 @@ pub fn lost_between_two_slices() -> Result<(), String> {
     play(habits, None, script)?;
     ensure(play(habits, Some(Mutation::SliceDroppedBatch), script).is_err(), "nobody sees the slice")
 }
+
+/// A worker stands still until its successor has written, and takes a snapshot before it hears of that: a position says nothing
+/// about a state as long as no commit shows that nobody else wrote below it.
+pub fn a_zombie_that_wants_a_snapshot() -> Result<(), String> {
+    let habits = Habits { interval: Duration::from_secs(5), ..Habits::EAGER };
+    let script: Script = |schedule| {
+        until(schedule, "the end of the inputs", |world| {
+            world.history.next_of(P0, Input::Orders) == 20 && world.is_settled()
+        })?;
+        {
+            let mut world = schedule.world.borrow_mut();
+            let until = world.now + Duration::from_secs(20);
+            world.hosts[0].frozen_until = until;
+            world.hosts[0].client.next_step_at = until + Duration::from_millis(300);
+        }
+        schedule.start(1);
+        append(schedule, 20..30);
+        until(schedule, "the successor's commits", |world| world.history.next_of(P0, Input::Orders) == 30)?;
+        // The zombie's client has nothing at hand: what it applied would hold its snapshot up.
+        schedule.world.borrow_mut().chaos.stingy = 255;
+        until(schedule, "the zombie's return", |world| world.hosts[0].frozen_until <= world.now)?;
+        let later = schedule.world.borrow().now + Duration::from_secs(1);
+        until(schedule, "its next second", |world| world.now >= later && world.is_settled())?;
+        schedule.world.borrow_mut().chaos.stingy = 0;
+        // With one seal behind it, nothing speaks against a snapshot.
+        append(schedule, 30..31);
+        until(schedule, "one more commit", |world| world.history.next_of(P0, Input::Orders) == 31)?;
+        schedule.crash(1);
+        append(schedule, 31..40);
+        Ok(())
+    };
+    play(habits, None, script)?;
+    ensure(play(habits, Some(Mutation::SnapshotWithoutCommit), script).is_err(), "nobody sees the snapshot")
+}
