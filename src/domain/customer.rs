@@ -73,6 +73,25 @@ pub struct Summary {
     pub newest_return_at: Option<Time>,
 }
 
+impl Summary {
+    /// Whether all sums are far below what their types hold, so that whatever is added to them still fits. No customer comes near
+    /// these bounds, but bytes from elsewhere may.
+    pub fn leaves_room(&self) -> bool {
+        const COUNT_LIMIT: u32 = 1 << 31;
+        const AMOUNT_LIMIT: u64 = 1 << 60;
+        const SQUARES_LIMIT: u64 = 1 << 62;
+        const DAY_LIMIT: u32 = 1 << 22;
+        let Self { block, kept, .. } = self;
+        let counts = [block.placed, block.kept, block.returned_orders, kept.count, kept.days.count];
+        let amounts =
+            [block.gross, block.refunded, block.cancelled, block.unattributed, block.excess, kept.net];
+        counts.iter().all(|count| *count < COUNT_LIMIT)
+            && amounts.iter().chain(&kept.last_values).all(|amount| amount.unsigned_abs() < AMOUNT_LIMIT)
+            && kept.days.last.iter().chain([&kept.days.first]).all(|day| day.unsigned_abs() < DAY_LIMIT)
+            && kept.days.squares < SQUARES_LIMIT
+    }
+}
+
 impl Default for Customer {
     fn default() -> Self {
         Self {

@@ -72,6 +72,13 @@ impl Ledger {
         self.returns.is_empty() && self.cancellations.is_empty() && self.order(order.id).is_none()
     }
 
+    /// Whether no two entries of a kind have the same identity, which whoever puts them in takes care of.
+    pub fn has_distinct_ids(&self) -> bool {
+        are_distinct(&self.orders, |order| order.id.0)
+            && are_distinct(&self.returns, |returned| returned.id.0)
+            && are_distinct(&self.cancellations, |cancellation| cancellation.order.0)
+    }
+
     /// The currency of every entry that has one.
     pub fn currencies(&self) -> impl Iterator<Item = Currency> + '_ {
         let orders = self.orders.iter().map(|order| order.currency);
@@ -101,6 +108,18 @@ impl Ledger {
         let place = self.cancellations.partition_point(|other| (other.cancelled_at, other.order) < key);
         self.cancellations.insert(place, cancellation);
     }
+}
+
+/// Nearly all customers have so few entries that comparing each with each is fastest.
+fn are_distinct<T>(entries: &[T], id: impl Fn(&T) -> u64) -> bool {
+    const FEW: usize = 16;
+    if entries.len() <= FEW {
+        let is_first = |index: usize| entries[..index].iter().all(|entry| id(entry) != id(&entries[index]));
+        return (1..entries.len()).all(is_first);
+    }
+    let mut ids: Vec<u64> = entries.iter().map(id).collect();
+    ids.sort_unstable();
+    ids.windows(2).all(|pair| pair[0] != pair[1])
 }
 
 /// What became of one order. Money is in the shop's minor units; a test order is all zeros.

@@ -9,7 +9,7 @@ use super::customer::{Armed, Customer, Summary, Told};
 use super::event::Goods;
 use super::ids::{OrderHash, ReturnHash};
 use super::ledger::{Cancellation, Order, Return};
-use super::money::Currency;
+use super::money::{AMOUNT_LIMIT, Currency};
 use super::signal::{RecordDigest, StandingCause, State};
 use super::time::Time;
 
@@ -163,6 +163,10 @@ fn read_head(reader: &mut Reader<'_>, customer: &mut Customer) -> Option<()> {
     };
     let at_risk = standing(AT_RISK, AT_RISK_BY_RECORD)?;
     let lapsed = standing(LAPSED, LAPSED_BY_RECORD)?;
+    // What follows from a told state is decided without looking further.
+    if state == State::Lapsed && lapsed.is_none() {
+        return None;
+    }
     customer.told = Told {
         state,
         first_order: has(FIRST_ORDER),
@@ -183,7 +187,7 @@ fn read_head(reader: &mut Reader<'_>, customer: &mut Customer) -> Option<()> {
         (false, false) => Goods::Unknown,
     };
     if has(SUMMARY) {
-        customer.summary = read_summary(reader)?;
+        customer.summary = read_summary(reader).filter(|summary| *summary != Summary::default())?;
     }
     Some(())
 }
@@ -259,13 +263,13 @@ fn read_entries(reader: &mut Reader<'_>, customer: &mut Customer) -> Option<()> 
             version: u32::try_from(marks >> 1).ok()?,
             test: marks & 1 == 1,
             placed_at: reader.time()?,
-            total: reader.number_48()?,
+            total: reader.amount()?,
             currency: Currency::from_bits(u16::from_le_bytes(reader.take()?))?,
         });
     }
     for _ in 0..reader.varint()? {
         let id = ReturnHash(reader.u64()?);
-        let (returned_at, refund) = (reader.time()?, reader.number_48()?);
+        let (returned_at, refund) = (reader.time()?, reader.amount()?);
         let marks = u16::from_le_bytes(reader.take()?);
         let order = if marks >> 15 == 1 { Some(OrderHash(reader.u64()?)) } else { None };
         let currency = Currency::from_bits(marks & 0x7fff)?;
@@ -317,6 +321,10 @@ impl<'a> Reader<'a> {
         Some(i64::from_le_bytes([a, b, c, d, e, f, 0, 0]))
     }
 
+    fn amount(&mut self) -> Option<i64> {
+        self.number_48().filter(|amount| *amount < AMOUNT_LIMIT)
+    }
+
     fn time(&mut self) -> Option<Time> {
         Time::from_millis(self.number_48()?)
     }
@@ -328,11 +336,16 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// In the shortest form only: a customer has one form, so that what is not exactly ours is noticed.
     fn varint(&mut self) -> Option<u64> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
             let [byte] = self.take()?;
-            number |= u64::from(byte & 0x7f).checked_shl(shift)?;
+            let bits = u64::from(byte & 0x7f);
+            if bits << shift >> shift != bits || (byte == 0 && shift > 0) {
+                return None;
+            }
+            number |= bits << shift;
             if byte < 0x80 {
                 return Some(number);
             }

@@ -109,6 +109,9 @@ impl Restore {
             }
             let Scratch { customer, attribution, .. } = &mut engine.scratch;
             packed::unpack(bytes, customer).map_err(|packed::Corrupt| RestoreError::Corrupt)?;
+            if !customer.summary.leaves_room() || !customer.ledger.has_distinct_ids() {
+                return Err(RestoreError::Corrupt);
+            }
             let key = packed::key(bytes);
             let shop = settings.shops.of_key(key).ok_or(RestoreError::UnknownShop)?;
             if !customer.ledger.currencies().all(|currency| settings.shops.get(shop).accepts(currency)) {
