@@ -135,7 +135,7 @@ impl Expected<'_> {
         }
         // Tombstones stay for the whole time from their first compaction on; half of it is left to clocks that differ.
         let age_max = self.changelog.tombstone_retention / 2;
-        let age_ms = self.now_ms - header.created_at_ms;
+        let age_ms = self.now_ms.saturating_sub(header.created_at_ms);
         let age = Duration::from_millis(age_ms.unsigned_abs());
         if age_ms < 0 && age > AHEAD_MAX {
             return Err(Discard::FromTheFuture { ahead: age });
@@ -197,6 +197,10 @@ mod tests {
         check(|header| header.position = Position(100), Ok(()));
         check(|header| header.created_at_ms = 1_160_000, Ok(()));
         check(|header| header.created_at_ms = 600_001, Ok(()));
+        let ahead = Duration::from_millis(i64::MAX as u64 - 1_100_000);
+        check(|header| header.created_at_ms = i64::MAX, Err(Discard::FromTheFuture { ahead }));
+        let (age, age_max) = (Duration::from_millis(i64::MAX as u64), RETENTION / 2);
+        check(|header| header.created_at_ms = i64::MIN, Err(Discard::Stale { age, age_max }));
         check(|header| header.cluster.clear(), Err(Discard::Foreign(Owner::Cluster)));
         check(|header| header.topic[15] = 0, Err(Discard::Foreign(Owner::Topic)));
         check(|header| header.application.push('b'), Err(Discard::Foreign(Owner::Application)));

@@ -308,10 +308,14 @@ impl<'a> Bytes<'a> {
         }
     }
 
+    /// In the shortest form only, as everything has one form.
     fn varint(&mut self) -> Option<usize> {
         let mut value = 0;
         for shift in [0, 7, 14, 21, 28] {
             let [byte] = self.array()?;
+            if byte == 0 && shift > 0 {
+                return None;
+            }
             value |= usize::from(byte & 0x7f) << shift;
             if byte < 0x80 {
                 return Some(value);

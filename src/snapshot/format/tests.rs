@@ -160,6 +160,7 @@ fn nonsense_behind_a_checksum_is_corrupt() {
         (1, b"\x03abcd"),
         (2, b"\x03abc"),
         (1, b"\xff\xff\xff\xff\xff\xff"),
+        (1, b"\x83\x00abc"),
         (1, b"\x00short"),
         (1, &[0; 16]),
         (1, &[[0; 17].as_slice(), &[0xff; 8]].concat()),
