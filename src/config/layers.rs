@@ -346,7 +346,11 @@ impl std::fmt::Display for Path {
         };
         for (index, segment) in self.0.iter().enumerate() {
             let point = if index == 0 { "" } else { "." };
-            if is_bare(segment) || self.0[0] == "kafka" {
+            let is_plain = match self.0[0].as_str() {
+                "kafka" => segment.split('.').all(is_bare),
+                _ => is_bare(segment),
+            };
+            if is_plain {
                 write!(formatter, "{point}{segment}")?;
             } else {
                 write!(formatter, "{point}{segment:?}")?;
@@ -362,7 +366,8 @@ impl std::fmt::Display for Origin {
             Self::Default => write!(formatter, "default"),
             Self::Fallback(by) => write!(formatter, "{by}"),
             Self::File { line } => write!(formatter, "line {line}"),
-            Self::Environment(name) => write!(formatter, "{name}"),
+            // A name may hold anything but `=`; whoever reads this has a terminal.
+            Self::Environment(name) => write!(formatter, "{}", name.escape_debug()),
             Self::Flag => write!(formatter, "--set"),
         }
     }

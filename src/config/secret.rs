@@ -1,5 +1,7 @@
 //! Values that are never printed.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 /// A secret shorter than this can be guessed.
@@ -24,8 +26,12 @@ impl Secret {
 
     /// The content of a file without the line end that editors add.
     pub(super) fn from_file(path: &Path) -> Result<Self, String> {
-        let name = path.display();
-        let mut bytes = std::fs::read(path).map_err(|error| format!("cannot read {name}: {error}"))?;
+        let name = printable(path);
+        let mut bytes = Vec::new();
+        // No more than shows that it is too long: a device may have no end.
+        File::open(path)
+            .and_then(|file| file.take(BYTES_MAX as u64 + 3).read_to_end(&mut bytes))
+            .map_err(|error| format!("cannot read {name}: {error}"))?;
         for end in [b'\n', b'\r'] {
             if bytes.last() == Some(&end) {
                 bytes.pop();
@@ -44,11 +50,16 @@ impl Secret {
         if secret.0.len() < BYTES_MIN {
             return Err(format!(
                 "the secret in {} is shorter than {BYTES_MIN} bytes; make one with `openssl rand -hex 32`",
-                path.display()
+                printable(path)
             ));
         }
         Ok(secret)
     }
+}
+
+/// A path on one line.
+fn printable(path: &Path) -> String {
+    path.display().to_string().escape_debug().to_string()
 }
 
 impl std::fmt::Debug for Secret {
@@ -81,6 +92,9 @@ mod tests {
             let secret = Secret::from_file_of_ours(&path).expect("a secret");
             assert_eq!(secret.expose(), expected.as_bytes(), "{content:?}");
         }
+        std::fs::write(&path, [b'a'; BYTES_MAX + 1]).expect("write");
+        assert!(Secret::from_file(&path).is_err());
+        assert!(Secret::from_file(Path::new("/dev/zero")).is_err());
         std::fs::write(&path, "short").expect("write");
         assert!(Secret::from_file(&path).is_ok());
         assert!(Secret::from_file_of_ours(&path).is_err());

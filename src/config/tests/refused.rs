@@ -183,6 +183,19 @@ fn unknown_keys_are_refused_with_a_suggestion() {
             "--set: \"a b\" is not a key; write it as in the file, such as commit.interval",
         ),
         (assignments(&["worker=1"]), "worker (--set): unknown key; did you mean workers?"),
+        // A problem is one line, and what is in a name does nothing to a terminal.
+        (
+            environment(&[("RETENTION_WORK\x1bERS", "1")]),
+            "RETENTION_WORK\\u{1b}ERS: unknown key; did you mean RETENTION_WORKERS?",
+        ),
+        (
+            file(&format!("{SHOP}[kafka]\n\"linger\\n.x\" = 1")),
+            "kafka.\"linger\\n.x\" (line 4): unknown option of the Kafka client; did you mean kafka.linger.ms?",
+        ),
+        (
+            file(&format!("erasure.secret_file = \"a\\tb\"\n{SHOP}")),
+            "erasure.secret_file (line 1): cannot read a\\tb: No such file or directory (os error 2)",
+        ),
         (file("[shop\n"), "line 1: this is not TOML: unclosed table, expected `]`"),
     ] {
         let problems = load(&sources, Purpose::Offline).err().map(|error| error.problems());
