@@ -8,6 +8,7 @@ mod demo;
 mod deploy;
 mod differential;
 mod examples;
+mod fuzz;
 mod http;
 mod kafka;
 mod kafka_adapter;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
     trials.extend(demo::trials());
     trials.extend(deploy::trials());
     trials.extend(differential::trials());
+    trials.extend(fuzz::trials());
     trials.extend(http::trials());
     trials.extend(kafka_adapter::trials());
     trials.extend(kafka_facts::trials());

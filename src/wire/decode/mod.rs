@@ -124,6 +124,21 @@ impl Decoder {
         record.event(input)
     }
 
+    /// The same without the fast pass over usual records, which must make no difference.
+    #[cfg(feature = "faults")]
+    pub fn decode_in_general<'a>(
+        &self,
+        input: Input,
+        key: Option<&'a [u8]>,
+        value: Option<&'a [u8]>,
+    ) -> Result<Event<'a>, Refusal> {
+        let text = self.text(key, value)?;
+        let object = Object::empty(Escapes::of(text.as_bytes()));
+        let mut record = Incoming { decoder: self, key, object };
+        self.fill_in_general(&mut record.object, text)?;
+        record.event(input)
+    }
+
     /// Reads a line of a file. It has no record key: it counts as sent with the key of the customer whom it names, which is written
     /// to `key`.
     pub fn decode_line<'a>(
@@ -162,10 +177,14 @@ impl Decoder {
     }
 
     fn fill<'a>(&self, object: &mut Object<'a>, text: &'a str) -> Result<(), Refusal> {
-        let depth_max = self.limits.depth_max;
-        if object.fill_usual(text, depth_max) {
+        if object.fill_usual(text, self.limits.depth_max) {
             return Ok(());
         }
+        self.fill_in_general(object, text)
+    }
+
+    fn fill_in_general<'a>(&self, object: &mut Object<'a>, text: &'a str) -> Result<(), Refusal> {
+        let depth_max = self.limits.depth_max;
         if depth::exceeds(text.as_bytes(), depth_max) {
             return Err(Refusal::new(Reason::TooDeep, format!("more than {depth_max} levels deep")));
         }

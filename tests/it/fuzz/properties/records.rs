@@ -1,0 +1,216 @@
+//! Input records, as Kafka and files bring them.
+//!
+//! ```text
+//!  o │ r │ e          a digit: 1 stores, 2 small limits, 4 no key          key ⏎ value       without a line end: no value
+//! ```
+
+use std::sync::LazyLock;
+
+use retention_signals::domain::event::{Goods, GuestRecord, Record};
+use retention_signals::domain::money::{AMOUNT_LIMIT, Currency};
+use retention_signals::domain::settings::Shops;
+use retention_signals::domain::time::Time;
+use retention_signals::wire::Input;
+use retention_signals::wire::decode::{CustomerEvent, Decoder, Event, ID_BYTES_MAX, Limits, Subject};
+use retention_signals::wire::encode::{CancellationText, ErasureText, OrderText, ReturnText};
+use retention_signals::wire::hash::hash;
+use retention_signals::wire::reason::{Reason, Refusal};
+use serde_json::Value;
+
+use super::{Verdict, shops};
+
+const SMALL: Limits = Limits { bytes_max: 300, depth_max: 9 };
+
+/// The longest detail of a refusal: what is longer has quoted something.
+const DETAIL_BYTES_MAX: usize = 120;
+
+/// Decoders of one kind of shops.
+struct Readers {
+    shops: Shops,
+    usual: Decoder,
+    small: Decoder,
+}
+
+impl Readers {
+    fn new(shops: Shops) -> Self {
+        let decoder = |limits| Decoder::new(shops.clone(), limits);
+        Self { usual: decoder(Limits::default()), small: decoder(SMALL), shops }
+    }
+}
+
+static ONE_SHOP: LazyLock<Readers> = LazyLock::new(|| Readers::new(shops::one_shop()));
+static STORES: LazyLock<Readers> = LazyLock::new(|| Readers::new(shops::stores()));
+
+/// Whatever is read: the fast pass and the parser agree, a file and a topic agree, what is accepted is within its bounds and the
+/// same once it is written and read again, and what is refused quotes nothing.
+pub fn records(bytes: &[u8]) -> Verdict {
+    let Some(([input, settings], rest)) = bytes.split_first_chunk() else { return Verdict::Refused };
+    let input = match input {
+        b'o' => Input::Orders,
+        b'r' => Input::Returns,
+        b'e' => Input::Erasures,
+        other => Input::ALL[usize::from(*other) % Input::ALL.len()],
+    };
+    let readers: &Readers = if settings & 1 == 0 { &ONE_SHOP } else { &STORES };
+    let decoder = if settings & 2 == 0 { &readers.usual } else { &readers.small };
+    let (key, value) = match rest.iter().position(|byte| *byte == b'\n') {
+        Some(end) => (&rest[..end], Some(&rest[end + 1..])),
+        None => (rest, None),
+    };
+    let key = (settings & 4 == 0).then_some(key);
+
+    let decoded = decoder.decode(input, key, value);
+    assert_eq!(decoded, decoder.decode_in_general(input, key, value), "the fast pass and the parser");
+    if let Some(value) = value {
+        files_and_topics_agree(&readers.usual, input, key, value);
+    }
+    match decoded {
+        Ok(event) => {
+            check(&readers.shops, key, &event);
+            if let Some(Ok(json)) = value.map(serde_json::from_slice) {
+                check_ids(&event, &json);
+            }
+            check_written(readers, input, &event);
+            Verdict::Accepted
+        }
+        Err(refusal) => {
+            check_refusal(&refusal);
+            Verdict::Refused
+        }
+    }
+}
+
+/// A line of a file counts as sent with the key of the customer whom it names.
+fn files_and_topics_agree(decoder: &Decoder, input: Input, key: Option<&[u8]>, value: &[u8]) {
+    let mut key_of_line = Vec::new();
+    let line = decoder.decode_line(input, value, &mut key_of_line);
+    if let Ok(event) = &line {
+        let key = match &event.subject {
+            Subject::Customer(event) => Some(event.key.bytes),
+            Subject::Guest(_) => None,
+        };
+        assert_eq!(decoder.decode(input, key, Some(value)).as_ref(), Ok(event), "a topic as a file");
+    }
+    match (decoder.decode(input, key, Some(value)), &line) {
+        (Ok(event), _) => assert_eq!(line, Ok(event), "a file as a topic"),
+        (Err(Refusal { reason: Reason::KeyMismatch, .. }), _) => {}
+        (Err(refusal), line) => assert_eq!(line, &Err(refusal), "a file as a topic"),
+    }
+}
+
+fn check(shops: &Shops, key: Option<&[u8]>, event: &Event<'_>) {
+    let is_money = |amount: i64, currency: Currency| {
+        assert!((0..AMOUNT_LIMIT).contains(&amount), "{amount}");
+        assert!(shops.get(event.shop).accepts(currency), "{currency}");
+    };
+    assert!((Time::MIN..=Time::MAX).contains(&event.time()));
+    match &event.subject {
+        Subject::Guest(GuestRecord::Order { total: amount, currency, .. })
+        | Subject::Guest(GuestRecord::Return { refund: amount, currency, .. }) => {
+            is_money(*amount, *currency)
+        }
+        Subject::Customer(event) => {
+            assert_eq!((event.key.bytes, event.key.hash), (key.unwrap_or_default(), hash(event.key.bytes)));
+            for id in [&event.id, &event.named_order].into_iter().flatten() {
+                assert!((1..=ID_BYTES_MAX).contains(&id.len()), "{id}");
+            }
+            match &event.record {
+                Record::Order(order) => is_money(order.total, order.currency),
+                Record::Return(returned) => is_money(returned.refund, returned.currency),
+                Record::Cancellation(_) | Record::Erasure(_) => {}
+            }
+        }
+    }
+}
+
+/// Another parser reads the same ids.
+fn check_ids(event: &Event<'_>, json: &Value) {
+    assert_eq!(event.store_id.as_deref(), json["store_id"].as_str());
+    let Subject::Customer(event) = &event.subject else { return };
+    let (id, named_order) = match &event.record {
+        Record::Order(_) | Record::Cancellation(_) => (&json["order_id"], &Value::Null),
+        Record::Return(_) => (&json["return_id"], &json["order_id"]),
+        Record::Erasure(_) => (&Value::Null, &Value::Null),
+    };
+    assert_eq!((event.id.as_deref(), event.named_order.as_deref()), (id.as_str(), named_order.as_str()));
+    let customer_id = json["customer_id"].as_str().expect("a customer's record names it");
+    assert!(event.key.bytes.ends_with(customer_id.as_bytes()));
+}
+
+/// An event as a producer would write it is the same event, but for the goods, of which only hashes are known.
+fn check_written(readers: &Readers, input: Input, event: &Event<'_>) {
+    let mut expected = event.clone();
+    if let Subject::Customer(CustomerEvent { record: Record::Order(order), .. }) = &mut expected.subject {
+        order.goods = Goods::Unknown;
+    }
+    let (key, text) = written(&readers.shops, event);
+    let again = readers.usual.decode(input, key, Some(&text));
+    assert_eq!(again, Ok(expected), "{}", String::from_utf8_lossy(&text));
+}
+
+fn written<'e>(shops: &Shops, event: &'e Event<'_>) -> (Option<&'e [u8]>, Vec<u8>) {
+    let store_id = event.store_id.as_deref();
+    let mut text = Vec::new();
+    let event = match &event.subject {
+        Subject::Customer(event) => event,
+        Subject::Guest(GuestRecord::Order { placed_at, total, currency, test }) => {
+            let (placed_at, total, currency, test) = (*placed_at, *total, *currency, *test);
+            let (order_id, customer_id, version, skus) = ("o", None, 0, &[][..]);
+            OrderText { order_id, placed_at, currency, total, customer_id, store_id, version, test, skus }
+                .encode(&mut text);
+            return (None, text);
+        }
+        Subject::Guest(GuestRecord::Return { returned_at, refund, currency }) => {
+            let (returned_at, refund, currency) = (*returned_at, *refund, *currency);
+            let (return_id, customer_id, order_id) = ("r", None, None);
+            ReturnText { return_id, returned_at, currency, refund, customer_id, store_id, order_id }
+                .encode(&mut text);
+            return (None, text);
+        }
+    };
+    let prefix = match shops {
+        Shops::One(_) => 0,
+        Shops::ByStore(_) => store_id.map_or(0, str::len) + 1,
+    };
+    let customer_id = std::str::from_utf8(&event.key.bytes[prefix..]).expect("it was found in a JSON string");
+    let id = event.id.as_deref().unwrap_or_default();
+    match event.record {
+        Record::Order(order) => OrderText {
+            order_id: id,
+            placed_at: order.placed_at,
+            currency: order.currency,
+            total: order.total,
+            customer_id: Some(customer_id),
+            store_id,
+            version: order.version,
+            test: order.test,
+            skus: &[],
+        }
+        .encode(&mut text),
+        Record::Cancellation(cancellation) => {
+            let cancelled_at = cancellation.cancelled_at;
+            CancellationText { order_id: id, cancelled_at, customer_id, store_id }.encode(&mut text);
+        }
+        Record::Return(returned) => ReturnText {
+            return_id: id,
+            returned_at: returned.returned_at,
+            currency: returned.currency,
+            refund: returned.refund,
+            customer_id: Some(customer_id),
+            store_id,
+            order_id: event.named_order.as_deref(),
+        }
+        .encode(&mut text),
+        Record::Erasure(erasure) => {
+            let requested_at = erasure.requested_at;
+            ErasureText { customer_id, requested_at, store_id }.encode(&mut text);
+        }
+    }
+    (Some(event.key.bytes), text)
+}
+
+fn check_refusal(refusal: &Refusal) {
+    let detail = &refusal.detail;
+    assert!((1..=DETAIL_BYTES_MAX).contains(&detail.len()), "{detail}");
+    assert!(detail.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{detail:?}");
+}
