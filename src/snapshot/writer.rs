@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 
 use super::folder::SnapshotFile;
 use super::format::{Block, Header};
@@ -113,7 +113,14 @@ impl Writer {
         if let Some(whole) = self.whole.take() {
             return self.go_on(whole);
         }
-        match self.messages.recv_timeout(up_to) {
+        // Waiting begins with a while of spinning, even if there is no time to wait.
+        let message = match self.messages.try_recv() {
+            Err(TryRecvError::Empty) if !up_to.is_zero() => self.messages.recv_timeout(up_to),
+            Err(TryRecvError::Empty) => Err(RecvTimeoutError::Timeout),
+            Err(TryRecvError::Disconnected) => Err(RecvTimeoutError::Disconnected),
+            Ok(message) => Ok(message),
+        };
+        match message {
             Ok(message) => self.handle(message),
             Err(RecvTimeoutError::Timeout) => Step::Idle,
             Err(RecvTimeoutError::Disconnected) => Step::Ended,

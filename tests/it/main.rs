@@ -29,6 +29,10 @@ mod tidy;
 mod wire;
 mod worker;
 
+/// The service's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
