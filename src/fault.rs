@@ -30,6 +30,8 @@ pub enum Mutation {
     UnknownIsCommitted,
     /// Who wrote the last batch is looked at, which batch it was is not.
     IgnoreBatchNumber,
+    /// ... nor which of the processes with one id has written it.
+    IgnoreIncarnation,
     /// What was begun before the partition was lost is written once it is owned again.
     KeepLostState,
     /// Signals are shown before their commit.

@@ -12,6 +12,8 @@ pub mod merge;
 pub mod part;
 pub mod restore;
 
+use std::fmt;
+
 use crate::broker::{Moment, PerInput, Position};
 use crate::domain::engine::{Effects, Engine};
 use crate::domain::time::Time;
@@ -60,15 +62,34 @@ pub struct Running<T> {
     effects: Effects,
 }
 
-/// The name of a partition's batch, kept by the broker beside the committed offset of `orders`: who wrote it, and its number.
-pub fn batch_name(transactional_id: &str, number: u64) -> String {
-    format!("{transactional_id} {number}")
+/// The name of a partition's batch, kept by the broker beside the committed offset of `orders`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BatchName<'a> {
+    /// Who wrote it.
+    pub transactional_id: &'a str,
+    /// Which of the processes with that id: a process that stood still may find a successor's batch of the very number that its
+    /// own would have had.
+    pub incarnation: u64,
+    pub number: u64,
 }
 
-/// See [`batch_name`]; none if somebody else has written it.
-pub fn parse_batch_name(metadata: &str) -> Option<(&str, u64)> {
-    let (id, number) = metadata.rsplit_once(' ')?;
-    Some((id, number.parse().ok()?))
+impl<'a> BatchName<'a> {
+    /// None if somebody else has written it.
+    pub fn parse(metadata: &'a str) -> Option<Self> {
+        let (rest, number) = metadata.rsplit_once(' ')?;
+        let (transactional_id, incarnation) = rest.rsplit_once(' ')?;
+        Some(Self {
+            transactional_id,
+            incarnation: u64::from_str_radix(incarnation, 16).ok()?,
+            number: number.parse().ok()?,
+        })
+    }
+}
+
+impl fmt::Display for BatchName<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {:016x} {}", self.transactional_id, self.incarnation, self.number)
+    }
 }
 
 /// What the last commit has made visible; a reader sees nothing later.

@@ -43,6 +43,7 @@ pub struct KafkaBroker {
     settings: Arc<KafkaSettings>,
     layout: Layout,
     transactional_id: String,
+    incarnation: u64,
     /// The name of a static member.
     group_instance: Option<String>,
     wall: WallClock,
@@ -81,6 +82,7 @@ impl KafkaBroker {
         let (running, ended) = crossbeam_channel::bounded(0);
         Ok(Self {
             transactional_id: settings.transactional_id(slot),
+            incarnation: fastrand::u64(..),
             group_instance: config.get("group.instance.id").map(str::to_owned),
             settings,
             layout,
@@ -119,6 +121,10 @@ impl Broker for KafkaBroker {
 
     fn transactional_id(&self) -> &str {
         &self.transactional_id
+    }
+
+    fn incarnation(&self) -> u64 {
+        self.incarnation
     }
 
     fn record_bytes_max(&self) -> usize {

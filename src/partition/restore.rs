@@ -38,9 +38,9 @@ use crate::snapshot::discard::Discard;
 use crate::wire::state::{self, Seal, StateRecord};
 
 use self::start::Disagreement;
+use super::BatchName;
 use super::dead_letters::DeadLetterWindow;
 use super::merge::MergeKey;
-use super::parse_batch_name;
 
 use local::{Changelog, Loading, Used};
 use unusable::{unusable, unusable_state};
@@ -480,7 +480,8 @@ impl Work {
         }
         let committed = lookup.committed(&[self.order.partition], Stability::Unstable, CALL_MAX)?;
         let orders = committed.first().and_then(|committed| committed[Input::Orders].as_ref());
-        let id = orders.and_then(|committed| parse_batch_name(&committed.metadata)).map(|(id, _)| id);
+        let name = orders.and_then(|committed| BatchName::parse(&committed.metadata));
+        let id = name.map(|name| name.transactional_id);
         match id {
             Some(id) if id != self.order.transactional_id => {
                 info!(partition = %self.order.partition, transactional_id = id, "ending an open transaction");

@@ -23,7 +23,7 @@ use crate::broker::{
 };
 use crate::fault::{self, Mutation, Step};
 use crate::metrics::{FatalKind, Stage};
-use crate::partition::{batch_name, parse_batch_name};
+use crate::partition::BatchName;
 
 /// The longest that one call may take before the client is polled again.
 const SLICE: Duration = Duration::from_secs(2);
@@ -173,12 +173,8 @@ impl<B: Broker> Processor<'_, B> {
         if !membership.is_fencing() {
             return Err(Setback::Abort("the worker is not a member of its group".into()));
         }
-        let metadata: Vec<String> = self
-            .batch
-            .parts
-            .iter()
-            .map(|part| batch_name(self.broker.transactional_id(), part.batch_number))
-            .collect();
+        let metadata: Vec<String> =
+            self.batch.parts.iter().map(|part| self.batch_name(part.batch_number).to_string()).collect();
         let mut offsets = Vec::with_capacity(3 * metadata.len());
         for (part, metadata) in self.batch.parts.iter().zip(&metadata) {
             let positions = running(&self.owned, part.partition).next_positions();
@@ -222,7 +218,7 @@ impl<B: Broker> Processor<'_, B> {
         let verdicts: Vec<(Partition, Verdict)> = parts
             .map(|(part, offsets)| {
                 let metadata = offsets[Input::Orders].as_ref().map(|committed| committed.metadata.as_str());
-                (part.partition, verdict(self.broker.transactional_id(), part.batch_number, metadata))
+                (part.partition, verdict(self.batch_name(part.batch_number), metadata))
             })
             .collect();
         let is_committed = verdicts.iter().any(|(_, verdict)| *verdict == Verdict::Committed);
@@ -233,6 +229,15 @@ impl<B: Broker> Processor<'_, B> {
             self.restore_again(partition)?;
         }
         Ok(is_committed)
+    }
+
+    /// What a part of that number is called at the broker.
+    fn batch_name(&self, number: u64) -> BatchName<'_> {
+        BatchName {
+            transactional_id: self.broker.transactional_id(),
+            incarnation: self.broker.incarnation(),
+            number,
+        }
     }
 
     fn note_fencing(&mut self) -> Result<(), Stop> {
@@ -336,21 +341,24 @@ fn unresolved(setback: Setback) -> Stop {
     }
 }
 
-/// Compares a part's batch number with the one that the broker holds beside the committed offset of `orders`.
-fn verdict(transactional_id: &str, batch_number: u64, metadata: Option<&str>) -> Verdict {
+/// Compares the name of a part's batch with the one that the broker holds beside the committed offset of `orders`.
+fn verdict(name: BatchName<'_>, metadata: Option<&str>) -> Verdict {
     let committed = match metadata {
-        None => Some((transactional_id, 0)),
-        Some(metadata) => parse_batch_name(metadata),
+        None => Some(BatchName { number: 0, ..name }),
+        Some(metadata) => BatchName::parse(metadata),
+    };
+    let is_ours = |committed: BatchName<'_>| {
+        let is_same_process =
+            committed.incarnation == name.incarnation || fault::is(Mutation::IgnoreIncarnation);
+        committed.transactional_id == name.transactional_id && is_same_process
     };
     match committed {
         _ if fault::is(Mutation::UnknownIsAborted) => Verdict::NotCommitted,
         _ if fault::is(Mutation::UnknownIsCommitted) => Verdict::Committed,
-        Some((id, _)) if fault::is(Mutation::IgnoreBatchNumber) && id == transactional_id => {
-            Verdict::Committed
-        }
+        Some(committed) if fault::is(Mutation::IgnoreBatchNumber) && is_ours(committed) => Verdict::Committed,
         Some(_) if fault::is(Mutation::IgnoreBatchNumber) => Verdict::NotCommitted,
-        Some((id, number)) if number == batch_number && id == transactional_id => Verdict::Committed,
-        Some((_, number)) if number + 1 == batch_number => Verdict::NotCommitted,
+        Some(committed) if committed.number == name.number && is_ours(committed) => Verdict::Committed,
+        Some(committed) if committed.number + 1 == name.number => Verdict::NotCommitted,
         Some(_) | None => Verdict::Superseded,
     }
 }
@@ -360,20 +368,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_batch_number_tells_the_outcome() {
-        let check = |batch_number, metadata, expected| {
-            assert_eq!(verdict("shop-a-0", batch_number, metadata), expected, "{batch_number} {metadata:?}");
+    fn the_batch_name_tells_the_outcome() {
+        let check = |number, metadata, expected| {
+            let name = BatchName { transactional_id: "shop-a-0", incarnation: 0xa1, number };
+            assert_eq!(verdict(name, metadata), expected, "{number} {metadata:?}");
         };
-        check(7, Some("shop-a-0 7"), Verdict::Committed);
-        check(7, Some("shop-a-0 6"), Verdict::NotCommitted);
-        check(7, Some("shop-b-0 6"), Verdict::NotCommitted);
+        check(7, Some("shop-a-0 a1 7"), Verdict::Committed);
+        check(7, Some("shop-a-0 a1 6"), Verdict::NotCommitted);
+        check(7, Some("shop-a-0 b2 6"), Verdict::NotCommitted);
+        check(7, Some("shop-b-0 b2 6"), Verdict::NotCommitted);
         // Somebody else wrote a batch of that number: ours was not it.
-        check(7, Some("shop-b-0 7"), Verdict::Superseded);
-        check(7, Some("shop-a-0 8"), Verdict::Superseded);
-        check(7, Some("shop-a-0 5"), Verdict::Superseded);
+        check(7, Some("shop-b-0 a1 7"), Verdict::Superseded);
+        // A process with the same id did, after ours was taken for dead.
+        check(7, Some("shop-a-0 b2 7"), Verdict::Superseded);
+        check(7, Some("shop-a-0 a1 8"), Verdict::Superseded);
+        check(7, Some("shop-a-0 a1 5"), Verdict::Superseded);
         check(7, Some(""), Verdict::Superseded);
         check(7, Some("reset by hand"), Verdict::Superseded);
         check(1, None, Verdict::NotCommitted);
         check(2, None, Verdict::Superseded);
+    }
+
+    #[test]
+    fn batch_names_can_be_read_back() {
+        let name = BatchName { transactional_id: "a shop-0", incarnation: u64::MAX, number: 12 };
+        assert_eq!(BatchName::parse(&name.to_string()), Some(name));
+        assert_eq!(BatchName::parse("shop 12"), None);
     }
 }

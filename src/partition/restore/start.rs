@@ -17,8 +17,8 @@ use crate::broker::{Committed, Input, PerInput, Position};
 use crate::wire::state::Seal;
 
 use super::OnOtherOffsets;
+use crate::partition::BatchName;
 use crate::partition::merge::MergeKey;
-use crate::partition::parse_batch_name;
 
 /// What is known about a partition before it starts.
 pub struct Evidence<'a> {
@@ -128,7 +128,7 @@ pub fn starts(
 /// Offsets and seal are written by one transaction; if their batches differ, the changelog was not read to its end or has lost
 /// some. Whoever resets offsets by hand leaves no batch number behind.
 fn other_batch(seal: &Seal, committed: Option<&Committed>) -> Option<Disagreement> {
-    let (_, committed) = parse_batch_name(&committed?.metadata)?;
+    let committed = BatchName::parse(&committed?.metadata)?.number;
     (committed != seal.batch).then_some(Disagreement::OtherBatch { committed, sealed: seal.batch })
 }
 

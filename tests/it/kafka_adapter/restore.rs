@@ -97,7 +97,7 @@ fn passes_aborted_records(node: &KafkaNode) -> Result<()> {
 fn open_transaction(node: &KafkaNode) -> Result<()> {
     let shop = Shop::create(node.client(), 1)?;
     let mut crashed = shop.sole_member()?;
-    let metadata = format!("{} 1", crashed.transactional_id());
+    let metadata = format!("{} {:x} 1", crashed.transactional_id(), crashed.incarnation());
     transact(&mut crashed, &[to_changelog(P0, "k", "committed")], &offsets(P0, [5, 5, 5], &metadata))?;
     crashed.begin()?;
     crashed.send(&to_changelog(P0, "k", "open"))?;

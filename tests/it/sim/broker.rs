@@ -134,6 +134,10 @@ impl Broker for SimBroker<'_> {
         &self.transactional_id
     }
 
+    fn incarnation(&self) -> u64 {
+        self.host as u64
+    }
+
     fn record_bytes_max(&self) -> usize {
         1 << 20
     }

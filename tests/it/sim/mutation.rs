@@ -48,7 +48,7 @@ impl Twist {
 }
 
 /// Every one of them, by the name of its trial, with a schedule that notices it.
-pub const ALL: [(&str, Twist, u64); 22] = [
+pub const ALL: [(&str, Twist, u64); 23] = [
     ("skip_the_offsets", Twist::SkipOffsets, 89),
     ("offsets_of_touched_inputs_only", Twist::OffsetsOfTouchedInputs, 23),
     ("ignore_the_generation", Twist::IgnoreGeneration, 109),
@@ -64,6 +64,8 @@ pub const ALL: [(&str, Twist, u64); 22] = [
     ("unknown_is_aborted", Twist::Worker(Mutation::UnknownIsAborted), 185),
     ("unknown_is_committed", Twist::Worker(Mutation::UnknownIsCommitted), 20),
     ("ignore_the_batch_number", Twist::Worker(Mutation::IgnoreBatchNumber), 20),
+    // One of half a million, found by the long run when this was no rule yet.
+    ("ignore_the_incarnation", Twist::Worker(Mutation::IgnoreIncarnation), 1_882_685_927_274_754_748),
     ("stale_batch_with_fresh_metadata", Twist::Worker(Mutation::KeepLostState), 19),
     ("show_before_commit", Twist::Worker(Mutation::ShowBeforeCommit), 140),
     ("snapshot_before_commit", Twist::Worker(Mutation::SnapshotBeforeCommit), 12_628),

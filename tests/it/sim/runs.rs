@@ -48,6 +48,7 @@ impl Runner {
 /// The trial of the schedules; its environment says which.
 pub fn schedules() -> Result<(), Failed> {
     if let Some(seed) = number("RETENTION_SIM_SEED") {
+        tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_writer(std::io::stderr).init();
         let outcome = Runner::new().run(seed, None).map_err(|violation| replay(seed, &violation))?;
         eprintln!("seed {seed}: {outcome:?}");
         return Ok(());

@@ -321,6 +321,10 @@ impl Broker for FakeBroker {
         ID
     }
 
+    fn incarnation(&self) -> u64 {
+        1
+    }
+
     fn record_bytes_max(&self) -> usize {
         1_000_000
     }
