@@ -184,12 +184,12 @@ mod tests {
         check(Some(&seal), None, false, Ok([10, 20, 30]));
         check(
             Some(&seal),
-            Some(offsets([Some(10), Some(20), Some(30)], "shop-a-0 5")),
+            Some(offsets([Some(10), Some(20), Some(30)], "shop-a-0 a1 5")),
             false,
             Ok([10, 20, 30]),
         );
         // The offsets of a quiet sibling topic expire.
-        check(Some(&seal), Some(offsets([Some(10), None, None], "shop-a-0 5")), false, Ok([10, 20, 30]));
+        check(Some(&seal), Some(offsets([Some(10), None, None], "shop-a-0 a1 5")), false, Ok([10, 20, 30]));
         let other = Disagreement::OtherOffset {
             input: Input::Returns,
             committed: Position(21),
@@ -197,7 +197,7 @@ mod tests {
         };
         check(Some(&seal), Some(offsets([Some(10), Some(21), Some(30)], "")), false, Err(other));
         let other = Disagreement::OtherBatch { committed: 6, sealed: 5 };
-        check(Some(&seal), Some(offsets([Some(10); 3], "shop-a-0 6")), false, Err(other));
+        check(Some(&seal), Some(offsets([Some(10); 3], "shop-a-0 a1 6")), false, Err(other));
     }
 
     #[test]

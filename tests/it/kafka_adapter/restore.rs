@@ -11,6 +11,7 @@ use retention_signals::broker::{
 };
 use retention_signals::exit::Exit;
 use retention_signals::kafka::KafkaLookup;
+use retention_signals::partition::BatchName;
 
 use super::{PATIENCE, Shop, edge, kept, offsets, open_producer, to_changelog, transact, until_done};
 use crate::kafka::{self, KafkaNode};
@@ -97,7 +98,12 @@ fn passes_aborted_records(node: &KafkaNode) -> Result<()> {
 fn open_transaction(node: &KafkaNode) -> Result<()> {
     let shop = Shop::create(node.client(), 1)?;
     let mut crashed = shop.sole_member()?;
-    let metadata = format!("{} {:x} 1", crashed.transactional_id(), crashed.incarnation());
+    let name = BatchName {
+        transactional_id: crashed.transactional_id(),
+        incarnation: crashed.incarnation(),
+        number: 1,
+    };
+    let metadata = name.to_string();
     transact(&mut crashed, &[to_changelog(P0, "k", "committed")], &offsets(P0, [5, 5, 5], &metadata))?;
     crashed.begin()?;
     crashed.send(&to_changelog(P0, "k", "open"))?;
@@ -121,8 +127,8 @@ fn open_transaction(node: &KafkaNode) -> Result<()> {
     assert_eq!((last.position, last.metadata.as_str()), (Position(5), metadata.as_str()));
 
     let start = Instant::now();
-    let (id, _batch) = last.metadata.rsplit_once(' ').expect("id and batch");
-    until_done(|| successor.lookup().end_transaction_of(id, Duration::from_secs(1)))?;
+    let name = BatchName::parse(&last.metadata).expect("the name of a batch");
+    until_done(|| successor.lookup().end_transaction_of(name.transactional_id, Duration::from_secs(1)))?;
     let stable =
         until_done(|| successor.lookup().committed(&[P0], Stability::Stable, Duration::from_secs(1)))?;
     assert_eq!(stable[0].0[0], Some(last));
