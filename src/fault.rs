@@ -17,7 +17,9 @@ mod armed;
 mod interrupt;
 
 #[cfg(feature = "faults")]
-pub use armed::{bound, drain_notes, is, note, set_bound, set_mutation, set_noting};
+pub use armed::{
+    bound, bytes_ahead, drain_notes, is, note, set_bound, set_bytes_ahead, set_mutation, set_noting,
+};
 #[cfg(feature = "faults")]
 pub use interrupt::reach;
 
@@ -50,6 +52,10 @@ pub enum Mutation {
     SnapshotWithoutCommit,
     /// A slice is taken of what a batch has changed that was dropped, because its partition is lost.
     SliceDroppedBatch,
+    /// What was sent ahead and aborted is not read again.
+    KeepPartsAhead,
+    /// What a part has sent ahead is committed, although the part was dropped.
+    CommitDroppedAhead,
 }
 
 /// How far a worker has come: with a transaction, or with partitions that come and go.
@@ -57,6 +63,8 @@ pub enum Mutation {
 pub enum Step {
     BeforeBegin,
     AfterBegin,
+    /// Something was said in a transaction whose commit is not due yet.
+    AfterSendAhead,
     AfterSend,
     AfterFlush,
     AfterOffsets,
@@ -73,9 +81,10 @@ pub enum Step {
 
 #[cfg(feature = "faults")]
 impl Step {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::BeforeBegin,
         Self::AfterBegin,
+        Self::AfterSendAhead,
         Self::AfterSend,
         Self::AfterFlush,
         Self::AfterOffsets,
@@ -124,4 +133,11 @@ pub const fn note(_: Partition, _: Noted) {}
 #[inline]
 pub const fn bound(max: usize) -> usize {
     max
+}
+
+/// From how many bytes on a batch is sent ahead.
+#[cfg(not(feature = "faults"))]
+#[inline]
+pub const fn bytes_ahead(min: usize) -> usize {
+    min
 }

@@ -8,6 +8,7 @@
 //! anyone before the commit that holds it is known; until then nothing more is applied. Together with `partition` this is the
 //! only place that knows both the domain and the broker.
 
+mod ahead;
 pub mod clock;
 mod commit;
 mod group;
@@ -35,6 +36,7 @@ use crate::partition::restore::News;
 use crate::partition::{Epoch, Owned, Phase, Running};
 use crate::query::CustomerQuery;
 
+use ahead::SendAhead;
 use clock::WallGuard;
 use commit::CommitEnd;
 use hub::Hub;
@@ -73,6 +75,8 @@ pub struct Processor<'m, B: Broker> {
 #[derive(Default)]
 struct Batch {
     opened_at: Option<Moment>,
+    /// Since when its transaction is open: during the commit, or before it if something was sent ahead.
+    transaction_since: Option<Moment>,
     parts: Vec<BatchPart>,
     stages: PerLabel<Stage, Duration>,
 }
@@ -84,6 +88,8 @@ struct BatchPart {
     /// The part is dropped if the partition is owned in another one by now.
     epoch: Epoch,
     batch_number: u64,
+    /// Some of what it says is in the open transaction already, and held nowhere else.
+    is_ahead: bool,
 }
 
 impl<'m, B: Broker> Processor<'m, B> {
@@ -155,7 +161,8 @@ impl<'m, B: Broker> Processor<'m, B> {
     }
 
     /// Leaves the group without a commit, after an error.
-    pub fn close(self) {
+    pub fn close(mut self) {
+        self.leave_transaction();
         for partition in self.owned.keys() {
             self.hub.metrics.remove_partition(hub::label(*partition));
         }
@@ -177,7 +184,12 @@ impl<'m, B: Broker> Processor<'m, B> {
                 self.pace.next_partition = partition;
                 return Ok(true);
             }
-            has_applied |= self.read_and_apply_one(partition)?;
+            if self.read_and_apply_one(partition)? {
+                has_applied = true;
+                if self.send_ahead()? == SendAhead::Undone {
+                    break;
+                }
+            }
         }
         Ok(has_applied)
     }
@@ -259,7 +271,7 @@ impl<'m, B: Broker> Processor<'m, B> {
         if self.batch.parts.iter().all(|part| part.partition != partition) {
             let epoch = self.owned[&partition].epoch;
             let batch_number = running(&self.owned, partition).committed.batch_number + 1;
-            self.batch.parts.push(BatchPart { partition, epoch, batch_number });
+            self.batch.parts.push(BatchPart { partition, epoch, batch_number, is_ahead: false });
         }
     }
 
@@ -294,6 +306,7 @@ impl<'m, B: Broker> Processor<'m, B> {
             committed_at_ms: clocks.wall_millis,
         });
         self.batch = Batch::default();
+        self.pace.may_send_ahead = true;
         self.answer_queries();
     }
 

@@ -26,7 +26,7 @@ class Point:
     workers: int = 1
     skew: str = "uniform"
     interval_ms: int = 100
-    backlog_interval_ms: int = 1000
+    backlog_interval_ms: int = 5000
     has_latency: bool = False
 
     def shape(self, events):

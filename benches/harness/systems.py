@@ -34,7 +34,7 @@ class Job:
 
 
 class Ours:
-    """The service: metrics on, backlog interval as it comes, the clock left at the last event so that runs are alike."""
+    """The service: metrics on, the longest backlog interval, the clock left at the last event so that runs are alike."""
 
     def __init__(self, binary, workers):
         self.binary = binary
@@ -69,7 +69,7 @@ at_end = "stay"
 policy = "fixed"
 [commit]
 interval = "{job.interval_ms}ms"
-backlog_interval = "{max(job.interval_ms, 1000)}ms"
+backlog_interval = "5s"
 [http]
 listen = "127.0.0.1:0"
 [kafka]

@@ -17,7 +17,7 @@ use super::packed;
 use super::settings::Settings;
 use super::signal::{RecordDigest, Signal, State};
 use super::store::Store;
-use super::time::{Span, Time};
+use super::time::Time;
 use super::timers::Timers;
 use super::window::Blocks;
 
@@ -204,7 +204,7 @@ impl Engine {
 
     /// The earliest instant at or before `by` at which something is due.
     pub fn next_due(&mut self, by: Time) -> Option<Time> {
-        let timer = self.timers.earliest(by, |slot| self.store.key_hash(slot)).map(|entry| entry.due);
+        let timer = self.timers.earliest(by, |slots| self.store.key_hashes(slots)).map(|entry| entry.due);
         let marker = self.markers.first_end(by).map(|(end, _)| end);
         timer.into_iter().chain(marker).min()
     }
@@ -381,7 +381,7 @@ impl Engine {
     fn fire(&mut self, to: Time, timers_max: usize, effects: &mut Effects) -> Progress {
         for _ in 0..timers_max {
             let marker = self.markers.first_end(to);
-            let timer = self.timers.earliest(to, |slot| self.store.key_hash(slot));
+            let timer = self.timers.earliest(to, |slots| self.store.key_hashes(slots));
             match (timer, marker) {
                 (Some(timer), Some((end, hash))) if end < timer.due => self.end_marker(end, hash),
                 (Some(timer), _) => {
@@ -407,9 +407,9 @@ impl Engine {
         let shop = settings.shops.get(shop_index);
         let Scratch { customer, attribution, .. } = &mut self.scratch;
         packed::unpack(packed, customer).expect("packed by this engine");
-        let state_before = customer.told.state;
-        let before = customer.facts(shop, &settings, just_before(instant), attribution).blocks;
+        let told_before = customer.told;
         let facts = customer.facts(shop, &settings, instant, attribution);
+        let before = facts.blocks_before(&customer.ledger, attribution, instant);
         let mut teller = Teller {
             customer: slot,
             shop: shop_index,
@@ -417,7 +417,7 @@ impl Engine {
             facts: &facts,
             clock: instant,
             occurred_at: instant,
-            before: state_before,
+            before: told_before.state,
             signals: &mut effects.signals,
         };
         let moved = teller.tell_instant(&mut customer.told);
@@ -425,10 +425,16 @@ impl Engine {
             customer.fold(shop, &settings, instant, attribution);
         }
         let due = due(customer, &facts);
-        let state = customer.told.state;
-        self.note_figures(shop_index, Some((state_before, &before)), (state, &facts.blocks), effects);
+        let told = customer.told;
+        self.note_figures(
+            shop_index,
+            Some((told_before.state, &before)),
+            (told.state, &facts.blocks),
+            effects,
+        );
         self.timers.schedule(slot, due, key_hash);
-        if self.save(slot) {
+        // What leaves a window changes figures, and seldom what is held.
+        if (moved || told != told_before) && self.save(slot) {
             self.touch(slot, moved.then_some(instant));
         }
     }
@@ -481,9 +487,4 @@ impl Engine {
 pub(super) fn due(customer: &Customer, facts: &Facts) -> Time {
     let deadline = facts.next(customer.told.state).map(|(_, at)| at);
     deadline.into_iter().chain(facts.next_expiry).min().unwrap_or(Time::MAX)
-}
-
-/// The last instant before another.
-pub(super) fn just_before(instant: Time) -> Time {
-    instant.minus(Span::from_millis(1))
 }

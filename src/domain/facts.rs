@@ -68,6 +68,23 @@ impl Facts {
         blocks
     }
 
+    /// The figures as they were just before `instant`, at which these facts are: what leaves a window then was still in it. The
+    /// ledger and its attribution are those of the facts.
+    pub fn blocks_before(&self, ledger: &Ledger, attribution: &Attribution, instant: Time) -> Blocks {
+        let mut blocks = self.blocks;
+        let before = instant.just_before();
+        let mut add_back = |time: Time, block: &dyn Fn() -> Block| {
+            let (first, first_now) = (first_window(time, before), first_window(time, instant));
+            for window in &mut blocks[first..first_now] {
+                window.add(&block());
+            }
+        };
+        let orders = ledger.orders.iter().zip(&attribution.orders).filter(|(order, _)| !order.test);
+        orders.for_each(|(order, figures)| add_back(order.placed_at, &|| order_block(figures)));
+        attribution.lone.iter().for_each(|lone| add_back(lone.at, &|| lone_block(lone)));
+        blocks
+    }
+
     fn customer_type(&self, goods: Goods) -> Option<CustomerType> {
         let varied = match goods {
             Goods::Unknown | Goods::Varied => true,
@@ -152,8 +169,9 @@ impl Account {
     }
 
     fn add_at(&mut self, time: Time, block: &Block) {
-        self.by_window[first_window(time, self.clock)].add(block);
-        if let Some(expiry) = next_expiry(time, self.clock) {
+        let first = first_window(time, self.clock);
+        self.by_window[first].add(block);
+        if let Some(expiry) = next_expiry(time, first) {
             self.next_expiry = Some(self.next_expiry.map_or(expiry, |earliest| earliest.min(expiry)));
         }
     }

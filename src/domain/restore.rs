@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::engine::{Engine, Scratch, due, just_before};
+use super::engine::{Engine, Scratch, due};
 use super::ids::{CustomerKey, CustomerSlot};
 use super::packed;
 use super::settings::Settings;
@@ -100,7 +100,7 @@ impl Restore {
         engine.clock = clock;
         let settings = Arc::clone(&engine.settings);
         // What leaves a window at the very clock may not have fired yet; firing it again says nothing twice.
-        let figures_at = just_before(clock.unwrap_or(Time::MIN));
+        let figures_at = clock.unwrap_or(Time::MIN).just_before();
         let end = self.slots_settled.saturating_add(customers_max).min(engine.store.slots_len());
         for index in self.slots_settled..end {
             let bytes = engine.store.packed_at(index);

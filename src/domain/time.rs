@@ -28,6 +28,11 @@ impl Time {
         Self(self.0.saturating_sub(span.0).clamp(Self::MIN.0, Self::MAX.0))
     }
 
+    /// The last instant before this one.
+    pub fn just_before(self) -> Self {
+        self.minus(Span::from_millis(1))
+    }
+
     /// The span from `earlier` to this instant; negative if this one is the earlier.
     pub const fn since(self, earlier: Self) -> Span {
         Span(self.0 - earlier.0)

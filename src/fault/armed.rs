@@ -7,6 +7,7 @@ use super::{Mutation, Noted, Partition, interrupt};
 thread_local! {
     static BROKEN: Cell<Option<Mutation>> = const { Cell::new(None) };
     static BOUND: Cell<usize> = Cell::new(interrupt::bound());
+    static BYTES_AHEAD: Cell<Option<usize>> = Cell::new(interrupt::bytes_ahead());
     static IS_NOTING: Cell<bool> = const { Cell::new(false) };
     static NOTES: RefCell<Vec<(Partition, Noted)>> = const { RefCell::new(Vec::new()) };
 }
@@ -50,4 +51,15 @@ pub fn note(partition: Partition, noted: Noted) {
 #[inline]
 pub fn bound(max: usize) -> usize {
     max.min(BOUND.get())
+}
+
+/// Sets what [`bytes_ahead`] gives on this thread, or leaves it as it is in the program.
+pub fn set_bytes_ahead(min: Option<usize>) {
+    BYTES_AHEAD.set(min);
+}
+
+/// From how many bytes on a batch is sent ahead.
+#[inline]
+pub fn bytes_ahead(min: usize) -> usize {
+    BYTES_AHEAD.get().unwrap_or(min)
 }

@@ -4,6 +4,7 @@
 //!  RETENTION_KILL_AT=AfterOffsets:3    SIGKILL when the step is reached for the third time
 //!  RETENTION_STOP_AT=AfterOffsets:3    SIGSTOP: a zombie, once somebody resumes it
 //!  RETENTION_BOUND=40                  batches of so many records or timers: many steps to be reached
+//!  RETENTION_BYTES_AHEAD=2000          batches are sent ahead of their commit from so many bytes on
 //! ```
 
 use std::env;
@@ -30,10 +31,17 @@ static PLANS: LazyLock<Vec<Plan>> = LazyLock::new(|| {
 
 /// What bounds are lowered to in this process, unless a test sets something else on its thread.
 pub fn bound() -> usize {
-    let given = env::var("RETENTION_BOUND").ok();
-    given.map_or(usize::MAX, |text| {
-        text.parse().unwrap_or_else(|_| panic!("RETENTION_BOUND={text} is no number"))
-    })
+    number("RETENTION_BOUND").unwrap_or(usize::MAX)
+}
+
+/// From how many bytes on a batch is sent ahead, if this process is told.
+pub fn bytes_ahead() -> Option<usize> {
+    number("RETENTION_BYTES_AHEAD")
+}
+
+fn number(variable: &str) -> Option<usize> {
+    let text = env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
 }
 
 fn parse(text: &str, signal: libc::c_int) -> Option<Plan> {

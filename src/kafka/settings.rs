@@ -19,7 +19,7 @@ const POLL_INTERVAL_MAX: Duration = Duration::from_secs(60);
 const PRODUCER_SOCKET_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Fetched records that wait in one worker, over all of its partitions.
-const FETCH_BUDGET_KIB: u64 = 64 * 1024;
+const FETCH_BUDGET_KIB: u64 = 32 * 1024;
 
 /// The least share of the budget that one queue gets: below it, fetches become too small to be worth their round trip.
 const FETCH_QUEUE_KIB_MIN: u64 = 256;
@@ -99,9 +99,10 @@ const PRODUCER_TUNED: &[(&str, &str)] = &[
     ("linger.ms", "5"),
     ("batch.num.messages", "10000"),
     ("batch.size", "1000000"),
-    // One transaction may stand for a second of backlog.
+    // A transaction may hold far more; whoever sends waits then. More room made nothing faster, and a record in it takes twice its
+    // size.
     ("queue.buffering.max.messages", "1000000"),
-    ("queue.buffering.max.kbytes", "131072"),
+    ("queue.buffering.max.kbytes", "32768"),
 ];
 
 /// For what writes.
@@ -354,8 +355,8 @@ mod tests {
     fn the_fetch_budget_is_shared_by_the_queues() {
         let settings = settings(&[]);
         let queue = |queues| settings.member(0, queues).get("queued.max.messages.kbytes").map(str::to_owned);
-        assert_eq!(queue(1).as_deref(), Some("65536"));
-        assert_eq!(queue(12).as_deref(), Some("5461"));
+        assert_eq!(queue(1).as_deref(), Some("32768"));
+        assert_eq!(queue(12).as_deref(), Some("2730"));
         assert_eq!(queue(3000).as_deref(), Some("256"));
     }
 

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use crate::domain::time::Time;
-use crate::metrics::{BatchSummary, SignalType};
+use crate::metrics::{BatchSummary, OutputTopic, PerLabel, SignalType};
 use crate::wire::encode::DeadLetter;
 use crate::wire::hash::SignalId;
 
@@ -14,6 +14,8 @@ pub struct Part {
     pub signals: Signals,
     pub dead_letters: Vec<DeadLetter>,
     dead_letter_bytes: usize,
+    /// Counts of what it has said and holds no more, by topic.
+    pub sent_ahead: PerLabel<OutputTopic, u64>,
     pub summary: BatchSummary,
     /// Records taken from the inputs, skipped ones aside.
     pub records: usize,
@@ -28,15 +30,21 @@ pub struct Part {
 impl Part {
     /// Begins the next batch, with the memory of this one.
     pub fn clear(&mut self) {
-        self.signals.bytes.clear();
-        self.signals.entries.clear();
-        self.dead_letters.clear();
-        self.dead_letter_bytes = 0;
+        self.forget_said();
+        self.sent_ahead = PerLabel::default();
         self.summary.clear();
         self.records = 0;
         self.is_closed = false;
         self.has_timers_left = false;
         self.was_at_end = false;
+    }
+
+    /// Signals and dead letters are with the producer.
+    pub fn forget_said(&mut self) {
+        self.signals.bytes.clear();
+        self.signals.entries.clear();
+        self.dead_letters.clear();
+        self.dead_letter_bytes = 0;
     }
 
     pub fn add_dead_letter(&mut self, letter: DeadLetter) {

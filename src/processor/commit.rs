@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use tracing::{debug, warn};
 
-use super::{Batch, Processor, Stop, running};
+use super::{Batch, BatchPart, Processor, Stop, running};
 use crate::broker::{
     Broker, BrokerError, Cause, GroupEvent, Input, Lookup, Moment, NextOffset, Partition, Stability, Unknown,
 };
@@ -44,7 +44,7 @@ pub(super) enum CommitEnd {
 }
 
 /// How one attempt ended.
-enum Attempt {
+pub(super) enum Attempt {
     Committed,
     Aborted(Cause),
     Unknown(Unknown, Cause),
@@ -56,6 +56,14 @@ pub(super) enum Setback {
     Abort(Cause),
     Unknown(Unknown, Cause),
     Stop(Stop),
+}
+
+/// What parts that were dropped from the batch have left behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Dropped {
+    /// Nothing that the open transaction holds.
+    NothingAhead,
+    Ahead,
 }
 
 /// What the broker knows of a part whose commit's outcome is unknown.
@@ -75,29 +83,17 @@ impl<B: Broker> Processor<'_, B> {
         let mut backoff = BACKOFF_MIN;
         loop {
             self.record_group_events()?;
-            self.drop_stale_parts();
+            let dropped = self.drop_stale_parts();
+            self.abort_dropped(dropped)?;
             if self.batch.parts.is_empty() {
                 self.batch = Batch::default();
                 return Ok(CommitEnd::Committed);
             }
             self.position_snapshots();
-            match self.attempt(deadline)? {
-                Attempt::Committed => {
-                    self.on_committed(started_at);
-                    return Ok(CommitEnd::Committed);
-                }
-                Attempt::Aborted(cause) => {
-                    self.hub.metrics.on_transaction_aborted();
-                    warn!(cause = format!("{cause:#}"), "transaction aborted");
-                }
-                Attempt::Unknown(unknown, cause) => {
-                    warn!(cause = format!("{cause:#}"), "outcome of the transaction is unknown");
-                    if self.resolve(unknown)? {
-                        self.on_committed(started_at);
-                        return Ok(CommitEnd::Committed);
-                    }
-                    self.hub.metrics.on_transaction_aborted();
-                }
+            let attempt = self.attempt(deadline)?;
+            if self.settle(attempt)? {
+                self.on_committed(started_at);
+                return Ok(CommitEnd::Committed);
             }
             if self.broker.now() >= deadline {
                 return Ok(CommitEnd::GivenUp);
@@ -123,9 +119,16 @@ impl<B: Broker> Processor<'_, B> {
     fn attempt(&mut self, deadline: Moment) -> Result<Attempt, Stop> {
         match self.write_transaction(deadline) {
             Ok(()) => Ok(Attempt::Committed),
-            Err(Setback::Stop(stop)) => Err(stop),
-            Err(Setback::Unknown(unknown, cause)) => Ok(Attempt::Unknown(unknown, cause)),
-            Err(Setback::Abort(cause)) => {
+            Err(setback) => self.undo(setback),
+        }
+    }
+
+    /// Gives up what is open in the transaction.
+    pub(super) fn undo(&mut self, setback: Setback) -> Result<Attempt, Stop> {
+        match setback {
+            Setback::Stop(stop) => Err(stop),
+            Setback::Unknown(unknown, cause) => Ok(Attempt::Unknown(unknown, cause)),
+            Setback::Abort(cause) => {
                 fault::reach(Step::BeforeAbort);
                 match self.bounded(deadline_of_abort(self.broker.now()), B::abort) {
                     Ok(()) => Ok(Attempt::Aborted(cause)),
@@ -138,10 +141,42 @@ impl<B: Broker> Processor<'_, B> {
         }
     }
 
+    /// Whether the batch is committed, once that is known. If not, no transaction is open any more, and what is still in the
+    /// batch can be written again.
+    pub(super) fn settle(&mut self, attempt: Attempt) -> Result<bool, Stop> {
+        let is_committed = match attempt {
+            Attempt::Committed => true,
+            Attempt::Aborted(cause) => {
+                warn!(cause = format!("{cause:#}"), "transaction aborted");
+                false
+            }
+            Attempt::Unknown(unknown, cause) => {
+                warn!(cause = format!("{cause:#}"), "outcome of the transaction is unknown");
+                self.resolve(unknown)?
+            }
+        };
+        if !is_committed {
+            self.batch.transaction_since = None;
+            self.hub.metrics.on_transaction_aborted();
+            self.pace.may_send_ahead = false;
+            self.restore_ahead()?;
+        }
+        Ok(is_committed)
+    }
+
+    /// Begins the batch's transaction, unless it is open.
+    pub(super) fn begin(&mut self) -> Result<(), Setback> {
+        if self.batch.transaction_since.is_none() {
+            fault::reach(Step::BeforeBegin);
+            self.broker.begin().map_err(setback)?;
+            self.batch.transaction_since = Some(self.broker.now());
+            fault::reach(Step::AfterBegin);
+        }
+        Ok(())
+    }
+
     fn write_transaction(&mut self, deadline: Moment) -> Result<(), Setback> {
-        fault::reach(Step::BeforeBegin);
-        self.broker.begin().map_err(setback)?;
-        fault::reach(Step::AfterBegin);
+        self.begin()?;
         let encode_started_at = self.broker.now();
         for index in 0..self.batch.parts.len() {
             self.send_part(index, deadline)?;
@@ -156,6 +191,8 @@ impl<B: Broker> Processor<'_, B> {
         if fault::is(Mutation::ShowBeforeCommit) {
             self.show_parts();
         }
+        // From here on it is not ours to end.
+        self.batch.transaction_since = None;
         // A commit has no error that says "not committed" and can be trusted.
         let committed = self.bounded(deadline, B::commit).map_err(|setback| match setback {
             Setback::Abort(cause) => Setback::Unknown(Unknown::Failed, cause),
@@ -287,17 +324,30 @@ impl<B: Broker> Processor<'_, B> {
 
     /// Drops the parts whose partition is not owned any more in the epoch in which they were begun: fresh group metadata
     /// would make a stale batch acceptable again.
-    fn drop_stale_parts(&mut self) {
+    fn drop_stale_parts(&mut self) -> Dropped {
         let lost = |partition: &Partition| {
             self.group_events.iter().any(|event| match event {
                 GroupEvent::Lost(partitions) => partitions.contains(partition),
                 GroupEvent::Assigned(_) | GroupEvent::Revoked(_) => false,
             })
         };
-        self.batch.parts.retain(|part| {
+        self.batch.drop_parts(|part| {
             let owned = self.owned.get(&part.partition);
-            owned.is_some_and(|owned| owned.epoch == part.epoch) && !lost(&part.partition)
+            owned.is_none_or(|owned| owned.epoch != part.epoch) || lost(&part.partition)
+        })
+    }
+}
+
+impl Batch {
+    pub(super) fn drop_parts(&mut self, is_dropped: impl Fn(&BatchPart) -> bool) -> Dropped {
+        let mut dropped = Dropped::NothingAhead;
+        self.parts.retain(|part| {
+            if is_dropped(part) && part.is_ahead {
+                dropped = Dropped::Ahead;
+            }
+            !is_dropped(part)
         });
+        dropped
     }
 }
 

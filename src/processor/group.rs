@@ -90,7 +90,8 @@ impl<B: Broker> Processor<'_, B> {
     /// Parts, gauges and queues go; the state is dropped, or handed to the writer of snapshots, last, because that may take a while
     /// and the next owner waits.
     fn give_up(&mut self, partitions: &[Partition]) -> Result<(), Stop> {
-        self.batch.parts.retain(|part| !partitions.contains(&part.partition));
+        let dropped = self.batch.drop_parts(|part| partitions.contains(&part.partition));
+        self.abort_dropped(dropped)?;
         for partition in partitions {
             self.hub.forget_partition(*partition);
         }

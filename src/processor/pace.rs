@@ -11,8 +11,10 @@ use crate::partition::Phase;
 const RECORDS_MAX: usize = 2_000_000;
 /// ... so many changed customers, which take a second or two to write, of the transaction's ten, ...
 const CHANGES_MAX: usize = 200_000;
-/// ... or so many bytes of signals.
+/// ... or so many bytes of signals, unless they are sent ahead.
 const BYTES_MAX: usize = 32 << 20;
+/// A transaction that is open for so long is committed: writing the changes comes on top, and the broker ends it at twice that.
+const TRANSACTION_AGE_MAX: Duration = TRANSACTION_TIMEOUT.checked_div(2).expect("not by zero");
 /// Offsets of topics outside of the subscription expire by the age of their commit.
 const OFFSET_AGE_MAX: Duration = Duration::from_secs(12 * 3_600);
 /// Gauges that move without a commit.
@@ -23,20 +25,23 @@ const WAIT_MAX: Duration = Duration::from_millis(50);
 pub(super) const CLOSE_MAX: Duration = Duration::from_secs(5);
 
 const _: () = assert!(
-    crate::config::COMMIT_INTERVAL_MS_MAX as u128 <= TRANSACTION_TIMEOUT.as_millis(),
-    "a batch is open for an interval, and its transaction for the commit only"
+    crate::config::COMMIT_INTERVAL_MS_MAX as u128 <= TRANSACTION_AGE_MAX.as_millis(),
+    "a batch is open for an interval, and so may its transaction be"
 );
 
 /// When each of the recurring things was done last.
 pub(super) struct Pace {
     /// Whose turn it is to read first.
     pub(super) next_partition: Partition,
+    /// Not after a transaction was aborted, until the next one is committed: a batch that is sent once is written sooner, and
+    /// written again without a restore.
+    pub(super) may_send_ahead: bool,
     gauges_at: Moment,
 }
 
 impl Pace {
     pub(super) fn new(now: Moment) -> Self {
-        Self { next_partition: Partition(0), gauges_at: now }
+        Self { next_partition: Partition(0), may_send_ahead: true, gauges_at: now }
     }
 }
 
@@ -59,9 +64,11 @@ impl<B: Broker> Processor<'_, B> {
     /// While a backlog is worked off its latency is lost anyway, and one record of a customer stands for more events the
     /// longer a batch is open.
     pub(super) fn is_commit_due(&self) -> bool {
-        self.batch.opened_at.is_some_and(|opened_at| {
-            self.broker.now().since(opened_at) >= self.commit_interval() || self.is_batch_full()
-        })
+        let now = self.broker.now();
+        let is_older = |since: Option<Moment>, age| since.is_some_and(|since| now.since(since) >= age);
+        is_older(self.batch.opened_at, self.commit_interval())
+            || is_older(self.batch.transaction_since, TRANSACTION_AGE_MAX)
+            || self.is_batch_full()
     }
 
     fn commit_interval(&self) -> Duration {

@@ -24,16 +24,34 @@ pub(super) struct Scratch {
     value: Vec<u8>,
 }
 
-/// Counts of one part's records, by topic.
-pub(super) type Sent = PerLabel<OutputTopic, u64>;
-
 impl<B: Broker> Processor<'_, B> {
     /// Sends the part at `index` of the batch. Encoded again at each attempt, but for what was said.
     pub(super) fn send_part(&mut self, index: usize, deadline: Moment) -> Result<(), Setback> {
+        let (running, mut sender, scratch) = self.sender(index, deadline);
+        sender.said(&running.part)?;
+        sender.changes(&mut running.engine, scratch)?;
+        sender.seal(running, scratch)?;
+        running.part.summary.output_records = sender.sent;
+        Ok(())
+    }
+
+    /// Sends what the part at `index` of the batch has to say so far, and forgets it.
+    pub(super) fn send_said(&mut self, index: usize, deadline: Moment) -> Result<(), Setback> {
+        let (running, mut sender, _) = self.sender(index, deadline);
+        sender.said(&running.part)?;
+        running.part.sent_ahead = sender.sent;
+        running.part.forget_said();
+        Ok(())
+    }
+
+    fn sender(
+        &mut self,
+        index: usize,
+        deadline: Moment,
+    ) -> (&mut Running<B::Batch>, Sender<'_, B>, &mut Scratch) {
         let BatchPart { partition, batch_number, .. } = self.batch.parts[index];
         let running = running_mut(&mut self.owned, partition);
-        let scratch = &mut self.scratch;
-        let mut sender = Sender {
+        let sender = Sender {
             broker: &mut self.broker,
             rules: &self.rules,
             group_events: &mut self.group_events,
@@ -41,13 +59,9 @@ impl<B: Broker> Processor<'_, B> {
             partition,
             batch_number,
             deadline,
-            sent: Sent::default(),
+            sent: running.part.sent_ahead.clone(),
         };
-        sender.said(&running.part)?;
-        sender.changes(&mut running.engine, scratch)?;
-        sender.seal(running, scratch)?;
-        running.part.summary.output_records = sender.sent;
-        Ok(())
+        (running, sender, &mut self.scratch)
     }
 }
 
@@ -59,7 +73,8 @@ struct Sender<'p, B: Broker> {
     partition: Partition,
     batch_number: u64,
     deadline: Moment,
-    sent: Sent,
+    /// Counts of the part's records, by topic.
+    sent: PerLabel<OutputTopic, u64>,
 }
 
 impl<B: Broker> Sender<'_, B> {

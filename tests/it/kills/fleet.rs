@@ -48,9 +48,9 @@ pub fn hurried(settings: ServiceSettings) -> ServiceSettings {
         .set(&["kafka", "fetch.message.max.bytes"], "4096")
 }
 
-/// Of batches of a few records: there is a middle to be interrupted in, and many commits.
+/// Of batches of a few records, sent ahead of their commits: there is a middle to be interrupted in, and many commits.
 pub fn dawdling(settings: ServiceSettings) -> ServiceSettings {
-    hurried(settings).environment("RETENTION_BOUND", "40")
+    hurried(settings).environment("RETENTION_BOUND", "40").environment("RETENTION_BYTES_AHEAD", "2000")
 }
 
 /// Kills itself when it reaches a step for the given time.
@@ -101,10 +101,13 @@ impl Fate {
         match rng.u8(0..20) {
             0..=8 => Fate::at(COMMIT_STEPS[rng.usize(..COMMIT_STEPS.len())], rng.u32(1..=12)),
             9 => Fate::at(Step::AfterAssign, rng.u32(1..=2)),
+            11 => Fate::at(Step::AfterSendAhead, rng.u32(1..=12)),
             10 => Fate::at(Step::BeforeGiveUp, 1),
-            11..=14 => Fate { kill_at: None, stop_at: None, then: Then::Kill, after: millis(rng, 3_000) },
+            12..=14 => Fate { kill_at: None, stop_at: None, then: Then::Kill, after: millis(rng, 3_000) },
             15..=17 => {
-                let steps = [&COMMIT_STEPS[..], &[Step::AfterAssign, Step::BeforeGiveUp]].concat();
+                let steps =
+                    [&COMMIT_STEPS[..], &[Step::AfterSendAhead, Step::AfterAssign, Step::BeforeGiveUp]]
+                        .concat();
                 let stop_at = Some((steps[rng.usize(..steps.len())], rng.u32(1..=6)));
                 // What a zombie does first when it goes on.
                 let wakes = [None, Some((Step::BeforeResolve, 1)), Some((Step::BeforeAbort, 1))];

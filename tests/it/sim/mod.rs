@@ -91,7 +91,7 @@ pub fn trials() -> Vec<Trial> {
 
 type Scenario = fn() -> Result<(), String>;
 
-const SCENARIOS: [(&str, Scenario); 19] = [
+const SCENARIOS: [(&str, Scenario); 21] = [
     ("restore_behind_an_open_transaction", scenarios::restore_behind_an_open_transaction),
     ("overtaken_inside_of_a_restore", scenarios::overtaken_inside_of_a_restore),
     ("end_is_a_control_record", scenarios::end_is_a_control_record),
@@ -103,6 +103,8 @@ const SCENARIOS: [(&str, Scenario); 19] = [
     ("decided_after_it_was_said_to_have_failed", scenarios::decided_after_it_was_said_to_have_failed),
     ("fenced_without_a_rival", scenarios::fenced_without_a_rival),
     ("stale_batch_after_a_rejoin", scenarios::stale_batch_after_a_rejoin),
+    ("aborted_after_it_was_sent_ahead", scenarios::aborted_after_it_was_sent_ahead),
+    ("lost_after_it_was_sent_ahead", scenarios::lost_after_it_was_sent_ahead),
     ("open_transaction_of_the_predecessor", scenarios::open_transaction_of_the_predecessor),
     ("record_at_an_idle_end", scenarios::record_at_an_idle_end),
     ("erased_and_compacted", scenarios::erased_and_compacted),

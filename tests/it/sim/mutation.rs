@@ -32,6 +32,11 @@ pub enum Twist {
 }
 
 impl Twist {
+    /// Only schedules that send ahead of their commits can notice it.
+    pub fn is_of_ahead(self) -> bool {
+        matches!(self, Self::Worker(Mutation::KeepPartsAhead | Mutation::CommitDroppedAhead))
+    }
+
     /// Only schedules with snapshots can notice it.
     pub fn is_of_snapshots(self) -> bool {
         matches!(
@@ -48,7 +53,7 @@ impl Twist {
 }
 
 /// Every one of them, by the name of its trial, with a schedule that notices it.
-pub const ALL: [(&str, Twist, u64); 23] = [
+pub const ALL: [(&str, Twist, u64); 25] = [
     ("skip_the_offsets", Twist::SkipOffsets, 89),
     ("offsets_of_touched_inputs_only", Twist::OffsetsOfTouchedInputs, 23),
     ("ignore_the_generation", Twist::IgnoreGeneration, 109),
@@ -72,5 +77,7 @@ pub const ALL: [(&str, Twist, u64); 23] = [
     ("use_a_stale_snapshot", Twist::Worker(Mutation::UseStaleSnapshot), 3052),
     ("use_a_foreign_snapshot", Twist::Worker(Mutation::UseForeignSnapshot), 747),
     ("start_offset_from_the_snapshot", Twist::Worker(Mutation::StartOffsetFromSnapshot), 217),
+    ("keep_aborted_parts_ahead", Twist::Worker(Mutation::KeepPartsAhead), 1),
+    ("commit_dropped_parts_ahead", Twist::Worker(Mutation::CommitDroppedAhead), 2),
     ("slice_of_a_dropped_batch", Twist::Worker(Mutation::SliceDroppedBatch), 4568),
 ];

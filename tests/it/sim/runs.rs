@@ -13,7 +13,7 @@ use libtest_mimic::Failed;
 
 use super::host::Tally;
 use super::mutation::Twist;
-use super::schedule::{self, Outcome, keeps_snapshots};
+use super::schedule::{self, Outcome, bytes_ahead, keeps_snapshots};
 use super::stage::Stage;
 use super::worker::Stacks;
 
@@ -89,7 +89,10 @@ pub fn mutation(twist: Twist, known: u64) -> Result<(), Failed> {
     let mut runner = Runner::new();
     // The one that was seen to notice it first, as long as schedules have not changed.
     let known = Some(known).filter(|_| number("RETENTION_SIM_SEARCH").is_none());
-    let matters = |seed: &u64| !twist.is_of_snapshots() || keeps_snapshots(*seed);
+    let matters = |seed: &u64| {
+        (!twist.is_of_snapshots() || keeps_snapshots(*seed))
+            && (!twist.is_of_ahead() || bytes_ahead(*seed).is_some())
+    };
     let base = number("RETENTION_SIM_BASE").unwrap_or(0);
     for seed in known.into_iter().chain((base..base + SEEDS_OF_MUTATION).filter(matters)) {
         if let Err(violation) = runner.run(seed, Some(twist)) {

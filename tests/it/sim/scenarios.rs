@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use retention_signals::broker::{Input, Output, Topic};
+use retention_signals::fault;
 use serde_json::json;
 
-use super::log::Edge;
+use super::log::{Edge, Record};
 use super::producer::Fate;
 use super::runs::quietly;
 use super::schedule::Schedule;
@@ -235,6 +236,43 @@ pub fn stale_batch_after_a_rejoin() -> Result<(), String> {
         until(schedule, "a commit of the successor", |world| committed(world) >= 1)?;
         append(schedule, 20..40);
         until(schedule, "the zombie's return", |world| world.hosts[0].frozen_until <= world.now)
+    })
+}
+
+/// What was sent ahead of its commit is aborted, and said again once it was read again.
+pub fn aborted_after_it_was_sent_ahead() -> Result<(), String> {
+    play(20, |schedule| {
+        sent_ahead(schedule)?;
+        let is_state = |(topic, ..): &(Topic, u32, Record)| *topic == Topic::Output(Output::Changelog);
+        until(schedule, "its commit", |world| world.hosts[0].producer.queue.iter().any(is_state))?;
+        schedule.world.borrow_mut().hosts[0].producer.must_abort = true;
+        until(schedule, "another restore", |world| !world.hosts[0].tasks.is_empty())?;
+        ensure(committed(&schedule.world.borrow()) == 0, "a batch is committed without what was sent ahead")?;
+        append(schedule, 20..40);
+        Ok(())
+    })
+}
+
+/// A worker stands still with an open batch, some of it sent ahead, until its partition is somebody else's.
+pub fn lost_after_it_was_sent_ahead() -> Result<(), String> {
+    play(20, |schedule| {
+        sent_ahead(schedule)?;
+        let now = schedule.world.borrow().now;
+        schedule.world.borrow_mut().hosts[0].frozen_until = now + Duration::from_secs(40);
+        schedule.start(1);
+        until(schedule, "a commit of the successor", |world| committed(world) >= 1)?;
+        append(schedule, 20..40);
+        until(schedule, "the zombie's return", |world| world.hosts[0].frozen_until <= world.now)
+    })
+}
+
+/// Until a worker has said something in a transaction whose commit is not due.
+fn sent_ahead(schedule: &mut Schedule<'_>) -> Result<(), String> {
+    fault::set_bytes_ahead(Some(1));
+    schedule.world.borrow_mut().chaos.switch = 255;
+    until(schedule, "something sent ahead", |world| {
+        let producer = &world.hosts[0].producer;
+        producer.is_open && producer.seals.is_empty() && !producer.queue.is_empty()
     })
 }
 

@@ -76,6 +76,11 @@ pub fn keeps_snapshots(seed: u64) -> bool {
     matches!(seed % 5, 2 | 3)
 }
 
+/// From how many bytes on workers of this schedule send ahead of their commits: never, or in two of seven schedules, soon.
+pub fn bytes_ahead(seed: u64) -> Option<usize> {
+    matches!(seed % 7, 1 | 2).then(|| [1, 1, 700, 2_500][(seed / 7 % 4) as usize])
+}
+
 impl<'a> Schedule<'a> {
     pub fn random(stage: &'a Stage, stacks: &'a mut Stacks, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
@@ -94,6 +99,7 @@ impl<'a> Schedule<'a> {
         let instances = rng.usize(1..=3);
         let setup = rng.usize(..stage.setups.len());
         let mut schedule = Self::new(stage, stacks, setup, World::new(rng.fork(), chaos, shop), rng);
+        fault::set_bytes_ahead(bytes_ahead(seed));
         // A merge waits 30 s for an input; then chance must not keep its records back for so long.
         schedule.world.borrow_mut().has_long_stall = chaos.stingy >= 128 && chaos.laziness > 4;
         if keeps_snapshots {
@@ -182,6 +188,7 @@ impl<'a> Schedule<'a> {
         fault::set_noting(false);
         fault::set_mutation(None);
         fault::set_bound(usize::MAX);
+        fault::set_bytes_ahead(None);
     }
 
     fn restless(&self) -> String {
