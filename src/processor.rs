@@ -77,6 +77,8 @@ struct Batch {
     opened_at: Option<Moment>,
     /// Since when its transaction is open: during the commit, or before it if something was sent ahead.
     transaction_since: Option<Moment>,
+    /// The broker was asked to commit it.
+    is_ending: bool,
     parts: Vec<BatchPart>,
     stages: PerLabel<Stage, Duration>,
 }
@@ -288,6 +290,7 @@ impl<'m, B: Broker> Processor<'m, B> {
     fn on_committed(&mut self, started_at: Moment) {
         let clocks = self.broker.clocks();
         let target = self.clock_target(clocks.wall_millis);
+        self.pace.on_committed(self.batch.parts.iter().any(|part| part.is_ahead));
         let mut records = 0;
         for part in std::mem::take(&mut self.batch.parts) {
             let running = running_mut(&mut self.owned, part.partition);
@@ -306,7 +309,6 @@ impl<'m, B: Broker> Processor<'m, B> {
             committed_at_ms: clocks.wall_millis,
         });
         self.batch = Batch::default();
-        self.pace.may_send_ahead = true;
         self.answer_queries();
     }
 

@@ -34,7 +34,7 @@ pub(super) enum SendAhead {
 impl<B: Broker> Processor<'_, B> {
     /// To be called after records were applied.
     pub(super) fn send_ahead(&mut self) -> Result<SendAhead, Stop> {
-        let may_begin = || self.pace.may_send_ahead && self.bytes_held() >= fault::bytes_ahead(BYTES_MIN);
+        let may_begin = || self.pace.may_send_ahead() && self.bytes_held() >= fault::bytes_ahead(BYTES_MIN);
         let is_begun = self.batch.transaction_since.is_some() || may_begin();
         if !is_begun {
             return Ok(SendAhead::GoesOn);
@@ -88,10 +88,11 @@ impl<B: Broker> Processor<'_, B> {
         Ok(())
     }
 
-    /// A transaction that is left open keeps its readers waiting for its timeout. One that was begun by the commit which has just
-    /// failed for good is left: the reason is its producer, or the brokers.
+    /// A transaction that is left open keeps its readers waiting for its timeout. One that the commit began which has just failed for
+    /// good is left: the reason is its producer, or the brokers.
     pub(super) fn leave_transaction(&mut self) {
-        if self.batch.transaction_since.is_some() && self.batch.parts.iter().any(|part| part.is_ahead) {
+        let is_open = self.batch.transaction_since.is_some() && !self.batch.is_ending;
+        if is_open && self.batch.parts.iter().any(|part| part.is_ahead) {
             // The worker ends for something else, and the broker knows what to do with what is left behind.
             let _ = self.bounded(self.broker.now().plus(LEAVE_MAX), B::abort);
         }

@@ -19,7 +19,8 @@ use tracing::{debug, warn};
 
 use super::{Batch, BatchPart, Processor, Stop, running};
 use crate::broker::{
-    Broker, BrokerError, Cause, GroupEvent, Input, Lookup, Moment, NextOffset, Partition, Stability, Unknown,
+    Broker, BrokerError, Cause, GroupEvent, Input, Lookup, Moment, NextOffset, Partition, Stability,
+    TRANSACTION_TIMEOUT, Unknown,
 };
 use crate::fault::{self, Mutation, Step};
 use crate::metrics::{FatalKind, Stage};
@@ -157,8 +158,9 @@ impl<B: Broker> Processor<'_, B> {
         };
         if !is_committed {
             self.batch.transaction_since = None;
+            self.batch.is_ending = false;
             self.hub.metrics.on_transaction_aborted();
-            self.pace.may_send_ahead = false;
+            self.pace.on_aborted();
             self.restore_ahead()?;
         }
         Ok(is_committed)
@@ -191,8 +193,7 @@ impl<B: Broker> Processor<'_, B> {
         if fault::is(Mutation::ShowBeforeCommit) {
             self.show_parts();
         }
-        // From here on it is not ours to end.
-        self.batch.transaction_since = None;
+        self.batch.is_ending = true;
         // A commit has no error that says "not committed" and can be trusted.
         let committed = self.bounded(deadline, B::commit).map_err(|setback| match setback {
             Setback::Abort(cause) => Setback::Unknown(Unknown::Failed, cause),
@@ -280,6 +281,9 @@ impl<B: Broker> Processor<'_, B> {
     fn note_fencing(&mut self) -> Result<(), Stop> {
         self.hub.metrics.on_producer_fenced();
         let now = self.broker.now();
+        if self.batch.transaction_since.is_some_and(|since| now.since(since) >= TRANSACTION_TIMEOUT) {
+            return Ok(()); // The broker has ended it, and nobody else was there.
+        }
         self.fencings.push_back(now);
         while self.fencings.front().is_some_and(|first| now.since(*first) > FENCINGS_SPAN) {
             self.fencings.pop_front();
@@ -371,7 +375,7 @@ pub(super) fn record_group_events<B: Broker>(
 
 /// An abort is tried for so long, whatever the commit's own patience was: until it is done nothing can go on.
 fn deadline_of_abort(now: Moment) -> Moment {
-    now.plus(crate::broker::TRANSACTION_TIMEOUT)
+    now.plus(TRANSACTION_TIMEOUT)
 }
 
 pub(super) fn setback(error: BrokerError) -> Setback {

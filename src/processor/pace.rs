@@ -33,15 +33,41 @@ const _: () = assert!(
 pub(super) struct Pace {
     /// Whose turn it is to read first.
     pub(super) next_partition: Partition,
-    /// Not after a transaction was aborted, until the next one is committed: a batch that is sent once is written sooner, and
-    /// written again without a restore.
-    pub(super) may_send_ahead: bool,
+    ahead: Ahead,
     gauges_at: Moment,
 }
 
+/// Whether batches may be sent ahead of their commits. After an abort the next ones are short, and can be written again without a
+/// restore; the more aborts in a row, the more of them: brokers may be too slow for long transactions.
+#[derive(Default)]
+struct Ahead {
+    commits_to_wait: u32,
+    /// For how many commits the last abort made it wait.
+    last_wait: u32,
+}
+
+/// The most commits that are waited for after an abort.
+const AHEAD_WAIT_MAX: u32 = 1_024;
+
 impl Pace {
+    pub(super) fn may_send_ahead(&self) -> bool {
+        self.ahead.commits_to_wait == 0
+    }
+
+    pub(super) fn on_committed(&mut self, was_ahead: bool) {
+        self.ahead.commits_to_wait = self.ahead.commits_to_wait.saturating_sub(1);
+        if was_ahead {
+            self.ahead.last_wait = 0;
+        }
+    }
+
+    pub(super) fn on_aborted(&mut self) {
+        self.ahead.last_wait = (2 * self.ahead.last_wait).clamp(1, AHEAD_WAIT_MAX);
+        self.ahead.commits_to_wait = self.ahead.last_wait;
+    }
+
     pub(super) fn new(now: Moment) -> Self {
-        Self { next_partition: Partition(0), may_send_ahead: true, gauges_at: now }
+        Self { next_partition: Partition(0), ahead: Ahead::default(), gauges_at: now }
     }
 }
 
@@ -118,5 +144,30 @@ impl<B: Broker> Processor<'_, B> {
                 exported.set(&report::gauges(running, &self.rules, target));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_aborts_nothing_is_sent_ahead_for_longer_and_longer() {
+        let mut pace = Pace::new(Moment(Duration::ZERO));
+        let mut commits_until_ahead = || {
+            pace.on_aborted();
+            let mut commits = 0;
+            while !pace.may_send_ahead() {
+                pace.on_committed(false);
+                commits += 1;
+            }
+            commits
+        };
+        assert_eq!([1, 2, 4, 8], [(); 4].map(|()| commits_until_ahead()));
+        assert_eq!(Some(AHEAD_WAIT_MAX), (0..20).map(|_| commits_until_ahead()).last());
+        pace.on_committed(true);
+        pace.on_aborted();
+        pace.on_committed(false);
+        assert!(pace.may_send_ahead(), "one that was committed is as good as none aborted");
     }
 }
