@@ -12,10 +12,16 @@ use crate::live::shop::Shop;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Panels of what does not happen in half a minute: a restore or a rebalance while it is looked at, a deadline, and with
+/// Panels of what does not happen in half a minute: a restore, a rebalance or a snapshot while it is looked at, a deadline, and with
 /// it a customer who moves from one state to another.
-const QUIET_TITLES: [&str; 5] =
-    ["Ready in", "Time of a restore", "Time of a rebalance", "Delay of timers", "Moves between states"];
+const QUIET_TITLES: [&str; 6] = [
+    "Ready in",
+    "Time of a restore",
+    "Time of a rebalance",
+    "Time of a snapshot",
+    "Delay of timers",
+    "Moves between states",
+];
 
 pub fn trials() -> Vec<Trial> {
     let name = "deploy: Prometheus finds data of the service itself";
