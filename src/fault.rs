@@ -103,6 +103,8 @@ pub enum Noted {
     Applied(Input, Offset),
     /// Wall time has moved the clock.
     ClockMoved(Time),
+    /// ... and more timers are due, perhaps at that very instant, than one batch takes.
+    TimersLeft,
     /// More timers are due before the next record than one batch takes; those of this batch have moved the clock.
     TimersFired(Time),
     /// It was restored from a snapshot.

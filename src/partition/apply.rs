@@ -158,6 +158,9 @@ impl<T: RecordBatch> Running<T> {
         fault::note(tools.partition, Noted::ClockMoved(engine.clock().unwrap_or(to)));
         part.is_closed = true;
         part.has_timers_left = progress == Progress::More;
+        if part.has_timers_left {
+            fault::note(tools.partition, Noted::TimersLeft);
+        }
         if !tools.rules.shop_time.is_wall() {
             return; // A delay in the shop's time says nothing about the machine.
         }

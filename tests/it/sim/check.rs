@@ -80,6 +80,7 @@ fn expected(world: &World, config: &OracleConfig, partition: u32, items: &[Item]
                 oracle.apply(&oracle::Input::Clock(*to));
                 continue;
             }
+            Item::TimersLeft => continue,
             Item::Applied(input, offset) => (*input, *offset),
         };
         match &world.shop.meanings[&(input, partition, offset)] {
@@ -216,7 +217,7 @@ fn compare_merge_order(world: &World, partition: u32) -> Result<(), String> {
         .iter()
         .filter_map(|item| match item {
             Item::Applied(input, offset) => Some((*input, *offset)),
-            Item::TimersFired(_) | Item::ClockMoved { .. } => None,
+            Item::TimersFired(_) | Item::ClockMoved { .. } | Item::TimersLeft => None,
         })
         .collect();
     let mut in_order = applied.clone();

@@ -17,6 +17,8 @@ pub enum Item {
         /// Everything that was there at this event must have been applied.
         confirmed_at: u64,
     },
+    /// Timers that are due at the clock wait for the next batch.
+    TimersLeft,
 }
 
 /// What a transaction would commit.
@@ -50,6 +52,14 @@ pub struct History {
     pub commits: u32,
     /// An operator has moved offsets: records are applied again, or left out.
     pub may_jump: bool,
+}
+
+impl Past {
+    /// Whether more was due at its clock than was said: all of it is expected, but the next batch may come much later, if the host's
+    /// clock has stepped back meanwhile.
+    pub fn has_timers_left(&self) -> bool {
+        self.items.last() == Some(&Item::TimersLeft)
+    }
 }
 
 impl History {
@@ -93,7 +103,7 @@ impl History {
             }
             let applied = items.iter().filter_map(|item| match item {
                 Item::Applied(of, offset) if *of == input => Some(*offset),
-                Item::Applied(..) | Item::TimersFired(_) | Item::ClockMoved { .. } => None,
+                Item::Applied(..) | Item::TimersFired(_) | Item::ClockMoved { .. } | Item::TimersLeft => None,
             });
             let entries = log(input).entries().iter();
             let there = entries.filter(|entry| entry.is_visible() && (from..to).contains(&entry.offset));

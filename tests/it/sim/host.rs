@@ -149,6 +149,7 @@ impl Host {
                 Noted::ClockMoved(time) => {
                     Item::ClockMoved { to: time.as_millis(), confirmed_at: self.ends_asked_at }
                 }
+                Noted::TimersLeft => Item::TimersLeft,
                 Noted::SnapshotUsed => {
                     self.tally.used += 1;
                     continue;

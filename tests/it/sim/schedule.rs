@@ -213,6 +213,7 @@ impl<'a> Schedule<'a> {
             && self.workers.iter().all(|worker| world.hosts[worker.host].frozen_until <= world.now)
             && world.is_settled()
             && check::is_read_to_the_end(&world)
+            && (0..world.partitions).all(|partition| !world.history.past(partition).has_timers_left())
     }
 
     /// Lets one thing happen: to the world, to a worker, to a task, or time passes.
