@@ -220,6 +220,8 @@ impl<'a> Fleet<'a> {
             match (status.signal(), member.fate.then) {
                 (Some(libc::SIGKILL), _) => self.tally.count(&member),
                 (None, Then::Terminate) if status.success() => {}
+                // Told before it could listen; what comes of it later is looked at by `kills::endings`.
+                (Some(libc::SIGTERM), Then::Terminate) => {}
                 (_, fate) => bail!(
                     "{} ended with {status}, which nobody wanted ({fate:?})\n{}",
                     member.name,
