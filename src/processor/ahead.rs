@@ -6,8 +6,8 @@
 //!                                     └── error, or a part is dropped ─► abort ─► parts that were ahead are restored
 //! ```
 //!
-//! What was forgotten cannot be said again, so the price of an abort is a restore. Batches that keep up with their inputs are
-//! small and do not come here.
+//! What was forgotten cannot be said again, so the price of an abort is a restore. Batches of a worker that keeps up with its
+//! inputs are too small to come here.
 
 use std::time::Duration;
 

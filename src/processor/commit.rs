@@ -344,14 +344,9 @@ impl<B: Broker> Processor<'_, B> {
 
 impl Batch {
     pub(super) fn drop_parts(&mut self, is_dropped: impl Fn(&BatchPart) -> bool) -> Dropped {
-        let mut dropped = Dropped::NothingAhead;
-        self.parts.retain(|part| {
-            if is_dropped(part) && part.is_ahead {
-                dropped = Dropped::Ahead;
-            }
-            !is_dropped(part)
-        });
-        dropped
+        let is_ahead = self.parts.iter().any(|part| part.is_ahead && is_dropped(part));
+        self.parts.retain(|part| !is_dropped(part));
+        if is_ahead { Dropped::Ahead } else { Dropped::NothingAhead }
     }
 }
 

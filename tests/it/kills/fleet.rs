@@ -101,8 +101,8 @@ impl Fate {
         match rng.u8(0..20) {
             0..=8 => Fate::at(COMMIT_STEPS[rng.usize(..COMMIT_STEPS.len())], rng.u32(1..=12)),
             9 => Fate::at(Step::AfterAssign, rng.u32(1..=2)),
-            11 => Fate::at(Step::AfterSendAhead, rng.u32(1..=12)),
             10 => Fate::at(Step::BeforeGiveUp, 1),
+            11 => Fate::at(Step::AfterSendAhead, rng.u32(1..=12)),
             12..=14 => Fate { kill_at: None, stop_at: None, then: Then::Kill, after: millis(rng, 3_000) },
             15..=17 => {
                 let steps =
