@@ -220,8 +220,8 @@ impl<'a> Fleet<'a> {
             match (status.signal(), member.fate.then) {
                 (Some(libc::SIGKILL), _) => self.tally.count(&member),
                 (None, Then::Terminate) if status.success() => {}
-                // Told before it could listen; what comes of it later is looked at by `kills::endings`.
-                (Some(libc::SIGTERM), Then::Terminate) => {}
+                // Told before it could listen, which it does before it logs its first line.
+                (Some(libc::SIGTERM), Then::Terminate) if !member.process.has_logged("\n") => {}
                 (_, fate) => bail!(
                     "{} ended with {status}, which nobody wanted ({fate:?})\n{}",
                     member.name,

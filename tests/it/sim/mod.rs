@@ -91,7 +91,7 @@ pub fn trials() -> Vec<Trial> {
 
 type Scenario = fn() -> Result<(), String>;
 
-const SCENARIOS: [(&str, Scenario); 21] = [
+const SCENARIOS: [(&str, Scenario); 22] = [
     ("restore_behind_an_open_transaction", scenarios::restore_behind_an_open_transaction),
     ("overtaken_inside_of_a_restore", scenarios::overtaken_inside_of_a_restore),
     ("end_is_a_control_record", scenarios::end_is_a_control_record),
@@ -105,6 +105,7 @@ const SCENARIOS: [(&str, Scenario); 21] = [
     ("stale_batch_after_a_rejoin", scenarios::stale_batch_after_a_rejoin),
     ("aborted_after_it_was_sent_ahead", scenarios::aborted_after_it_was_sent_ahead),
     ("lost_after_it_was_sent_ahead", scenarios::lost_after_it_was_sent_ahead),
+    ("fenced_by_its_own_timeouts", scenarios::fenced_by_its_own_timeouts),
     ("open_transaction_of_the_predecessor", scenarios::open_transaction_of_the_predecessor),
     ("record_at_an_idle_end", scenarios::record_at_an_idle_end),
     ("erased_and_compacted", scenarios::erased_and_compacted),

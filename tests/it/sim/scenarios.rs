@@ -230,13 +230,18 @@ pub fn stale_batch_after_a_rejoin() -> Result<(), String> {
     play(20, |schedule| {
         schedule.world.borrow_mut().chaos.switch = 255;
         until(schedule, "an open transaction", |world| world.hosts[0].producer.is_open)?;
-        let now = schedule.world.borrow().now;
-        schedule.world.borrow_mut().hosts[0].frozen_until = now + Duration::from_secs(40);
-        schedule.start(1);
-        until(schedule, "a commit of the successor", |world| committed(world) >= 1)?;
-        append(schedule, 20..40);
-        until(schedule, "the zombie's return", |world| world.hosts[0].frozen_until <= world.now)
+        replace_while_frozen(schedule)
     })
+}
+
+/// The first worker stands still until it is replaced, its successor has written, and there is more to do; then it goes on.
+fn replace_while_frozen(schedule: &mut Schedule<'_>) -> Result<(), String> {
+    let now = schedule.world.borrow().now;
+    schedule.world.borrow_mut().hosts[0].frozen_until = now + Duration::from_secs(40);
+    schedule.start(1);
+    until(schedule, "a commit of the successor", |world| committed(world) >= 1)?;
+    append(schedule, 20..40);
+    until(schedule, "the zombie's return", |world| world.hosts[0].frozen_until <= world.now)
 }
 
 /// What was sent ahead of its commit is aborted, and said again once it was read again.
@@ -257,12 +262,28 @@ pub fn aborted_after_it_was_sent_ahead() -> Result<(), String> {
 pub fn lost_after_it_was_sent_ahead() -> Result<(), String> {
     play(20, |schedule| {
         sent_ahead(schedule)?;
-        let now = schedule.world.borrow().now;
-        schedule.world.borrow_mut().hosts[0].frozen_until = now + Duration::from_secs(40);
-        schedule.start(1);
-        until(schedule, "a commit of the successor", |world| committed(world) >= 1)?;
-        append(schedule, 20..40);
-        until(schedule, "the zombie's return", |world| world.hosts[0].frozen_until <= world.now)
+        replace_while_frozen(schedule)
+    })
+}
+
+/// One transaction after the other outlives its timeout, since the process stands still, and its producer is fenced for that:
+/// there is no rival, so the service goes on.
+pub fn fenced_by_its_own_timeouts() -> Result<(), String> {
+    play(20, |schedule| {
+        schedule.world.borrow_mut().chaos.switch = 255;
+        let epoch = |world: &World| world.hosts[0].producer.credentials.map_or(0, |producer| producer.epoch);
+        for end in (20..=120).step_by(20) {
+            until(schedule, "an open transaction", |world| world.coordinator.next_expiry().is_some())?;
+            let epoch_before = epoch(&schedule.world.borrow());
+            let expiry = schedule.world.borrow().coordinator.next_expiry().expect("one is open");
+            schedule.world.borrow_mut().hosts[0].frozen_until = expiry + Duration::from_secs(1);
+            // The broker raises it at the timeout, and again for who begins anew.
+            until(schedule, "a fencing", |world| epoch(world) >= epoch_before + 2)?;
+            until(schedule, "all orders", |world| world.history.next_of(P0, Input::Orders) == end)?;
+            let end = i64::try_from(end).expect("few");
+            append(schedule, end..end + 20);
+        }
+        Ok(())
     })
 }
 
