@@ -44,7 +44,7 @@ fn main() {
     let customers = customers();
     let folder = std::env::temp_dir().join(format!("retention-signals-restart-{}", std::process::id()));
     let settings = settings();
-    let engine = build(&settings, customers);
+    let mut engine = build(&settings, customers);
     println!(
         "{customers} customers with {ORDERS} orders each: {:.0} B of state a customer",
         engine.heap_bytes() as f64 / customers as f64
@@ -56,7 +56,7 @@ fn main() {
     let mut restored = Vec::new();
     for (name, snapshots) in [("changelog", None), ("snapshot", Some(snapshots))] {
         let started_at = Clock::now();
-        let state = restore(&settings, &log, snapshots);
+        let mut state = restore(&settings, &log, snapshots);
         report(name, customers, started_at.elapsed());
         assert_eq!(state.engine.customers_len(), customers);
         restored.push(format!("{:?}", state.engine.figures(ShopIndex(0))));

@@ -13,9 +13,10 @@ pub mod part;
 pub mod restore;
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::broker::{Moment, PerInput, Position};
-use crate::domain::engine::{Effects, Engine};
+use crate::domain::engine::{Effects, Engine, Progress};
 use crate::domain::time::Time;
 use crate::processor::clock::EndCheck;
 use crate::snapshot::keeping::Keeping;
@@ -24,6 +25,11 @@ use dead_letters::DeadLetterWindow;
 use merge::Streams;
 use part::Part;
 use restore::{Restored, Restoring};
+
+/// The figures of windows may be so old: nobody waits for what leaves a window but who looks at the gauges.
+const FIGURES_AGE_MAX: Duration = Duration::from_secs(5);
+/// So many customers take some ten milliseconds.
+const CUSTOMERS_SETTLED_MAX: usize = 10_000;
 
 /// Tells one ownership of a partition from every other. What was begun in one epoch is never written in another.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
@@ -59,6 +65,8 @@ pub struct Running<T> {
     pub starved_since: Option<Moment>,
     /// Broker time of the last record applied of each input.
     pub applied_at: PerInput<Option<i64>>,
+    /// When the figures of all customers were last those of the clock.
+    figures_at: Moment,
     effects: Effects,
 }
 
@@ -122,6 +130,7 @@ impl<T: crate::broker::RecordBatch> Running<T> {
             is_waiting: false,
             starved_since: None,
             applied_at: PerInput::default(),
+            figures_at: now,
             effects: Effects::default(),
         }
     }
@@ -140,6 +149,15 @@ impl<T: crate::broker::RecordBatch> Running<T> {
             CommittedState { batch_number, next: self.next_positions(), clock: self.engine.clock(), at: now };
         if let Some(keeping) = &mut self.snapshots {
             keeping.on_committed(batch_number, now);
+        }
+    }
+
+    /// Brings the figures of windows to the clock now and then, a part of the customers at a time.
+    pub fn settle_figures(&mut self, now: Moment) {
+        if now.since(self.figures_at) >= FIGURES_AGE_MAX
+            && self.engine.settle_figures(CUSTOMERS_SETTLED_MAX) == Progress::Done
+        {
+            self.figures_at = now;
         }
     }
 

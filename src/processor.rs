@@ -299,7 +299,7 @@ impl<'m, B: Broker> Processor<'m, B> {
             records += running.part.summary.output_records.iter().map(|(_, count)| count).sum::<u64>();
             self.hub.on_part_committed(&running.part, clocks.wall_millis);
             running.on_committed(part.batch_number, clocks.monotonic);
-            let gauges = report::gauges(running, &self.rules, target);
+            let gauges = report::gauges(running, &self.rules, target, clocks.monotonic);
             self.hub.metrics.partition(hub::label(part.partition)).set(&gauges);
         }
         self.hub.metrics.on_transaction_committed(&TransactionSummary {

@@ -12,14 +12,14 @@ use super::facts::Facts;
 use super::figures::{Figures, GuestFigures};
 use super::ids::{CustomerKey, CustomerSlot, ShopIndex};
 use super::ledger::Attribution;
-use super::lifecycle::Teller;
+use super::lifecycle::{Teller, next_instant};
 use super::packed;
 use super::settings::Settings;
 use super::signal::{RecordDigest, Signal, State};
 use super::store::Store;
 use super::time::Time;
 use super::timers::Timers;
-use super::window::Blocks;
+use super::window_ends::WindowEnds;
 
 /// How many customers are worth looking up together: as many as a processor waits for at once, or a few more.
 pub const LOOK_AHEAD: usize = 16;
@@ -31,7 +31,9 @@ pub struct Engine {
     pub(super) store: Store,
     pub(super) timers: Timers,
     pub(super) markers: Markers,
+    /// Sums over customers, as of the instant that [`WindowEnds`] tells.
     pub(super) figures: Vec<Figures>,
+    pub(super) window_ends: WindowEnds,
     pub(super) guests: Vec<GuestFigures>,
     pub(super) changes: Vec<Change>,
     pub(super) scratch: Scratch,
@@ -51,6 +53,14 @@ pub struct Effects {
     pub signals: Vec<Signal>,
     /// How many customers went from one state to another, by [`State`] as a number.
     pub transitions: [[u64; 4]; 4],
+}
+
+impl Effects {
+    fn note_transition(&mut self, before: State, after: State) {
+        if before != after {
+            self.transitions[before as usize][after as usize] += 1;
+        }
+    }
 }
 
 /// A change of state that the changelog must hold. In order.
@@ -120,6 +130,7 @@ impl Engine {
             timers: Timers::default(),
             markers: Markers::default(),
             figures: vec![Figures::default(); shops],
+            window_ends: WindowEnds::new(Time::MIN),
             guests: vec![GuestFigures::default(); shops],
             changes: Vec::new(),
             scratch: Scratch::default(),
@@ -204,7 +215,7 @@ impl Engine {
 
     /// The earliest instant at or before `by` at which something is due.
     pub fn next_due(&mut self, by: Time) -> Option<Time> {
-        let timer = self.timers.earliest(by, |slots| self.store.key_hashes(slots)).map(|entry| entry.due);
+        let timer = self.timers.earliest(by, |slot| self.store.key_hash(slot)).map(|entry| entry.due);
         let marker = self.markers.first_end(by).map(|(end, _)| end);
         timer.into_iter().chain(marker).min()
     }
@@ -289,11 +300,14 @@ impl Engine {
         if self.is_too_old(record) {
             return Outcome::Refused(Refusal::TooOld);
         }
+        let at = held.map_or(self.window_ends.at(), |slot| self.window_ends.at_of(slot));
         let Scratch { customer, attribution, .. } = &mut self.scratch;
         let state_before = held.map(|_| customer.told.state);
         let only_adds = customer.ledger.only_grows_by(record);
-        let blocks_before = (held.is_some() && !only_adds)
-            .then(|| customer.facts(shop, &settings, clock, attribution).blocks);
+        let blocks_before = (held.is_some() && !only_adds).then(|| {
+            attribution.derive(&customer.ledger, shop, settings.return_window);
+            customer.standing(at, attribution).blocks
+        });
         let change = match record {
             Record::Order(order) => customer.apply_order(order, settings.hash),
             Record::Cancellation(cancellation) => customer.apply_cancellation(cancellation),
@@ -301,20 +315,32 @@ impl Engine {
             Record::Erasure(_) => unreachable!("erasures are handled by their own function"),
         };
         let facts = customer.facts(shop, &settings, clock, attribution);
+        let standing = customer.standing(at, attribution);
         let blocks_before = blocks_before.or_else(|| {
-            only_adds.then(|| facts.blocks_without(record, &customer.ledger, attribution, clock))
+            only_adds.then(|| standing.blocks_without(record, &customer.ledger, attribution, at))
         });
         let slot = held.unwrap_or_else(|| self.insert(key));
         let applied = self.tell(slot, shop_index, record, change, &facts, effects);
         let Scratch { customer, attribution, .. } = &mut self.scratch;
         // A duplicate changes nothing, so it may not fold either: that would publish the profile again.
-        if change != LedgerChange::Duplicate {
-            customer.fold(shop, &settings, clock, attribution);
+        let folded = change != LedgerChange::Duplicate && customer.fold(shop, &settings, clock, attribution);
+        if folded {
+            attribution.derive(&customer.ledger, shop, settings.return_window);
         }
-        let before = state_before.zip(blocks_before.as_ref());
-        self.note_figures(shop_index, before, (facts.state(clock), &facts.blocks), effects);
-        let due = due(&self.scratch.customer, &facts);
-        self.timers.schedule(slot, due, key.hash);
+        let at_now = self.window_ends.at();
+        let standing = if folded || at_now != at { customer.standing(at_now, attribution) } else { standing };
+        let state = customer.told.state;
+        let figures = &mut self.figures[usize::from(shop_index.0)];
+        match state_before.zip(blocks_before) {
+            Some((state_before, blocks_before)) => {
+                figures.change_state(state_before, state);
+                figures.change_blocks(&blocks_before, &standing.blocks);
+            }
+            None => figures.add(state, &standing.blocks),
+        }
+        self.window_ends.schedule(slot, standing.next_end);
+        effects.note_transition(state_before.unwrap_or(State::Prospect), state);
+        self.timers.schedule(slot, next_instant(state, &facts, &settings.thresholds), key.hash);
         if self.save(slot) || held.is_none() {
             self.touch(slot, Some(clock));
         }
@@ -381,7 +407,7 @@ impl Engine {
     fn fire(&mut self, to: Time, timers_max: usize, effects: &mut Effects) -> Progress {
         for _ in 0..timers_max {
             let marker = self.markers.first_end(to);
-            let timer = self.timers.earliest(to, |slots| self.store.key_hashes(slots));
+            let timer = self.timers.earliest(to, |slot| self.store.key_hash(slot));
             match (timer, marker) {
                 (Some(timer), Some((end, hash))) if end < timer.due => self.end_marker(end, hash),
                 (Some(timer), _) => {
@@ -393,6 +419,32 @@ impl Engine {
             }
         }
         if self.next_due(to).is_some() { Progress::More } else { Progress::Done }
+    }
+
+    /// Brings the sums over customers to the clock; looks at about `customers_max` customers at most.
+    pub fn settle_figures(&mut self, customers_max: usize) -> Progress {
+        let Some(clock) = self.clock else { return Progress::Done };
+        for _ in 0..customers_max {
+            match self.window_ends.next(clock) {
+                Some(slot) => self.settle_customer(slot),
+                None => return Progress::Done,
+            }
+        }
+        Progress::More
+    }
+
+    fn settle_customer(&mut self, slot: CustomerSlot) {
+        let packed = self.store.packed(slot);
+        let shop_index =
+            self.settings.shops.of_key(packed::key(packed)).expect("only keys of configured shops are held");
+        let shop = self.settings.shops.get(shop_index);
+        let Scratch { customer, attribution, .. } = &mut self.scratch;
+        packed::unpack(packed, customer).expect("packed by this engine");
+        attribution.derive(&customer.ledger, shop, self.settings.return_window);
+        let before = customer.standing(self.window_ends.at_of(slot), attribution);
+        let standing = customer.standing(self.window_ends.at(), attribution);
+        self.figures[usize::from(shop_index.0)].change_blocks(&before.blocks, &standing.blocks);
+        self.window_ends.schedule(slot, standing.next_end);
     }
 
     pub(super) fn move_clock(&mut self, to: Time) {
@@ -409,7 +461,6 @@ impl Engine {
         packed::unpack(packed, customer).expect("packed by this engine");
         let told_before = customer.told;
         let facts = customer.facts(shop, &settings, instant, attribution);
-        let before = facts.blocks_before(&customer.ledger, attribution, instant);
         let mut teller = Teller {
             customer: slot,
             shop: shop_index,
@@ -421,39 +472,22 @@ impl Engine {
             signals: &mut effects.signals,
         };
         let moved = teller.tell_instant(&mut customer.told);
-        if moved {
-            customer.fold(shop, &settings, instant, attribution);
-        }
-        let due = due(customer, &facts);
         let told = customer.told;
-        self.note_figures(
-            shop_index,
-            Some((told_before.state, &before)),
-            (told.state, &facts.blocks),
-            effects,
-        );
-        self.timers.schedule(slot, due, key_hash);
-        // What leaves a window changes figures, and seldom what is held.
-        if (moved || told != told_before) && self.save(slot) {
+        if moved {
+            self.figures[usize::from(shop_index.0)].change_state(told_before.state, told.state);
+            effects.note_transition(told_before.state, told.state);
+            let at = self.window_ends.at_of(slot);
+            let blocks_before = customer.standing(at, attribution).blocks;
+            if customer.fold(shop, &settings, instant, attribution) {
+                attribution.derive(&customer.ledger, shop, settings.return_window);
+                let blocks = customer.standing(at, attribution).blocks;
+                self.figures[usize::from(shop_index.0)].change_blocks(&blocks_before, &blocks);
+            }
+        }
+        self.timers.schedule(slot, next_instant(told.state, &facts, &settings.thresholds), key_hash);
+        // What leaves the year seldom changes what is held.
+        if told != told_before && self.save(slot) {
             self.touch(slot, moved.then_some(instant));
-        }
-    }
-
-    fn note_figures(
-        &mut self,
-        shop: ShopIndex,
-        before: Option<(State, &Blocks)>,
-        after: (State, &Blocks),
-        effects: &mut Effects,
-    ) {
-        let figures = &mut self.figures[usize::from(shop.0)];
-        match before {
-            None => figures.add(after.0, after.1),
-            Some(before) => figures.change(before, after),
-        }
-        let from = before.map_or(State::Prospect, |(state, _)| state);
-        if from != after.0 {
-            effects.transitions[from as usize][after.0 as usize] += 1;
         }
     }
 
@@ -481,10 +515,4 @@ impl Engine {
             *noted = profile_at.or(*noted);
         }
     }
-}
-
-/// When the customer's one timer is due: the deadline that follows what was told, or the next end of a window.
-pub(super) fn due(customer: &Customer, facts: &Facts) -> Time {
-    let deadline = facts.next(customer.told.state).map(|(_, at)| at);
-    deadline.into_iter().chain(facts.next_expiry).min().unwrap_or(Time::MAX)
 }

@@ -48,7 +48,7 @@ impl Engine {
             return Outcome::Duplicate;
         }
         if let Some(slot) = slot {
-            self.remove(key, slot, clock);
+            self.remove(key, slot);
         }
         self.changes.push(Change::Erased { key: key.bytes.into() });
         let requested_at = marked.map_or(record.requested_at, |marked| marked.max(record.requested_at));
@@ -59,13 +59,15 @@ impl Engine {
         Outcome::Applied(Applied::Other)
     }
 
-    fn remove(&mut self, key: CustomerKey<'_>, slot: CustomerSlot, clock: Time) {
+    fn remove(&mut self, key: CustomerKey<'_>, slot: CustomerSlot) {
         let settings = Arc::clone(&self.settings);
         let shop = settings.shops.of_key(key.bytes).expect("only keys of configured shops are held");
         let Scratch { customer, attribution, .. } = &mut self.scratch;
         packed::unpack(self.store.packed(slot), customer).expect("packed by this engine");
-        let facts = customer.facts(settings.shops.get(shop), &settings, clock, attribution);
-        self.figures[usize::from(shop.0)].remove(customer.told.state, &facts.blocks);
+        attribution.derive(&customer.ledger, settings.shops.get(shop), settings.return_window);
+        let standing = customer.standing(self.window_ends.at_of(slot), attribution);
+        self.figures[usize::from(shop.0)].remove(customer.told.state, &standing.blocks);
+        self.window_ends.schedule(slot, None);
         self.timers.schedule(slot, Time::MAX, key.hash);
         let mark = self.store.mark(slot) as usize;
         if mark > 0 {

@@ -3,12 +3,12 @@
 use super::customer::{Customer, Summary};
 use super::event::{Goods, Record};
 use super::ids::ShopIndex;
-use super::ledger::{Attribution, Ledger, LoneRefund, OrderFigures};
+use super::ledger::{Attribution, Ledger, LoneRefund, Order, OrderFigures};
 use super::rhythm::KeptRun;
 use super::settings::{Settings, Shop};
 use super::signal::{ActiveKind, CustomerType, Profile, State};
 use super::time::Time;
-use super::window::{Block, Blocks, first_window, next_expiry};
+use super::window::{Block, Blocks, YEAR, end_of, first_window};
 
 /// The facts of one customer at one clock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,7 +17,17 @@ pub struct Facts {
     pub kept: KeptRun,
     pub deadlines: Option<Deadlines>,
     /// When something next leaves a window.
-    pub next_expiry: Option<Time>,
+    pub next_end: Option<Time>,
+    /// When something next leaves the year, which the return rate looks at.
+    pub year_end: Option<Time>,
+}
+
+/// What one customer adds to the sums over customers at one instant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Standing {
+    pub blocks: Blocks,
+    /// When time alone changes that next: something leaves a window.
+    pub next_end: Option<Time>,
 }
 
 /// When silence makes a customer at risk, and lapsed.
@@ -45,44 +55,6 @@ impl Facts {
             State::AtRisk => Some((State::Lapsed, deadlines.lapsed)),
             State::Prospect | State::Lapsed => None,
         }
-    }
-
-    /// The figures as they were before `record`, which has only added an order to the ledger: cheaper than to derive them. The
-    /// ledger and its attribution are those after the record, and the facts those at `clock`.
-    pub fn blocks_without(
-        &self,
-        record: &Record,
-        ledger: &Ledger,
-        attribution: &Attribution,
-        clock: Time,
-    ) -> Blocks {
-        let mut blocks = self.blocks;
-        let Record::Order(added) = record else { unreachable!("only an order adds one") };
-        let mut orders = ledger.orders.iter().zip(&attribution.orders);
-        let (order, figures) = orders.find(|(order, _)| order.id == added.id).expect("it was added");
-        if !order.test {
-            let (block, first) = (order_block(figures), first_window(order.placed_at, clock));
-            blocks[0].remove(&block);
-            blocks[first..].iter_mut().for_each(|window| window.remove(&block));
-        }
-        blocks
-    }
-
-    /// The figures as they were just before `instant`, at which these facts are: what leaves a window then was still in it. The
-    /// ledger and its attribution are those of the facts.
-    pub fn blocks_before(&self, ledger: &Ledger, attribution: &Attribution, instant: Time) -> Blocks {
-        let mut blocks = self.blocks;
-        let before = instant.just_before();
-        let mut add_back = |time: Time, block: &dyn Fn() -> Block| {
-            let (first, first_now) = (first_window(time, before), first_window(time, instant));
-            for window in &mut blocks[first..first_now] {
-                window.add(&block());
-            }
-        };
-        let orders = ledger.orders.iter().zip(&attribution.orders).filter(|(order, _)| !order.test);
-        orders.for_each(|(order, figures)| add_back(order.placed_at, &|| order_block(figures)));
-        attribution.lone.iter().for_each(|lone| add_back(lone.at, &|| lone_block(lone)));
-        blocks
     }
 
     fn customer_type(&self, goods: Goods) -> Option<CustomerType> {
@@ -127,6 +99,29 @@ impl Facts {
     }
 }
 
+impl Standing {
+    /// The blocks as they were before `record`, which has only added an order to the ledger: cheaper than to derive them. The
+    /// ledger and its attribution are those after the record, and this standing is that of the instant `at`.
+    pub fn blocks_without(
+        &self,
+        record: &Record,
+        ledger: &Ledger,
+        attribution: &Attribution,
+        at: Time,
+    ) -> Blocks {
+        let mut blocks = self.blocks;
+        let Record::Order(added) = record else { unreachable!("only an order adds one") };
+        let mut orders = ledger.orders.iter().zip(&attribution.orders);
+        let (order, figures) = orders.find(|(order, _)| order.id == added.id).expect("it was added");
+        if !order.test {
+            let (block, first) = (order_block(figures), first_window(order.placed_at, at));
+            blocks[0].remove(&block);
+            blocks[first..].iter_mut().for_each(|window| window.remove(&block));
+        }
+        blocks
+    }
+}
+
 impl Customer {
     /// The facts at `clock`. Leaves the attribution that they rest on in `attribution`.
     pub fn facts(
@@ -138,45 +133,67 @@ impl Customer {
     ) -> Facts {
         attribution.derive(&self.ledger, shop, settings.return_window);
         let mut account = Account::new(&self.summary, clock);
-        for (order, figures) in
-            self.ledger.orders.iter().zip(&attribution.orders).filter(|(order, _)| !order.test)
-        {
+        let mut kept = self.summary.kept;
+        for (order, figures) in counted_orders(&self.ledger, attribution) {
             account.add_at(order.placed_at, &order_block(figures));
             if figures.kept {
-                account.kept.push(order.placed_at, order.id, figures.net(), shop.zone.day(order.placed_at));
+                kept.push(order.placed_at, order.id, figures.net(), shop.zone.day(order.placed_at));
             }
         }
-        for lone in &attribution.lone {
-            account.add_at(lone.at, &lone_block(lone));
+        attribution.lone.iter().for_each(|lone| account.add_at(lone.at, &lone_block(lone)));
+        let deadlines = (kept.count > 0).then(|| {
+            let patience = kept.days.patience(&settings.lapse);
+            Deadlines {
+                at_risk: kept.last_at.plus(patience.at_risk),
+                lapsed: kept.last_at.plus(patience.lapsed),
+            }
+        });
+        let (next_end, year_end) = (account.next_end(), account.year_end());
+        Facts { blocks: account.blocks(), kept, deadlines, next_end, year_end }
+    }
+
+    /// What the customer adds to sums at `at`, which may lie before the last record: all that came later is in every window.
+    /// `attribution` must be that of this ledger.
+    pub fn standing(&self, at: Time, attribution: &Attribution) -> Standing {
+        let mut account = Account::new(&self.summary, at);
+        for (order, figures) in counted_orders(&self.ledger, attribution) {
+            account.add_at(order.placed_at, &order_block(figures));
         }
-        account.close(settings)
+        attribution.lone.iter().for_each(|lone| account.add_at(lone.at, &lone_block(lone)));
+        Standing { blocks: account.blocks(), next_end: account.next_end() }
     }
 }
 
-/// Gathers facts: entries by the smallest window that they lie in, summed up once at the end.
+/// The orders that figures are made of, and what became of them.
+fn counted_orders<'a>(
+    ledger: &'a Ledger,
+    attribution: &'a Attribution,
+) -> impl Iterator<Item = (&'a Order, &'a OrderFigures)> {
+    ledger.orders.iter().zip(&attribution.orders).filter(|(order, _)| !order.test)
+}
+
+/// Gathers what lies in the windows at one instant: entries by the smallest window that they lie in, summed up once at the end.
 struct Account {
-    clock: Time,
+    at: Time,
     by_window: [Block; 5],
-    kept: KeptRun,
-    next_expiry: Option<Time>,
+    /// The time of the oldest entry of each.
+    oldest: [Time; 5],
 }
 
 impl Account {
-    fn new(summary: &Summary, clock: Time) -> Self {
+    fn new(summary: &Summary, at: Time) -> Self {
         let mut by_window = [Block::default(); 5];
         by_window[4] = summary.block;
-        Self { clock, by_window, kept: summary.kept, next_expiry: None }
+        Self { at, by_window, oldest: [Time::MAX; 5] }
     }
 
     fn add_at(&mut self, time: Time, block: &Block) {
-        let first = first_window(time, self.clock);
+        let first = first_window(time, self.at);
         self.by_window[first].add(block);
-        if let Some(expiry) = next_expiry(time, first) {
-            self.next_expiry = Some(self.next_expiry.map_or(expiry, |earliest| earliest.min(expiry)));
-        }
+        self.oldest[first] = self.oldest[first].min(time);
     }
 
-    fn close(self, settings: &Settings) -> Facts {
+    fn blocks(&self) -> Blocks {
         let [_, month, quarter, year, older] = self.by_window;
         let mut blocks = [older, month, quarter, year];
         let (all_time, windows) = blocks.split_at_mut(1);
@@ -184,14 +201,17 @@ impl Account {
         windows[2].add(&quarter);
         windows[2].add(&month);
         all_time[0].add(&windows[2]);
-        let deadlines = (self.kept.count > 0).then(|| {
-            let patience = self.kept.days.patience(&settings.lapse);
-            Deadlines {
-                at_risk: self.kept.last_at.plus(patience.at_risk),
-                lapsed: self.kept.last_at.plus(patience.lapsed),
-            }
-        });
-        Facts { blocks, kept: self.kept, deadlines, next_expiry: self.next_expiry }
+        blocks
+    }
+
+    fn next_end(&self) -> Option<Time> {
+        let in_windows = (1..=YEAR).filter(|window| self.oldest[*window] < Time::MAX);
+        in_windows.map(|window| end_of(self.oldest[window], window)).min()
+    }
+
+    fn year_end(&self) -> Option<Time> {
+        let oldest = self.oldest[1..=YEAR].iter().min().copied();
+        oldest.filter(|time| *time < Time::MAX).map(|time| end_of(time, YEAR))
     }
 }
 

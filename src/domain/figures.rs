@@ -57,11 +57,15 @@ impl Figures {
         }
     }
 
+    /// A customer's state changed.
+    pub fn change_state(&mut self, before: State, after: State) {
+        self.customers[before as usize] -= 1;
+        self.customers[after as usize] += 1;
+    }
+
     /// A customer's figures changed.
-    pub fn change(&mut self, before: (State, &Blocks), after: (State, &Blocks)) {
-        self.customers[before.0 as usize] -= 1;
-        self.customers[after.0 as usize] += 1;
-        let blocks = before.1.iter().zip(after.1);
+    pub fn change_blocks(&mut self, before: &Blocks, after: &Blocks) {
+        let blocks = before.iter().zip(after);
         for (window, (before, after)) in self.windows.iter_mut().zip(blocks) {
             if before != after {
                 window.remove(before);

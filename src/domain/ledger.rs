@@ -189,9 +189,6 @@ struct Refunds {
 impl Attribution {
     /// Derives everything anew from the ledger.
     pub fn derive(&mut self, ledger: &Ledger, shop: &Shop, return_window: Span) {
-        if ledger.returns.is_empty() && ledger.cancellations.is_empty() {
-            return self.derive_orders_alone(ledger, shop);
-        }
         self.gather(ledger, shop, return_window);
         self.orders.clear();
         for (order, refunds) in ledger.orders.iter().zip(&self.sums) {
@@ -206,20 +203,6 @@ impl Attribution {
             let (figures, _) = figures;
             figures.kept = figures.net() > 0;
         }
-    }
-
-    /// What the rest comes to where nothing was taken back, as with most customers.
-    fn derive_orders_alone(&mut self, ledger: &Ledger, shop: &Shop) {
-        self.fates.clear();
-        self.lone.clear();
-        self.orders.clear();
-        self.orders.extend(ledger.orders.iter().map(|order| {
-            if order.test {
-                return OrderFigures::default();
-            }
-            let value = shop.convert(order.total, order.currency);
-            OrderFigures { value, kept: value > 0, ..OrderFigures::default() }
-        }));
     }
 
     /// Takes all returns in the order of time and finds for each the order that it belongs to.

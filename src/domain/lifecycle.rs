@@ -16,6 +16,17 @@ use super::signal::{
 use super::time::Time;
 use super::window::YEAR;
 
+/// When time alone may next change what was told; [`Time::MAX`] for never: at a deadline, or at an end of the year that the
+/// return rate looks at. An end of the year matters only while something was refunded in it: without, the rate is nothing
+/// before and after, and a record that brought an order has armed the signal already.
+pub fn next_instant(told: State, facts: &Facts, thresholds: &Thresholds) -> Time {
+    let deadline = facts.next(told).map(|(_, at)| at);
+    let year = &facts.blocks[YEAR];
+    let rate_may_move = year.refunded > 0 && year.placed >= thresholds.return_rate_orders_min;
+    let year_end = facts.year_end.filter(|_| rate_may_move);
+    deadline.into_iter().chain(year_end).min().unwrap_or(Time::MAX)
+}
+
 /// Compares told with facts for one customer and one record or instant, and says the difference.
 pub struct Teller<'a> {
     pub customer: CustomerSlot,

@@ -28,6 +28,7 @@ pub mod lifecycle;
 pub mod figures;
 pub mod store;
 pub mod timers;
+pub mod window_ends;
 
 pub mod engine;
 pub mod erasure;

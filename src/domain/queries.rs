@@ -1,6 +1,6 @@
-//! What can be asked of an engine; nothing changes.
+//! What can be asked of an engine; nothing that is held changes.
 
-use super::engine::{Engine, Scratch};
+use super::engine::{Engine, Progress, Scratch};
 use super::figures::{Figures, GuestFigures};
 use super::ids::{CustomerKey, CustomerSlot, ShopIndex};
 use super::packed;
@@ -54,7 +54,13 @@ impl Engine {
     }
 
     /// Figures of one shop at the clock.
-    pub fn figures(&self, shop: ShopIndex) -> &Figures {
+    pub fn figures(&mut self, shop: ShopIndex) -> &Figures {
+        while self.settle_figures(usize::MAX) == Progress::More {}
+        self.settled_figures(shop)
+    }
+
+    /// Figures of one shop in which what has left a window since [`Self::settle_figures`] still is.
+    pub fn settled_figures(&self, shop: ShopIndex) -> &Figures {
         &self.figures[usize::from(shop.0)]
     }
 
@@ -65,6 +71,6 @@ impl Engine {
 
     /// Bytes held for customers, roughly.
     pub fn heap_bytes(&self) -> usize {
-        self.store.heap_bytes() + self.timers.heap_bytes()
+        self.store.heap_bytes() + self.timers.heap_bytes() + self.window_ends.heap_bytes()
     }
 }

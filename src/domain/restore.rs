@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use super::engine::{Engine, Scratch, due};
+use super::engine::{Engine, Scratch};
 use super::ids::{CustomerKey, CustomerSlot};
+use super::lifecycle::next_instant;
 use super::packed;
 use super::settings::Settings;
 use super::time::Time;
+use super::window_ends::WindowEnds;
 
 /// Collects the last state of every customer before an engine is made of them.
 pub struct Restore {
@@ -99,8 +101,12 @@ impl Restore {
         let engine = &mut self.engine;
         engine.clock = clock;
         let settings = Arc::clone(&engine.settings);
-        // What leaves a window at the very clock may not have fired yet; firing it again says nothing twice.
-        let figures_at = clock.unwrap_or(Time::MIN).just_before();
+        // What leaves the year at the very clock may not have fired yet; firing it again says nothing twice.
+        let at = clock.unwrap_or(Time::MIN).just_before();
+        if self.slots_settled == 0 {
+            engine.window_ends = WindowEnds::new(at);
+            engine.window_ends.reserve(engine.store.slots_len());
+        }
         let end = self.slots_settled.saturating_add(customers_max).min(engine.store.slots_len());
         for index in self.slots_settled..end {
             let bytes = engine.store.packed_at(index);
@@ -117,11 +123,12 @@ impl Restore {
             if !customer.ledger.currencies().all(|currency| settings.shops.get(shop).accepts(currency)) {
                 return Err(RestoreError::UnknownCurrency);
             }
-            let facts = customer.facts(settings.shops.get(shop), &settings, figures_at, attribution);
+            let facts = customer.facts(settings.shops.get(shop), &settings, at, attribution);
             engine.figures[usize::from(shop.0)].add(customer.told.state, &facts.blocks);
-            let due = due(customer, &facts);
             let slot = CustomerSlot(u32::try_from(index).expect("checked at insertion"));
+            let due = next_instant(customer.told.state, &facts, &settings.thresholds);
             engine.timers.schedule(slot, due, (settings.hash)(key));
+            engine.window_ends.schedule(slot, facts.next_end);
         }
         self.slots_settled = end;
         Ok(if end == engine.store.slots_len() { Settled::All } else { Settled::Some })

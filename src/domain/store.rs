@@ -1,10 +1,7 @@
 //! The customers of a partition: packed bytes in numbered slots, found by key.
 
-use std::hint::black_box;
-
 use hashbrown::HashTable;
 
-use super::engine::LOOK_AHEAD;
 use super::ids::{CustomerKey, CustomerSlot};
 use super::packed;
 
@@ -118,16 +115,6 @@ impl Store {
 
     pub fn key_hash(&self, slot: CustomerSlot) -> u64 {
         (self.hash)(self.key(slot))
-    }
-
-    /// The same for several. Each is touched before the first is hashed: memory answers many questions at once hardly later than one.
-    pub fn key_hashes(&self, slots: &[CustomerSlot]) -> Vec<u64> {
-        let mut hashes = Vec::with_capacity(slots.len());
-        for slots in slots.chunks(LOOK_AHEAD) {
-            slots.iter().for_each(|slot| _ = black_box(self.packed(*slot).first()));
-            hashes.extend(slots.iter().map(|slot| self.key_hash(*slot)));
-        }
-        hashes
     }
 
     pub fn mark(&self, slot: CustomerSlot) -> u32 {

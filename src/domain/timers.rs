@@ -47,8 +47,14 @@ pub struct Timers {
     set: usize,
 }
 
-fn bucket_of(time: Time) -> u32 {
+pub(super) fn bucket_of(time: Time) -> u32 {
     u32::try_from(time.as_millis() >> BUCKET_BITS).expect("48 bits of milliseconds leave 26 bits of bucket")
+}
+
+/// The last instant of a bucket.
+pub(super) fn last_of_bucket(bucket: u32) -> Time {
+    let next = (i64::from(bucket) + 1) << BUCKET_BITS;
+    Time::from_millis(next - 1).unwrap_or(Time::MAX)
 }
 
 impl Timers {
@@ -95,13 +101,12 @@ impl Timers {
         self.timers.get(customer.0 as usize).map_or(Time::MAX, |timer| timer.due)
     }
 
-    /// The earliest timer that is due at or before `by`. Opens buckets as needed; `key_hashes` gives the hashes of some customers'
-    /// keys.
-    pub fn earliest(&mut self, by: Time, key_hashes: impl Fn(&[CustomerSlot]) -> Vec<u64>) -> Option<Entry> {
+    /// The earliest timer that is due at or before `by`. Opens buckets as needed.
+    pub fn earliest(&mut self, by: Time, key_hash: impl Fn(CustomerSlot) -> u64) -> Option<Entry> {
         while let Some(first) = self.buckets.first_entry().filter(|first| *first.key() <= bucket_of(by)) {
             let (bucket, customers) = first.remove_entry();
             self.opened = self.opened.max(bucket + 1);
-            self.open(bucket, &customers, &key_hashes);
+            self.open(bucket, &customers, &key_hash);
         }
         while let Some(Reverse(entry)) = self.front.peek() {
             if self.due(entry.customer) == entry.due {
@@ -113,33 +118,19 @@ impl Timers {
     }
 
     /// Orders what is due in a bucket and sends the rest to where it belongs by now.
-    fn open(
-        &mut self,
-        bucket: u32,
-        customers: &[CustomerSlot],
-        key_hashes: &impl Fn(&[CustomerSlot]) -> Vec<u64>,
-    ) {
-        let mut due_here = Vec::with_capacity(customers.len());
+    fn open(&mut self, bucket: u32, customers: &[CustomerSlot], key_hash: &impl Fn(CustomerSlot) -> u64) {
         for customer in customers {
             let timer = &mut self.timers[customer.0 as usize];
             if timer.bucket != bucket {
                 continue;
             }
             timer.bucket = NO_BUCKET;
-            if timer.due == Time::MAX {
-                continue;
+            let due = timer.due;
+            if due < Time::MAX {
+                timer.due = Time::MAX;
+                self.set -= 1;
+                self.schedule(*customer, due, key_hash(*customer));
             }
-            let due_bucket = bucket_of(timer.due);
-            if due_bucket < self.opened {
-                due_here.push(*customer);
-            } else {
-                timer.bucket = due_bucket;
-                self.buckets.entry(due_bucket).or_default().push(*customer);
-            }
-        }
-        for (customer, key_hash) in due_here.iter().zip(key_hashes(&due_here)) {
-            let due = self.due(*customer);
-            self.front.push(Reverse(Entry { due, key_hash, customer: *customer }));
         }
     }
 
@@ -174,8 +165,7 @@ mod tests {
                     continue;
                 }
                 clock = clock.plus(super::super::time::Span::from_millis(random.i64(0..20_000_000)));
-                let hashes = |customers: &[CustomerSlot]| customers.iter().copied().map(hash).collect();
-                while let Some(entry) = timers.earliest(clock, hashes) {
+                while let Some(entry) = timers.earliest(clock, hash) {
                     let first = (0..20)
                         .map(CustomerSlot)
                         .map(|slot| (expected[slot.0 as usize], hash(slot), slot))

@@ -71,9 +71,9 @@ pub fn first_window(time: Time, clock: Time) -> usize {
     1 + WINDOWS.iter().take_while(|(_, length)| age >= *length).count()
 }
 
-/// When something of time `time` whose [`first_window`] is `first` next leaves a window.
-pub fn next_expiry(time: Time, first: usize) -> Option<Time> {
-    Some(time.plus(WINDOWS.get(first - 1)?.1))
+/// When something of time `time` leaves the window of an index in [`Blocks`].
+pub fn end_of(time: Time, window: usize) -> Time {
+    time.plus(WINDOWS[window - 1].1)
 }
 
 #[cfg(test)]
@@ -85,14 +85,11 @@ mod tests {
         let time = Time::from_millis(1_000).expect("in range");
         let after =
             |days: i64, millis: i64| time.plus(Span::from_millis(Span::days(days).as_millis() + millis));
-        for (clock, first, expiry) in [
-            (time, 1, Some(after(30, 0))),
-            (after(30, -1), 1, Some(after(30, 0))),
-            (after(30, 0), 2, Some(after(90, 0))),
-            (after(90, 0), 3, Some(after(365, 0))),
-            (after(365, 0), 4, None),
-        ] {
-            assert_eq!((first_window(time, clock), next_expiry(time, first)), (first, expiry), "{clock:?}");
+        for (window, days) in [(1, 30), (2, 90), (3, 365)] {
+            let end = after(days, 0);
+            assert_eq!(end_of(time, window), end);
+            assert_eq!([after(days, -1), end].map(|clock| first_window(time, clock)), [window, window + 1]);
         }
+        assert_eq!(first_window(time, time), 1);
     }
 }

@@ -162,9 +162,9 @@ label!(
         AtRisk = "at_risk",
         /// The customer lapsed.
         Lapsed = "lapsed",
-        /// The return rate is high since something left the window.
+        /// The return rate is high since something left the year.
         ReturnRateHigh = "return_rate_high",
-        /// Nothing: figures moved with the window, or an erasure marker ended.
+        /// Nothing: the return rate is not high yet, or an erasure marker ended.
         None = "none",
     }
 );

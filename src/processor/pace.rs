@@ -141,7 +141,7 @@ impl<B: Broker> Processor<'_, B> {
             }
             // Figures of an open batch are not to be seen.
             if self.batch.parts.iter().all(|part| part.partition != *partition) {
-                exported.set(&report::gauges(running, &self.rules, target));
+                exported.set(&report::gauges(running, &self.rules, target, clocks.monotonic));
             }
         }
     }

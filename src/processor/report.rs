@@ -1,6 +1,6 @@
 //! What the processor tells about its work: the domain's and the port's words in those of the metrics.
 
-use crate::broker::{Input, PerInput};
+use crate::broker::{Input, Moment, PerInput};
 use crate::domain::engine::Engine;
 use crate::domain::signal::{Cause, Signal, SignalKind, State};
 use crate::domain::time::Time;
@@ -91,7 +91,9 @@ pub fn gauges<T: crate::broker::RecordBatch>(
     running: &mut Running<T>,
     rules: &Rules,
     target: Option<Time>,
+    now: Moment,
 ) -> PartitionGauges {
+    running.settle_figures(now);
     let is_overdue = target.is_some_and(|target| running.engine.next_due(target).is_some());
     let mut gauges = PartitionGauges {
         clock_ms: running.committed.clock.map(Time::as_millis),
@@ -113,7 +115,7 @@ const WINDOWS: [Window; 4] = [Window::All, Window::Days30, Window::Days90, Windo
 
 fn add_figures(gauges: &mut PartitionGauges, engine: &Engine, rules: &Rules) {
     for shop in rules.settings.shops.indexes() {
-        let figures = engine.figures(shop);
+        let figures = engine.settled_figures(shop);
         for state in State::ALL {
             gauges.customers[customer_state(state)] += figures.customers_of(state);
         }

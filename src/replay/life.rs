@@ -126,7 +126,7 @@ impl<'c> Life<'c> {
     }
 
     /// Figures added up by currency.
-    pub(super) fn figures(&self) -> Vec<(Currency, Figures, GuestFigures)> {
+    pub(super) fn figures(&mut self) -> Vec<(Currency, Figures, GuestFigures)> {
         let mut sums: Vec<(Currency, Figures, GuestFigures)> = Vec::new();
         for shop in self.settings.shops.indexes() {
             let currency = self.settings.shops.get(shop).currency;
