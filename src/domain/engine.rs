@@ -53,6 +53,8 @@ pub struct Effects {
     pub signals: Vec<Signal>,
     /// How many customers went from one state to another, by [`State`] as a number.
     pub transitions: [[u64; 4]; 4],
+    /// How many timers have fired without a signal.
+    pub timers_silent: u64,
 }
 
 impl Effects {
@@ -409,12 +411,12 @@ impl Engine {
             let marker = self.markers.first_end(to);
             let timer = self.timers.earliest(to, |slot| self.store.key_hash(slot));
             match (timer, marker) {
-                (Some(timer), Some((end, hash))) if end < timer.due => self.end_marker(end, hash),
+                (Some(timer), Some((end, hash))) if end < timer.due => self.end_marker(end, hash, effects),
                 (Some(timer), _) => {
                     self.move_clock(timer.due);
                     self.fire_customer(timer.customer, timer.key_hash, timer.due, effects);
                 }
-                (None, Some((end, hash))) => self.end_marker(end, hash),
+                (None, Some((end, hash))) => self.end_marker(end, hash, effects),
                 (None, None) => return Progress::Done,
             }
         }
@@ -460,6 +462,7 @@ impl Engine {
         let Scratch { customer, attribution, .. } = &mut self.scratch;
         packed::unpack(packed, customer).expect("packed by this engine");
         let told_before = customer.told;
+        let signals_before = effects.signals.len();
         let facts = customer.facts(shop, &settings, instant, attribution);
         let mut teller = Teller {
             customer: slot,
@@ -472,6 +475,7 @@ impl Engine {
             signals: &mut effects.signals,
         };
         let moved = teller.tell_instant(&mut customer.told);
+        effects.timers_silent += u64::from(effects.signals.len() == signals_before);
         let told = customer.told;
         if moved {
             self.figures[usize::from(shop_index.0)].change_state(told_before.state, told.state);

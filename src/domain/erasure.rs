@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::engine::{Applied, Change, Engine, Outcome, Refusal, Scratch};
+use super::engine::{Applied, Change, Effects, Engine, Outcome, Refusal, Scratch};
 use super::event::{ErasureRecord, Record};
 use super::ids::{CustomerKey, CustomerSlot};
 use super::packed;
@@ -76,8 +76,9 @@ impl Engine {
         self.store.remove(slot);
     }
 
-    pub(super) fn end_marker(&mut self, end: Time, hash: [u8; 16]) {
+    pub(super) fn end_marker(&mut self, end: Time, hash: [u8; 16], effects: &mut Effects) {
         self.move_clock(end);
+        effects.timers_silent += 1;
         self.markers.remove(&hash, self.settings.ledger_horizon());
         self.changes.push(Change::MarkerEnded { hash });
     }

@@ -12,7 +12,7 @@ use crate::domain::engine::{
 use crate::domain::event::{GuestRecord, Record};
 use crate::domain::time::Time;
 use crate::fault::{self, Noted};
-use crate::metrics::{OrderKind, Outcome as RecordOutcome, Remark};
+use crate::metrics::{OrderKind, Outcome as RecordOutcome, Remark, TimerOutcome};
 use crate::processor::report;
 use crate::processor::rules::Rules;
 use crate::wire::decode::{CustomerEvent, Event, Subject};
@@ -345,6 +345,7 @@ fn drain_signals(
     part: &mut Part,
     tools: &mut Tools<'_>,
 ) {
+    part.summary.timers_fired[TimerOutcome::None] += std::mem::take(&mut effects.timers_silent);
     for signal in effects.signals.drain(..) {
         let key = engine.key(signal.customer);
         let kind = report::signal_type(&signal.kind);
