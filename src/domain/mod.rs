@@ -31,6 +31,7 @@ pub mod timers;
 pub mod window_ends;
 
 pub mod engine;
+pub mod passing;
 pub mod erasure;
 pub mod export;
 pub mod queries;

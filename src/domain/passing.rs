@@ -1,0 +1,101 @@
+//! What happens by time alone: timers and markers fire, and sums over customers are brought to the clock.
+
+use std::sync::Arc;
+
+use super::engine::{Effects, Engine, Progress, Scratch};
+use super::ids::CustomerSlot;
+use super::lifecycle::{Teller, next_instant};
+use super::packed;
+use super::time::Time;
+
+impl Engine {
+    /// Fires everything that is due at or before `to`, in order, and leaves the clock at the last fired instant. Never stops
+    /// between two timers of one instant of one customer, but may between customers.
+    pub(super) fn fire(&mut self, to: Time, timers_max: usize, effects: &mut Effects) -> Progress {
+        for _ in 0..timers_max {
+            let marker = self.markers.first_end(to);
+            let timer = self.timers.earliest(to, |slot| self.store.key_hash(slot));
+            match (timer, marker) {
+                (Some(timer), Some((end, hash))) if end < timer.due => self.end_marker(end, hash, effects),
+                (Some(timer), _) => {
+                    self.move_clock(timer.due);
+                    self.fire_customer(timer.customer, timer.key_hash, timer.due, effects);
+                }
+                (None, Some((end, hash))) => self.end_marker(end, hash, effects),
+                (None, None) => return Progress::Done,
+            }
+        }
+        if self.next_due(to).is_some() { Progress::More } else { Progress::Done }
+    }
+
+    pub(super) fn move_clock(&mut self, to: Time) {
+        self.clock = self.clock.max(Some(to));
+    }
+
+    fn fire_customer(&mut self, slot: CustomerSlot, key_hash: u64, instant: Time, effects: &mut Effects) {
+        let settings = Arc::clone(&self.settings);
+        let packed = self.store.packed(slot);
+        let shop_index =
+            settings.shops.of_key(packed::key(packed)).expect("only keys of configured shops are held");
+        let shop = settings.shops.get(shop_index);
+        let Scratch { customer, attribution, .. } = &mut self.scratch;
+        packed::unpack(packed, customer).expect("packed by this engine");
+        let told_before = customer.told;
+        let signals_before = effects.signals.len();
+        let facts = customer.facts(shop, &settings, instant, attribution);
+        let mut teller = Teller {
+            customer: slot,
+            shop: shop_index,
+            settings: &settings,
+            facts: &facts,
+            clock: instant,
+            occurred_at: instant,
+            before: told_before.state,
+            signals: &mut effects.signals,
+        };
+        let moved = teller.tell_instant(&mut customer.told);
+        effects.timers_silent += u64::from(effects.signals.len() == signals_before);
+        let told = customer.told;
+        if moved {
+            self.figures[usize::from(shop_index.0)].change_state(told_before.state, told.state);
+            effects.note_transition(told_before.state, told.state);
+            let at = self.window_ends.at_of(slot);
+            let blocks_before = customer.standing(at, attribution).blocks;
+            if customer.fold(shop, &settings, instant, attribution) {
+                attribution.derive(&customer.ledger, shop, settings.return_window);
+                let blocks = customer.standing(at, attribution).blocks;
+                self.figures[usize::from(shop_index.0)].change_blocks(&blocks_before, &blocks);
+            }
+        }
+        self.timers.schedule(slot, next_instant(told.state, &facts, &settings.thresholds), key_hash);
+        // What leaves the year seldom changes what is held.
+        if told != told_before && self.save(slot) {
+            self.touch(slot, moved.then_some(instant));
+        }
+    }
+    /// Brings the sums over customers to the clock; looks at about `customers_max` customers at most.
+    pub fn settle_figures(&mut self, customers_max: usize) -> Progress {
+        let Some(clock) = self.clock else { return Progress::Done };
+        for _ in 0..customers_max {
+            match self.window_ends.next(clock) {
+                Some(slot) => self.settle_customer(slot),
+                None => return Progress::Done,
+            }
+        }
+        Progress::More
+    }
+
+    fn settle_customer(&mut self, slot: CustomerSlot) {
+        let packed = self.store.packed(slot);
+        let shop_index =
+            self.settings.shops.of_key(packed::key(packed)).expect("only keys of configured shops are held");
+        let shop = self.settings.shops.get(shop_index);
+        let Scratch { customer, attribution, .. } = &mut self.scratch;
+        packed::unpack(packed, customer).expect("packed by this engine");
+        attribution.derive(&customer.ledger, shop, self.settings.return_window);
+        let before = customer.standing(self.window_ends.at_of(slot), attribution);
+        let standing = customer.standing(self.window_ends.at(), attribution);
+        self.figures[usize::from(shop_index.0)].change_blocks(&before.blocks, &standing.blocks);
+        self.window_ends.schedule(slot, standing.next_end);
+    }
+}
