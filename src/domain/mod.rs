@@ -31,8 +31,8 @@ pub mod timers;
 pub mod window_ends;
 
 pub mod engine;
-pub mod passing;
 pub mod erasure;
 pub mod export;
+pub mod passing;
 pub mod queries;
 pub mod restore;
