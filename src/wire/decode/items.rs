@@ -7,7 +7,8 @@ use serde::de::{
 };
 use serde_json::value::RawValue;
 
-use super::value::{Escapes, Value};
+use super::characters::Characters;
+use super::value::Value;
 use crate::domain::event::Goods;
 use crate::wire::hash::hash;
 use crate::wire::reason::{Reason, Refusal};
@@ -16,15 +17,15 @@ use crate::wire::reason::{Reason, Refusal};
 pub(super) struct Items {
     pub(super) goods: Result<Goods, Refusal>,
     pub(super) repeated: bool,
-    escapes: Escapes,
+    characters: Characters,
 }
 
 /// Reads the items of a record.
-pub(super) struct ItemsSeed(pub(super) Escapes);
+pub(super) struct ItemsSeed(pub(super) Characters);
 
 impl ItemsSeed {
     fn none(self) -> Items {
-        Items { goods: Ok(Goods::Unknown), repeated: false, escapes: self.0 }
+        Items { goods: Ok(Goods::Unknown), repeated: false, characters: self.0 }
     }
 
     fn not_an_array(self) -> Items {
@@ -135,7 +136,7 @@ impl<'de> Visitor<'de> for Item<'_> {
             }
         }
         if let Some(text) = sku.filter(|text| *text != "null") {
-            let sku = Value { text, escapes: self.0.escapes };
+            let sku = Value { text: text.as_bytes(), characters: self.0.characters };
             self.note(sku.id("sku").map(|sku| Goods::One(hash(sku.as_bytes()))));
         }
         Ok(())

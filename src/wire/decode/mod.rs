@@ -5,10 +5,13 @@
 //! guessed, and nothing is allocated unless a string holds escapes.
 
 mod amount;
+mod characters;
 mod depth;
 mod items;
 mod object;
+mod quote;
 mod scan;
+mod text;
 mod time;
 mod value;
 
@@ -17,8 +20,9 @@ use std::borrow::Cow;
 pub use time::from_rfc3339;
 pub use value::ID_BYTES_MAX;
 
+use characters::Characters;
 use object::{Field, Object};
-use value::{Escapes, Value, refuse};
+use value::{Value, refuse};
 
 use super::Input;
 use super::hash::hash;
@@ -117,10 +121,10 @@ impl Decoder {
         key: Option<&'a [u8]>,
         value: Option<&'a [u8]>,
     ) -> Result<Event<'a>, Refusal> {
-        let text = self.text(key, value)?;
-        let object = Object::empty(Escapes::of(text.as_bytes()));
+        let bytes = self.sized(key, value)?;
+        let object = Object::empty(characters(bytes)?);
         let mut record = Incoming { decoder: self, key, object };
-        self.fill(&mut record.object, text)?;
+        self.fill(&mut record.object, bytes)?;
         record.event(input)
     }
 
@@ -132,10 +136,10 @@ impl Decoder {
         key: Option<&'a [u8]>,
         value: Option<&'a [u8]>,
     ) -> Result<Event<'a>, Refusal> {
-        let text = self.text(key, value)?;
-        let object = Object::empty(Escapes::of(text.as_bytes()));
+        let bytes = self.sized(key, value)?;
+        let object = Object::empty(characters(bytes)?);
         let mut record = Incoming { decoder: self, key, object };
-        self.fill_in_general(&mut record.object, text)?;
+        self.fill_in_general(&mut record.object, bytes)?;
         record.event(input)
     }
 
@@ -147,9 +151,9 @@ impl Decoder {
         line: &'a [u8],
         key: &'a mut Vec<u8>,
     ) -> Result<Event<'a>, Refusal> {
-        let text = self.text(None, Some(line))?;
-        let mut object = Object::empty(Escapes::of(text.as_bytes()));
-        self.fill(&mut object, text)?;
+        let bytes = self.sized(None, Some(line))?;
+        let mut object = Object::empty(characters(bytes)?);
+        self.fill(&mut object, bytes)?;
         key.clear();
         // What is wrong with these ids is found when they are read as fields.
         let id = |field: Field| object.get(field).and_then(|value| value.id(field.name()).ok());
@@ -161,35 +165,37 @@ impl Decoder {
         Incoming { decoder: self, key: Some(key), object }.event(input)
     }
 
-    /// The value as text.
-    fn text<'a>(&self, key: Option<&[u8]>, value: Option<&'a [u8]>) -> Result<&'a str, Refusal> {
+    /// The value, unless it is too large.
+    fn sized<'a>(&self, key: Option<&[u8]>, value: Option<&'a [u8]>) -> Result<&'a [u8], Refusal> {
         let bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
         if bytes > self.limits.bytes_max {
             let detail = format!("{bytes} bytes, allowed are {}", self.limits.bytes_max);
             return Err(Refusal::new(Reason::TooLarge, detail));
         }
-        let Some(value) = value else {
-            return Err(Refusal::new(Reason::NullValue, "the value is null"));
-        };
-        std::str::from_utf8(value).map_err(|error| {
-            Refusal::new(Reason::InvalidUtf8, format!("invalid UTF-8 at byte {}", error.valid_up_to()))
-        })
+        value.ok_or_else(|| Refusal::new(Reason::NullValue, "the value is null"))
     }
 
-    fn fill<'a>(&self, object: &mut Object<'a>, text: &'a str) -> Result<(), Refusal> {
-        if object.fill_usual(text, self.limits.depth_max) {
+    fn fill<'a>(&self, object: &mut Object<'a>, bytes: &'a [u8]) -> Result<(), Refusal> {
+        if object.fill_usual(bytes, self.limits.depth_max) {
             return Ok(());
         }
-        self.fill_in_general(object, text)
+        self.fill_in_general(object, bytes)
     }
 
-    fn fill_in_general<'a>(&self, object: &mut Object<'a>, text: &'a str) -> Result<(), Refusal> {
+    #[inline(never)]
+    fn fill_in_general<'a>(&self, object: &mut Object<'a>, bytes: &'a [u8]) -> Result<(), Refusal> {
         let depth_max = self.limits.depth_max;
-        if depth::exceeds(text.as_bytes(), depth_max) {
+        if depth::exceeds(bytes, depth_max) {
             return Err(Refusal::new(Reason::TooDeep, format!("more than {depth_max} levels deep")));
         }
-        object.fill(text)
+        object.fill(std::str::from_utf8(bytes).expect("its characters were looked at"))
     }
+}
+
+fn characters(bytes: &[u8]) -> Result<Characters, Refusal> {
+    Characters::of(bytes).map_err(|error| {
+        Refusal::new(Reason::InvalidUtf8, format!("invalid UTF-8 at byte {}", error.valid_up_to()))
+    })
 }
 
 /// A record on its way in.
@@ -289,14 +295,17 @@ impl<'a> Incoming<'_, 'a> {
 
     // === Whose record it is ===
 
+    #[inline(always)]
     fn origin(&self) -> Result<Origin<'a>, Refusal> {
         let store_id = self.optional(Field::StoreId, Value::id)?;
-        if store_id.as_ref().is_some_and(|id| id.as_bytes().contains(&b'/')) {
+        if store_id.as_ref().is_some_and(|id| text::holds(id.as_bytes(), b'/')) {
             return Err(refuse(Reason::InvalidField, Field::StoreId.name(), "holds a '/'"));
         }
         let shop = self.shop(store_id.as_deref())?;
-        let customer_id = self.optional(Field::CustomerId, Value::id)?;
-        let customer = customer_id.map(|id| self.customer_key(store_id.as_deref(), &id)).transpose()?;
+        let customer = match self.optional(Field::CustomerId, Value::id_bytes)? {
+            Some(customer_id) => Some(self.customer_key(store_id.as_deref(), &customer_id)?),
+            None => None,
+        };
         Ok(Origin { shop, store_id, customer })
     }
 
@@ -307,6 +316,7 @@ impl<'a> Incoming<'_, 'a> {
         Ok((shop, store_id, key))
     }
 
+    #[inline]
     fn shop(&self, store_id: Option<&str>) -> Result<ShopIndex, Refusal> {
         match &self.decoder.shops {
             Shops::One(_) => Ok(ShopIndex(0)),
@@ -321,14 +331,15 @@ impl<'a> Incoming<'_, 'a> {
     }
 
     /// The record key, which must name the customer, or partitions and joins would be wrong.
-    fn customer_key(&self, store_id: Option<&str>, customer_id: &str) -> Result<CustomerKey<'a>, Refusal> {
+    #[inline]
+    fn customer_key(&self, store_id: Option<&str>, customer_id: &[u8]) -> Result<CustomerKey<'a>, Refusal> {
         let key = self.key.unwrap_or_default();
         let (matches, expected) = match &self.decoder.shops {
-            Shops::One(_) => (key == customer_id.as_bytes(), "customer_id"),
+            Shops::One(_) => (key == customer_id, "customer_id"),
             Shops::ByStore(_) => {
                 let store_id = store_id.unwrap_or_default().as_bytes();
                 let rest = key.strip_prefix(store_id).and_then(|rest| rest.strip_prefix(b"/"));
-                (rest == Some(customer_id.as_bytes()), "store_id/customer_id")
+                (rest == Some(customer_id), "store_id/customer_id")
             }
         };
         if !matches {
@@ -340,10 +351,11 @@ impl<'a> Incoming<'_, 'a> {
 
     // === Fields ===
 
+    #[inline(always)]
     fn optional<T>(
         &self,
         field: Field,
-        read: fn(Value<'a>, &'static str) -> Result<T, Refusal>,
+        read: impl FnOnce(Value<'a>, &'static str) -> Result<T, Refusal>,
     ) -> Result<Option<T>, Refusal> {
         self.object.get(field).map(|value| read(value, field.name())).transpose()
     }
@@ -382,6 +394,7 @@ struct Origin<'a> {
     customer: Option<CustomerKey<'a>>,
 }
 
+#[cold]
 fn missing(field: Field) -> Refusal {
     refuse(Reason::MissingField, field.name(), "is missing")
 }

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use super::amount::{self, Fault};
-use super::time::from_rfc3339;
+use super::characters::Characters;
+use super::{text, time};
 use crate::domain::money::{AMOUNT_LIMIT, Currency};
 use crate::domain::time::Time;
 use crate::wire::reason::{Reason, Refusal};
@@ -15,21 +16,8 @@ pub const ID_BYTES_MAX: usize = 512;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Value<'a> {
     /// Valid JSON without white space around it.
-    pub(super) text: &'a str,
-    pub(super) escapes: Escapes,
-}
-
-/// Whether strings of a record may hold escapes. Looked for once, over the whole record: that is cheaper than in every string.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Escapes {
-    Nowhere,
-    Somewhere,
-}
-
-impl Escapes {
-    pub(super) fn of(record: &[u8]) -> Self {
-        if memchr::memchr(b'\\', record).is_none() { Self::Nowhere } else { Self::Somewhere }
-    }
+    pub(super) text: &'a [u8],
+    pub(super) characters: Characters,
 }
 
 enum Kind {
@@ -41,8 +29,41 @@ enum Kind {
 
 impl<'a> Value<'a> {
     /// A string that identifies something: 1 to [`ID_BYTES_MAX`] bytes.
+    #[inline(always)]
     pub(super) fn id(self, name: &'static str) -> Result<Cow<'a, str>, Refusal> {
-        let id = self.string(name)?;
+        match self.plain_id().and_then(text::of) {
+            Some(id) => Ok(Cow::Borrowed(id)),
+            None => self.id_in_general(name),
+        }
+    }
+
+    /// The same for who only compares it.
+    #[inline(always)]
+    pub(super) fn id_bytes(self, name: &'static str) -> Result<Cow<'a, [u8]>, Refusal> {
+        match self.plain_id() {
+            Some(id) => Ok(Cow::Borrowed(id)),
+            None => self.id_bytes_in_general(name),
+        }
+    }
+
+    /// An id without escapes.
+    #[inline]
+    pub(super) fn plain_id(self) -> Option<&'a [u8]> {
+        let id = self.plain_content()?;
+        (1..=ID_BYTES_MAX).contains(&id.len()).then_some(id)
+    }
+
+    #[cold]
+    fn id_in_general(self, name: &'static str) -> Result<Cow<'a, str>, Refusal> {
+        Ok(match self.id_bytes_in_general(name)? {
+            Cow::Borrowed(id) => Cow::Borrowed(std::str::from_utf8(id).expect(WAS_UTF_8)),
+            Cow::Owned(id) => Cow::Owned(String::from_utf8(id).expect(WAS_UTF_8)),
+        })
+    }
+
+    #[cold]
+    fn id_bytes_in_general(self, name: &'static str) -> Result<Cow<'a, [u8]>, Refusal> {
+        let id = self.content(name)?;
         match id.len() {
             0 => Err(refuse(Reason::InvalidField, name, "is empty")),
             1..=ID_BYTES_MAX => Ok(id),
@@ -51,9 +72,18 @@ impl<'a> Value<'a> {
     }
 
     /// An RFC 3339 string, or a number of milliseconds since 1970.
+    #[inline]
     pub(super) fn time(self, name: &'static str) -> Result<Time, Refusal> {
-        let time = match self.kind() {
-            Kind::String => from_rfc3339(&self.string(name)?),
+        match self.plain_content().and_then(time::from_bytes) {
+            Some(time) => Ok(time),
+            None => self.time_in_general(name),
+        }
+    }
+
+    #[inline(never)]
+    fn time_in_general(self, name: &'static str) -> Result<Time, Refusal> {
+        let instant = match self.kind() {
+            Kind::String => time::from_bytes(&self.content(name)?),
             Kind::Number => match amount::whole_from_json_number(self.text, Time::MAX.as_millis() + 1) {
                 Ok(millis) => Time::from_millis(millis),
                 Err(Fault::Negative | Fault::TooLarge) => None,
@@ -69,7 +99,7 @@ impl<'a> Value<'a> {
                 return Err(refuse(Reason::InvalidType, name, "is neither a string nor a number"));
             }
         };
-        time.ok_or_else(|| {
+        instant.ok_or_else(|| {
             refuse(
                 Reason::InvalidTime,
                 name,
@@ -80,19 +110,28 @@ impl<'a> Value<'a> {
 
     /// The code of a currency.
     pub(super) fn currency(self, name: &'static str) -> Result<Currency, Refusal> {
-        Currency::from_code(self.string(name)?.as_bytes())
+        Currency::from_code(&self.content(name)?)
             .ok_or_else(|| refuse(Reason::UnknownCurrency, name, "is not an ISO 4217 code"))
     }
 
     /// Whether this is the string of these three letters, written plainly.
     pub(super) fn is_code(self, [a, b, c]: [u8; 3]) -> bool {
-        self.text.as_bytes() == [b'"', a, b, c, b'"']
+        self.text == [b'"', a, b, c, b'"']
     }
 
     /// Money in minor units of a currency with so many digits: 0 to [`AMOUNT_LIMIT`], exclusive.
+    #[inline]
     pub(super) fn amount(self, name: &'static str, digits: u8) -> Result<i64, Refusal> {
+        match self.plain_content().and_then(|text| amount::from_usual_string(text, digits)) {
+            Some(minor) if minor < AMOUNT_LIMIT => Ok(minor),
+            Some(_) | None => self.amount_in_general(name, digits),
+        }
+    }
+
+    #[inline(never)]
+    fn amount_in_general(self, name: &'static str, digits: u8) -> Result<i64, Refusal> {
         let minor = match self.kind() {
-            Kind::String => amount::from_string(&self.string(name)?, digits, AMOUNT_LIMIT),
+            Kind::String => amount::from_string(&self.content(name)?, digits, AMOUNT_LIMIT),
             Kind::Number => amount::from_json_number(self.text, digits, AMOUNT_LIMIT),
             Kind::Bool | Kind::Container => {
                 return Err(refuse(Reason::InvalidType, name, "is neither a string nor a number"));
@@ -122,29 +161,38 @@ impl<'a> Value<'a> {
 
     pub(super) fn bool(self, name: &'static str) -> Result<bool, Refusal> {
         match self.kind() {
-            Kind::Bool => Ok(self.text == "true"),
+            Kind::Bool => Ok(self.text == b"true"),
             Kind::Number | Kind::String | Kind::Container => {
                 Err(refuse(Reason::InvalidType, name, "is neither true nor false"))
             }
         }
     }
 
+    /// The content of a string if no string of the record holds escapes.
+    #[inline]
+    fn plain_content(self) -> Option<&'a [u8]> {
+        match (self.characters, self.text) {
+            (Characters::Unescaped, [b'"', content @ .., b'"']) => Some(content),
+            (Characters::Unescaped | Characters::Any, _) => None,
+        }
+    }
+
     /// The content of a string; borrowed unless it holds escapes.
-    fn string(self, name: &'static str) -> Result<Cow<'a, str>, Refusal> {
-        let Some(content) = self.text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
+    fn content(self, name: &'static str) -> Result<Cow<'a, [u8]>, Refusal> {
+        let [b'"', content @ .., b'"'] = self.text else {
             return Err(refuse(Reason::InvalidType, name, "is not a string"));
         };
-        if self.escapes == Escapes::Nowhere || !content.as_bytes().contains(&b'\\') {
+        if self.characters == Characters::Unescaped || !content.contains(&b'\\') {
             return Ok(Cow::Borrowed(content));
         }
         // What escapes stand for was not looked at on the first pass: half of a surrogate pair is found only now.
-        serde_json::from_str(self.text)
-            .map(Cow::Owned)
+        serde_json::from_slice(self.text)
+            .map(|content: String| Cow::Owned(content.into_bytes()))
             .map_err(|_| refuse(Reason::MalformedJson, name, "holds an invalid escape"))
     }
 
     fn kind(self) -> Kind {
-        match self.text.as_bytes().first() {
+        match self.text.first() {
             Some(b'"') => Kind::String,
             Some(b't' | b'f') => Kind::Bool,
             Some(b'[' | b'{') => Kind::Container,
@@ -153,6 +201,10 @@ impl<'a> Value<'a> {
     }
 }
 
+/// Why no id is refused for its bytes.
+const WAS_UTF_8: &str = "the whole record is UTF-8";
+
+#[cold]
 pub(super) fn refuse(reason: Reason, name: &'static str, what: &'static str) -> Refusal {
     Refusal::new(reason, format!("{name} {what}"))
 }
