@@ -116,6 +116,14 @@ pub fn div_half_even(numerator: i128, denominator: i128) -> i128 {
     quotient + i128::from(up)
 }
 
+/// [`div_half_even`] of numbers that are not negative. It rounds alike on both sides of zero, so that a sign can be put back.
+pub const fn half_even_of_magnitudes(numerator: u64, denominator: u64) -> u64 {
+    let (quotient, remainder) = (numerator / denominator, numerator % denominator);
+    let distance_up = denominator - remainder;
+    let up = remainder > distance_up || (remainder == distance_up && !quotient.is_multiple_of(2));
+    quotient + up as u64
+}
+
 fn div_half_even_narrow(numerator: i64, denominator: i64) -> i64 {
     let (quotient, remainder) = (numerator.div_euclid(denominator), numerator.rem_euclid(denominator));
     let distance_up = denominator - remainder;
@@ -139,6 +147,19 @@ mod tests {
                 expected,
                 "{numerator}/{denominator} wide"
             );
+        }
+    }
+
+    #[test]
+    fn magnitudes_round_as_the_numbers_do() {
+        let extremes = [u64::MAX, u64::MAX - 1, 1 << 63, (1 << 63) + 1, 1 << 32];
+        for numerator in (0..50).chain(extremes) {
+            for denominator in (1..12).chain(extremes) {
+                let rounded = i128::from(half_even_of_magnitudes(numerator, denominator));
+                let (numerator, denominator) = (i128::from(numerator), i128::from(denominator));
+                assert_eq!(rounded, div_half_even(numerator, denominator), "{numerator}/{denominator}");
+                assert_eq!(-rounded, div_half_even(-numerator, denominator), "-{numerator}/{denominator}");
+            }
         }
     }
 

@@ -100,22 +100,27 @@ pub enum SignalKind {
 impl SignalKind {
     /// The type in records and labels.
     pub const fn name(&self) -> &'static str {
+        Self::NAMES[self.index()]
+    }
+
+    /// The position in [`Self::NAMES`].
+    pub const fn index(&self) -> usize {
         match self {
-            Self::FirstOrder { .. } => "first_order",
-            Self::SecondOrder { .. } => "second_order",
-            Self::AtRisk(_) => "at_risk",
-            Self::Lapsed(_) => "lapsed",
-            Self::Recovered { .. } => "recovered",
-            Self::WonBack { .. } => "won_back",
-            Self::LapseRetracted { .. } => "lapse_retracted",
-            Self::FrequencyFell(_) => "frequency_fell",
-            Self::FrequencyRose(_) => "frequency_rose",
-            Self::OrderValueFell(_) => "order_value_fell",
-            Self::OrderValueRose(_) => "order_value_rose",
-            Self::ReturnRateHigh { .. } => "return_rate_high",
-            Self::OrderCancelled { .. } => "order_cancelled",
-            Self::OrderReturned { .. } => "order_returned",
-            Self::BecameProspect => "became_prospect",
+            Self::FirstOrder { .. } => 0,
+            Self::SecondOrder { .. } => 1,
+            Self::AtRisk(_) => 2,
+            Self::Lapsed(_) => 3,
+            Self::Recovered { .. } => 4,
+            Self::WonBack { .. } => 5,
+            Self::LapseRetracted { .. } => 6,
+            Self::FrequencyFell(_) => 7,
+            Self::FrequencyRose(_) => 8,
+            Self::OrderValueFell(_) => 9,
+            Self::OrderValueRose(_) => 10,
+            Self::ReturnRateHigh { .. } => 11,
+            Self::OrderCancelled { .. } => 12,
+            Self::OrderReturned { .. } => 13,
+            Self::BecameProspect => 14,
         }
     }
 

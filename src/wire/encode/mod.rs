@@ -2,8 +2,12 @@
 //!
 //! What is written is described in `schemas/`; the order of fields is the schemas' too.
 
+mod digits;
+mod text;
+
 mod json;
 mod shops;
+mod words;
 
 mod profile;
 mod signal;

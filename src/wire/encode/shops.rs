@@ -1,6 +1,7 @@
 //! What every record of a shop has in common, as bytes.
 
 use super::json;
+use super::text::Word;
 use crate::domain::ids::ShopIndex;
 use crate::domain::settings::Shops;
 
@@ -13,25 +14,29 @@ pub(super) struct ShopTexts {
 
 #[derive(Clone, Debug)]
 pub(super) struct ShopText {
-    /// In quotes; none where keys name no store.
-    pub(super) store_id: Option<Box<[u8]>>,
+    /// `","store_id":"…"`, with the quote that ends a customer id; none where keys name no store.
+    pub(super) store: Option<Box<[u8]>>,
     /// In quotes.
-    pub(super) currency: Box<[u8]>,
+    pub(super) currency: [u8; 5],
+    /// `,"currency":"…","state":`
+    pub(super) currency_then_state: Word<32>,
     /// After the point, of the currency.
     pub(super) digits: u8,
     /// `,"refunded":"0.00","cancelled":"0.00","unattributed":"0.00"`
-    pub(super) nothing_back: Box<[u8]>,
+    pub(super) nothing_back: Word<72>,
     /// `,"excess":"0.00"`
-    pub(super) no_excess: Box<[u8]>,
+    pub(super) no_excess: Word,
 }
 
 impl ShopTexts {
     pub(super) fn new(shops: &Shops) -> Self {
         let text = |index| {
             let currency = shops.get(index).currency;
+            let [a, b, c] = currency.code();
             ShopText {
-                store_id: shops.store_id(index).map(|id| written(|out| json::string(out, id.as_bytes()))),
-                currency: written(|out| json::currency(out, currency)),
+                store: shops.store_id(index).map(store),
+                currency: [b'"', a, b, c, b'"'],
+                currency_then_state: Word::new(",\"currency\":\"", &currency.to_string(), "\",\"state\":"),
                 digits: currency.digits(),
                 nothing_back: zeros(&["refunded", "cancelled", "unattributed"], currency.digits()),
                 no_excess: zeros(&["excess"], currency.digits()),
@@ -57,17 +62,17 @@ impl ShopTexts {
     }
 }
 
-fn zeros(names: &[&str], digits: u8) -> Box<[u8]> {
-    written(|out| {
-        for name in names {
-            out.extend_from_slice(format!(",\"{name}\":").as_bytes());
-            json::money(out, 0, digits);
-        }
-    })
+fn store(store_id: &str) -> Box<[u8]> {
+    let mut out = b"\",\"store_id\":".to_vec();
+    json::string(&mut out, store_id.as_bytes());
+    out.into()
 }
 
-fn written(write: impl FnOnce(&mut Vec<u8>)) -> Box<[u8]> {
+fn zeros<const N: usize>(names: &[&str], digits: u8) -> Word<N> {
     let mut out = Vec::new();
-    write(&mut out);
-    out.into()
+    for name in names {
+        out.extend_from_slice(format!(",\"{name}\":").as_bytes());
+        json::money(&mut out, 0, digits);
+    }
+    Word::new("", &String::from_utf8(out).expect("names and digits"), "")
 }

@@ -1,11 +1,12 @@
 //! Signals as JSON: what happened to a customer, when, why and under which policy.
 
-use super::json;
 use super::shops::ShopTexts;
+use super::text::{QUOTED, Text, Word, append};
+use super::{json, words};
 use crate::domain::event::Record;
 use crate::domain::settings::Shops;
 use crate::domain::signal::{
-    Cause, FrequencyChange, OrderValueChange, ReturnedOrder, Signal, SignalKind, Silence,
+    Cause, FrequencyChange, OrderValueChange, ReturnedOrder, Signal, SignalKind, Silence, State,
 };
 use crate::domain::time::Time;
 use crate::wire::decode::{Event, Subject};
@@ -60,17 +61,20 @@ impl<'a> RecordContext<'a> {
 #[derive(Clone, Debug)]
 pub struct SignalEncoder {
     shops: ShopTexts,
-    /// `,"policy":{…},"cause":{"kind":"`
-    policy: Box<[u8]>,
+    /// `},"policy":{…},"cause":{"kind":"`
+    policy: Word<96>,
 }
 
 impl SignalEncoder {
     /// With the policy's name and the version by which signals tell its settings.
+    ///
+    /// # Panics
+    /// If the two are far longer than any policy's are.
     pub fn new(shops: &Shops, policy_name: &str, policy_version: &str) -> Self {
         let policy = format!(
             r#"}},"policy":{{"name":"{policy_name}","version":"{policy_version}"}},"cause":{{"kind":""#
         );
-        Self { shops: ShopTexts::new(shops), policy: policy.into_bytes().into() }
+        Self { shops: ShopTexts::new(shops), policy: Word::new("", &policy, "") }
     }
 
     /// Appends a signal and returns its id. `record` is the record being applied, none if only the clock moved; a signal of the
@@ -89,33 +93,51 @@ impl SignalEncoder {
         let shop = self.shops.get(signal.shop);
         let record = caused_by_record(&signal.cause)
             .then(|| record.expect("a record's signal is encoded while that record is applied"));
-        out.extend_from_slice(b"{\"id\":\"");
-        out.extend_from_slice(&id.to_hex());
-        out.extend_from_slice(b"\",\"type\":\"");
-        out.extend_from_slice(signal.kind.name().as_bytes());
-        out.extend_from_slice(b"\",\"customer_id\":");
-        json::string(out, self.shops.customer_id(customer_key));
-        out.extend_from_slice(b",\"store_id\":");
-        match &shop.store_id {
-            Some(store_id) => out.extend_from_slice(store_id),
-            None => json::optional_string(out, record.and_then(|record| record.store_id)),
+        append::<HEAD_ROOM>(out, |text| {
+            text.put(b"{\"id\":\"")
+                .put(&id.to_hex())
+                .put(b"\",\"type\":\"")
+                .word(words::type_then_customer(&signal.kind))
+        });
+        json::string_content(out, self.shops.customer_id(customer_key));
+        match (&shop.store, record.and_then(|record| record.store_id)) {
+            (Some(store), _) => out.extend_from_slice(store),
+            (None, Some(store_id)) => {
+                out.extend_from_slice(b"\",\"store_id\":");
+                json::string(out, store_id.as_bytes());
+            }
+            (None, None) => out.extend_from_slice(b"\",\"store_id\":null"),
         }
-        out.extend_from_slice(b",\"occurred_at\":");
-        json::time(out, signal.occurred_at);
-        out.extend_from_slice(b",\"state\":{\"before\":\"");
-        out.extend_from_slice(signal.before.name().as_bytes());
-        out.extend_from_slice(b"\",\"after\":\"");
-        out.extend_from_slice(signal.after.name().as_bytes());
-        out.push(b'"');
-        out.extend_from_slice(&self.policy);
-        cause(out, signal, record);
-        out.extend_from_slice(b",\"data\":");
-        let data = Data { customer_key, signal, record, currency: &shop.currency, digits: shop.digits };
+        static BEFORE: [Word; State::ALL.len()] = words::states("\",\"after\":");
+        static AFTER: [Word; State::ALL.len()] = words::states("\"");
+        let start = out.len() + OCCURRED_AT.len();
+        append::<PART_ROOM>(out, |text| {
+            text.put(OCCURRED_AT)
+                .time(signal.occurred_at)
+                .put(b",\"state\":{\"before\":")
+                .word(&BEFORE[signal.before as usize])
+                .word(&AFTER[signal.after as usize])
+                .word(&self.policy)
+                .word(cause_kind(signal, record))
+        });
+        let occurred_at = *out[start..].first_chunk().expect("just appended");
+        if let Some(record) = record {
+            json::string(out, record.id.as_bytes());
+        }
+        let data =
+            Data { customer_key, signal, record, occurred_at, currency: shop.currency, digits: shop.digits };
         data.encode(out);
-        out.push(b'}');
         id
     }
 }
+
+const OCCURRED_AT: &[u8; 15] = b",\"occurred_at\":";
+
+/// An id, a type of 16 letters, and names.
+const HEAD_ROOM: usize = 128;
+
+/// As much as a signal has between two strings: two times, three numbers of 48 digits, or three amounts of 24, and names.
+const PART_ROOM: usize = 320;
 
 const fn caused_by_record(cause: &Cause) -> bool {
     match cause {
@@ -128,29 +150,20 @@ const fn caused_by_record(cause: &Cause) -> bool {
     }
 }
 
-/// Goes on behind `"cause":{"kind":"`.
-fn cause(out: &mut Vec<u8>, signal: &Signal, record: Option<&RecordContext<'_>>) {
-    let Some(record) = record else {
-        let kind: &[u8] = if matches!(signal.cause, Cause::Expiry(_)) { b"expiry" } else { b"deadline" };
-        out.extend_from_slice(kind);
-        out.extend_from_slice(b"\",\"id\":null,\"version\":null,\"at\":");
-        json::time(out, signal.occurred_at);
-        out.push(b'}');
-        return;
-    };
-    let (kind, version): (&[u8], _) = match record.kind {
-        RecordKind::Order { version } => (b"order", Some(version)),
-        RecordKind::Cancellation => (b"cancellation", None),
-        RecordKind::Return { .. } => (b"return", None),
-    };
-    out.extend_from_slice(kind);
-    out.extend_from_slice(b"\",\"id\":");
-    json::string(out, record.id.as_bytes());
-    out.extend_from_slice(b",\"version\":");
-    json::optional(out, version, json::integer);
-    out.extend_from_slice(b",\"at\":");
-    json::time(out, record.at);
-    out.push(b'}');
+/// Goes on behind `"cause":{"kind":"`, up to the id.
+fn cause_kind(signal: &Signal, record: Option<&RecordContext<'_>>) -> &'static Word {
+    static EXPIRY: Word = Word::new("expiry", "\",\"id\":", "null");
+    static DEADLINE: Word = Word::new("deadline", "\",\"id\":", "null");
+    static ORDER: Word = Word::new("order", "\",\"id\":", "");
+    static CANCELLATION: Word = Word::new("cancellation", "\",\"id\":", "");
+    static RETURN: Word = Word::new("return", "\",\"id\":", "");
+    match record.map(|record| record.kind) {
+        Some(RecordKind::Order { .. }) => &ORDER,
+        Some(RecordKind::Cancellation) => &CANCELLATION,
+        Some(RecordKind::Return { .. }) => &RETURN,
+        None if matches!(signal.cause, Cause::Expiry(_)) => &EXPIRY,
+        None => &DEADLINE,
+    }
 }
 
 /// What the object under `data` is written from.
@@ -158,74 +171,109 @@ struct Data<'a> {
     customer_key: &'a [u8],
     signal: &'a Signal,
     record: Option<&'a RecordContext<'a>>,
+    /// As it is written: the record's time is mostly the same.
+    occurred_at: [u8; QUOTED],
     /// In quotes.
-    currency: &'a [u8],
+    currency: [u8; 5],
     digits: u8,
 }
 
 impl Data<'_> {
+    /// Goes on behind the id of the cause.
     fn encode(&self, out: &mut Vec<u8>) {
         match &self.signal.kind {
             SignalKind::FirstOrder { value } | SignalKind::SecondOrder { value } => self.order(out, *value),
-            SignalKind::AtRisk(silence) | SignalKind::Lapsed(silence) => self::silence(out, silence),
+            SignalKind::AtRisk(silence) | SignalKind::Lapsed(silence) => self.silence(out, silence),
             SignalKind::Recovered { away } | SignalKind::WonBack { away } => {
-                out.extend_from_slice(b"{\"days_away\":");
-                json::optional(out, *away, json::days);
+                self.append(out, |text| text.put(b"\"days_away\":").optional(*away, Text::days).put(b"}}"));
             }
             SignalKind::LapseRetracted { retracted, told } => {
                 let id = SignalId::retracted(self.customer_key, *retracted, *told, out);
-                out.extend_from_slice(b"{\"retracts\":\"");
-                out.extend_from_slice(&id.to_hex());
-                out.extend_from_slice(b"\",\"retracted_type\":\"");
-                out.extend_from_slice(retracted.name().as_bytes());
-                out.push(b'"');
+                self.append(out, |text| {
+                    text.put(b"\"retracts\":\"")
+                        .put(&id.to_hex())
+                        .put(b"\",\"retracted_type\":\"")
+                        .slice(retracted.name().as_bytes())
+                        .put(b"\"}}")
+                });
             }
-            SignalKind::FrequencyFell(change) | SignalKind::FrequencyRose(change) => frequency(out, change),
+            SignalKind::FrequencyFell(change) | SignalKind::FrequencyRose(change) => {
+                self.frequency(out, change)
+            }
             SignalKind::OrderValueFell(change) | SignalKind::OrderValueRose(change) => {
                 self.order_value(out, change);
             }
             SignalKind::ReturnRateHigh { ratio, refunded, gross, placed } => {
-                out.extend_from_slice(b"{\"ratio\":");
-                json::optional(out, *ratio, json::ratio);
-                out.extend_from_slice(b",\"refunded\":");
-                json::money(out, *refunded, self.digits);
-                out.extend_from_slice(b",\"gross\":");
-                json::money(out, *gross, self.digits);
-                out.extend_from_slice(b",\"placed_orders\":");
-                json::integer(out, *placed);
+                self.append(out, |text| {
+                    text.put(b"\"ratio\":")
+                        .optional(*ratio, Text::ratio)
+                        .put(b",\"refunded\":")
+                        .money(*refunded, self.digits)
+                        .put(b",\"gross\":")
+                        .money(*gross, self.digits)
+                        .put(b",\"placed_orders\":")
+                        .integer(u64::from(*placed))
+                        .put(b"}}")
+                });
             }
             SignalKind::OrderCancelled { order: _, value, net } => self.cancelled(out, *value, *net),
             SignalKind::OrderReturned { returned: _, refund, order } => {
                 self.returned(out, *refund, order.as_ref());
             }
-            SignalKind::BecameProspect => out.push(b'{'),
+            SignalKind::BecameProspect => self.append(out, |text| text.put(b"}}")),
         }
-        out.push(b'}');
+    }
+
+    /// Appends the rest of the cause and what `write` puts into the object under `data`.
+    fn append(&self, out: &mut Vec<u8>, write: impl FnOnce(Text<'_, PART_ROOM>) -> Text<'_, PART_ROOM>) {
+        let (version, at) = match self.record {
+            Some(RecordContext { kind: RecordKind::Order { version }, at, .. }) => (Some(*version), *at),
+            Some(record) => (None, record.at),
+            None => (None, self.signal.occurred_at),
+        };
+        append::<PART_ROOM>(out, |text| {
+            let text = text
+                .put(b",\"version\":")
+                .optional(version, |text, version| text.integer(u64::from(version)))
+                .put(b",\"at\":");
+            let text =
+                if at == self.signal.occurred_at { text.put(&self.occurred_at) } else { text.time(at) };
+            write(text.put(b"},\"data\":{"))
+        });
     }
 
     fn order(&self, out: &mut Vec<u8>, value: i64) {
-        out.extend_from_slice(b"{\"value\":");
-        json::money(out, value, self.digits);
-        out.extend_from_slice(b",\"currency\":");
-        out.extend_from_slice(self.currency);
+        self.append(out, |text| {
+            text.put(b"\"value\":")
+                .money(value, self.digits)
+                .put(b",\"currency\":")
+                .put(&self.currency)
+                .put(b"}}")
+        });
     }
 
     fn order_value(&self, out: &mut Vec<u8>, change: &OrderValueChange) {
-        out.extend_from_slice(b"{\"ratio\":");
-        json::ratio(out, change.ratio);
-        out.extend_from_slice(b",\"recent\":");
-        json::mean_money(out, change.recent, self.digits);
-        out.extend_from_slice(b",\"earlier\":");
-        json::mean_money(out, change.earlier, self.digits);
+        self.append(out, |text| {
+            text.put(b"\"ratio\":")
+                .ratio(change.ratio)
+                .put(b",\"recent\":")
+                .mean_money(change.recent, self.digits)
+                .put(b",\"earlier\":")
+                .mean_money(change.earlier, self.digits)
+                .put(b"}}")
+        });
     }
 
     fn cancelled(&self, out: &mut Vec<u8>, value: Option<i64>, net: i64) {
-        out.extend_from_slice(b"{\"value\":");
-        json::optional(out, value, |out, value| json::money(out, value, self.digits));
-        out.extend_from_slice(b",\"net\":");
-        json::money(out, net, self.digits);
-        out.extend_from_slice(b",\"order_id\":");
+        self.append(out, |text| {
+            text.put(b"\"value\":")
+                .optional(value, |text, value| text.money(value, self.digits))
+                .put(b",\"net\":")
+                .money(net, self.digits)
+                .put(b",\"order_id\":")
+        });
         json::optional_string(out, self.record.map(|record| record.id));
+        out.extend_from_slice(b"}}");
     }
 
     fn returned(&self, out: &mut Vec<u8>, refund: i64, order: Option<&ReturnedOrder>) {
@@ -233,39 +281,116 @@ impl Data<'_> {
             Some(RecordKind::Return { order_id }) => order_id,
             Some(RecordKind::Order { .. } | RecordKind::Cancellation) | None => None,
         };
-        out.extend_from_slice(b"{\"refund\":");
-        json::money(out, refund, self.digits);
-        out.extend_from_slice(b",\"order_id\":");
+        self.append(out, |text| text.put(b"\"refund\":").money(refund, self.digits).put(b",\"order_id\":"));
         json::optional_string(out, order_id);
         let Some(order) = order else {
-            out.extend_from_slice(b",\"order_placed_at\":null,\"order_kept\":null,\"days_since_order\":null");
+            out.extend_from_slice(
+                b",\"order_placed_at\":null,\"order_kept\":null,\"days_since_order\":null}}",
+            );
             return;
         };
-        out.extend_from_slice(b",\"order_placed_at\":");
-        json::time(out, order.placed_at);
-        out.extend_from_slice(b",\"order_kept\":");
-        json::bool(out, order.kept);
-        out.extend_from_slice(b",\"days_since_order\":");
-        json::days(out, order.after);
+        append::<PART_ROOM>(out, |text| {
+            text.put(b",\"order_placed_at\":")
+                .time(order.placed_at)
+                .put(b",\"order_kept\":")
+                .word(words::bool_then_days(order.kept))
+                .days(order.after)
+                .put(b"}}")
+        });
+    }
+
+    fn silence(&self, out: &mut Vec<u8>, silence: &Silence) {
+        self.append(out, |text| {
+            text.put(b"\"deadline\":")
+                .time(silence.deadline)
+                .put(b",\"last_order_at\":")
+                .time(silence.last_order_at)
+                .put(b",\"silence_days\":")
+                .days(silence.deadline.since(silence.last_order_at))
+                .put(b",\"expected_gap_days\":")
+                .optional(silence.expected_gap, Text::ratio)
+                .put(b"}}")
+        });
+    }
+
+    fn frequency(&self, out: &mut Vec<u8>, change: &FrequencyChange) {
+        self.append(out, |text| {
+            text.put(b"\"ratio\":")
+                .ratio(change.ratio)
+                .put(b",\"recent\":")
+                .ratio(change.recent)
+                .put(b",\"earlier\":")
+                .ratio(change.earlier)
+                .put(b"}}")
+        });
     }
 }
 
-fn silence(out: &mut Vec<u8>, silence: &Silence) {
-    out.extend_from_slice(b"{\"deadline\":");
-    json::time(out, silence.deadline);
-    out.extend_from_slice(b",\"last_order_at\":");
-    json::time(out, silence.last_order_at);
-    out.extend_from_slice(b",\"silence_days\":");
-    json::days(out, silence.deadline.since(silence.last_order_at));
-    out.extend_from_slice(b",\"expected_gap_days\":");
-    json::optional(out, silence.expected_gap, json::ratio);
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::{CustomerSlot, OrderHash, ReturnHash, ShopIndex};
+    use crate::domain::money::Currency;
+    use crate::domain::number::Ratio;
+    use crate::domain::settings::Shop;
+    use crate::domain::signal::{RetractedKind, StandingCause};
+    use crate::domain::time::{Span, Time, Zone};
 
-fn frequency(out: &mut Vec<u8>, change: &FrequencyChange) {
-    out.extend_from_slice(b"{\"ratio\":");
-    json::ratio(out, change.ratio);
-    out.extend_from_slice(b",\"recent\":");
-    json::ratio(out, change.recent);
-    out.extend_from_slice(b",\"earlier\":");
-    json::ratio(out, change.earlier);
+    #[test]
+    fn the_longest_signals_have_their_room() {
+        let ratio = Ratio::new(i128::MIN / 1_000_000, 1).expect("a positive denominator");
+        let mean = Ratio::new(i64::MIN, 1).expect("a positive denominator");
+        let silence = Silence { deadline: Time::MIN, last_order_at: Time::MAX, expected_gap: Some(ratio) };
+        let frequency = FrequencyChange { ratio, recent: ratio, earlier: ratio };
+        let order_value = OrderValueChange { ratio, recent: mean, earlier: mean };
+        let told = StandingCause { deadline: Time::MAX, record: None };
+        let returned =
+            ReturnedOrder { placed_at: Time::MAX, kept: false, after: Span::from_millis(i64::MIN) };
+        let amount = i64::MIN;
+        let kinds = [
+            SignalKind::FirstOrder { value: amount },
+            SignalKind::SecondOrder { value: amount },
+            SignalKind::AtRisk(silence),
+            SignalKind::Lapsed(silence),
+            SignalKind::Recovered { away: Some(Span::from_millis(i64::MIN)) },
+            SignalKind::WonBack { away: None },
+            SignalKind::LapseRetracted { retracted: RetractedKind::AtRisk, told },
+            SignalKind::FrequencyFell(frequency),
+            SignalKind::FrequencyRose(frequency),
+            SignalKind::OrderValueFell(order_value),
+            SignalKind::OrderValueRose(order_value),
+            SignalKind::ReturnRateHigh {
+                ratio: Some(ratio),
+                refunded: amount,
+                gross: amount,
+                placed: u32::MAX,
+            },
+            SignalKind::OrderCancelled { order: OrderHash(0), value: Some(amount), net: amount },
+            SignalKind::OrderReturned { returned: ReturnHash(0), refund: amount, order: Some(returned) },
+            SignalKind::BecameProspect,
+        ];
+        let currency = Currency::from_code(b"EUR").expect("a currency");
+        let shops = Shops::One(Shop { currency, zone: Zone::utc(), conversions: Vec::new() });
+        let encoder = SignalEncoder::new(&shops, "cadence", "0123456789abcdef");
+        let kind = RecordKind::Order { version: u32::MAX };
+        let record = RecordContext { kind, id: "o1", at: Time::MIN, store_id: None };
+        for (kind, name) in kinds.into_iter().zip(SignalKind::NAMES) {
+            for cause in [Cause::Deadline(Time::MAX), Cause::Cancelled(OrderHash(0))] {
+                let signal = Signal {
+                    customer: CustomerSlot(0),
+                    shop: ShopIndex(0),
+                    kind: kind.clone(),
+                    occurred_at: Time::MAX,
+                    before: State::Prospect,
+                    after: State::Prospect,
+                    cause,
+                };
+                let mut out = Vec::new();
+                let id = encoder.encode(b"c1", &signal, Some(&record), &mut out);
+                let json: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+                assert_eq!((&json["id"], &json["type"]), (&id.to_string().into(), &name.into()));
+                assert_eq!(json["policy"]["version"], "0123456789abcdef");
+            }
+        }
+    }
 }
