@@ -1,11 +1,12 @@
 //! The envelope of signals and profiles: CloudEvents in binary mode, in the headers, so that a null value is still a tombstone.
 
 use super::json::time_text;
+use super::text::Text;
 use crate::domain::time::Time;
 use crate::wire::hash::SignalId;
 
-/// The longest id: a partition of 10 digits, two numbers of 20, two hyphens.
-const ID_BYTES_MAX: usize = 52;
+/// Room for the longest id: a partition of 10 digits, two numbers of 20, two hyphens, and what a [`Text`] needs.
+const ID_ROOM: usize = 80;
 
 /// Makes the headers of one application's records.
 #[derive(Clone, Debug)]
@@ -18,7 +19,7 @@ pub struct CloudEvents {
 pub struct Headers<'s> {
     source: &'s [u8],
     type_name: &'static [u8],
-    id: [u8; ID_BYTES_MAX],
+    id: [u8; ID_ROOM],
     id_bytes: usize,
     time: [u8; 24],
 }
@@ -30,24 +31,25 @@ impl CloudEvents {
     }
 
     pub fn signal(&self, id: SignalId, occurred_at: Time) -> Headers<'_> {
-        let mut headers = self.headers(b"retention.signal.v1", occurred_at);
-        headers.put_id(&id.to_hex());
-        headers
+        self.headers(b"retention.signal.v1", occurred_at, |text| text.put(&id.to_hex()))
     }
 
     /// `number` tells the profiles of one batch and partition apart.
     pub fn profile(&self, partition: u32, batch: u64, number: u64, as_of: Time) -> Headers<'_> {
-        let mut headers = self.headers(b"retention.profile.v1", as_of);
-        headers.put_number(u64::from(partition));
-        headers.put_id(b"-");
-        headers.put_number(batch);
-        headers.put_id(b"-");
-        headers.put_number(number);
-        headers
+        self.headers(b"retention.profile.v1", as_of, |text| {
+            text.integer(u64::from(partition)).put(b"-").integer(batch).put(b"-").integer(number)
+        })
     }
 
-    fn headers(&self, type_name: &'static [u8], time: Time) -> Headers<'_> {
-        Headers { source: &self.source, type_name, id: [0; ID_BYTES_MAX], id_bytes: 0, time: time_text(time) }
+    fn headers(
+        &self,
+        type_name: &'static [u8],
+        time: Time,
+        write_id: impl FnOnce(Text<'_, ID_ROOM>) -> Text<'_, ID_ROOM>,
+    ) -> Headers<'_> {
+        let mut id = [0; ID_ROOM];
+        let id_bytes = write_id(Text::new(&mut id)).mark();
+        Headers { source: &self.source, type_name, id, id_bytes, time: time_text(time) }
     }
 }
 
@@ -62,26 +64,6 @@ impl Headers<'_> {
             ("ce_time", &self.time),
             ("content-type", b"application/json"),
         ]
-    }
-
-    fn put_id(&mut self, part: &[u8]) {
-        let end = self.id_bytes + part.len();
-        self.id[self.id_bytes..end].copy_from_slice(part);
-        self.id_bytes = end;
-    }
-
-    /// In decimal. One for every profile: the standard formatting would cost as much as all other headers.
-    fn put_number(&mut self, mut number: u64) {
-        let mut digits = [0; 20];
-        let mut start = digits.len();
-        loop {
-            start -= 1;
-            digits[start] = b'0' + (number % 10) as u8;
-            number /= 10;
-            if number == 0 {
-                return self.put_id(&digits[start..]);
-            }
-        }
     }
 }
 
