@@ -9,7 +9,7 @@ use super::ledger::{Attribution, Cancellation, Fate, Ledger, Order, Return};
 use super::rhythm::KeptRun;
 use super::settings::{Settings, Shop};
 use super::signal::{StandingCause, State, content_hash};
-use super::time::{Span, Time};
+use super::time::Time;
 use super::window::Block;
 
 /// A customer, unpacked. One is reused for all.
@@ -74,6 +74,11 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Whether nothing has folded yet: whatever folds leaves its time.
+    pub fn is_empty(&self) -> bool {
+        self.newest_order_at.is_none() && self.newest_return_at.is_none()
+    }
+
     /// Whether all sums are far below what their types hold, so that whatever is added to them still fits. No customer comes near
     /// these bounds, but bytes from elsewhere may.
     pub fn leaves_room(&self) -> bool {
@@ -144,11 +149,11 @@ impl Customer {
     pub fn has_folded(&self, record: &Record) -> bool {
         match record {
             Record::Order(order) => {
-                self.ledger.order(order.id).is_none() && Some(order.placed_at) <= self.summary.newest_order_at
+                Some(order.placed_at) <= self.summary.newest_order_at && self.ledger.order(order.id).is_none()
             }
             Record::Return(returned) => {
-                self.ledger.returned(returned.id).is_none()
-                    && Some(returned.returned_at) <= self.summary.newest_return_at
+                Some(returned.returned_at) <= self.summary.newest_return_at
+                    && self.ledger.returned(returned.id).is_none()
             }
             Record::Cancellation(_) | Record::Erasure(_) => false,
         }
@@ -158,7 +163,7 @@ impl Customer {
         self.goods = self.goods.and(record.goods);
         let order = entry(record);
         let Some(held) = self.ledger.order(order.id) else {
-            self.ledger.put_order(order);
+            self.ledger.add_order(order);
             return Change::New;
         };
         if *held == order {
@@ -226,10 +231,10 @@ impl Customer {
     /// Moves what can no longer change from the ledger into the summary; facts stay the same. `attribution` must be that of this
     /// ledger. Returns whether anything moved.
     pub fn fold(&mut self, shop: &Shop, settings: &Settings, clock: Time, attribution: &Attribution) -> bool {
-        let horizon = settings.ledger_horizon();
-        if !self.may_fold(settings.orders_max, clock, horizon) {
+        if !self.may_fold(settings, clock) {
             return false;
         }
+        let horizon = settings.ledger_horizon();
         let is_old = |time: Time| clock.since(time) > horizon;
         let folding = self.folding_orders(settings, attribution, is_old);
         for (order, figures) in self.ledger.orders[..folding].iter().zip(&attribution.orders) {
@@ -265,9 +270,10 @@ impl Customer {
         true
     }
 
-    /// A cheap test that is false for nearly every customer.
-    fn may_fold(&self, entries_max: usize, clock: Time, horizon: Span) -> bool {
+    /// Whether something may be folded: a cheap test that is false for nearly every customer.
+    pub fn may_fold(&self, settings: &Settings, clock: Time) -> bool {
         let Ledger { orders, returns, cancellations } = &self.ledger;
+        let (horizon, entries_max) = (settings.ledger_horizon(), settings.orders_max);
         let is_old = |time: Time| clock.since(time) > horizon;
         orders.first().is_some_and(|order| is_old(order.placed_at))
             || returns.first().is_some_and(|returned| is_old(returned.returned_at))

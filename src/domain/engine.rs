@@ -12,10 +12,10 @@ use super::facts::Facts;
 use super::figures::{Figures, GuestFigures};
 use super::ids::{CustomerKey, CustomerSlot, ShopIndex};
 use super::ledger::Attribution;
-use super::lifecycle::{Teller, next_instant};
+use super::lifecycle::{Occasion, Teller, next_instant};
 use super::packed;
 use super::settings::Settings;
-use super::signal::{RecordDigest, Signal, State};
+use super::signal::{Signal, State};
 use super::store::Store;
 use super::time::Time;
 use super::timers::Timers;
@@ -304,9 +304,9 @@ impl Engine {
         }
         let at = held.map_or(self.window_ends.at(), |slot| self.window_ends.at_of(slot));
         let Scratch { customer, attribution, .. } = &mut self.scratch;
-        let state_before = held.map(|_| customer.told.state);
-        let only_adds = customer.ledger.only_grows_by(record);
-        let blocks_before = (held.is_some() && !only_adds).then(|| {
+        let state_before = customer.told.state;
+        let added_order = customer.ledger.added_by(record);
+        let blocks_before = (held.is_some() && added_order.is_none()).then(|| {
             attribution.derive(&customer.ledger, shop, settings.return_window);
             customer.standing(at, attribution).blocks
         });
@@ -316,11 +316,14 @@ impl Engine {
             Record::Return(returned) => customer.apply_return(returned, settings.hash),
             Record::Erasure(_) => unreachable!("erasures are handled by their own function"),
         };
-        let facts = customer.facts(shop, &settings, clock, attribution);
-        let standing = customer.standing(at, attribution);
-        let blocks_before = blocks_before.or_else(|| {
-            only_adds.then(|| standing.blocks_without(record, &customer.ledger, attribution, at))
-        });
+        attribution.derive(&customer.ledger, shop, settings.return_window);
+        let part = customer.standing(at, attribution);
+        let facts = if part.year_lasts_until(clock) {
+            customer.facts(shop, &settings, &part, attribution)
+        } else {
+            customer.facts(shop, &settings, &customer.standing(clock, attribution), attribution)
+        };
+        let added = added_order.map(|id| customer.added(id, at, attribution));
         let slot = held.unwrap_or_else(|| self.insert(key));
         let applied = self.tell(slot, shop_index, record, change, &facts, effects);
         let Scratch { customer, attribution, .. } = &mut self.scratch;
@@ -330,18 +333,26 @@ impl Engine {
             attribution.derive(&customer.ledger, shop, settings.return_window);
         }
         let at_now = self.window_ends.at();
-        let standing = if folded || at_now != at { customer.standing(at_now, attribution) } else { standing };
+        let is_moved = folded || at_now != at;
+        let moved = is_moved.then(|| customer.standing(at_now, attribution));
+        let standing = moved.as_ref().unwrap_or(&part);
         let state = customer.told.state;
         let figures = &mut self.figures[usize::from(shop_index.0)];
-        match state_before.zip(blocks_before) {
-            Some((state_before, blocks_before)) => {
-                figures.change_state(state_before, state);
-                figures.change_blocks(&blocks_before, &standing.blocks);
+        if held.is_none() {
+            figures.add(state, &standing.blocks);
+        } else {
+            figures.change_state(state_before, state);
+            match (added, blocks_before) {
+                (Some(added), _) if !is_moved => figures.add_order(&added, &standing.blocks),
+                (Some(added), _) => figures.change_blocks(&part.blocks_without(&added), &standing.blocks),
+                (None, before) => {
+                    let before = before.expect("derived where nothing is only added");
+                    figures.change_blocks(&before, &standing.blocks);
+                }
             }
-            None => figures.add(state, &standing.blocks),
         }
-        self.window_ends.schedule(slot, standing.next_end);
-        effects.note_transition(state_before.unwrap_or(State::Prospect), state);
+        self.window_ends.schedule(slot, standing.next_end());
+        effects.note_transition(state_before, state);
         self.timers.schedule(slot, next_instant(state, &facts, &settings.thresholds), key.hash);
         if self.save(slot) || held.is_none() {
             self.touch(slot, Some(clock));
@@ -361,9 +372,7 @@ impl Engine {
     ) -> Applied {
         let Scratch { customer, attribution, .. } = &mut self.scratch;
         let clock = self.clock.expect("an accepted record has moved the clock");
-        let first_of_customer = facts.blocks[0].placed == 1;
-        let digest =
-            RecordDigest::of(record, self.settings.hash).expect("erasures are handled by their own function");
+        let first_of_customer = facts.all_time.placed == 1;
         let mut teller = Teller {
             customer: slot,
             shop,
@@ -400,7 +409,7 @@ impl Engine {
                 }
             }
         };
-        teller.tell_record(&mut customer.told, digest);
+        teller.tell_record(&mut customer.told, Occasion { record, hash: self.settings.hash });
         applied
     }
 

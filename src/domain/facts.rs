@@ -1,33 +1,42 @@
 //! The facts of one customer: a function of ledger, summary, clock and settings.
 
 use super::customer::{Customer, Summary};
-use super::event::{Goods, Record};
-use super::ids::ShopIndex;
-use super::ledger::{Attribution, Ledger, LoneRefund, Order, OrderFigures};
+use super::event::Goods;
+use super::ids::{OrderHash, ShopIndex};
+use super::ledger::{Attribution, Ledger, LoneRefund, OrderFigures};
 use super::rhythm::KeptRun;
 use super::settings::{Settings, Shop};
 use super::signal::{ActiveKind, CustomerType, Profile, State};
 use super::time::Time;
-use super::window::{Block, Blocks, YEAR, end_of, first_window};
+use super::window::{Block, Blocks, WINDOWS, YEAR, end_of, first_window};
 
-/// The facts of one customer at one clock.
+/// The facts of one customer at one clock, but for the windows within the year.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Facts {
-    pub blocks: Blocks,
+    pub all_time: Block,
+    /// Of the last 365 days, which the return rate looks at.
+    pub year: Block,
+    /// When something next leaves the year.
+    pub year_end: Option<Time>,
     pub kept: KeptRun,
     pub deadlines: Option<Deadlines>,
-    /// When something next leaves a window.
-    pub next_end: Option<Time>,
-    /// When something next leaves the year, which the return rate looks at.
-    pub year_end: Option<Time>,
 }
 
-/// What one customer adds to the sums over customers at one instant.
+/// What lies in the windows of one customer at one instant, and so what the customer adds to the sums over customers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Standing {
     pub blocks: Blocks,
-    /// When time alone changes that next: something leaves a window.
-    pub next_end: Option<Time>,
+    /// By window: the time of the oldest entry of which it is the smallest one.
+    oldest: [Time; 4],
+}
+
+/// An order that was added to a ledger of which nothing was taken back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Added {
+    /// What it adds to the figures of its time.
+    pub block: Block,
+    /// The smallest window that it lies in.
+    pub first_window: usize,
 }
 
 /// When silence makes a customer at risk, and lapsed.
@@ -71,8 +80,15 @@ impl Facts {
         }
     }
 
-    /// The facts as a profile.
-    pub fn profile(&self, shop: ShopIndex, goods: Goods, as_of: Time, settings: &Settings) -> Profile {
+    /// The facts as a profile. `blocks` are those of `as_of`.
+    pub fn profile(
+        &self,
+        shop: ShopIndex,
+        goods: Goods,
+        as_of: Time,
+        blocks: Blocks,
+        settings: &Settings,
+    ) -> Profile {
         let state = self.state(as_of);
         let (is_customer, kept) = (self.kept.count > 0, &self.kept);
         let active_kind = if kept.count == 1 { ActiveKind::New } else { ActiveKind::Established };
@@ -94,124 +110,136 @@ impl Facts {
             purchase_days: kept.days.count,
             mean_gap: kept.days.mean_gap(),
             expected_gap: kept.days.expected_gap(&settings.lapse).filter(|_| is_customer),
-            blocks: self.blocks,
+            blocks,
         }
     }
 }
 
 impl Standing {
-    /// The blocks as they were before `record`, which has only added an order to the ledger: cheaper than to derive them. The
-    /// ledger and its attribution are those after the record, and this standing is that of the instant `at`.
-    pub fn blocks_without(
-        &self,
-        record: &Record,
-        ledger: &Ledger,
-        attribution: &Attribution,
-        at: Time,
-    ) -> Blocks {
-        let mut blocks = self.blocks;
-        let Record::Order(added) = record else { unreachable!("only an order adds one") };
-        let mut orders = ledger.orders.iter().zip(&attribution.orders);
-        let (order, figures) = orders.find(|(order, _)| order.id == added.id).expect("it was added");
-        if !order.test {
-            let (block, first) = (order_block(figures), first_window(order.placed_at, at));
-            blocks[0].remove(&block);
-            blocks[first..].iter_mut().for_each(|window| window.remove(&block));
+    /// Orders lie in the order of time, so those in a window are the last ones: one sum from the newest to the oldest passes all
+    /// of them. `attribution` must be that of the ledger.
+    fn new(summary: &Summary, ledger: &Ledger, attribution: &Attribution, at: Time) -> Self {
+        let mut standing = Self { blocks: Blocks::default(), oldest: [Time::MAX; 4] };
+        let (mut sum, mut window, mut oldest) = (Block::default(), 1, Time::MAX);
+        let mut begin = begin_of(window, at);
+        for (order, figures) in ledger.orders.iter().zip(&attribution.orders).rev() {
+            while order.placed_at.as_millis() <= begin {
+                standing.blocks[window] = sum;
+                standing.oldest[window] = oldest;
+                (window, oldest) = (window + 1, Time::MAX);
+                begin = begin_of(window, at);
+            }
+            if order.test {
+                continue;
+            }
+            oldest = order.placed_at;
+            if attribution.is_untouched {
+                sum.placed += 1;
+                sum.kept += u32::from(figures.kept);
+                sum.gross += figures.value;
+            } else {
+                sum.add(&order_block(figures));
+            }
         }
+        if window <= YEAR {
+            standing.oldest[window] = oldest;
+            standing.blocks[window..].fill(sum);
+        }
+        standing.blocks[0] = sum;
+        standing.blocks[0].add(&summary.block);
+        for lone in &attribution.lone {
+            standing.add_lone(lone, at);
+        }
+        standing
+    }
+
+    fn add_lone(&mut self, lone: &LoneRefund, at: Time) {
+        let (block, first) = (lone_block(lone), first_window(lone.at, at));
+        self.blocks[0].add(&block);
+        self.blocks[first..].iter_mut().for_each(|window| window.add(&block));
+        if let Some(oldest) = self.oldest.get_mut(first) {
+            *oldest = lone.at.min(*oldest);
+        }
+    }
+
+    /// When time alone changes it next: something leaves a window.
+    pub fn next_end(&self) -> Option<Time> {
+        let in_windows = (1..=YEAR).filter(|window| self.oldest[*window] < Time::MAX);
+        in_windows.map(|window| end_of(self.oldest[window], window)).min()
+    }
+
+    /// Whether what lies in the year is the same at `clock`, which must not be earlier.
+    pub fn year_lasts_until(&self, clock: Time) -> bool {
+        self.year_end().is_none_or(|end| end > clock)
+    }
+
+    /// When something next leaves the year.
+    fn year_end(&self) -> Option<Time> {
+        let oldest = self.oldest[1..].iter().min().copied();
+        oldest.filter(|time| *time < Time::MAX).map(|time| end_of(time, YEAR))
+    }
+
+    /// The blocks as they were before an order was added: cheaper than to derive them.
+    pub fn blocks_without(&self, added: &Added) -> Blocks {
+        let mut blocks = self.blocks;
+        blocks[0].remove(&added.block);
+        blocks[added.first_window..].iter_mut().for_each(|window| window.remove(&added.block));
         blocks
     }
 }
 
+/// Of what lies in a window at `at` this is just before the earliest time, in milliseconds. Behind the last window nothing ends.
+fn begin_of(window: usize, at: Time) -> i64 {
+    WINDOWS.get(window - 1).map_or(i64::MIN, |(_, length)| at.as_millis() - length.as_millis())
+}
+
 impl Customer {
-    /// The facts at `clock`. Leaves the attribution that they rest on in `attribution`.
+    /// The facts at the instant of `standing`, or at any later one for which its year lasts. `attribution` must be that of this
+    /// ledger.
     pub fn facts(
         &self,
         shop: &Shop,
         settings: &Settings,
-        clock: Time,
-        attribution: &mut Attribution,
+        standing: &Standing,
+        attribution: &Attribution,
     ) -> Facts {
-        attribution.derive(&self.ledger, shop, settings.return_window);
-        let mut account = Account::new(&self.summary, clock);
-        let mut kept = self.summary.kept;
-        for (order, figures) in counted_orders(&self.ledger, attribution) {
-            account.add_at(order.placed_at, &order_block(figures));
+        let mut facts = Facts {
+            all_time: standing.blocks[0],
+            year: standing.blocks[YEAR],
+            year_end: standing.year_end(),
+            kept: self.summary.kept,
+            deadlines: None,
+        };
+        for (order, figures) in self.ledger.orders.iter().zip(&attribution.orders) {
             if figures.kept {
-                kept.push(order.placed_at, order.id, figures.net(), shop.zone.day(order.placed_at));
+                let day = shop.zone.day(order.placed_at);
+                facts.kept.push(order.placed_at, order.id, figures.net(), day);
             }
         }
-        attribution.lone.iter().for_each(|lone| account.add_at(lone.at, &lone_block(lone)));
-        let deadlines = (kept.count > 0).then(|| {
-            let patience = kept.days.patience(&settings.lapse);
-            Deadlines {
-                at_risk: kept.last_at.plus(patience.at_risk),
-                lapsed: kept.last_at.plus(patience.lapsed),
-            }
-        });
-        let (next_end, year_end) = (account.next_end(), account.year_end());
-        Facts { blocks: account.blocks(), kept, deadlines, next_end, year_end }
+        if facts.kept.count > 0 {
+            let patience = facts.kept.days.patience(&settings.lapse);
+            let last_at = facts.kept.last_at;
+            facts.deadlines = Some(Deadlines {
+                at_risk: last_at.plus(patience.at_risk),
+                lapsed: last_at.plus(patience.lapsed),
+            });
+        }
+        facts
     }
 
     /// What the customer adds to sums at `at`, which may lie before the last record: all that came later is in every window.
     /// `attribution` must be that of this ledger.
     pub fn standing(&self, at: Time, attribution: &Attribution) -> Standing {
-        let mut account = Account::new(&self.summary, at);
-        for (order, figures) in counted_orders(&self.ledger, attribution) {
-            account.add_at(order.placed_at, &order_block(figures));
-        }
-        attribution.lone.iter().for_each(|lone| account.add_at(lone.at, &lone_block(lone)));
-        Standing { blocks: account.blocks(), next_end: account.next_end() }
-    }
-}
-
-/// The orders that figures are made of, and what became of them.
-fn counted_orders<'a>(
-    ledger: &'a Ledger,
-    attribution: &'a Attribution,
-) -> impl Iterator<Item = (&'a Order, &'a OrderFigures)> {
-    ledger.orders.iter().zip(&attribution.orders).filter(|(order, _)| !order.test)
-}
-
-/// Gathers what lies in the windows at one instant: entries by the smallest window that they lie in, summed up once at the end.
-struct Account {
-    at: Time,
-    by_window: [Block; 5],
-    /// The time of the oldest entry of each.
-    oldest: [Time; 5],
-}
-
-impl Account {
-    fn new(summary: &Summary, at: Time) -> Self {
-        let mut by_window = [Block::default(); 5];
-        by_window[4] = summary.block;
-        Self { at, by_window, oldest: [Time::MAX; 5] }
+        Standing::new(&self.summary, &self.ledger, attribution, at)
     }
 
-    fn add_at(&mut self, time: Time, block: &Block) {
-        let first = first_window(time, self.at);
-        self.by_window[first].add(block);
-        self.oldest[first] = self.oldest[first].min(time);
-    }
-
-    fn blocks(&self) -> Blocks {
-        let [_, month, quarter, year, older] = self.by_window;
-        let mut blocks = [older, month, quarter, year];
-        let (all_time, windows) = blocks.split_at_mut(1);
-        windows[1].add(&month);
-        windows[2].add(&quarter);
-        windows[2].add(&month);
-        all_time[0].add(&windows[2]);
-        blocks
-    }
-
-    fn next_end(&self) -> Option<Time> {
-        let in_windows = (1..=YEAR).filter(|window| self.oldest[*window] < Time::MAX);
-        in_windows.map(|window| end_of(self.oldest[window], window)).min()
-    }
-
-    fn year_end(&self) -> Option<Time> {
-        let oldest = self.oldest[1..=YEAR].iter().min().copied();
-        oldest.filter(|time| *time < Time::MAX).map(|time| end_of(time, YEAR))
+    /// What an order that was just added adds to sums at `at`. `attribution` must be that of this ledger.
+    pub fn added(&self, id: OrderHash, at: Time, attribution: &Attribution) -> Added {
+        // From the end, where orders are added.
+        let index = self.ledger.orders.iter().rposition(|order| order.id == id).expect("it was added");
+        let order = &self.ledger.orders[index];
+        let block = if order.test { Block::default() } else { order_block(&attribution.orders[index]) };
+        Added { block, first_window: first_window(order.placed_at, at) }
     }
 }
 

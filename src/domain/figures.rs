@@ -1,5 +1,6 @@
 //! Figures of a shop in one partition: sums over its customers, kept up to date by differences.
 
+use super::facts::Added;
 use super::signal::State;
 use super::window::{Block, Blocks};
 
@@ -74,6 +75,13 @@ impl Figures {
         }
     }
 
+    /// A customer's figures became `after` by one order more.
+    pub fn add_order(&mut self, added: &Added, after: &Blocks) {
+        self.windows[0].grow(&added.block, &after[0]);
+        let windows = self.windows.iter_mut().zip(after).skip(added.first_window);
+        windows.for_each(|(window, after)| window.grow(&added.block, after));
+    }
+
     /// Adds another partition's figures of the same shop, or of a shop with the same currency.
     pub fn merge(&mut self, other: &Self) {
         for (mine, theirs) in self.customers.iter_mut().zip(other.customers) {
@@ -104,6 +112,23 @@ impl WindowFigures {
         self.cancelled += block.cancelled;
         self.unattributed += block.unattributed;
         self.excess += block.excess;
+    }
+
+    /// A customer's block became `after` when `part` was added.
+    fn grow(&mut self, part: &Block, after: &Block) {
+        let reached = |after: u32, part: u32, count: u32| u64::from(after >= count && after - part < count);
+        self.customers_placed += reached(after.placed, part.placed, 1);
+        self.customers_kept += reached(after.kept, part.kept, 1);
+        self.repeat_placed += reached(after.placed, part.placed, 2);
+        self.repeat_kept += reached(after.kept, part.kept, 2);
+        self.placed += u64::from(part.placed);
+        self.kept += u64::from(part.kept);
+        self.gross += part.gross;
+        self.returned_orders += u64::from(part.returned_orders);
+        self.refunded += part.refunded;
+        self.cancelled += part.cancelled;
+        self.unattributed += part.unattributed;
+        self.excess += part.excess;
     }
 
     fn remove(&mut self, block: &Block) {

@@ -121,22 +121,34 @@ impl Cadence {
 
 /// floor(clamp(gap · factor, min, max) in milliseconds). Flooring keeps order, so it may come before the clamp.
 fn clamped(gap: Ratio, factor: Decimal, min: Decimal, max: Decimal) -> Span {
-    let numerator = gap.numerator * factor.numerator() * i128::from(Span::DAY.as_millis());
-    let millis = div_floor(numerator, gap.denominator * factor.denominator());
+    let millis = narrow_product(gap, factor).unwrap_or_else(|| {
+        let numerator = gap.numerator * factor.numerator() * i128::from(Span::DAY.as_millis());
+        div_floor(numerator, gap.denominator * factor.denominator())
+    });
     Span::from_millis(millis.clamp(days_floor(min), days_floor(max)))
 }
 
+/// The same product, if it fits in 64 bits: the usual case, and several times cheaper.
+fn narrow_product(gap: Ratio, factor: Decimal) -> Option<i64> {
+    let narrow = |number: i128| u64::try_from(number).ok();
+    let day = Span::DAY.as_millis().unsigned_abs();
+    let numerator = narrow(gap.numerator)?.checked_mul(narrow(factor.numerator())?)?.checked_mul(day)?;
+    let denominator = narrow(gap.denominator)?.checked_mul(narrow(factor.denominator())?)?;
+    i64::try_from(numerator / denominator).ok()
+}
+
 fn days_floor(days: Decimal) -> i64 {
+    if let Some(whole) = days.as_whole().and_then(|days| i64::try_from(days).ok())
+        && let Some(millis) = whole.checked_mul(Span::DAY.as_millis())
+    {
+        return millis; // The usual setting needs no division.
+    }
     div_floor(days.numerator() * i128::from(Span::DAY.as_millis()), days.denominator())
 }
 
+/// Both are positive.
 fn div_floor(numerator: i128, denominator: i128) -> i64 {
-    // Both are positive. The narrow division is the usual case and several times cheaper.
-    match (u64::try_from(numerator), u64::try_from(denominator)) {
-        (Ok(numerator), Ok(denominator)) => i64::try_from(numerator / denominator),
-        (Ok(_) | Err(_), Ok(_) | Err(_)) => i64::try_from(numerator / denominator),
-    }
-    .unwrap_or(i64::MAX / 4)
+    i64::try_from(numerator / denominator).unwrap_or(i64::MAX / 4)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Second law: after every record and every timer the told state equals the facts'.
 
 use super::customer::{Armed, Told};
-use super::event::{CancellationRecord, ReturnRecord};
+use super::event::{CancellationRecord, Record, ReturnRecord};
 use super::facts::{Deadlines, Facts};
 use super::ids::{CustomerSlot, ShopIndex};
 use super::ledger::{Attribution, Fate, Ledger};
@@ -14,17 +14,30 @@ use super::signal::{
     Silence, StandingCause, State,
 };
 use super::time::Time;
-use super::window::YEAR;
 
 /// When time alone may next change what was told; [`Time::MAX`] for never: at a deadline, or at an end of the year that the
 /// return rate looks at. An end of the year matters only while something was refunded in it: without, the rate is nothing
 /// before and after, and a record that brought an order has armed the signal already.
 pub fn next_instant(told: State, facts: &Facts, thresholds: &Thresholds) -> Time {
     let deadline = facts.next(told).map(|(_, at)| at);
-    let year = &facts.blocks[YEAR];
+    let year = &facts.year;
     let rate_may_move = year.refunded > 0 && year.placed >= thresholds.return_rate_orders_min;
     let year_end = facts.year_end.filter(|_| rate_may_move);
     deadline.into_iter().chain(year_end).min().unwrap_or(Time::MAX)
+}
+
+/// The record that may be a reason to say something. Most say nothing, so its digest waits until one does.
+#[derive(Clone, Copy)]
+pub struct Occasion<'a> {
+    /// No erasure.
+    pub record: &'a Record,
+    pub hash: fn(&[u8]) -> u64,
+}
+
+impl Occasion<'_> {
+    fn digest(self) -> RecordDigest {
+        RecordDigest::of(self.record, self.hash).expect("erasures are handled by their own function")
+    }
 }
 
 /// Compares told with facts for one customer and one record or instant, and says the difference.
@@ -44,10 +57,10 @@ pub struct Teller<'a> {
 
 impl Teller<'_> {
     /// What a record changed, in the order of `docs/DEFINITIONS.md`.
-    pub fn tell_record(&mut self, told: &mut Told, record: RecordDigest) {
+    pub fn tell_record(&mut self, told: &mut Told, record: Occasion<'_>) {
         let after = self.facts.state(self.clock);
         if after == State::Prospect && told.state != State::Prospect {
-            self.say(SignalKind::BecameProspect, Cause::Record(record));
+            self.say(SignalKind::BecameProspect, Cause::Record(record.digest()));
             *told = Told::NOTHING;
         }
         self.tell_first_orders(told, record);
@@ -68,7 +81,7 @@ impl Teller<'_> {
         told.state = after;
         self.tell_frequency(&mut told.armed, record);
         self.tell_order_value(&mut told.armed, record);
-        self.tell_return_rate(&mut told.armed, Cause::Record(record));
+        self.tell_return_rate(&mut told.armed, || Cause::Record(record.digest()));
     }
 
     /// What an instant changed: a deadline was reached, or something left a window. Returns whether the state moved.
@@ -90,7 +103,8 @@ impl Teller<'_> {
             }
             told.state = state;
         }
-        self.tell_return_rate(&mut told.armed, Cause::Expiry(self.occurred_at));
+        let occurred_at = self.occurred_at;
+        self.tell_return_rate(&mut told.armed, || Cause::Expiry(occurred_at));
         due.is_some()
     }
 
@@ -110,7 +124,7 @@ impl Teller<'_> {
             return !ineffective;
         }
         let value = known.map(|index| attribution.orders[index].cancelled);
-        let net = self.facts.blocks[0].net();
+        let net = self.facts.all_time.net();
         let kind = SignalKind::OrderCancelled { order: record.order, value, net };
         self.say(kind, Cause::Cancelled(record.order));
         true
@@ -136,26 +150,26 @@ impl Teller<'_> {
         );
     }
 
-    fn tell_first_orders(&mut self, told: &mut Told, record: RecordDigest) {
+    fn tell_first_orders(&mut self, told: &mut Told, record: Occasion<'_>) {
         let [first, second] = self.facts.kept.first_values;
         if self.facts.kept.count >= 1 && !told.first_order {
-            self.say(SignalKind::FirstOrder { value: first }, Cause::Record(record));
+            self.say(SignalKind::FirstOrder { value: first }, Cause::Record(record.digest()));
             told.first_order = true;
         }
         if self.facts.kept.count >= 2 && !told.second_order {
-            self.say(SignalKind::SecondOrder { value: second }, Cause::Record(record));
+            self.say(SignalKind::SecondOrder { value: second }, Cause::Record(record.digest()));
             told.second_order = true;
         }
     }
 
     /// A customer came back, or what was said of the silence turns out to be wrong.
-    fn tell_return_to_life(&mut self, told: &mut Told, record: RecordDigest) {
+    fn tell_return_to_life(&mut self, told: &mut Told, record: Occasion<'_>) {
         let (after, kept) = (self.facts.state(self.clock), self.facts.kept);
         let away = kept.previous_at.map(|previous_at| kept.last_at.since(previous_at));
         if told.state == State::Lapsed && after != State::Lapsed {
             let lapsed = told.lapsed.take().expect("a told lapsed state stands on a lapsed signal");
             if kept.last_at >= lapsed.deadline {
-                self.say(SignalKind::WonBack { away }, Cause::Record(record));
+                self.say(SignalKind::WonBack { away }, Cause::Record(record.digest()));
                 told.at_risk = None;
             } else {
                 self.retract(RetractedKind::Lapsed, lapsed, record);
@@ -165,15 +179,15 @@ impl Teller<'_> {
             && let Some(at_risk) = told.at_risk.take()
         {
             if kept.last_at >= at_risk.deadline {
-                self.say(SignalKind::Recovered { away }, Cause::Record(record));
+                self.say(SignalKind::Recovered { away }, Cause::Record(record.digest()));
             } else {
                 self.retract(RetractedKind::AtRisk, at_risk, record);
             }
         }
     }
 
-    fn retract(&mut self, retracted: RetractedKind, told: StandingCause, record: RecordDigest) {
-        let cause = Cause::Retraction(retracted, told, record);
+    fn retract(&mut self, retracted: RetractedKind, told: StandingCause, record: Occasion<'_>) {
+        let cause = Cause::Retraction(retracted, told, record.digest());
         self.say(SignalKind::LapseRetracted { retracted, told }, cause);
     }
 
@@ -181,11 +195,12 @@ impl Teller<'_> {
         &mut self,
         kind: fn(Silence) -> SignalKind,
         deadline: fn(Deadlines) -> Time,
-        record: RecordDigest,
+        record: Occasion<'_>,
     ) -> StandingCause {
         let deadline = deadline(self.facts.deadlines.expect("a state of silence has deadlines"));
-        self.say(kind(self.silence(deadline)), Cause::DeadlineByRecord(deadline, record));
-        StandingCause { deadline, record: Some(record) }
+        let digest = record.digest();
+        self.say(kind(self.silence(deadline)), Cause::DeadlineByRecord(deadline, digest));
+        StandingCause { deadline, record: Some(digest) }
     }
 
     fn silence(&self, deadline: Time) -> Silence {
@@ -197,8 +212,8 @@ impl Teller<'_> {
         }
     }
 
-    fn tell_frequency(&mut self, armed: &mut Armed, record: RecordDigest) {
-        let thresholds = self.settings.thresholds;
+    fn tell_frequency(&mut self, armed: &mut Armed, record: Occasion<'_>) {
+        let thresholds = &self.settings.thresholds;
         let Some((recent, earlier, count)) = self.facts.kept.days.recent_and_earlier(thresholds.earlier_min)
         else {
             return;
@@ -213,19 +228,19 @@ impl Teller<'_> {
             ratio,
             Rising(thresholds.frequency_fell, thresholds.frequency_fell_rearm),
         ) {
-            self.say(SignalKind::FrequencyFell(change), Cause::Record(record));
+            self.say(SignalKind::FrequencyFell(change), Cause::Record(record.digest()));
         }
         if fires(
             &mut armed.frequency_rose,
             ratio,
             Falling(thresholds.frequency_rose, thresholds.frequency_rose_rearm),
         ) {
-            self.say(SignalKind::FrequencyRose(change), Cause::Record(record));
+            self.say(SignalKind::FrequencyRose(change), Cause::Record(record.digest()));
         }
     }
 
-    fn tell_order_value(&mut self, armed: &mut Armed, record: RecordDigest) {
-        let thresholds = self.settings.thresholds;
+    fn tell_order_value(&mut self, armed: &mut Armed, record: Occasion<'_>) {
+        let thresholds = &self.settings.thresholds;
         let Some((recent, earlier, count)) = self.facts.kept.recent_and_earlier(thresholds.earlier_min)
         else {
             return;
@@ -237,18 +252,18 @@ impl Teller<'_> {
         let change = OrderValueChange { ratio, recent, earlier };
         let fell = Falling(thresholds.order_value_fell, thresholds.order_value_fell_rearm);
         if fires(&mut armed.order_value_fell, ratio, fell) {
-            self.say(SignalKind::OrderValueFell(change), Cause::Record(record));
+            self.say(SignalKind::OrderValueFell(change), Cause::Record(record.digest()));
         }
         let rose = Rising(thresholds.order_value_rose, thresholds.order_value_rose_rearm);
         if fires(&mut armed.order_value_rose, ratio, rose) {
-            self.say(SignalKind::OrderValueRose(change), Cause::Record(record));
+            self.say(SignalKind::OrderValueRose(change), Cause::Record(record.digest()));
         }
     }
 
-    fn tell_return_rate(&mut self, armed: &mut Armed, cause: Cause) {
-        let Thresholds { return_rate_high, return_rate_high_rearm, return_rate_orders_min, .. } =
-            self.settings.thresholds;
-        let year = &self.facts.blocks[YEAR];
+    fn tell_return_rate(&mut self, armed: &mut Armed, cause: impl FnOnce() -> Cause) {
+        let &Thresholds { return_rate_high, return_rate_high_rearm, return_rate_orders_min, .. } =
+            &self.settings.thresholds;
+        let year = &self.facts.year;
         if year.placed < return_rate_orders_min {
             return;
         }
@@ -265,7 +280,7 @@ impl Teller<'_> {
             armed.return_rate_high = false;
             let ratio = Ratio::new(year.refunded, year.gross);
             let (refunded, gross, placed) = (year.refunded, year.gross, year.placed);
-            self.say(SignalKind::ReturnRateHigh { ratio, refunded, gross, placed }, cause);
+            self.say(SignalKind::ReturnRateHigh { ratio, refunded, gross, placed }, cause());
         }
     }
 

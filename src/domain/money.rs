@@ -12,13 +12,13 @@ pub struct Currency(u16);
 impl Currency {
     /// The currency of a three-letter code in capitals; `None` if there is no such currency.
     pub fn from_code(code: &[u8]) -> Option<Self> {
-        let currency = Self(pack(code)?);
-        DIGITS.binary_search_by_key(&currency.0, |entry| entry.0).is_ok().then_some(currency)
+        Self::from_bits(pack(code)?)
     }
 
     /// The currency of [`Self::to_bits`].
     pub fn from_bits(bits: u16) -> Option<Self> {
-        DIGITS.binary_search_by_key(&bits, |entry| entry.0).is_ok().then_some(Self(bits))
+        let word = KNOWN.get(usize::from(bits) / 64)?;
+        (word >> (bits % 64) & 1 == 1).then_some(Self(bits))
     }
 
     /// A stable 15-bit form for compact encodings.
@@ -145,6 +145,18 @@ static DIGITS: [(u16, u8); CURRENCIES] = {
     table
 };
 
+/// A bit for each packed code that is a currency: every order that is unpacked asks.
+static KNOWN: [u64; 512] = {
+    let mut known = [0; 512];
+    let mut index = 0;
+    while index < DIGITS.len() {
+        let bits = DIGITS[index].0;
+        known[bits as usize / 64] |= 1 << (bits % 64);
+        index += 1;
+    }
+    known
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,6 +174,8 @@ mod tests {
             assert_eq!(currency(code).to_string(), code);
             assert_eq!(Currency::from_bits(currency(code).to_bits()), Some(currency(code)));
         }
+        let listed = |bits: u16| DIGITS.binary_search_by_key(&bits, |entry| entry.0).is_ok();
+        assert!((0..=u16::MAX).all(|bits| Currency::from_bits(bits).is_some() == listed(bits)));
         for code in ["", "EU", "eur", "XXX", "EURO"] {
             assert_eq!(Currency::from_code(code.as_bytes()), None, "{code}");
         }

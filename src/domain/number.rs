@@ -45,6 +45,11 @@ impl Decimal {
         Self::new(units, scale)
     }
 
+    /// The number, if it has no digits after the point.
+    pub const fn as_whole(self) -> Option<u64> {
+        if self.scale == 0 { Some(self.units) } else { None }
+    }
+
     /// The numerator over [`Self::denominator`].
     pub const fn numerator(self) -> i128 {
         self.units as i128
@@ -52,9 +57,22 @@ impl Decimal {
 
     /// A power of ten.
     pub const fn denominator(self) -> i128 {
-        10i128.pow(self.scale as u32)
+        POWERS_OF_TEN[self.scale as usize] as i128
     }
 }
+
+/// Up to [`Decimal::SCALE_MAX`]: every record compares with some decimals.
+const POWERS_OF_TEN: [u64; 10] = {
+    let mut powers = [1; 10];
+    let mut exponent = 1;
+    while exponent < powers.len() {
+        powers[exponent] = 10 * powers[exponent - 1];
+        exponent += 1;
+    }
+    powers
+};
+
+const _: () = assert!(POWERS_OF_TEN.len() == Decimal::SCALE_MAX as usize + 1);
 
 impl std::fmt::Display for Decimal {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

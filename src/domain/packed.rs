@@ -41,17 +41,14 @@ pub fn pack(key: &[u8], customer: &Customer, bytes: &mut Vec<u8>) {
     bytes.clear();
     put_varint(bytes, key.len() as u64);
     bytes.extend_from_slice(key);
-    put_told(bytes, &customer.told, customer.goods, customer.summary != Summary::default());
-    if customer.summary != Summary::default() {
+    let has_summary = !customer.summary.is_empty();
+    put_told(bytes, &customer.told, customer.goods, has_summary);
+    if has_summary {
         put_summary(bytes, &customer.summary);
     }
     put_varint(bytes, customer.ledger.orders.len() as u64);
     for order in &customer.ledger.orders {
-        bytes.extend_from_slice(&order.id.0.to_le_bytes());
-        put_varint(bytes, u64::from(order.version) << 1 | u64::from(order.test));
-        put_48(bytes, order.placed_at.as_millis());
-        put_48(bytes, order.total);
-        bytes.extend_from_slice(&order.currency.to_bits().to_le_bytes());
+        put_order(bytes, order);
     }
     put_varint(bytes, customer.ledger.returns.len() as u64);
     for returned in &customer.ledger.returns {
@@ -69,6 +66,32 @@ pub fn pack(key: &[u8], customer: &Customer, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&cancellation.order.0.to_le_bytes());
         put_48(bytes, cancellation.cancelled_at.as_millis());
     }
+}
+
+/// An order in its usual length: of a version below 64.
+const USUAL_ORDER: usize = 23;
+
+fn put_order(bytes: &mut Vec<u8>, order: &Order) {
+    let marks = u64::from(order.version) << 1 | u64::from(order.test);
+    let (id, placed_at) = (order.id.0.to_le_bytes(), order.placed_at.as_millis());
+    let currency = order.currency.to_bits().to_le_bytes();
+    if marks >= 0x80 {
+        bytes.extend_from_slice(&id);
+        put_varint(bytes, marks);
+        put_48(bytes, placed_at);
+        put_48(bytes, order.total);
+        bytes.extend_from_slice(&currency);
+        return;
+    }
+    // Put together where the length is known, so that the vector is asked for room once. What follows a number of 48 bits
+    // overwrites its two highest bytes, which are zero.
+    let mut entry = [0; USUAL_ORDER];
+    entry[..8].copy_from_slice(&id);
+    entry[8] = marks as u8;
+    entry[9..17].copy_from_slice(&placed_at.to_le_bytes());
+    entry[15..23].copy_from_slice(&order.total.to_le_bytes());
+    entry[21..].copy_from_slice(&currency);
+    bytes.extend_from_slice(&entry);
 }
 
 /// Unpacks into a customer whose memory is reused.
@@ -187,7 +210,7 @@ fn read_head(reader: &mut Reader<'_>, customer: &mut Customer) -> Option<()> {
         (false, false) => Goods::Unknown,
     };
     if has(SUMMARY) {
-        customer.summary = read_summary(reader).filter(|summary| *summary != Summary::default())?;
+        customer.summary = read_summary(reader).filter(|summary| !summary.is_empty())?;
     }
     Some(())
 }
@@ -256,16 +279,14 @@ fn read_summary(reader: &mut Reader<'_>) -> Option<Summary> {
 fn read_entries(reader: &mut Reader<'_>, customer: &mut Customer) -> Option<()> {
     let ledger = &mut customer.ledger;
     for _ in 0..reader.varint()? {
-        let id = OrderHash(reader.u64()?);
-        let marks = reader.varint()?;
-        ledger.orders.push(Order {
-            id,
-            version: u32::try_from(marks >> 1).ok()?,
-            test: marks & 1 == 1,
-            placed_at: reader.time()?,
-            total: reader.amount()?,
-            currency: Currency::from_bits(u16::from_le_bytes(reader.take()?))?,
-        });
+        let order = match reader.0.split_first_chunk::<USUAL_ORDER>() {
+            Some((entry, tail)) if entry[8] < 0x80 => {
+                reader.0 = tail;
+                usual_order(entry)?
+            }
+            Some(_) | None => read_order(reader)?,
+        };
+        ledger.orders.push(order);
     }
     for _ in 0..reader.varint()? {
         let id = ReturnHash(reader.u64()?);
@@ -279,10 +300,39 @@ fn read_entries(reader: &mut Reader<'_>, customer: &mut Customer) -> Option<()> 
         let order = OrderHash(reader.u64()?);
         ledger.cancellations.push(Cancellation { order, cancelled_at: reader.time()? });
     }
-    let sorted = ledger.orders.is_sorted_by_key(|order| (order.placed_at, order.id))
-        && ledger.returns.is_sorted_by_key(|returned| (returned.returned_at, returned.id))
+    let sorted = ledger.orders.is_sorted_by(|one, other| {
+        // One comparison is nearly always enough.
+        one.placed_at < other.placed_at || (one.placed_at, one.id) <= (other.placed_at, other.id)
+    }) && ledger.returns.is_sorted_by_key(|returned| (returned.returned_at, returned.id))
         && ledger.cancellations.is_sorted_by_key(|entry| (entry.cancelled_at, entry.order));
     sorted.then_some(())
+}
+
+fn usual_order(entry: &[u8; USUAL_ORDER]) -> Option<Order> {
+    let number = |from: usize| {
+        u64::from_le_bytes(entry[from..from + 8].try_into().expect("eight bytes")) & ((1 << 48) - 1)
+    };
+    Some(Order {
+        id: OrderHash(u64::from_le_bytes(entry[..8].try_into().expect("eight bytes"))),
+        version: u32::from(entry[8] >> 1),
+        test: entry[8] & 1 == 1,
+        placed_at: Time::from_millis(number(9) as i64)?,
+        total: Some(number(15) as i64).filter(|total| *total < AMOUNT_LIMIT)?,
+        currency: Currency::from_bits(u16::from_le_bytes([entry[21], entry[22]]))?,
+    })
+}
+
+fn read_order(reader: &mut Reader<'_>) -> Option<Order> {
+    let id = OrderHash(reader.u64()?);
+    let marks = reader.varint()?;
+    Some(Order {
+        id,
+        version: u32::try_from(marks >> 1).ok()?,
+        test: marks & 1 == 1,
+        placed_at: reader.time()?,
+        total: reader.amount()?,
+        currency: Currency::from_bits(u16::from_le_bytes(reader.take()?))?,
+    })
 }
 
 fn put_48(bytes: &mut Vec<u8>, number: i64) {

@@ -42,7 +42,8 @@ impl Engine {
         packed::unpack(packed, customer).expect("packed by this engine");
         let told_before = customer.told;
         let signals_before = effects.signals.len();
-        let facts = customer.facts(shop, &settings, instant, attribution);
+        attribution.derive(&customer.ledger, shop, settings.return_window);
+        let facts = customer.facts(shop, &settings, &customer.standing(instant, attribution), attribution);
         let mut teller = Teller {
             customer: slot,
             shop: shop_index,
@@ -57,14 +58,15 @@ impl Engine {
         effects.timers_silent += u64::from(effects.signals.len() == signals_before);
         let told = customer.told;
         if moved {
-            self.figures[usize::from(shop_index.0)].change_state(told_before.state, told.state);
+            let figures = &mut self.figures[usize::from(shop_index.0)];
+            figures.change_state(told_before.state, told.state);
             effects.note_transition(told_before.state, told.state);
-            let at = self.window_ends.at_of(slot);
-            let blocks_before = customer.standing(at, attribution).blocks;
-            if customer.fold(shop, &settings, instant, attribution) {
+            if customer.may_fold(&settings, instant) {
+                let at = self.window_ends.at_of(slot);
+                let blocks_before = customer.standing(at, attribution).blocks;
+                customer.fold(shop, &settings, instant, attribution);
                 attribution.derive(&customer.ledger, shop, settings.return_window);
-                let blocks = customer.standing(at, attribution).blocks;
-                self.figures[usize::from(shop_index.0)].change_blocks(&blocks_before, &blocks);
+                figures.change_blocks(&blocks_before, &customer.standing(at, attribution).blocks);
             }
         }
         self.timers.schedule(slot, next_instant(told.state, &facts, &settings.thresholds), key_hash);
@@ -73,6 +75,7 @@ impl Engine {
             self.touch(slot, moved.then_some(instant));
         }
     }
+
     /// Brings the sums over customers to the clock; looks at about `customers_max` customers at most.
     pub fn settle_figures(&mut self, customers_max: usize) -> Progress {
         let Some(clock) = self.clock else { return Progress::Done };
@@ -96,6 +99,6 @@ impl Engine {
         let before = customer.standing(self.window_ends.at_of(slot), attribution);
         let standing = customer.standing(self.window_ends.at(), attribution);
         self.figures[usize::from(shop_index.0)].change_blocks(&before.blocks, &standing.blocks);
-        self.window_ends.schedule(slot, standing.next_end);
+        self.window_ends.schedule(slot, standing.next_end());
     }
 }

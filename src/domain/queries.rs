@@ -33,10 +33,14 @@ impl Engine {
         let Scratch { customer, attribution, .. } = &mut self.scratch;
         let bytes = self.store.packed(slot);
         packed::unpack(bytes, customer).expect("packed by this engine");
-        let shop =
-            self.settings.shops.of_key(packed::key(bytes)).expect("only keys of configured shops are held");
-        let facts = customer.facts(self.settings.shops.get(shop), &self.settings, as_of, attribution);
-        facts.profile(shop, customer.goods, as_of, &self.settings)
+        let settings = &self.settings;
+        let index =
+            settings.shops.of_key(packed::key(bytes)).expect("only keys of configured shops are held");
+        let shop = settings.shops.get(index);
+        attribution.derive(&customer.ledger, shop, settings.return_window);
+        let standing = customer.standing(as_of, attribution);
+        let facts = customer.facts(shop, settings, &standing, attribution);
+        facts.profile(index, customer.goods, as_of, standing.blocks, settings)
     }
 
     /// Every customer, in no particular order.

@@ -45,6 +45,11 @@ impl Restore {
         self.engine.timers.reserve(customers);
     }
 
+    /// See [`Engine::look_ahead`].
+    pub fn look_ahead<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
+        self.engine.look_ahead(keys);
+    }
+
     /// A customer's state, found by the key in it; replaces the one before.
     pub fn packed_customer(&mut self, bytes: &[u8], hash: fn(&[u8]) -> u64) -> Result<(), packed::Corrupt> {
         let key = packed::checked_key(bytes).ok_or(packed::Corrupt)?;
@@ -123,12 +128,15 @@ impl Restore {
             if !customer.ledger.currencies().all(|currency| settings.shops.get(shop).accepts(currency)) {
                 return Err(RestoreError::UnknownCurrency);
             }
-            let facts = customer.facts(settings.shops.get(shop), &settings, at, attribution);
-            engine.figures[usize::from(shop.0)].add(customer.told.state, &facts.blocks);
+            let shop_settings = settings.shops.get(shop);
+            attribution.derive(&customer.ledger, shop_settings, settings.return_window);
+            let standing = customer.standing(at, attribution);
+            let facts = customer.facts(shop_settings, &settings, &standing, attribution);
+            engine.figures[usize::from(shop.0)].add(customer.told.state, &standing.blocks);
             let slot = CustomerSlot(u32::try_from(index).expect("checked at insertion"));
             let due = next_instant(customer.told.state, &facts, &settings.thresholds);
             engine.timers.schedule(slot, due, (settings.hash)(key));
-            engine.window_ends.schedule(slot, facts.next_end);
+            engine.window_ends.schedule(slot, standing.next_end());
         }
         self.slots_settled = end;
         Ok(if end == engine.store.slots_len() { Settled::All } else { Settled::Some })

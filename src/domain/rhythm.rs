@@ -56,8 +56,8 @@ impl KeptRun {
         self.previous_at = (self.count > 0).then_some(self.last_at);
         self.count += 1;
         self.net += net;
-        self.last_values.rotate_left(1);
-        self.last_values[RECENT - 1] = net;
+        let [_, second, third] = self.last_values;
+        self.last_values = [second, third, net];
         (self.last_at, self.last_id) = (placed_at, id);
         self.days.push(day);
     }
@@ -96,8 +96,8 @@ impl PurchaseDays {
             let gap = u64::from(day.0.abs_diff(latest));
             self.squares += gap * gap;
         }
-        self.last.rotate_left(1);
-        self.last[RECENT] = day.0;
+        let [_, second, third, fourth] = self.last;
+        self.last = [second, third, fourth, day.0];
         self.count += 1;
     }
 

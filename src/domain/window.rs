@@ -65,10 +65,10 @@ impl Block {
 }
 
 /// How many of [`Blocks`] something of time `time` lies in at `clock`: it is in the blocks from the returned index on, and in
-/// block 0 always. The windows are nested, so one comparison chain decides all.
+/// block 0 always. The windows are nested, so it is as many as it has left.
 pub fn first_window(time: Time, clock: Time) -> usize {
     let age = clock.since(time);
-    1 + WINDOWS.iter().take_while(|(_, length)| age >= *length).count()
+    1 + WINDOWS.iter().map(|(_, length)| usize::from(age >= *length)).sum::<usize>()
 }
 
 /// When something of time `time` leaves the window of an index in [`Blocks`].
