@@ -290,7 +290,8 @@ impl<'m, B: Broker> Processor<'m, B> {
     fn on_committed(&mut self, started_at: Moment) {
         let clocks = self.broker.clocks();
         let target = self.clock_target(clocks.wall_millis);
-        self.pace.on_committed(self.batch.parts.iter().any(|part| part.is_ahead));
+        let was_ahead = self.batch.parts.iter().any(|part| part.is_ahead);
+        self.pace.on_committed(started_at, clocks.monotonic, was_ahead);
         let mut records = 0;
         for part in std::mem::take(&mut self.batch.parts) {
             let running = running_mut(&mut self.owned, part.partition);

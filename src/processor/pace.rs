@@ -13,6 +13,9 @@ const RECORDS_MAX: usize = 2_000_000;
 const CHANGES_MAX: usize = 200_000;
 /// ... or so many bytes of signals, unless they are sent ahead.
 const BYTES_MAX: usize = 32 << 20;
+/// After a commit the broker still writes its markers, and turns the next transaction's first request away meanwhile; the client
+/// then asks again up to 100 ms later.
+const MARKERS_SPAN: Duration = Duration::from_millis(20);
 /// A transaction that is open for so long is committed: writing the changes comes on top, and the broker ends it at twice that.
 const TRANSACTION_AGE_MAX: Duration = TRANSACTION_TIMEOUT.checked_div(2).expect("not by zero");
 /// Offsets of topics outside of the subscription expire by the age of their commit.
@@ -35,6 +38,14 @@ pub(super) struct Pace {
     pub(super) next_partition: Partition,
     ahead: Ahead,
     gauges_at: Moment,
+    last_commit: Option<CommitSpan>,
+}
+
+/// When a commit was begun, and when its outcome was known.
+#[derive(Clone, Copy)]
+struct CommitSpan {
+    begun_at: Moment,
+    ended_at: Moment,
 }
 
 /// Whether batches may be sent ahead of their commits. After an abort the next ones are short, and can be written again without a
@@ -54,7 +65,8 @@ impl Pace {
         self.ahead.commits_to_wait == 0
     }
 
-    pub(super) fn on_committed(&mut self, was_ahead: bool) {
+    pub(super) fn on_committed(&mut self, begun_at: Moment, ended_at: Moment, was_ahead: bool) {
+        self.last_commit = Some(CommitSpan { begun_at, ended_at });
         self.ahead.commits_to_wait = self.ahead.commits_to_wait.saturating_sub(1);
         if was_ahead {
             self.ahead.last_wait = 0;
@@ -67,7 +79,7 @@ impl Pace {
     }
 
     pub(super) fn new(now: Moment) -> Self {
-        Self { next_partition: Partition(0), ahead: Ahead::default(), gauges_at: now }
+        Self { next_partition: Partition(0), ahead: Ahead::default(), gauges_at: now, last_commit: None }
     }
 }
 
@@ -91,25 +103,28 @@ impl<B: Broker> Processor<'_, B> {
     /// longer a batch is open.
     pub(super) fn is_commit_due(&self) -> bool {
         let now = self.broker.now();
-        let is_older = |since: Option<Moment>, age| since.is_some_and(|since| now.since(since) >= age);
-        is_older(self.batch.opened_at, self.commit_interval())
-            || is_older(self.batch.transaction_since, TRANSACTION_AGE_MAX)
+        let is_old = |since: Moment| now.since(since) >= TRANSACTION_AGE_MAX;
+        self.commit_at().is_some_and(|at| now >= at)
+            || self.batch.transaction_since.is_some_and(is_old)
             || self.is_batch_full()
     }
 
-    fn commit_interval(&self) -> Duration {
+    /// When the open batch is to be committed, if nothing else makes it due. Somebody who waits is served as soon as the interval
+    /// since the last commit allows; time that commits take is part of it.
+    fn commit_at(&self) -> Option<Moment> {
+        let opened_at = self.batch.opened_at?;
         let mut parts = self.batch.parts.iter().map(|part| &running(&self.owned, part.partition).part);
         let somebody_waits = parts.any(|part| part.was_at_end);
-        if somebody_waits { self.rules.commit.interval } else { self.rules.commit.backlog_interval }
+        if !somebody_waits {
+            return Some(opened_at.plus(self.rules.commit.backlog_interval));
+        }
+        let Some(CommitSpan { begun_at, ended_at }) = self.pace.last_commit else { return Some(opened_at) };
+        Some(begun_at.plus(self.rules.commit.interval).max(ended_at.plus(MARKERS_SPAN)))
     }
 
     /// How long there is nothing to do unless something comes.
     pub(super) fn idle_for(&self) -> Duration {
-        let until_commit = self
-            .batch
-            .opened_at
-            .map(|opened_at| self.commit_interval().saturating_sub(self.broker.now().since(opened_at)));
-        until_commit.map_or(WAIT_MAX, |left| left.min(WAIT_MAX))
+        self.commit_at().map_or(WAIT_MAX, |at| at.since(self.broker.now()).min(WAIT_MAX))
     }
 
     /// Opens a part without content for partitions whose offsets grow old.
@@ -153,21 +168,22 @@ mod tests {
 
     #[test]
     fn after_aborts_nothing_is_sent_ahead_for_longer_and_longer() {
-        let mut pace = Pace::new(Moment(Duration::ZERO));
+        let now = Moment(Duration::ZERO);
+        let mut pace = Pace::new(now);
         let mut commits_until_ahead = || {
             pace.on_aborted();
             let mut commits = 0;
             while !pace.may_send_ahead() {
-                pace.on_committed(false);
+                pace.on_committed(now, now, false);
                 commits += 1;
             }
             commits
         };
         assert_eq!([1, 2, 4, 8], [(); 4].map(|()| commits_until_ahead()));
         assert_eq!(Some(AHEAD_WAIT_MAX), (0..20).map(|_| commits_until_ahead()).last());
-        pace.on_committed(true);
+        pace.on_committed(now, now, true);
         pace.on_aborted();
-        pace.on_committed(false);
+        pace.on_committed(now, now, false);
         assert!(pace.may_send_ahead(), "one that was committed is as good as none aborted");
     }
 }
