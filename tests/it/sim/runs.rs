@@ -13,6 +13,7 @@ use libtest_mimic::Failed;
 
 use super::host::Tally;
 use super::mutation::Twist;
+use super::scenarios::batch_of_a_namesake;
 use super::schedule::{self, Outcome, bytes_ahead, keeps_snapshots};
 use super::stage::Stage;
 use super::worker::Stacks;
@@ -93,11 +94,15 @@ pub fn mutation(twist: Twist, known: u64) -> Result<(), Failed> {
         (!twist.is_of_snapshots() || keeps_snapshots(*seed))
             && (!twist.is_of_ahead() || bytes_ahead(*seed).is_some())
     };
+    let mut play = |seed: u64, twist_or_none: Option<Twist>| match twist.is_of_namesakes() {
+        true => batch_of_a_namesake(seed, twist_or_none),
+        false => runner.run(seed, twist_or_none).map(drop),
+    };
     let base = number("RETENTION_SIM_BASE").unwrap_or(0);
     for seed in known.into_iter().chain((base..base + SEEDS_OF_MUTATION).filter(matters)) {
-        if let Err(violation) = runner.run(seed, Some(twist)) {
+        if let Err(violation) = play(seed, Some(twist)) {
             // Without the mutation nothing is wrong with it.
-            runner.run(seed, None).map_err(|violation| replay(seed, &violation))?;
+            play(seed, None).map_err(|violation| replay(seed, &violation))?;
             let first_line = violation.lines().next().unwrap_or_default();
             eprintln!("{twist:?} is noticed by schedule {seed}: {:.160}", first_line);
             return Ok(());

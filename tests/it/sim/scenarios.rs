@@ -8,6 +8,7 @@ use retention_signals::fault;
 use serde_json::json;
 
 use super::log::{Edge, Record};
+use super::mutation::Twist;
 use super::producer::Fate;
 use super::runs::quietly;
 use super::schedule::Schedule;
@@ -18,6 +19,8 @@ use super::world::{Chaos, World};
 
 pub(super) const HOUR_MILLIS: i64 = 3_600_000;
 const STEPS_MAX: u32 = 50_000;
+/// In so many a worker learns from the broker what became of its commit.
+const NAMESAKE_STEPS: u32 = 40;
 
 /// A shop in one partition whose orders have been written before the start; nothing fails by chance.
 pub(super) fn world(orders: i64) -> World {
@@ -242,6 +245,51 @@ fn replace_while_frozen(schedule: &mut Schedule<'_>) -> Result<(), String> {
     until(schedule, "a commit of the successor", |world| committed(world) >= 1)?;
     append(schedule, 20..40);
     until(schedule, "the zombie's return", |world| world.hosts[0].frozen_until <= world.now)
+}
+
+/// Two processes have one name. The first stands still in a commit until the other one has the partition and has committed a batch of
+/// the same number; it goes on before it hears of that, and must not take that batch for its own.
+pub fn batch_of_a_namesake(seed: u64, twist: Option<Twist>) -> Result<(), String> {
+    let (stage, mut stacks) = (Stage::new(), Stacks::default());
+    quietly(|| {
+        let mut schedule = Schedule::new(&stage, &mut stacks, 0, world(20), Rng::with_seed(seed));
+        schedule.twist(twist);
+        schedule.world.borrow_mut().rng = Rng::with_seed(seed);
+        schedule.start(0);
+        let result = replaced_by_a_namesake(&mut schedule).and_then(|()| schedule.run().map(drop));
+        schedule.end();
+        result
+    })
+}
+
+fn replaced_by_a_namesake(schedule: &mut Schedule<'_>) -> Result<(), String> {
+    {
+        let chaos = &mut schedule.world.borrow_mut().chaos;
+        // Fetches give more or less, so that the batches of the two differ.
+        (chaos.switch, chaos.stingy) = (255, 128);
+    }
+    until(schedule, "an open transaction", |world| world.hosts[0].producer.is_open)?;
+    let now = schedule.world.borrow().now;
+    schedule.world.borrow_mut().hosts[0].frozen_until = now + Duration::from_secs(40);
+    schedule.keeps_namesakes = true;
+    schedule.start(0);
+    until(schedule, "a commit of the namesake", |world| committed(world) >= 1)?;
+    {
+        let mut world = schedule.world.borrow_mut();
+        // Its client's next heartbeat comes later, and nobody else in between.
+        let now = world.now;
+        world.hosts[0].frozen_until = now;
+        world.hosts[0].client.next_step_at = now + Duration::from_millis(200);
+        world.chaos.switch = 0;
+    }
+    let epoch = |world: &World, host: usize| world.hosts[host].producer.credentials.map(|held| held.epoch);
+    until(schedule, "the end of the first one's commit", |world| epoch(world, 0) > epoch(world, 1))?;
+    for _ in 0..NAMESAKE_STEPS {
+        schedule.step()?;
+    }
+    schedule.keeps_namesakes = false;
+    append(schedule, 20..40);
+    Ok(())
 }
 
 /// What was sent ahead of its commit is aborted, and said again once it was read again.

@@ -51,6 +51,8 @@ pub struct Schedule<'a> {
     /// Processes that somebody starts again, by instance, and when.
     pub(super) to_start: Vec<(Duration, usize)>,
     pub(super) instances: usize,
+    /// Two processes with one name may go on when all faults have happened.
+    pub(super) keeps_namesakes: bool,
     pub(super) outcome: Outcome,
     faults: u32,
     /// None: nobody keeps snapshots.
@@ -131,6 +133,7 @@ impl<'a> Schedule<'a> {
             rng,
             to_start: Vec::new(),
             instances: 1,
+            keeps_namesakes: false,
             outcome: Outcome::default(),
             faults,
             disks: None,
@@ -443,7 +446,7 @@ impl<'a> Schedule<'a> {
         while index > 0 {
             index -= 1;
             let instance = self.world.borrow().hosts[self.workers[index].host].instance;
-            if seen.contains(&instance) {
+            if seen.contains(&instance) && !self.keeps_namesakes {
                 self.remove(index);
             }
             seen.push(instance);
