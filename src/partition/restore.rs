@@ -12,6 +12,7 @@
 //! All of it runs beside the worker and in short steps; dropping [`Restoring`] cancels it.
 
 mod local;
+mod read;
 mod start;
 mod unusable;
 
@@ -24,18 +25,17 @@ use tracing::{info, warn};
 
 use crate::broker::{
     BrokerError, ChangelogIdentity, Committed, Input, Lookup, Moment, Output, Partition, PerInput, Position,
-    RecordBatch, Stability, Step, TRANSACTION_TIMEOUT, Task, Topic, Waker, Watermark,
+    Stability, Step, TRANSACTION_TIMEOUT, Task, Topic, Waker, Watermark,
 };
 use crate::config::DeadLetterLimit;
 use crate::domain::engine::Engine;
-use crate::domain::ids::CustomerKey;
 use crate::domain::restore::{Restore, RestoreError, Settled};
 use crate::domain::settings::Settings;
 use crate::exit::Exit;
 use crate::fault::{self, Mutation};
 use crate::snapshot::Snapshots;
 use crate::snapshot::discard::Discard;
-use crate::wire::state::{self, Seal, StateRecord};
+use crate::wire::state::Seal;
 
 use self::start::Disagreement;
 use super::BatchName;
@@ -43,7 +43,7 @@ use super::dead_letters::DeadLetterWindow;
 use super::merge::MergeKey;
 
 use local::{Changelog, Loading, Used};
-use unusable::{unusable, unusable_state};
+use unusable::unusable_state;
 
 /// One bounded call of the task.
 const CALL_MAX: Duration = Duration::from_millis(500);
@@ -316,34 +316,6 @@ impl Work {
         }
         self.told_at = Some(now);
         Some(News::Progress { records: std::mem::take(&mut self.records_untold), remaining })
-    }
-
-    fn read(&mut self, batch: &impl RecordBatch) -> Result<(), BrokerError> {
-        for index in 0..batch.len() {
-            let record = batch.get(index);
-            let hash = self.order.rules.settings.hash;
-            self.newest_ms = self.newest_ms.max(record.timestamp_millis.unwrap_or(i64::MIN));
-            let read = state::decode(record.key, record.value).map_err(|error| unusable(&error))?;
-            match read {
-                StateRecord::Customer { key, packed: Some(packed) } => self
-                    .restore
-                    .customer(CustomerKey { bytes: key, hash: hash(key) }, packed)
-                    .map_err(|error| unusable_state(&error))?,
-                StateRecord::Customer { key, packed: None } => {
-                    self.restore.remove_customer(CustomerKey { bytes: key, hash: hash(key) });
-                }
-                StateRecord::Marker { hash, requested_at: Some(requested_at) } => {
-                    self.restore.marker(hash, requested_at);
-                }
-                StateRecord::Marker { hash, requested_at: None } => self.restore.remove_marker(hash),
-                StateRecord::Seal(seal) => {
-                    self.seal = Some(local::seal(seal, self.seal.as_ref(), self.used));
-                }
-            }
-            self.records += 1;
-            self.records_untold += 1;
-        }
-        Ok(())
     }
 
     fn load(

@@ -1,0 +1,43 @@
+//! Records of the changelog into the state that is being restored.
+
+use crate::broker::{BrokerError, RecordBatch};
+use crate::domain::engine::LOOK_AHEAD;
+use crate::domain::ids::CustomerKey;
+use crate::wire::state::{self, StateRecord};
+
+use super::unusable::{unusable, unusable_state};
+use super::{Work, local};
+
+impl Work {
+    pub(super) fn read(&mut self, batch: &impl RecordBatch) -> Result<(), BrokerError> {
+        for index in 0..batch.len() {
+            if index % LOOK_AHEAD == 0 {
+                let ahead = (index..batch.len()).take(LOOK_AHEAD);
+                self.restore.look_ahead(ahead.filter_map(|index| state::customer_of(batch.get(index).key)));
+            }
+            let record = batch.get(index);
+            let hash = self.order.rules.settings.hash;
+            self.newest_ms = self.newest_ms.max(record.timestamp_millis.unwrap_or(i64::MIN));
+            let read = state::decode(record.key, record.value).map_err(|error| unusable(&error))?;
+            match read {
+                StateRecord::Customer { key, packed: Some(packed) } => self
+                    .restore
+                    .customer(CustomerKey { bytes: key, hash: hash(key) }, packed)
+                    .map_err(|error| unusable_state(&error))?,
+                StateRecord::Customer { key, packed: None } => {
+                    self.restore.remove_customer(CustomerKey { bytes: key, hash: hash(key) });
+                }
+                StateRecord::Marker { hash, requested_at: Some(requested_at) } => {
+                    self.restore.marker(hash, requested_at);
+                }
+                StateRecord::Marker { hash, requested_at: None } => self.restore.remove_marker(hash),
+                StateRecord::Seal(seal) => {
+                    self.seal = Some(local::seal(seal, self.seal.as_ref(), self.used));
+                }
+            }
+            self.records += 1;
+            self.records_untold += 1;
+        }
+        Ok(())
+    }
+}
