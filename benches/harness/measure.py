@@ -25,11 +25,13 @@ class Sample:
     committed: int
     cpu: float
     broker_cpu: float
+    # Partitions that hold something of which nothing is committed.
+    untouched: int = 0
 
 
 @dataclass
 class Drain:
-    """How a backlog was worked off. Rates are from the first committed progress to the last, so no start is in them."""
+    """How a backlog was worked off. Rates are from the first committed progress of all partitions to the last, so no start is in them."""
 
     events_per_second: float
     cpu_per_million: float
@@ -93,8 +95,8 @@ def follow(stage, process, job):
             reason = "ended" if process.has_ended() else "made no progress"
             raise SystemFailed(f"{job.name} {reason}\n{process.tail()}")
         if line and int(line[1].split()[0]) >= 0:
-            committed = int(line[1].split()[0])
-            samples.append(Sample(now, committed, process.cpu_seconds(), stage.node.process.cpu_seconds()))
+            committed, _, untouched = (int(word) for word in line[1].split())
+            samples.append(Sample(now, committed, process.cpu_seconds(), stage.node.process.cpu_seconds(), untouched))
             last = now
 
 
@@ -118,8 +120,10 @@ def drain(stage, system, job):
 
 def summary(stage, system, job, process, begin, samples):
     progress = [sample for sample in samples if sample.committed > 0]
-    first, last = progress[0], progress[-1]
-    start_seconds = first.at - begin
+    last = progress[-1]
+    start_seconds = progress[0].at - begin
+    # Before each thread has committed, some have spent time on what is counted later.
+    first = next(sample for sample in progress if sample.untouched == 0)
     if first.committed > last.committed / 2:
         # Too little to measure between two commits: the start is in the rate.
         first = Sample(begin, 0, 0.0, samples[0].broker_cpu)

@@ -26,22 +26,28 @@ final class Watch {
         inputs = List.of(options.text("topics").split(","));
     }
 
-    /** A line for each step that is seen; ends when all is committed, or with any further line of input. */
+    /**
+     * A line for each step that is seen: what is committed, of how much, and how many partitions nobody has begun with. Ends when all is
+     * committed, or with any further line of input.
+     */
     String run() throws Exception {
         Map<TopicPartition, Long> ends = topics.ends(inputs);
         long goal = ends.values().stream().mapToLong(Long::longValue).sum();
-        Tool.say("progress -1 " + goal);
+        Tool.say("progress -1 " + goal + " " + ends.size());
         long seen = -1;
         while (true) {
             Map<TopicPartition, OffsetAndMetadata> committed = topics.committed(group);
             long sum = 0;
+            int untouched = 0;
             for (Map.Entry<TopicPartition, Long> end : ends.entrySet()) {
                 OffsetAndMetadata offset = committed.get(end.getKey());
-                sum += offset == null ? 0 : Math.min(offset.offset(), end.getValue());
+                long taken = offset == null ? 0 : Math.min(offset.offset(), end.getValue());
+                sum += taken;
+                untouched += taken == 0 && end.getValue() > 0 ? 1 : 0;
             }
             if (sum != seen) {
                 seen = sum;
-                Tool.say("progress " + sum + " " + goal);
+                Tool.say("progress " + sum + " " + goal + " " + untouched);
             }
             if (sum == goal) {
                 return "{\"drained\":true}";
