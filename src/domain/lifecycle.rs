@@ -50,7 +50,7 @@ pub struct Teller<'a> {
     pub clock: Time,
     /// The record's time, or the instant of the timer.
     pub occurred_at: Time,
-    /// The told state before anything was said about this record or instant.
+    /// The told state before anything was said about this record, deadline or expiry.
     pub before: State,
     pub signals: &'a mut Vec<Signal>,
 }
@@ -102,6 +102,8 @@ impl Teller<'_> {
                 State::Prospect | State::Active => unreachable!("silence leads to at_risk and lapsed only"),
             }
             told.state = state;
+            // What is said about the expiry comes after it.
+            self.before = state;
         }
         let occurred_at = self.occurred_at;
         self.tell_return_rate(&mut told.armed, || Cause::Expiry(occurred_at));

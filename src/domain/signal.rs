@@ -46,7 +46,7 @@ pub struct Signal {
     pub kind: SignalKind,
     /// The record's time, or the deadline or expiry that the clock crossed.
     pub occurred_at: Time,
-    /// The told state before the record or timer.
+    /// The told state before the record, deadline or expiry.
     pub before: State,
     pub after: State,
     pub cause: Cause,

@@ -29,17 +29,47 @@ use serde_json::Value;
 
 use crate::oracle::{
     self, History, Input, Oracle, OracleConfig, OracleOutput, Policy, Shop, Shops, history, online_retail,
+    scenario,
 };
 
 pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("differential::histories_agree", || over_seeds(|history| &history.as_arrived)),
         Trial::test("differential::wild_histories_agree", || over_seeds(|history| &history.wild)),
+        Trial::test(
+            "differential::deadline_and_expiry_at_one_instant_agree",
+            deadline_and_expiry_at_one_instant_agree,
+        ),
         Trial::ignorable_test("differential::online_retail_agrees", || match online_retail::path() {
             Ok(path) => online_retail_agrees(&path).map(|()| Completion::Completed),
             Err(missing) => Ok(Completion::ignored_with(missing)),
         }),
     ]
+}
+
+/// Silence is told first, and then what has left the year: by a customer who has lapsed.
+fn deadline_and_expiry_at_one_instant_agree() -> Result<(), Failed> {
+    let text = "\
+# The only kept order leaves the year when it has been silent for a year
+policy fixed 30 365
+order c1 o1 day 0 100.00
+order c1 o2 day 10 10.00
+order c1 o3 day 11 10.00
+order c1 o4 day 12 10.00
+return c1 r2 day 13 10.00 of=o2
+return c1 r3 day 13 10.00 of=o3
+return c1 r4 day 13 10.00 of=o4
+clock day 365";
+    let scenario = scenario::parse(text).pop().expect("a scenario");
+    let said = oracle::run(&scenario.config, &scenario.inputs()).signals;
+    let last = said.last().expect("some");
+    if last["type"] != "return_rate_high" || last["state"]["before"] != "lapsed" {
+        return Err(format!("the scenario is another one: {last}").into());
+    }
+    match difference(&scenario.config, scenario.inputs().into_iter()) {
+        None => Ok(()),
+        Some(difference) => Err(difference.into()),
+    }
 }
 
 fn over_seeds(inputs: fn(&History) -> &[Input]) -> Result<(), Failed> {

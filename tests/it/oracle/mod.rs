@@ -22,7 +22,7 @@ mod number;
 pub mod online_retail;
 mod ratios;
 mod record;
-mod scenario;
+pub mod scenario;
 mod selftest;
 mod shop;
 mod signal;
