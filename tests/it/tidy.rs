@@ -142,7 +142,7 @@ fn no_marks_are_left_behind() -> Result<(), Failed> {
 /// Every package that the build may use, from the lock file.
 fn packages() -> Vec<Value> {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        .args(["metadata", "--format-version", "1", "--locked"])
         .current_dir(root())
         .output()
         .expect("cargo runs");
