@@ -52,7 +52,7 @@ unsafe impl GlobalAlloc for Counting {
 
 /// Allocations an event that the whole path may make at toy size: a customer's bytes, whenever they grow. A figure that does not
 /// depend on the machine, so that the gate can hold us to it.
-const ALLOCATIONS_MAX: f64 = 1.1;
+const ALLOCATIONS_MAX: f64 = 0.4;
 
 const ORDERS_BEFORE: usize = 4;
 /// As many events as one transaction may hold: outputs of touched customers are encoded once for each.
