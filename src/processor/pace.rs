@@ -73,6 +73,14 @@ impl Pace {
         }
     }
 
+    /// When somebody is served who waits since a batch was opened: as soon as the interval since the last commit allows. The time that
+    /// commits take is part of it.
+    fn serve_at(&self, opened_at: Moment, interval: Duration) -> Moment {
+        self.last_commit.map_or(opened_at, |CommitSpan { begun_at, ended_at }| {
+            opened_at.max(begun_at.plus(interval)).max(ended_at.plus(MARKERS_SPAN))
+        })
+    }
+
     pub(super) fn on_aborted(&mut self) {
         self.ahead.last_wait = (2 * self.ahead.last_wait).clamp(1, AHEAD_WAIT_MAX);
         self.ahead.commits_to_wait = self.ahead.last_wait;
@@ -109,17 +117,16 @@ impl<B: Broker> Processor<'_, B> {
             || self.is_batch_full()
     }
 
-    /// When the open batch is to be committed, if nothing else makes it due. Somebody who waits is served as soon as the interval
-    /// since the last commit allows; time that commits take is part of it.
+    /// When the open batch is to be committed, if nothing else makes it due.
     fn commit_at(&self) -> Option<Moment> {
         let opened_at = self.batch.opened_at?;
         let mut parts = self.batch.parts.iter().map(|part| &running(&self.owned, part.partition).part);
         let somebody_waits = parts.any(|part| part.was_at_end);
-        if !somebody_waits {
-            return Some(opened_at.plus(self.rules.commit.backlog_interval));
-        }
-        let Some(CommitSpan { begun_at, ended_at }) = self.pace.last_commit else { return Some(opened_at) };
-        Some(begun_at.plus(self.rules.commit.interval).max(ended_at.plus(MARKERS_SPAN)))
+        Some(if somebody_waits {
+            self.pace.serve_at(opened_at, self.rules.commit.interval)
+        } else {
+            opened_at.plus(self.rules.commit.backlog_interval)
+        })
     }
 
     /// How long there is nothing to do unless something comes.
@@ -185,5 +192,22 @@ mod tests {
         pace.on_aborted();
         pace.on_committed(now, now, false);
         assert!(pace.may_send_ahead(), "one that was committed is as good as none aborted");
+    }
+
+    #[test]
+    fn commits_are_spaced_from_begin_to_begin() {
+        let at = |millis| Moment(Duration::from_millis(millis));
+        let interval = Duration::from_millis(100);
+        let mut pace = Pace::new(at(0));
+        assert_eq!(pace.serve_at(at(1_000), interval), at(1_000), "nothing was committed yet");
+        for (begun, ended, opened, expected) in [
+            (1_000, 1_030, 1_031, 1_100), // The commit's time is part of the interval.
+            (1_000, 1_095, 1_096, 1_115), // The broker writes its markers.
+            (1_000, 1_400, 1_401, 1_420), // ... also after a slow commit.
+            (1_000, 1_030, 5_000, 5_000), // After a silence there is nothing to wait for.
+        ] {
+            pace.on_committed(at(begun), at(ended), false);
+            assert_eq!(pace.serve_at(at(opened), interval), at(expected), "{begun} {ended} {opened}");
+        }
     }
 }

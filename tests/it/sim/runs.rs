@@ -94,15 +94,24 @@ pub fn mutation(twist: Twist, known: u64) -> Result<(), Failed> {
         (!twist.is_of_snapshots() || keeps_snapshots(*seed))
             && (!twist.is_of_ahead() || bytes_ahead(*seed).is_some())
     };
-    let mut play = |seed: u64, twist_or_none: Option<Twist>| match twist.is_of_namesakes() {
-        true => batch_of_a_namesake(seed, twist_or_none),
-        false => runner.run(seed, twist_or_none).map(drop),
+    let mut play = |seed: u64, broken: Option<Twist>| {
+        if twist.is_of_namesakes() {
+            batch_of_a_namesake(seed, broken)
+        } else {
+            runner.run(seed, broken).map(drop)
+        }
     };
     let base = number("RETENTION_SIM_BASE").unwrap_or(0);
     for seed in known.into_iter().chain((base..base + SEEDS_OF_MUTATION).filter(matters)) {
         if let Err(violation) = play(seed, Some(twist)) {
             // Without the mutation nothing is wrong with it.
-            play(seed, None).map_err(|violation| replay(seed, &violation))?;
+            play(seed, None).map_err(|violation| {
+                if twist.is_of_namesakes() {
+                    format!("schedule {seed} of namesakes, no rule broken\n{violation}").into()
+                } else {
+                    replay(seed, &violation)
+                }
+            })?;
             let first_line = violation.lines().next().unwrap_or_default();
             eprintln!("{twist:?} is noticed by schedule {seed}: {:.160}", first_line);
             return Ok(());
