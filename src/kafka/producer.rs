@@ -15,6 +15,7 @@
 
 use std::ffi::{CStr, CString, c_void};
 use std::ptr::{self, NonNull};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
@@ -31,6 +32,19 @@ use crate::broker::Membership;
 
 /// How long one wait inside a flush or an abort lasts before events are served in between.
 const SLICE: Duration = Duration::from_millis(20);
+
+/// With so many records under way, some partition may have as many requests in flight as it may. The client's thread asks it
+/// without end whether it may send more, for as long as it is told to flush; so it is told so for moments only.
+const MANY: i32 = 20_000;
+/// Long enough to send what does not fill a batch.
+const FLUSH_MOMENT: Duration = Duration::from_millis(1);
+/// Between two such moments batches that are full go out as there is room.
+const BETWEEN_MOMENTS: Duration = Duration::from_millis(9);
+
+/// How long a record waits for room in the client's queue before the caller is told that it is full.
+const ROOM_WAIT: Duration = Duration::from_millis(100);
+/// Between two looks whether there is room.
+const ROOM_LOOK: Duration = Duration::from_millis(2);
 
 /// Librdkafka's word for "choose by the key".
 const BY_KEY: i32 = rdkafka::producer::PARTITION_UA;
@@ -93,8 +107,23 @@ impl TransactionalProducer {
         unsafe { ClientError::from_native(Call::Begin, sys::rd_kafka_begin_transaction(self.native())) }
     }
 
-    /// Queues a copy of the record.
+    /// Queues a copy of the record. Waits for a while if the queue is full: a flush instead would send batches half full.
     pub fn send(&self, record: &Outgoing<'_>) -> Result<(), ClientError> {
+        let mut full_since = None;
+        loop {
+            match self.queue(record) {
+                Err(error) if error.code == RDKafkaErrorCode::QueueFull => {
+                    if full_since.get_or_insert_with(Instant::now).elapsed() >= ROOM_WAIT {
+                        return Err(error);
+                    }
+                    thread::sleep(ROOM_LOOK);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn queue(&self, record: &Outgoing<'_>) -> Result<(), ClientError> {
         let topic = self.topics[record.topic].native.as_ptr();
         let partition = record.partition.unwrap_or(BY_KEY);
         if record.headers.is_empty() {
@@ -108,7 +137,9 @@ impl TransactionalProducer {
     pub fn flush(&self, within: Duration) -> Result<(), ClientError> {
         let deadline = Instant::now() + within;
         loop {
-            let slice = deadline.saturating_duration_since(Instant::now()).min(SLICE);
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            let has_many = self.client.in_flight_count() > MANY;
+            let slice = remaining.min(if has_many { FLUSH_MOMENT } else { SLICE });
             // SAFETY: the client is alive.
             let flushed = unsafe { sys::rd_kafka_flush(self.native(), milliseconds(slice)) };
             // A record that failed counts as outstanding until its report is taken, so only then there is one to take.
@@ -123,6 +154,9 @@ impl TransactionalProducer {
             }
             if Instant::now() >= deadline {
                 return Err(ClientError::timed_out(Call::Flush));
+            }
+            if has_many {
+                thread::sleep(BETWEEN_MOMENTS.min(remaining));
             }
         }
     }

@@ -96,8 +96,9 @@ const MEMBER_GUARANTEES: &[(&str, &str)] = &[
 const PRODUCER_TUNED: &[(&str, &str)] = &[
     ("compression.type", "lz4"),
     // A flush does not wait for it, and full batches do not either. What is older than this while as many requests are under way
-    // as may be makes the client's thread spin: with 5 ms it took a fifth of the processor's time in a backlog.
-    ("linger.ms", "1000"),
+    // as may be makes the client's thread spin: with 5 ms it took a fifth of the processor's time in a backlog, and records do wait
+    // for a second there.
+    ("linger.ms", "5000"),
     ("batch.num.messages", "10000"),
     ("batch.size", "1000000"),
     // A transaction may hold far more; whoever sends waits then. More room made nothing faster, and a record in it takes twice its

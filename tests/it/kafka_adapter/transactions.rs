@@ -22,6 +22,7 @@ pub fn trials() -> Vec<Trial> {
         kafka::on_shared_node("kafka_adapter::a_former_member_aborts", former_member_aborts),
         kafka::on_shared_node("kafka_adapter::offsets_that_fence_nothing_are_refused", fencing_is_required),
         kafka::on_shared_node("kafka_adapter::a_full_queue_is_flushed_and_goes_on", full_queue_goes_on),
+        kafka::on_shared_node("kafka_adapter::many_records_are_flushed_to_the_last", many_are_flushed),
         kafka::on_shared_node("kafka_adapter::what_no_topic_takes_stops_before_it_is_sent", oversize_stops),
         kafka::on_shared_node("kafka_adapter::a_partition_that_is_not_there_stops", missing_partition_stops),
     ]
@@ -210,6 +211,25 @@ fn full_queue_goes_on(node: &KafkaNode) -> Result<()> {
         })?;
     }
     assert!(full > 0, "the queue never filled");
+    broker.flush(PATIENCE)?;
+    let membership = broker.membership()?;
+    broker.send_offsets(&offsets(P0, [0, 0, 0], ""), &membership, PATIENCE)?;
+    broker.commit(PATIENCE)?;
+    assert_eq!(node.client().read_committed(shop.name(Topic::Output(Output::Changelog)))?.len(), RECORDS);
+    broker.close(PATIENCE);
+    Ok(())
+}
+
+/// More than what is flushed in one go, in batches that fill up and one that does not.
+fn many_are_flushed(node: &KafkaNode) -> Result<()> {
+    const RECORDS: usize = 50_001;
+    let shop = Shop::create(node.client(), 1)?;
+    let mut broker = shop.sole_member()?;
+    broker.begin()?;
+    for key in 0..RECORDS {
+        let key = key.to_string();
+        until_done(|| broker.send(&to_changelog(P0, &key, "value")))?;
+    }
     broker.flush(PATIENCE)?;
     let membership = broker.membership()?;
     broker.send_offsets(&offsets(P0, [0, 0, 0], ""), &membership, PATIENCE)?;
