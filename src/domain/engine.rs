@@ -24,6 +24,9 @@ use super::window_ends::WindowEnds;
 /// How many customers are worth looking up together: as many as a processor waits for at once, or a few more.
 pub const LOOK_AHEAD: usize = 16;
 
+/// So many bytes come to a processor together.
+const CACHE_LINE: usize = 64;
+
 /// The state of one partition.
 pub struct Engine {
     pub(super) settings: Arc<Settings>,
@@ -232,23 +235,35 @@ impl Engine {
         progress
     }
 
-    /// Looks up customers of whom a record comes next. Nothing depends on it: it brings what lies scattered in memory to the
-    /// processor, and for several at once that takes hardly longer than for one.
+    /// Looks up customers of whom a record comes next, at most [`LOOK_AHEAD`]. Nothing depends on it: it brings what lies scattered
+    /// in memory to the processor. Step by step for all of them, because what one step finds the next one needs: so a step waits
+    /// hardly longer for several than for one.
     pub fn look_ahead<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
-        for bytes in keys {
-            let key = CustomerKey { bytes, hash: (self.settings.hash)(bytes) };
-            if let Some(slot) = self.find(key) {
-                black_box((self.store.packed(slot).last(), self.timers.due(slot)));
-            }
+        let mut slots = [None; LOOK_AHEAD];
+        for (slot, key) in slots.iter_mut().zip(keys) {
+            *slot = self.store.likely((self.settings.hash)(key));
         }
+        self.bring(&slots);
     }
 
     /// The same for customers whose changes are written next, from a place in [`Self::changes`] on.
     pub fn look_ahead_in_changes(&self, from: usize) {
-        for change in self.changes[from..].iter().take(LOOK_AHEAD) {
+        let mut slots = [None; LOOK_AHEAD];
+        for (ahead, change) in slots.iter_mut().zip(&self.changes[from..]) {
             if let Change::Customer { slot, .. } = change {
-                let packed = self.store.packed(*slot);
-                black_box((packed.first(), packed.last()));
+                *ahead = Some(*slot);
+            }
+        }
+        self.bring(&slots);
+    }
+
+    fn bring(&self, slots: &[Option<CustomerSlot>]) {
+        for slot in slots.iter().flatten() {
+            black_box((self.store.mark(*slot), self.timers.due(*slot), self.window_ends.at_of(*slot)));
+        }
+        for slot in slots.iter().flatten() {
+            for line in self.store.packed(*slot).chunks(CACHE_LINE) {
+                black_box(line.first());
             }
         }
     }

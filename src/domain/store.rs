@@ -7,13 +7,43 @@ use super::packed;
 
 /// Customers by slot and by key.
 ///
-/// The table holds slot numbers alone: 5 B an entry, and the keys stand in the packed bytes.
+/// The table holds slot numbers and a part of the hash: 9 B an entry. The keys stand in the packed bytes, and these lie scattered
+/// in memory: a table that grows needs no look at them.
 pub struct Store {
     hash: fn(&[u8]) -> u64,
-    index: HashTable<u32>,
+    index: HashTable<Entry>,
     slots: Vec<Slot>,
     free: Vec<CustomerSlot>,
     room_bytes: usize,
+}
+
+/// A customer in the table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Entry {
+    slot: CustomerSlot,
+    /// See [`short`].
+    hash: u32,
+}
+
+impl Entry {
+    fn of(slot: CustomerSlot, key_hash: u64) -> Self {
+        Self { slot, hash: short(key_hash) }
+    }
+
+    /// What the table orders the entry by.
+    fn place(&self) -> u64 {
+        place(self.hash)
+    }
+}
+
+/// So much of a key's hash as an entry holds.
+fn short(key_hash: u64) -> u32 {
+    key_hash as u32
+}
+
+/// A hash for the table, which takes bits from both ends.
+fn place(short: u32) -> u64 {
+    u64::from(short) << 32 | u64::from(short)
 }
 
 /// A customer in memory.
@@ -44,15 +74,22 @@ impl Store {
 
     /// Makes room for so many customers more.
     pub fn reserve(&mut self, customers: usize) {
-        let (slots, hash) = (&self.slots, self.hash);
-        self.index.reserve(customers, |slot| hash(packed::key(slots[*slot as usize].packed())));
+        self.index.reserve(customers, Entry::place);
         self.slots.reserve_exact(customers);
     }
 
     pub fn find(&self, key: CustomerKey<'_>) -> Option<CustomerSlot> {
-        let slot =
-            self.index.find(key.hash, |slot| packed::key(self.slots[*slot as usize].packed()) == key.bytes);
-        slot.map(|slot| CustomerSlot(*slot))
+        let short = short(key.hash);
+        let entry = self.index.find(place(short), |entry| {
+            entry.hash == short && packed::has_key(self.packed(entry.slot), key.bytes)
+        });
+        entry.map(|entry| entry.slot)
+    }
+
+    /// Who has a key with this hash, in all likelihood: found without a look at anybody's key.
+    pub fn likely(&self, key_hash: u64) -> Option<CustomerSlot> {
+        let short = short(key_hash);
+        self.index.find(place(short), |entry| entry.hash == short).map(|entry| entry.slot)
     }
 
     /// A slot for a new customer with its first bytes, which begin with its key.
@@ -65,17 +102,16 @@ impl Store {
             )
         });
         self.replace(slot, bytes);
-        let (slots, hash) = (&self.slots, self.hash);
-        self.index
-            .insert_unique(key.hash, slot.0, |other| hash(packed::key(slots[*other as usize].packed())));
+        let entry = Entry::of(slot, key.hash);
+        self.index.insert_unique(entry.place(), entry, Entry::place);
         slot
     }
 
     /// Forgets a customer; the slot may be used again.
     pub fn remove(&mut self, slot: CustomerSlot) {
-        let hash = self.key_hash(slot);
+        let entry = Entry::of(slot, self.key_hash(slot));
         self.index
-            .find_entry(hash, |other| *other == slot.0)
+            .find_entry(entry.place(), |other| *other == entry)
             .expect("every held slot is in the index")
             .remove();
         let held = &mut self.slots[slot.0 as usize];
@@ -151,7 +187,9 @@ impl Store {
 
     /// Bytes on the heap, roughly.
     pub fn heap_bytes(&self) -> usize {
-        self.room_bytes + self.slots.capacity() * size_of::<Slot>() + self.index.capacity() * 5
+        self.room_bytes
+            + self.slots.capacity() * size_of::<Slot>()
+            + self.index.capacity() * (size_of::<Entry>() + 1)
     }
 }
 
@@ -159,5 +197,32 @@ impl Store {
 pub(super) fn reserve_gently<T>(items: &mut Vec<T>) {
     if items.len() == items.capacity() {
         items.reserve_exact(items.len() / 8 + 1_024);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::customer::Customer;
+    use super::*;
+
+    #[test]
+    fn customers_whose_keys_have_one_hash_are_told_apart() {
+        let mut store = Store::new(|_| 7);
+        let key = |bytes| CustomerKey { bytes, hash: 7 };
+        let mut bytes = Vec::new();
+        let names: Vec<String> = (0..100).map(|number| format!("customer {number}")).collect();
+        let slots: Vec<CustomerSlot> = names
+            .iter()
+            .map(|name| {
+                packed::pack(name.as_bytes(), &Customer::default(), &mut bytes);
+                store.insert(key(name.as_bytes()), &bytes)
+            })
+            .collect();
+        store.remove(slots[40]);
+        for (index, (name, slot)) in names.iter().zip(&slots).enumerate() {
+            assert_eq!(store.find(key(name.as_bytes())), (index != 40).then_some(*slot), "{name}");
+        }
+        assert!(store.likely(7).is_some());
+        assert_eq!(store.likely(8), None);
     }
 }
