@@ -18,11 +18,17 @@ const POLL_INTERVAL_MAX: Duration = Duration::from_secs(60);
 /// A request of the producer that gets no answer is given up, so that no call blocks for much longer than this.
 const PRODUCER_SOCKET_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Fetched records that wait in one worker, over all of its partitions.
+/// Fetched records that wait in the workers of one process, over all partitions.
 const FETCH_BUDGET_KIB: u64 = 32 * 1024;
 
 /// The least share of the budget that one queue gets: below it, fetches become too small to be worth their round trip.
 const FETCH_QUEUE_KIB_MIN: u64 = 256;
+
+/// Records to be sent that wait in the workers of one process. One takes about twice its size, and more room made nothing faster.
+const SEND_BUDGET_KIB: u64 = 32 * 1024;
+
+/// The least share of the budget that one worker gets: some full batches for each of a few partitions.
+const SEND_QUEUE_KIB_MIN: u64 = 8 * 1024;
 
 const _: () = assert!(PRODUCER_SOCKET_TIMEOUT.as_millis() < TRANSACTION_TIMEOUT.as_millis());
 const _: () = assert!(TRANSACTION_TIMEOUT.as_millis() < POLL_INTERVAL_MAX.as_millis());
@@ -101,11 +107,12 @@ const PRODUCER_TUNED: &[(&str, &str)] = &[
     ("linger.ms", "5000"),
     ("batch.num.messages", "10000"),
     ("batch.size", "1000000"),
-    // A transaction may hold far more; whoever sends waits then. More room made nothing faster, and a record in it takes twice its
-    // size.
+    // Bytes are the bound.
     ("queue.buffering.max.messages", "1000000"),
-    ("queue.buffering.max.kbytes", "32768"),
 ];
+
+/// For what writes: a share of [`SEND_BUDGET_KIB`]. A transaction may hold far more; whoever sends waits then. Overridable.
+const SEND_QUEUE: &str = "queue.buffering.max.kbytes";
 
 /// For what writes.
 const PRODUCER_GUARANTEES: &[(&str, &str)] = &[
@@ -135,6 +142,7 @@ pub struct KafkaSettings {
     pub(super) application: String,
     pub(super) instance: String,
     pub(super) topics: Topics,
+    workers: u64,
 }
 
 impl KafkaSettings {
@@ -144,6 +152,7 @@ impl KafkaSettings {
             application: config.application.clone(),
             instance: config.instance.clone(),
             topics: config.topics.clone(),
+            workers: config.workers as u64,
         }
     }
 
@@ -202,6 +211,7 @@ impl KafkaSettings {
         let mut config = ClientConfig::new();
         set_all(&mut config, TUNED);
         set_all(&mut config, PRODUCER_TUNED);
+        set(&mut config, SEND_QUEUE, (SEND_BUDGET_KIB / self.workers).max(SEND_QUEUE_KIB_MIN));
         set(&mut config, "socket.timeout.ms", PRODUCER_SOCKET_TIMEOUT.as_millis());
         override_with(&mut config, self.options.for_producers());
         set_all(&mut config, PRODUCER_GUARANTEES);
@@ -323,7 +333,7 @@ mod tests {
     #[test]
     fn what_is_tuned_can_be_overridden() {
         let tables = [TUNED, CONSUMER_TUNED, MEMBER_TUNED, PRODUCER_TUNED];
-        for (name, _) in tables.into_iter().flatten() {
+        for name in tables.into_iter().flatten().map(|(name, _)| *name).chain([SEND_QUEUE]) {
             let settings = settings(&[&format!("kafka.{name}=17")]);
             assert!(clients(&settings).iter().any(|client| client.get(name) == Some("17")), "{name}");
         }
@@ -360,6 +370,18 @@ mod tests {
         assert_eq!(queue(1).as_deref(), Some("32768"));
         assert_eq!(queue(12).as_deref(), Some("2730"));
         assert_eq!(queue(3000).as_deref(), Some("256"));
+    }
+
+    #[test]
+    fn the_send_budget_is_shared_by_the_workers() {
+        for (workers, room) in [(1, "32768"), (2, "16384"), (8, "8192")] {
+            let settings = settings(&[&format!("workers={workers}")]);
+            assert_eq!(
+                settings.producer("shop-one-0", 1 << 20).get(SEND_QUEUE),
+                Some(room),
+                "{workers} workers"
+            );
+        }
     }
 
     #[test]
