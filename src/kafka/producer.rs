@@ -15,7 +15,6 @@
 
 use std::ffi::{CStr, CString, c_void};
 use std::ptr::{self, NonNull};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
@@ -116,7 +115,8 @@ impl TransactionalProducer {
                     if full_since.get_or_insert_with(Instant::now).elapsed() >= ROOM_WAIT {
                         return Err(error);
                     }
-                    thread::sleep(ROOM_LOOK);
+                    // Reports of failed records are what frees their room.
+                    self.client.poll(ROOM_LOOK);
                 }
                 other => return other,
             }
@@ -156,7 +156,7 @@ impl TransactionalProducer {
                 return Err(ClientError::timed_out(Call::Flush));
             }
             if has_many {
-                thread::sleep(BETWEEN_MOMENTS.min(remaining));
+                self.client.poll(BETWEEN_MOMENTS.min(remaining));
             }
         }
     }
