@@ -220,20 +220,14 @@ fn full_queue_goes_on(node: &KafkaNode) -> Result<()> {
     Ok(())
 }
 
-/// More than what is flushed in one go, in batches that fill up and one that does not.
+/// So many that they are flushed in moments: all of them wait for it, since no batch is full before.
 fn many_are_flushed(node: &KafkaNode) -> Result<()> {
     const RECORDS: usize = 50_001;
-    let shop = Shop::create(node.client(), 1)?;
+    let shop = Shop::create_with(node.client(), 1, &["kafka.batch.num.messages=1000000"])?;
     let mut broker = shop.sole_member()?;
-    broker.begin()?;
-    for key in 0..RECORDS {
-        let key = key.to_string();
-        until_done(|| broker.send(&to_changelog(P0, &key, "value")))?;
-    }
-    broker.flush(PATIENCE)?;
-    let membership = broker.membership()?;
-    broker.send_offsets(&offsets(P0, [0, 0, 0], ""), &membership, PATIENCE)?;
-    broker.commit(PATIENCE)?;
+    let keys: Vec<String> = (0..RECORDS).map(|key| key.to_string()).collect();
+    let records: Vec<OutputRecord<'_>> = keys.iter().map(|key| to_changelog(P0, key, "value")).collect();
+    transact(&mut broker, &records, &offsets(P0, [0, 0, 0], ""))?;
     assert_eq!(node.client().read_committed(shop.name(Topic::Output(Output::Changelog)))?.len(), RECORDS);
     broker.close(PATIENCE);
     Ok(())
