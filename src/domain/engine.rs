@@ -262,9 +262,12 @@ impl Engine {
             black_box((self.store.mark(*slot), self.timers.due(*slot), self.window_ends.at_of(*slot)));
         }
         for slot in slots.iter().flatten() {
+            // The bytes themselves: a reference to them would bring nothing.
             for line in self.store.packed(*slot).chunks(CACHE_LINE) {
-                black_box(line.first());
+                black_box(line.first().copied());
             }
+            let noted = (self.store.mark(*slot) as usize).checked_sub(1);
+            black_box(noted.map(|index| matches!(self.changes[index], Change::Withdrawn)));
         }
     }
 
