@@ -8,7 +8,6 @@ use std::sync::Arc;
 use super::customer::{Change as LedgerChange, Customer};
 use super::erasure::Markers;
 use super::event::{GuestRecord, Record};
-use super::facts::Facts;
 use super::figures::{Figures, GuestFigures};
 use super::ids::{CustomerKey, CustomerSlot, ShopIndex};
 use super::ledger::Attribution;
@@ -314,12 +313,13 @@ impl Engine {
         clock: Time,
         effects: &mut Effects,
     ) -> Outcome {
-        let settings = Arc::clone(&self.settings);
-        let shop = settings.shops.get(shop_index);
         let held = self.load(key);
         if self.is_too_old(record) {
             return Outcome::Refused(Refusal::TooOld);
         }
+        // Borrowed, not counted: two atomic steps a record are a twentieth of it.
+        let settings = &*self.settings;
+        let shop = settings.shops.get(shop_index);
         let at = held.map_or(self.window_ends.at(), |slot| self.window_ends.at_of(slot));
         let Scratch { customer, attribution, .. } = &mut self.scratch;
         let state_before = customer.told.state;
@@ -337,16 +337,26 @@ impl Engine {
         attribution.derive(&customer.ledger, shop, settings.return_window);
         let part = customer.standing(at, attribution);
         let facts = if part.year_lasts_until(clock) {
-            customer.facts(shop, &settings, &part, attribution)
+            customer.facts(shop, settings, &part, attribution)
         } else {
-            customer.facts(shop, &settings, &customer.standing(clock, attribution), attribution)
+            customer.facts(shop, settings, &customer.standing(clock, attribution), attribution)
         };
         let added = added_order.map(|id| customer.added(id, at, attribution));
-        let slot = held.unwrap_or_else(|| self.insert(key));
-        let applied = self.tell(slot, shop_index, record, change, &facts, effects);
+        let slot = held.unwrap_or_else(|| self.scratch.insert(&mut self.store, key));
+        let teller = Teller {
+            customer: slot,
+            shop: shop_index,
+            settings,
+            facts: &facts,
+            clock,
+            occurred_at: record.time(),
+            before: state_before,
+            signals: &mut effects.signals,
+        };
+        let applied = self.scratch.tell(teller, record, change);
         let Scratch { customer, attribution, .. } = &mut self.scratch;
         // A duplicate changes nothing, so it may not fold either: that would publish the profile again.
-        let folded = change != LedgerChange::Duplicate && customer.fold(shop, &settings, clock, attribution);
+        let folded = change != LedgerChange::Duplicate && customer.fold(shop, settings, clock, attribution);
         if folded {
             attribution.derive(&customer.ledger, shop, settings.return_window);
         }
@@ -378,66 +388,6 @@ impl Engine {
         if change == LedgerChange::Duplicate { Outcome::Duplicate } else { Outcome::Applied(applied) }
     }
 
-    /// Says what the record in `scratch` changed, and tells the caller what it was.
-    fn tell(
-        &mut self,
-        slot: CustomerSlot,
-        shop: ShopIndex,
-        record: &Record,
-        change: LedgerChange,
-        facts: &Facts,
-        effects: &mut Effects,
-    ) -> Applied {
-        let Scratch { customer, attribution, .. } = &mut self.scratch;
-        let clock = self.clock.expect("an accepted record has moved the clock");
-        let first_of_customer = facts.all_time.placed == 1;
-        let mut teller = Teller {
-            customer: slot,
-            shop,
-            settings: &self.settings,
-            facts,
-            clock,
-            occurred_at: record.time(),
-            before: customer.told.state,
-            signals: &mut effects.signals,
-        };
-        let is_new = change == LedgerChange::New;
-        let shop_settings = self.settings.shops.get(shop);
-        let applied = match record {
-            Record::Order(order) if is_new && !order.test => Applied::Order {
-                value: shop_settings.convert(order.total, order.currency),
-                first: first_of_customer,
-            },
-            Record::Return(returned) if is_new => {
-                teller.tell_returned(returned, &customer.ledger, attribution);
-                Applied::Return { refund: shop_settings.convert(returned.refund, returned.currency) }
-            }
-            Record::Cancellation(cancellation) if is_new => {
-                let effective = teller.tell_cancelled(cancellation, &customer.ledger, attribution);
-                if effective { Applied::Other } else { Applied::Ineffective }
-            }
-            Record::Order(_) | Record::Return(_) | Record::Cancellation(_) | Record::Erasure(_) => {
-                match change {
-                    LedgerChange::Superseded { conflicting: true }
-                    | LedgerChange::Replaced { conflicting: true } => Applied::Conflicting,
-                    LedgerChange::Duplicate
-                    | LedgerChange::New
-                    | LedgerChange::Superseded { conflicting: false }
-                    | LedgerChange::Replaced { conflicting: false } => Applied::Other,
-                }
-            }
-        };
-        teller.tell_record(&mut customer.told, Occasion { record, hash: self.settings.hash });
-        applied
-    }
-
-    /// A slot for a new customer of whom nothing is known yet.
-    fn insert(&mut self, key: CustomerKey<'_>) -> CustomerSlot {
-        let bytes = &mut self.scratch.bytes;
-        packed::pack(key.bytes, &Customer::default(), bytes);
-        self.store.insert(key, bytes)
-    }
-
     /// Packs the customer in `scratch`; returns whether the bytes changed.
     pub(super) fn save(&mut self, slot: CustomerSlot) -> bool {
         let Scratch { customer, bytes, .. } = &mut self.scratch;
@@ -454,5 +404,47 @@ impl Engine {
         } else if let Change::Customer { profile_at: noted, .. } = &mut self.changes[mark - 1] {
             *noted = profile_at.or(*noted);
         }
+    }
+}
+
+impl Scratch {
+    /// Says what the record changed, and tells the caller what it was.
+    fn tell(&mut self, mut teller: Teller<'_>, record: &Record, change: LedgerChange) -> Applied {
+        let Self { customer, attribution, .. } = self;
+        let settings = teller.settings;
+        let shop = settings.shops.get(teller.shop);
+        let is_new = change == LedgerChange::New;
+        let applied = match record {
+            Record::Order(order) if is_new && !order.test => Applied::Order {
+                value: shop.convert(order.total, order.currency),
+                first: teller.facts.all_time.placed == 1,
+            },
+            Record::Return(returned) if is_new => {
+                teller.tell_returned(returned, &customer.ledger, attribution);
+                Applied::Return { refund: shop.convert(returned.refund, returned.currency) }
+            }
+            Record::Cancellation(cancellation) if is_new => {
+                let effective = teller.tell_cancelled(cancellation, &customer.ledger, attribution);
+                if effective { Applied::Other } else { Applied::Ineffective }
+            }
+            Record::Order(_) | Record::Return(_) | Record::Cancellation(_) | Record::Erasure(_) => {
+                match change {
+                    LedgerChange::Superseded { conflicting: true }
+                    | LedgerChange::Replaced { conflicting: true } => Applied::Conflicting,
+                    LedgerChange::Duplicate
+                    | LedgerChange::New
+                    | LedgerChange::Superseded { conflicting: false }
+                    | LedgerChange::Replaced { conflicting: false } => Applied::Other,
+                }
+            }
+        };
+        teller.tell_record(&mut customer.told, Occasion { record, hash: settings.hash });
+        applied
+    }
+
+    /// A slot for a new customer of whom nothing is known yet.
+    fn insert(&mut self, store: &mut Store, key: CustomerKey<'_>) -> CustomerSlot {
+        packed::pack(key.bytes, &Customer::default(), &mut self.bytes);
+        store.insert(key, &self.bytes)
     }
 }

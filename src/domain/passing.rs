@@ -1,7 +1,5 @@
 //! What happens by time alone: timers and markers fire, and sums over customers are brought to the clock.
 
-use std::sync::Arc;
-
 use super::engine::{Effects, Engine, Progress, Scratch};
 use super::ids::CustomerSlot;
 use super::lifecycle::{Teller, next_instant};
@@ -33,7 +31,7 @@ impl Engine {
     }
 
     fn fire_customer(&mut self, slot: CustomerSlot, key_hash: u64, instant: Time, effects: &mut Effects) {
-        let settings = Arc::clone(&self.settings);
+        let settings = &*self.settings;
         let packed = self.store.packed(slot);
         let shop_index =
             settings.shops.of_key(packed::key(packed)).expect("only keys of configured shops are held");
@@ -43,11 +41,11 @@ impl Engine {
         let told_before = customer.told;
         let signals_before = effects.signals.len();
         attribution.derive(&customer.ledger, shop, settings.return_window);
-        let facts = customer.facts(shop, &settings, &customer.standing(instant, attribution), attribution);
+        let facts = customer.facts(shop, settings, &customer.standing(instant, attribution), attribution);
         let mut teller = Teller {
             customer: slot,
             shop: shop_index,
-            settings: &settings,
+            settings,
             facts: &facts,
             clock: instant,
             occurred_at: instant,
@@ -61,10 +59,10 @@ impl Engine {
             let figures = &mut self.figures[usize::from(shop_index.0)];
             figures.change_state(told_before.state, told.state);
             effects.note_transition(told_before.state, told.state);
-            if customer.may_fold(&settings, instant) {
+            if customer.may_fold(settings, instant) {
                 let at = self.window_ends.at_of(slot);
                 let blocks_before = customer.standing(at, attribution).blocks;
-                customer.fold(shop, &settings, instant, attribution);
+                customer.fold(shop, settings, instant, attribution);
                 attribution.derive(&customer.ledger, shop, settings.return_window);
                 figures.change_blocks(&blocks_before, &customer.standing(at, attribution).blocks);
             }
