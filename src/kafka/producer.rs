@@ -42,8 +42,9 @@ const BETWEEN_MOMENTS: Duration = Duration::from_millis(9);
 
 /// How long a record waits for room in the client's queue before the caller is told that it is full.
 const ROOM_WAIT: Duration = Duration::from_millis(100);
-/// Between two looks whether there is room.
-const ROOM_LOOK: Duration = Duration::from_millis(2);
+/// Between two looks whether there is room. The client's poll asks without a wait for the last millisecond of its time, so a
+/// short wait would be mostly that.
+const ROOM_LOOK: Duration = Duration::from_millis(10);
 
 /// Librdkafka's word for "choose by the key".
 const BY_KEY: i32 = rdkafka::producer::PARTITION_UA;
@@ -53,6 +54,13 @@ pub struct TransactionalProducer {
     /// Before the client, so that they are given back before it is destroyed.
     topics: Vec<NativeTopic>,
     client: BaseProducer<Callbacks>,
+}
+
+/// A topic that is written to.
+pub struct Written<'a> {
+    pub name: &'a str,
+    /// Instead of the client's.
+    pub compression: Option<&'static CStr>,
 }
 
 /// A record for [`TransactionalProducer::send`].
@@ -80,10 +88,14 @@ impl TransactionalProducer {
     ///
     /// # Errors
     /// If the client refuses its settings.
-    pub fn create(config: &ClientConfig, callbacks: Callbacks, topics: &[&str]) -> Result<Self, ClientError> {
+    pub fn create(
+        config: &ClientConfig,
+        callbacks: Callbacks,
+        topics: &[Written<'_>],
+    ) -> Result<Self, ClientError> {
         let client = BaseProducer::from_config_and_context(config, callbacks)
             .map_err(|error| ClientError::from_kafka(Call::Create, &error))?;
-        let topics = topics.iter().map(|name| NativeTopic::new(&client, name)).collect::<Result<_, _>>()?;
+        let topics = topics.iter().map(|topic| NativeTopic::new(&client, topic)).collect::<Result<_, _>>()?;
         Ok(Self { topics, client })
     }
 
@@ -317,13 +329,24 @@ struct NativeTopic {
 unsafe impl Send for NativeTopic {}
 
 impl NativeTopic {
-    fn new(client: &BaseProducer<Callbacks>, name: &str) -> Result<Self, ClientError> {
-        let invalid = || ClientError::new(Call::Create, RDKafkaErrorCode::InvalidTopic);
-        let name = CString::new(name).map_err(|_| invalid())?;
-        // SAFETY: the client is alive, and the name until the call returns.
-        let native =
-            unsafe { sys::rd_kafka_topic_new(client.client().native_ptr(), name.as_ptr(), ptr::null_mut()) };
-        Ok(Self { native: NonNull::new(native).ok_or_else(invalid)? })
+    fn new(client: &BaseProducer<Callbacks>, topic: &Written<'_>) -> Result<Self, ClientError> {
+        let refused = |code| ClientError::new(Call::Create, code);
+        let name = CString::new(topic.name).map_err(|_| refused(RDKafkaErrorCode::InvalidTopic))?;
+        let client = client.client().native_ptr();
+        // SAFETY: the client is alive, and the texts until the calls return; the settings are ours until the topic has them.
+        unsafe {
+            let config = sys::rd_kafka_default_topic_conf_dup(client);
+            if let Some(compression) = topic.compression {
+                let (key, no_text) = (c"compression.type".as_ptr(), ptr::null_mut());
+                let result = sys::rd_kafka_topic_conf_set(config, key, compression.as_ptr(), no_text, 0);
+                if result != sys::rd_kafka_conf_res_t::RD_KAFKA_CONF_OK {
+                    sys::rd_kafka_topic_conf_destroy(config);
+                    return Err(refused(RDKafkaErrorCode::InvalidArgument));
+                }
+            }
+            let native = sys::rd_kafka_topic_new(client, name.as_ptr(), config);
+            Ok(Self { native: NonNull::new(native).ok_or_else(|| refused(RDKafkaErrorCode::InvalidTopic))? })
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::error::ClientError;
 use super::lookup::{KafkaLookup, Readers, number, refused_or, signed};
 use super::member::Member;
 use super::native::boot_time;
-use super::producer::{GroupOffsets, Outgoing, TransactionalProducer, offset_list};
+use super::producer::{GroupOffsets, Outgoing, TransactionalProducer, Written, offset_list};
 use super::queue::{Alarm, MessageBatch};
 use super::settings::{KafkaSettings, Layout};
 use crate::broker::{
@@ -99,9 +99,12 @@ impl KafkaBroker {
 
     fn create_producer(&self) -> Result<TransactionalProducer, ClientError> {
         let metrics = self.metrics.as_ref().map(|metrics| metrics.client(Client::Producer));
-        let names = Output::ALL.map(|output| self.settings.topic_name(Topic::Output(output)));
+        let topics = Output::ALL.map(|output| Written {
+            name: self.settings.topic_name(Topic::Output(output)),
+            compression: self.settings.compression_of(output),
+        });
         let config = self.settings.producer(&self.transactional_id, self.layout.message_bytes_max);
-        TransactionalProducer::create(&config, Callbacks::new("producer", metrics), &names)
+        TransactionalProducer::create(&config, Callbacks::new("producer", metrics), &topics)
     }
 
     fn producer(&self) -> Result<&TransactionalProducer, BrokerError> {
