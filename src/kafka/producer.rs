@@ -13,6 +13,7 @@
     reason = "the fast commit path, records without a name lookup each, and offsets under a given membership have no safe call"
 )]
 
+use std::cell::Cell;
 use std::ffi::{CStr, CString, c_void};
 use std::ptr::{self, NonNull};
 use std::time::{Duration, Instant};
@@ -27,13 +28,15 @@ use sys::rd_kafka_vtype_t as Kind;
 use super::context::Callbacks;
 use super::error::{Call, ClientError};
 use super::queue::milliseconds;
+use super::settings::{BATCH_SIZE, SEND_QUEUE};
 use crate::broker::Membership;
 
 /// How long one wait inside a flush or an abort lasts before events are served in between.
 const SLICE: Duration = Duration::from_millis(20);
 
-/// With so many records under way, some partition may have as many requests in flight as it may. The client's thread asks it
-/// without end whether it may send more, for as long as it is told to flush; so it is told so for moments only.
+/// With so many records under way, some partition may have as many requests in flight as it may, unless there are many
+/// partitions. The client's thread asks it without end whether it may send more, for as long as it is told to flush; so it is told
+/// so for moments only.
 const MANY: i32 = 20_000;
 /// Long enough to send what does not fill a batch.
 const FLUSH_MOMENT: Duration = Duration::from_millis(1);
@@ -54,6 +57,10 @@ pub struct TransactionalProducer {
     /// Before the client, so that they are given back before it is destroyed.
     topics: Vec<NativeTopic>,
     client: BaseProducer<Callbacks>,
+    /// How many full batches the client's queue has room for.
+    batches_max: u64,
+    /// The partitions that were ever named, modulo the number of bits.
+    partitions: Cell<u64>,
 }
 
 /// A topic that is written to.
@@ -96,7 +103,12 @@ impl TransactionalProducer {
         let client = BaseProducer::from_config_and_context(config, callbacks)
             .map_err(|error| ClientError::from_kafka(Call::Create, &error))?;
         let topics = topics.iter().map(|topic| NativeTopic::new(&client, topic)).collect::<Result<_, _>>()?;
-        Ok(Self { topics, client })
+        let number = |name| config.get(name).and_then(|text| text.parse::<u64>().ok());
+        let batches_max = match (number(SEND_QUEUE), number(BATCH_SIZE)) {
+            (Some(queue_kib), Some(batch_bytes)) => (queue_kib << 10) / batch_bytes.max(1),
+            _ => u64::MAX,
+        };
+        Ok(Self { topics, client, batches_max, partitions: Cell::new(0) })
     }
 
     /// Takes the transactional id over: whatever was open under it is aborted when this succeeds. Until then the same call
@@ -118,13 +130,15 @@ impl TransactionalProducer {
         unsafe { ClientError::from_native(Call::Begin, sys::rd_kafka_begin_transaction(self.native())) }
     }
 
-    /// Queues a copy of the record. Waits for a while if the queue is full: a flush instead would send batches half full.
+    /// Queues a copy of the record. If the queue is full, waits for a while: a flush instead would send batches half full. With
+    /// more partitions than full batches have room, there may be nothing but such.
     pub fn send(&self, record: &Outgoing<'_>) -> Result<(), ClientError> {
         let mut full_since = None;
         loop {
             match self.queue(record) {
                 Err(error) if error.code == RDKafkaErrorCode::QueueFull => {
-                    if full_since.get_or_insert_with(Instant::now).elapsed() >= ROOM_WAIT {
+                    let full_since = full_since.get_or_insert_with(Instant::now);
+                    if self.is_crowded() || full_since.elapsed() >= ROOM_WAIT {
                         return Err(error);
                     }
                     // Reports of failed records are what frees their room.
@@ -138,6 +152,9 @@ impl TransactionalProducer {
     fn queue(&self, record: &Outgoing<'_>) -> Result<(), ClientError> {
         let topic = self.topics[record.topic].native.as_ptr();
         let partition = record.partition.unwrap_or(BY_KEY);
+        if partition != BY_KEY {
+            self.partitions.set(self.partitions.get() | 1 << (partition % 64));
+        }
         if record.headers.is_empty() {
             self.send_bare(topic, partition, record)
         } else {
@@ -150,7 +167,7 @@ impl TransactionalProducer {
         let deadline = Instant::now() + within;
         loop {
             let remaining = deadline.saturating_duration_since(Instant::now());
-            let has_many = self.client.in_flight_count() > MANY;
+            let has_many = self.client.in_flight_count() > MANY && !self.is_crowded();
             let slice = remaining.min(if has_many { FLUSH_MOMENT } else { SLICE });
             // SAFETY: the client is alive.
             let flushed = unsafe { sys::rd_kafka_flush(self.native(), milliseconds(slice)) };
@@ -171,6 +188,12 @@ impl TransactionalProducer {
                 self.client.poll(BETWEEN_MOMENTS.min(remaining));
             }
         }
+    }
+
+    /// Whether the partitions of all topics may have a batch each, none of them full, when the queue is.
+    fn is_crowded(&self) -> bool {
+        let partitions = u64::from(self.partitions.get().count_ones()) * self.topics.len() as u64;
+        partitions > self.batches_max
     }
 
     /// Adds offsets to the transaction. Blocks for `within`, and a socket time-out longer if the broker is silent.
@@ -448,4 +471,27 @@ fn size(bytes: &[u8]) -> isize {
 /// Zero would end a transactional call before the client's own thread could have answered.
 fn at_least_one(within: Duration) -> i32 {
     milliseconds(within).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn with_more_partitions_than_full_batches_have_room_it_is_crowded() {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", "127.0.0.1:9").set("transactional.id", "shop-one-0");
+        config.set(SEND_QUEUE, "4096").set(BATCH_SIZE, "1000000");
+        let topics = ["a", "b"].map(|name| Written { name, compression: None });
+        let producer = TransactionalProducer::create(&config, Callbacks::new("test", None), &topics)
+            .expect("settings that the client takes");
+        let is_crowded_after = |partition| {
+            let record = Outgoing { topic: 0, partition, key: None, value: None, headers: &[] };
+            // Refused, since no transaction is open; it was named all the same.
+            producer.send(&record).expect_err("a transaction is missing");
+            producer.is_crowded()
+        };
+        let partitions = [Some(0), Some(1), Some(1), None, Some(64), Some(2)];
+        assert_eq!(partitions.map(is_crowded_after), [false, false, false, false, false, true]);
+    }
 }

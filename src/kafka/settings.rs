@@ -99,6 +99,8 @@ const MEMBER_GUARANTEES: &[(&str, &str)] = &[
     ("group.protocol", "classic"),
 ];
 
+pub(super) const BATCH_SIZE: &str = "batch.size";
+
 /// For what writes. Overridable.
 const PRODUCER_TUNED: &[(&str, &str)] = &[
     ("compression.type", "lz4"),
@@ -107,13 +109,13 @@ const PRODUCER_TUNED: &[(&str, &str)] = &[
     // for a second there.
     ("linger.ms", "5000"),
     ("batch.num.messages", "10000"),
-    ("batch.size", "1000000"),
+    (BATCH_SIZE, "1000000"),
     // Bytes are the bound.
     ("queue.buffering.max.messages", "1000000"),
 ];
 
 /// For what writes: a share of [`SEND_BUDGET_KIB`]. A transaction may hold far more; whoever sends waits then. Overridable.
-const SEND_QUEUE: &str = "queue.buffering.max.kbytes";
+pub(super) const SEND_QUEUE: &str = "queue.buffering.max.kbytes";
 
 /// For what writes.
 const PRODUCER_GUARANTEES: &[(&str, &str)] = &[

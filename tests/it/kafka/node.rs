@@ -187,6 +187,19 @@ impl KafkaNode {
         Ok(())
     }
 
+    /// Bytes that a topic's first partition takes on disk, as they were sent: compressed or not.
+    pub fn bytes_on_disk(&self, topic: &str) -> Result<u64> {
+        let folder = self.folder.path().join("data").join(format!("{topic}-0"));
+        let mut bytes = 0;
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            if entry.path().extension().is_some_and(|extension| extension == "log") {
+                bytes += entry.metadata()?.len();
+            }
+        }
+        Ok(bytes)
+    }
+
     /// The last lines of the node's log, of all its starts, for a failure's message.
     pub fn log_tail(&self) -> String {
         format!("--- Kafka node log, last lines ---\n{}", tail(&self.process.stdout(), 60))

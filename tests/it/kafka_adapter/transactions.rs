@@ -23,6 +23,7 @@ pub fn trials() -> Vec<Trial> {
         kafka::on_shared_node("kafka_adapter::offsets_that_fence_nothing_are_refused", fencing_is_required),
         kafka::on_shared_node("kafka_adapter::a_full_queue_is_flushed_and_goes_on", full_queue_goes_on),
         kafka::on_shared_node("kafka_adapter::many_records_are_flushed_to_the_last", many_are_flushed),
+        kafka::on_shared_node("kafka_adapter::the_changelog_is_sent_without_compression", changelog_is_plain),
         kafka::on_shared_node("kafka_adapter::what_no_topic_takes_stops_before_it_is_sent", oversize_stops),
         kafka::on_shared_node("kafka_adapter::a_partition_that_is_not_there_stops", missing_partition_stops),
     ]
@@ -230,6 +231,25 @@ fn many_are_flushed(node: &KafkaNode) -> Result<()> {
     transact(&mut broker, &records, &offsets(P0, [0, 0, 0], ""))?;
     assert_eq!(node.client().read_committed(shop.name(Topic::Output(Output::Changelog)))?.len(), RECORDS);
     broker.close(PATIENCE);
+    Ok(())
+}
+
+/// Unless somebody chooses a compression.
+fn changelog_is_plain(node: &KafkaNode) -> Result<()> {
+    const BYTES: usize = 100_000;
+    let value = "v".repeat(BYTES);
+    for (chosen, is_plain) in [(&[][..], true), (&["kafka.compression.codec=lz4"][..], false)] {
+        let shop = Shop::create_with(node.client(), 1, chosen)?;
+        let mut broker = shop.sole_member()?;
+        let outputs = [Output::Changelog, Output::Customers];
+        let records = outputs.map(|output| OutputRecord { output, ..to_changelog(P0, "k", &value) });
+        transact(&mut broker, &records, &offsets(P0, [0, 0, 0], ""))?;
+        let on_disk = |output| node.bytes_on_disk(shop.name(Topic::Output(output)));
+        let (changelog, customers) = (on_disk(Output::Changelog)?, on_disk(Output::Customers)?);
+        assert_eq!(changelog > BYTES as u64, is_plain, "{chosen:?}: {changelog} B");
+        assert!(customers < BYTES as u64 / 10, "{chosen:?}: {customers} B");
+        broker.close(PATIENCE);
+    }
     Ok(())
 }
 
