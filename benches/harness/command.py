@@ -184,7 +184,7 @@ def finish(options, arguments, results, loaded, rate):
             table="\n".join(lines),
             load=f"{options.events:,} events of {size:.0f} B on average with key, {options.customers:,} customers, "
             f"{options.partitions} partitions, {options.skew}, {options.returns:.0%} returns, over {options.days:g} days; "
-            f"{options.rounds} rounds; commit interval {options.commit_interval} ms where no other is named",
+            f"{options.rounds} round{'s' * (options.rounds != 1)}; commit interval {options.commit_interval} ms where no other is named",
             rate=f"{rate:,.0f}" if rate else "–",
         )
     )

@@ -13,7 +13,9 @@ BEGIN, END = "<!-- growth: written by benches/compare --growth -->", "<!-- /grow
 COLUMNS = (
     "series", "customers", "partitions", "workers", "skew", "interval_ms", "backlog_interval_ms", "events", "events_per_second",
     "cpu_seconds_per_million", "broker_cpu_seconds_per_million", "memory_mib", "p50_ms", "p99_ms", "p999_ms",
+    "commit",
 )  # fmt: skip
+TEXTS = ("series", "skew", "commit")
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def points(customers_max):
 def run(stage, binary, options):
     """Measures every point, loading each shape of input once; writes a table, plots and the page's section."""
     wanted = [point for point in points(options.customers_max) if point.series.split(",")[0] in options.series.split(",")]
-    rows = []
+    rows = [] if options.quick else others(wanted)
     shapes = dict.fromkeys(point.shape(options.events) for point in wanted)
     for number, shape in enumerate(shapes):
         load(stage, number, shape, options)
@@ -60,9 +62,28 @@ def run(stage, binary, options):
                     # A long run that is stopped leaves what it has measured.
                     keep(rows)
         stage.tool.ask("delete", topics=",".join([stage.orders, stage.returns, stage.erasures]))
-    rows.sort(key=lambda row: [point.series for point in wanted].index(row["series"]))
+    order = list(dict.fromkeys(point.series for point in points(options.customers_max)))
+    rows.sort(key=lambda row: order.index(row["series"]))
     write(rows, options)
     return 0
+
+
+def others(wanted):
+    """What was measured before of series that are not measured now."""
+    table = FOLDER / "growth.csv"
+    if not table.exists():
+        return []
+    series = {point.series for point in wanted}
+    with open(table, newline="") as file:
+        return [
+            {name: value if name in TEXTS else number(value) for name, value in row.items()}
+            for row in csv.DictReader(file)
+            if row["series"] not in series
+        ]
+
+
+def number(text):
+    return "" if text == "" else float(text) if "." in text else int(text)
 
 
 def load(stage, number, shape, options):
@@ -99,6 +120,7 @@ def measure_point(stage, binary, options, point, number, index):
         "cpu_seconds_per_million": round(median(drains, "cpu_per_million"), 3),
         "broker_cpu_seconds_per_million": round(median(drains, "broker_cpu_per_million"), 3),
         "memory_mib": round(median(drains, "memory_peak") / report.MEBI),
+        "commit": report.commit(),
     }  # fmt: skip
     if point.has_latency and not options.no_latency:
         stem = f"g{index}-live"
@@ -133,7 +155,7 @@ def write(rows, options):
 def keep(rows):
     FOLDER.mkdir(exist_ok=True)
     with open(FOLDER / "growth.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 

@@ -23,13 +23,16 @@ def machine():
     node = (build.ROOT / "tests" / "kafka" / "pom.xml").read_text()
     version = {name: re.search(rf"<{name}>(.*)</{name}>", pom)[1] for name in ("kafka.version", "flink.version")}
     broker = re.search(r"<kafka.version>(.*)<", node)[1]
-    commit = run("git", ["git", "describe", "--always", "--dirty"], cwd=build.ROOT).strip()
     return [
-        f"- Date: {datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC; service at commit {commit}",
+        f"- Date: {datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC; service at commit {commit()}",
         f"- CPU: {cpu[1] if cpu else platform.machine()}, {cores} cores; memory {memory / 2**30:.0f} GiB; Linux {platform.release()}",
         f"- Apache Kafka {broker} (one node, on the same cores), Kafka Streams {version['kafka.version']}, "
         f"Flink {version['flink.version']}, {java}",
     ]
+
+
+def commit():
+    return run("git", ["git", "describe", "--always", "--dirty"], cwd=build.ROOT).strip()
 
 
 def table(head, rows):
