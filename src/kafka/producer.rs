@@ -106,7 +106,7 @@ impl TransactionalProducer {
         let number = |name| config.get(name).and_then(|text| text.parse::<u64>().ok());
         let batches_max = match (number(SEND_QUEUE), number(BATCH_SIZE)) {
             (Some(queue_kib), Some(batch_bytes)) => (queue_kib << 10) / batch_bytes.max(1),
-            _ => u64::MAX,
+            _ => u64::MAX / 2,
         };
         Ok(Self { topics, client, batches_max, partitions: Cell::new(0) })
     }
@@ -130,8 +130,8 @@ impl TransactionalProducer {
         unsafe { ClientError::from_native(Call::Begin, sys::rd_kafka_begin_transaction(self.native())) }
     }
 
-    /// Queues a copy of the record. If the queue is full, waits for a while: a flush instead would send batches half full. With
-    /// more partitions than full batches have room, there may be nothing but such.
+    /// Queues a copy of the record. If the queue is full, waits for a while: a flush instead would send batches half full. Not if
+    /// there may be nothing but such.
     pub fn send(&self, record: &Outgoing<'_>) -> Result<(), ClientError> {
         let mut full_since = None;
         loop {
@@ -190,10 +190,10 @@ impl TransactionalProducer {
         }
     }
 
-    /// Whether the partitions of all topics may have a batch each, none of them full, when the queue is.
+    /// Whether batches that are half full, one for each partition of each topic, fill the queue.
     fn is_crowded(&self) -> bool {
         let partitions = u64::from(self.partitions.get().count_ones()) * self.topics.len() as u64;
-        partitions > self.batches_max
+        partitions > 2 * self.batches_max
     }
 
     /// Adds offsets to the transaction. Blocks for `within`, and a socket time-out longer if the broker is silent.
@@ -478,10 +478,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn with_more_partitions_than_full_batches_have_room_it_is_crowded() {
+    fn half_full_batches_of_many_partitions_crowd_the_queue() {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", "127.0.0.1:9").set("transactional.id", "shop-one-0");
-        config.set(SEND_QUEUE, "4096").set(BATCH_SIZE, "1000000");
+        config.set(SEND_QUEUE, "2048").set(BATCH_SIZE, "1000000");
         let topics = ["a", "b"].map(|name| Written { name, compression: None });
         let producer = TransactionalProducer::create(&config, Callbacks::new("test", None), &topics)
             .expect("settings that the client takes");
