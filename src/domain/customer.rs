@@ -159,7 +159,17 @@ impl Customer {
         }
     }
 
-    pub fn apply_order(&mut self, record: &OrderRecord, hash: fn(&[u8]) -> u64) -> Change {
+    /// Puts a record that is no erasure into the ledger.
+    pub fn apply(&mut self, record: &Record, hash: fn(&[u8]) -> u64) -> Change {
+        match record {
+            Record::Order(order) => self.apply_order(order, hash),
+            Record::Cancellation(cancellation) => self.apply_cancellation(cancellation),
+            Record::Return(returned) => self.apply_return(returned, hash),
+            Record::Erasure(_) => unreachable!("erasures are handled by their own function"),
+        }
+    }
+
+    fn apply_order(&mut self, record: &OrderRecord, hash: fn(&[u8]) -> u64) -> Change {
         self.goods = self.goods.and(record.goods);
         let order = entry(record);
         let Some(held) = self.ledger.order(order.id) else {
@@ -189,7 +199,7 @@ impl Customer {
         Change::Replaced { conflicting }
     }
 
-    pub fn apply_return(&mut self, record: &ReturnRecord, hash: fn(&[u8]) -> u64) -> Change {
+    fn apply_return(&mut self, record: &ReturnRecord, hash: fn(&[u8]) -> u64) -> Change {
         let returned = return_entry(record);
         let Some(held) = self.ledger.returned(returned.id) else {
             self.ledger.put_return(returned);
@@ -216,7 +226,7 @@ impl Customer {
     }
 
     /// Of several cancellations the earliest counts.
-    pub fn apply_cancellation(&mut self, record: &CancellationRecord) -> Change {
+    fn apply_cancellation(&mut self, record: &CancellationRecord) -> Change {
         let held = self.ledger.cancellation(record.order).map(|held| held.cancelled_at);
         let change = match held {
             None => Change::New,

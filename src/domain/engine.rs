@@ -328,12 +328,7 @@ impl Engine {
             attribution.derive(&customer.ledger, shop, settings.return_window);
             customer.standing(at, attribution).blocks
         });
-        let change = match record {
-            Record::Order(order) => customer.apply_order(order, settings.hash),
-            Record::Cancellation(cancellation) => customer.apply_cancellation(cancellation),
-            Record::Return(returned) => customer.apply_return(returned, settings.hash),
-            Record::Erasure(_) => unreachable!("erasures are handled by their own function"),
-        };
+        let change = customer.apply(record, settings.hash);
         attribution.derive(&customer.ledger, shop, settings.return_window);
         let part = customer.standing(at, attribution);
         let facts = if part.year_lasts_until(clock) {
