@@ -12,6 +12,9 @@ from .node import Node
 from .systems import all_systems
 from .tool import Tool
 
+# Of the growth, as `growth.points` names them.
+SERIES = "customers,partitions,skew,interval"
+
 DEFAULT_SYSTEMS = "ours,ours-2,streams,streams@1s,streams-rocksdb,flink,flink@1s,flink-p1@1s"
 
 
@@ -48,9 +51,12 @@ def parse(arguments):
     add("--quick", action="store_true", help="a small run to see that everything works; writes no results unless told where")
     add("--check", action="store_true", help="compares what the systems write over the common fields, not how fast")
     add("--growth", action="store_true", help="the service alone over many sizes; writes docs/PERFORMANCE.md")
-    add("--series", default="customers,partitions,skew,interval", help="which of --growth (%(default)s)")
+    add("--series", default=SERIES, help="which of --growth (%(default)s)")
     add("--customers-max", type=int, default=1_000_000, help="the most customers of --growth (%(default)s)")
     options = parser.parse_args(arguments)
+    unknown = set(options.series.split(",")) - set(SERIES.split(","))
+    if unknown:
+        parser.error(f"no such series of --growth: {', '.join(sorted(unknown))}; there are {SERIES}")
     if options.quick:
         options.events, options.customers, options.rounds = min(options.events, 100_000), min(options.customers, 10_000), 1
         options.latency_seconds = 5
