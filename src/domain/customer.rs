@@ -4,7 +4,7 @@
 //! the records gives the same facts, as long as none comes later than the lateness.
 
 use super::event::{CancellationRecord, Goods, OrderRecord, Record, ReturnRecord};
-use super::facts::{lone_block, order_block};
+use super::facts::{kept_orders, lone_block, order_block};
 use super::ledger::{Attribution, Cancellation, Fate, Ledger, Order, Return};
 use super::rhythm::KeptRun;
 use super::settings::{Settings, Shop};
@@ -247,20 +247,12 @@ impl Customer {
         let horizon = settings.ledger_horizon();
         let is_old = |time: Time| clock.since(time) > horizon;
         let folding = self.folding_orders(settings, attribution, is_old);
-        for (order, figures) in self.ledger.orders[..folding].iter().zip(&attribution.orders) {
+        let leaving = &self.ledger.orders[..folding];
+        for (order, figures) in leaving.iter().zip(&attribution.orders) {
             self.summary.newest_order_at = self.summary.newest_order_at.max(Some(order.placed_at));
-            if !order.test {
-                self.summary.block.add(&order_block(figures));
-            }
-            if figures.kept {
-                self.summary.kept.push(
-                    order.placed_at,
-                    order.id,
-                    figures.net(),
-                    shop.zone.day(order.placed_at),
-                );
-            }
+            self.summary.block.add(&order_block(figures));
         }
+        self.summary.kept.extend(kept_orders(leaving, attribution), &shop.zone);
         let lone_surplus = self.ledger.returns.len().saturating_sub(settings.orders_max);
         let returns_leave: Vec<bool> = self
             .ledger

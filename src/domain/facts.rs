@@ -3,8 +3,8 @@
 use super::customer::{Customer, Summary};
 use super::event::Goods;
 use super::ids::{OrderHash, ShopIndex};
-use super::ledger::{Attribution, Ledger, LoneRefund, OrderFigures};
-use super::rhythm::KeptRun;
+use super::ledger::{Attribution, Ledger, LoneRefund, Order, OrderFigures};
+use super::rhythm::{KeptOrder, KeptRun};
 use super::settings::{Settings, Shop};
 use super::signal::{ActiveKind, CustomerType, Profile, State};
 use super::time::Time;
@@ -120,30 +120,22 @@ impl Standing {
     /// of them. `attribution` must be that of the ledger.
     fn new(summary: &Summary, ledger: &Ledger, attribution: &Attribution, at: Time) -> Self {
         let mut standing = Self { blocks: Blocks::default(), oldest: [Time::MAX; 4] };
-        let (mut sum, mut window, mut oldest) = (Block::default(), 1, Time::MAX);
-        let mut begin = begin_of(window, at);
-        for (order, figures) in ledger.orders.iter().zip(&attribution.orders).rev() {
-            while order.placed_at.as_millis() <= begin {
-                standing.blocks[window] = sum;
-                standing.oldest[window] = oldest;
-                (window, oldest) = (window + 1, Time::MAX);
-                begin = begin_of(window, at);
+        let mut entries = ledger.orders.iter().zip(&attribution.orders).rev().peekable();
+        let mut sum = Block::default();
+        for window in 1..=YEAR {
+            let begin = begin_of(window, at);
+            while let Some((order, figures)) =
+                entries.next_if(|(order, _)| order.placed_at.as_millis() > begin)
+            {
+                add_order(&mut sum, figures, attribution.is_untouched);
+                if figures.placed {
+                    standing.oldest[window] = order.placed_at;
+                }
             }
-            if order.test {
-                continue;
-            }
-            oldest = order.placed_at;
-            if attribution.is_untouched {
-                sum.placed += 1;
-                sum.kept += u32::from(figures.kept);
-                sum.gross += figures.value;
-            } else {
-                sum.add(&order_block(figures));
-            }
+            standing.blocks[window] = sum;
         }
-        if window <= YEAR {
-            standing.oldest[window] = oldest;
-            standing.blocks[window..].fill(sum);
+        for (_, figures) in entries {
+            add_order(&mut sum, figures, attribution.is_untouched);
         }
         standing.blocks[0] = sum;
         standing.blocks[0].add(&summary.block);
@@ -188,9 +180,18 @@ impl Standing {
     }
 }
 
-/// Of what lies in a window at `at` this is just before the earliest time, in milliseconds. Behind the last window nothing ends.
+/// Of the oldest orders of a ledger those that count for the rhythm. `attribution` must be that of the ledger.
+pub fn kept_orders(
+    orders: &[Order],
+    attribution: &Attribution,
+) -> impl DoubleEndedIterator<Item = KeptOrder> + Clone {
+    let kept = orders.iter().zip(&attribution.orders).filter(|(_, figures)| figures.kept);
+    kept.map(|(order, figures)| KeptOrder { placed_at: order.placed_at, id: order.id, net: figures.net() })
+}
+
+/// Of what lies in a window at `at` this is just before the earliest time, in milliseconds.
 fn begin_of(window: usize, at: Time) -> i64 {
-    WINDOWS.get(window - 1).map_or(i64::MIN, |(_, length)| at.as_millis() - length.as_millis())
+    at.as_millis() - WINDOWS[window - 1].1.as_millis()
 }
 
 impl Customer {
@@ -210,12 +211,7 @@ impl Customer {
             kept: self.summary.kept,
             deadlines: None,
         };
-        for (order, figures) in self.ledger.orders.iter().zip(&attribution.orders) {
-            if figures.kept {
-                let day = shop.zone.day(order.placed_at);
-                facts.kept.push(order.placed_at, order.id, figures.net(), day);
-            }
-        }
+        facts.kept.extend(kept_orders(&self.ledger.orders, attribution), &shop.zone);
         if facts.kept.count > 0 {
             let patience = facts.kept.days.patience(&settings.lapse);
             let last_at = facts.kept.last_at;
@@ -237,16 +233,27 @@ impl Customer {
     pub fn added(&self, id: OrderHash, at: Time, attribution: &Attribution) -> Added {
         // From the end, where orders are added.
         let index = self.ledger.orders.iter().rposition(|order| order.id == id).expect("it was added");
-        let order = &self.ledger.orders[index];
-        let block = if order.test { Block::default() } else { order_block(&attribution.orders[index]) };
-        Added { block, first_window: first_window(order.placed_at, at) }
+        let first_window = first_window(self.ledger.orders[index].placed_at, at);
+        Added { block: order_block(&attribution.orders[index]), first_window }
+    }
+}
+
+/// Adds one order to the figures of its time.
+fn add_order(sum: &mut Block, figures: &OrderFigures, is_untouched: bool) {
+    if is_untouched {
+        // The usual case: all else is zero.
+        sum.placed += u32::from(figures.placed);
+        sum.kept += u32::from(figures.kept);
+        sum.gross += figures.value;
+    } else {
+        sum.add(&order_block(figures));
     }
 }
 
 /// What one order adds to the figures of its time.
 pub fn order_block(figures: &OrderFigures) -> Block {
     Block {
-        placed: 1,
+        placed: u32::from(figures.placed),
         kept: u32::from(figures.kept),
         returned_orders: u32::from(figures.returned),
         gross: figures.value,

@@ -144,6 +144,8 @@ pub struct OrderFigures {
     pub excess: i64,
     /// At least one return is attributed to it.
     pub returned: bool,
+    /// It is no test order.
+    pub placed: bool,
     pub kept: bool,
 }
 
@@ -217,9 +219,8 @@ impl Attribution {
             });
         }
         self.settle_excess(ledger, shop);
-        for figures in self.orders.iter_mut().zip(&ledger.orders).filter(|(_, order)| !order.test) {
-            let (figures, _) = figures;
-            figures.kept = figures.net() > 0;
+        for figures in &mut self.orders {
+            figures.kept = figures.net() > 0; // A test order is worth nothing.
         }
     }
 
@@ -230,7 +231,7 @@ impl Attribution {
         self.orders.clear();
         self.orders.extend(ledger.orders.iter().map(|order| {
             let value = if order.test { 0 } else { shop.convert(order.total, order.currency) };
-            OrderFigures { value, kept: value > 0, ..OrderFigures::default() }
+            OrderFigures { value, placed: !order.test, kept: value > 0, ..OrderFigures::default() }
         }));
     }
 
@@ -343,6 +344,7 @@ fn figures(order: &Order, refunds: &Refunds, shop: &Shop) -> OrderFigures {
         cancelled: if refunds.cancelled_at.is_some() { value - refunded } else { 0 },
         excess: sum - refunded,
         returned: refunds.any,
+        placed: true,
         kept: false,
     }
 }

@@ -47,9 +47,7 @@ pub fn pack(key: &[u8], customer: &Customer, bytes: &mut Vec<u8>) {
         put_summary(bytes, &customer.summary);
     }
     put_varint(bytes, customer.ledger.orders.len() as u64);
-    for order in &customer.ledger.orders {
-        put_order(bytes, order);
-    }
+    put_orders(bytes, &customer.ledger.orders);
     put_varint(bytes, customer.ledger.returns.len() as u64);
     for returned in &customer.ledger.returns {
         bytes.extend_from_slice(&returned.id.0.to_le_bytes());
@@ -71,27 +69,36 @@ pub fn pack(key: &[u8], customer: &Customer, bytes: &mut Vec<u8>) {
 /// An order in its usual length: of a version below 64.
 const USUAL_ORDER: usize = 23;
 
-fn put_order(bytes: &mut Vec<u8>, order: &Order) {
-    let marks = u64::from(order.version) << 1 | u64::from(order.test);
-    let (id, placed_at) = (order.id.0.to_le_bytes(), order.placed_at.as_millis());
-    let currency = order.currency.to_bits().to_le_bytes();
-    if marks >= 0x80 {
-        bytes.extend_from_slice(&id);
-        put_varint(bytes, marks);
-        put_48(bytes, placed_at);
-        put_48(bytes, order.total);
-        bytes.extend_from_slice(&currency);
-        return;
+fn put_orders(bytes: &mut Vec<u8>, orders: &[Order]) {
+    // All in their usual length at first, so that the vector is asked for room once.
+    let start = bytes.len();
+    bytes.resize(start + orders.len() * USUAL_ORDER, 0);
+    let mut version_bits = 0;
+    for (entry, order) in bytes[start..].as_chunks_mut::<USUAL_ORDER>().0.iter_mut().zip(orders) {
+        version_bits |= order.version;
+        entry[..8].copy_from_slice(&order.id.0.to_le_bytes());
+        entry[8] = marks(order) as u8;
+        // What follows a number of 48 bits overwrites its two highest bytes, which are zero.
+        entry[9..17].copy_from_slice(&order.placed_at.as_millis().to_le_bytes());
+        entry[15..23].copy_from_slice(&order.total.to_le_bytes());
+        entry[21..].copy_from_slice(&order.currency.to_bits().to_le_bytes());
     }
-    // Put together where the length is known, so that the vector is asked for room once. What follows a number of 48 bits
-    // overwrites its two highest bytes, which are zero.
-    let mut entry = [0; USUAL_ORDER];
-    entry[..8].copy_from_slice(&id);
-    entry[8] = marks as u8;
-    entry[9..17].copy_from_slice(&placed_at.to_le_bytes());
-    entry[15..23].copy_from_slice(&order.total.to_le_bytes());
-    entry[21..].copy_from_slice(&currency);
-    bytes.extend_from_slice(&entry);
+    if version_bits >= 0x40 {
+        bytes.truncate(start);
+        orders.iter().for_each(|order| put_order(bytes, order));
+    }
+}
+
+fn put_order(bytes: &mut Vec<u8>, order: &Order) {
+    bytes.extend_from_slice(&order.id.0.to_le_bytes());
+    put_varint(bytes, marks(order));
+    put_48(bytes, order.placed_at.as_millis());
+    put_48(bytes, order.total);
+    bytes.extend_from_slice(&order.currency.to_bits().to_le_bytes());
+}
+
+fn marks(order: &Order) -> u64 {
+    u64::from(order.version) << 1 | u64::from(order.test)
 }
 
 /// Unpacks into a customer whose memory is reused.
@@ -278,16 +285,7 @@ fn read_summary(reader: &mut Reader<'_>) -> Option<Summary> {
 
 fn read_entries(reader: &mut Reader<'_>, customer: &mut Customer) -> Option<()> {
     let ledger = &mut customer.ledger;
-    for _ in 0..reader.varint()? {
-        let order = match reader.0.split_first_chunk::<USUAL_ORDER>() {
-            Some((entry, tail)) if entry[8] < 0x80 => {
-                reader.0 = tail;
-                usual_order(entry)?
-            }
-            Some(_) | None => read_order(reader)?,
-        };
-        ledger.orders.push(order);
-    }
+    read_orders(reader, &mut ledger.orders)?;
     for _ in 0..reader.varint()? {
         let id = ReturnHash(reader.u64()?);
         let (returned_at, refund) = (reader.time()?, reader.amount()?);
@@ -300,26 +298,59 @@ fn read_entries(reader: &mut Reader<'_>, customer: &mut Customer) -> Option<()> 
         let order = OrderHash(reader.u64()?);
         ledger.cancellations.push(Cancellation { order, cancelled_at: reader.time()? });
     }
-    let sorted = ledger.orders.is_sorted_by(|one, other| {
-        // One comparison is nearly always enough.
-        one.placed_at < other.placed_at || (one.placed_at, one.id) <= (other.placed_at, other.id)
-    }) && ledger.returns.is_sorted_by_key(|returned| (returned.returned_at, returned.id))
+    let sorted = ledger.returns.is_sorted_by_key(|returned| (returned.returned_at, returned.id))
         && ledger.cancellations.is_sorted_by_key(|entry| (entry.cancelled_at, entry.order));
     sorted.then_some(())
 }
 
-fn usual_order(entry: &[u8; USUAL_ORDER]) -> Option<Order> {
-    let number = |from: usize| {
-        u64::from_le_bytes(entry[from..from + 8].try_into().expect("eight bytes")) & ((1 << 48) - 1)
+fn read_orders(reader: &mut Reader<'_>, orders: &mut Vec<Order>) -> Option<()> {
+    let count = usize::try_from(reader.varint()?).ok()?;
+    if let Some((entries, tail)) = reader.0.split_at_checked(count.checked_mul(USUAL_ORDER)?) {
+        if read_usual_orders(entries.as_chunks().0, orders) {
+            reader.0 = tail;
+            return Some(());
+        }
+        orders.clear();
+    }
+    for _ in 0..count {
+        orders.push(read_order(reader)?);
+    }
+    orders.is_sorted_by_key(|order| (order.placed_at, order.id)).then_some(())
+}
+
+/// Nearly always all orders have their usual length and differ in time. False if not, or if they are no orders: then what was read
+/// means nothing.
+fn read_usual_orders(entries: &[[u8; USUAL_ORDER]], orders: &mut Vec<Order>) -> bool {
+    let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+    let currency_bits = |entry: &[u8; USUAL_ORDER]| u16::from_le_bytes([entry[21], entry[22]]);
+    let Some(mut currency) = entries.first().and_then(|entry| Currency::from_bits(currency_bits(entry)))
+    else {
+        return entries.is_empty();
     };
-    Some(Order {
-        id: OrderHash(u64::from_le_bytes(entry[..8].try_into().expect("eight bytes"))),
-        version: u32::from(entry[8] >> 1),
-        test: entry[8] & 1 == 1,
-        placed_at: Time::from_millis(number(9) as i64)?,
-        total: Some(number(15) as i64).filter(|total| *total < AMOUNT_LIMIT)?,
-        currency: Currency::from_bits(u16::from_le_bytes([entry[21], entry[22]]))?,
-    })
+    let (mut are_usual, mut latest) = (true, -1);
+    // Without a way out of it, so that the room is asked for once.
+    orders.extend(entries.iter().map(|entry| {
+        const LOW_48: u64 = (1 << 48) - 1;
+        let placed_at = (number(&entry[9..17]) & LOW_48) as i64;
+        let total = (number(&entry[15..23]) & LOW_48) as i64;
+        are_usual &= entry[8] < 0x80 && placed_at > latest && total < AMOUNT_LIMIT;
+        latest = placed_at;
+        if currency_bits(entry) != currency.to_bits() {
+            match Currency::from_bits(currency_bits(entry)) {
+                Some(other) => currency = other,
+                None => are_usual = false,
+            }
+        }
+        Order {
+            id: OrderHash(number(&entry[..8])),
+            version: u32::from(entry[8] >> 1),
+            test: entry[8] & 1 == 1,
+            placed_at: Time::from_millis(placed_at).unwrap_or(Time::MAX),
+            total,
+            currency,
+        }
+    }));
+    are_usual && latest <= Time::MAX.as_millis()
 }
 
 fn read_order(reader: &mut Reader<'_>) -> Option<Order> {

@@ -3,12 +3,20 @@
 use super::ids::OrderHash;
 use super::lapse::{LapsePolicy, Patience};
 use super::number::Ratio;
-use super::time::{Day, Time};
+use super::time::{Day, Time, Zone};
 
 /// How many gaps and values count as recent in the ratio signals.
 pub const RECENT: usize = 3;
 
-/// A running account of kept orders. Pushing in (time, id) order after a summary equals pushing everything.
+/// An order that counts for the rhythm.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeptOrder {
+    pub placed_at: Time,
+    pub id: OrderHash,
+    pub net: i64,
+}
+
+/// A running account of kept orders. Continuing that of a summary equals beginning anew with everything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct KeptRun {
     pub count: u32,
@@ -43,23 +51,41 @@ impl Default for KeptRun {
 }
 
 impl KeptRun {
-    /// Adds the next kept order in (time, id) order.
-    pub fn push(&mut self, placed_at: Time, id: OrderHash, net: i64, day: Day) {
-        match self.count {
-            0 => {
-                self.first_at = placed_at;
-                self.first_values[0] = net;
-            }
-            1 => self.first_values[1] = net,
-            2.. => {}
+    /// Adds the next kept orders, in (time, id) order: at once or bit by bit, with the same result.
+    pub fn extend(&mut self, orders: impl DoubleEndedIterator<Item = KeptOrder> + Clone, zone: &Zone) {
+        let mut firsts = orders.clone();
+        if self.count == 0
+            && let Some(first) = firsts.next()
+        {
+            self.first_at = first.placed_at;
+            self.first_values[0] = first.net;
         }
-        self.previous_at = (self.count > 0).then_some(self.last_at);
-        self.count += 1;
-        self.net += net;
-        let [_, second, third] = self.last_values;
-        self.last_values = [second, third, net];
-        (self.last_at, self.last_id) = (placed_at, id);
-        self.days.push(day);
+        if self.count <= 1
+            && let Some(second) = firsts.next()
+        {
+            self.first_values[1] = second.net;
+        }
+        let mut lasts = orders.clone().rev();
+        let Some(last) = lasts.next() else { return };
+        let (before, third) = (lasts.next(), lasts.next());
+        let last_before = (self.count > 0).then_some(self.last_at);
+        self.previous_at = before.map(|before| before.placed_at).or(last_before);
+        (self.last_at, self.last_id) = (last.placed_at, last.id);
+        let [_, second_value, third_value] = self.last_values;
+        self.last_values = match (third, before) {
+            (Some(third), Some(before)) => [third.net, before.net, last.net],
+            (None, Some(before)) => [third_value, before.net, last.net],
+            (_, None) => [second_value, third_value, last.net],
+        };
+        // Of all others only sums are kept.
+        let (mut count, mut net, mut days) = (self.count, self.net, self.days);
+        let mut dates = zone.days();
+        for order in orders {
+            count += 1;
+            net += order.net;
+            days.push(dates.of(order.placed_at));
+        }
+        (self.count, self.net, self.days) = (count, net, days);
     }
 
     /// The sum of the last three values and of those before them; none with fewer than `earlier_min` of these.
@@ -142,6 +168,27 @@ impl PurchaseDays {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_is_the_same_at_once_and_bit_by_bit() {
+        let zone = Zone::utc();
+        let order = |index: i64| KeptOrder {
+            placed_at: Time::from_millis(index * index * 30_000_000).expect("in range"),
+            id: OrderHash(index.unsigned_abs()),
+            net: 100 + 7 * index,
+        };
+        for length in 0..8 {
+            let orders: Vec<KeptOrder> = (1..=length).map(order).collect();
+            let mut at_once = KeptRun::default();
+            at_once.extend(orders.iter().copied(), &zone);
+            assert_eq!(u32::try_from(length), Ok(at_once.count));
+            for step in 1..=orders.len() {
+                let mut bit_by_bit = KeptRun::default();
+                orders.chunks(step).for_each(|bit| bit_by_bit.extend(bit.iter().copied(), &zone));
+                assert_eq!(bit_by_bit, at_once, "{length} orders by {step}");
+            }
+        }
+    }
 
     fn days(dates: &[i32]) -> PurchaseDays {
         let mut days = PurchaseDays::default();

@@ -99,13 +99,46 @@ impl Zone {
 
     /// The local calendar date at an instant.
     pub fn day(&self, time: Time) -> Day {
-        let following = self.transitions.partition_point(|transition| transition.0 <= time.0);
-        let offset_seconds = match following {
-            0 => self.first_offset_seconds,
-            index => self.transitions[index - 1].1,
+        self.days().of(time)
+    }
+
+    /// The local calendar dates of instants, cheaper where one lies near the one before.
+    pub fn days(&self) -> Days<'_> {
+        Days { zone: self, from: 0, until: 0, offset_millis: 0 }
+    }
+}
+
+/// Made by [`Zone::days`]. The table is searched only where another offset may hold than for the date before.
+#[derive(Clone, Debug)]
+pub struct Days<'z> {
+    zone: &'z Zone,
+    /// From here on the offset holds, up to `until`.
+    from: i64,
+    until: i64,
+    offset_millis: i64,
+}
+
+impl Days<'_> {
+    /// The local calendar date at an instant.
+    pub fn of(&mut self, time: Time) -> Day {
+        if time.0 < self.from || self.until <= time.0 {
+            self.search(time);
+        }
+        // Counted from a day earlier, so that it is positive: offsets are shorter than a day. Years up to 9999 have 22-bit days.
+        let local = (time.0 + self.offset_millis + Span::DAY.0) as u64;
+        Day((local / Span::DAY.0 as u64) as i32 - 1)
+    }
+
+    fn search(&mut self, time: Time) {
+        let transitions = &self.zone.transitions;
+        let following = transitions.partition_point(|transition| transition.0 <= time.0);
+        let (from, offset_seconds) = match following.checked_sub(1) {
+            None => (i64::MIN, self.zone.first_offset_seconds),
+            Some(index) => transitions[index],
         };
-        let local = time.0 + i64::from(offset_seconds) * 1_000;
-        Day(i32::try_from(local.div_euclid(Span::DAY.0)).expect("years up to 9999 have 22-bit days"))
+        self.from = from;
+        self.until = transitions.get(following).map_or(i64::MAX, |transition| transition.0);
+        self.offset_millis = i64::from(offset_seconds) * 1_000;
     }
 }
 
@@ -117,7 +150,8 @@ mod tests {
     fn a_zone_changes_the_calendar_date_at_its_transitions() {
         let hour = 3_600_000;
         let zone = Zone::new(0, vec![(100 * hour, 3_600), (200 * hour, -3_600)]);
-        let day = |hours: i64| zone.day(Time::from_millis(hours * hour).expect("in range"));
+        let time = |hours: i64| Time::from_millis(hours * hour).expect("in range");
+        let day = |hours: i64| zone.day(time(hours));
         assert_eq!(day(95), Day(3));
         assert_eq!(day(96), Day(4));
         assert_eq!(day(118), Day(4));
