@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use retention_signals::domain::engine::{Change, Effects, Engine, LOOK_AHEAD, Outcome};
+use retention_signals::domain::engine::{Change, Effects, Engine, Outcome};
 use retention_signals::domain::lapse::{Cadence, LapsePolicy};
 use retention_signals::domain::money::Currency;
 use retention_signals::domain::settings::{Settings, Shop, Shops, Thresholds};
@@ -104,9 +104,7 @@ fn main() {
     let apply = seconds(|| {
         for batch in events.chunks(BATCH) {
             for (index, event) in batch.iter().enumerate() {
-                if index % LOOK_AHEAD == 0 {
-                    engine.look_ahead(batch[index..].iter().take(LOOK_AHEAD).map(customer_key));
-                }
+                engine.look_ahead(index, batch.len(), |index| Some(customer_key(&batch[index])));
                 bench.apply(&mut engine, event, &mut effects);
                 outputs += bench.encode_signals(&engine, event, &mut effects, &mut out);
             }
@@ -270,9 +268,7 @@ impl Bench {
     fn encode_changes(&self, engine: &mut Engine, out: &mut Vec<u8>) -> usize {
         let mut outputs = 0;
         for index in 0..engine.changes().len() {
-            if index % LOOK_AHEAD == 0 {
-                engine.look_ahead_in_changes(index);
-            }
+            engine.look_ahead_in_changes(index);
             let Change::Customer { slot, profile_at } = engine.changes()[index] else { continue };
             out.clear();
             state::encode_customer_key(out, engine.key(slot));
@@ -293,9 +289,7 @@ impl Bench {
 
     fn run(&self, engine: &mut Engine, log: &Log, effects: &mut Effects, out: &mut Vec<u8>) {
         for (index, (key, value)) in log.records().enumerate() {
-            if index % LOOK_AHEAD == 0 {
-                engine.look_ahead((index..).map_while(|index| log.key(index)).take(LOOK_AHEAD));
-            }
+            engine.look_ahead(index, log.ends.len(), |index| log.key(index));
             let event = self.decode(key, value);
             self.apply(engine, &event, effects);
             self.encode_signals(engine, &event, effects, out);

@@ -2,7 +2,6 @@
 //!
 //! The caller drains [`Effects`] after each call and writes [`Engine::changes`] at its commit. Nothing here can fail.
 
-use std::hint::black_box;
 use std::sync::Arc;
 
 use super::customer::{Change as LedgerChange, Customer};
@@ -13,6 +12,7 @@ use super::ids::{CustomerKey, CustomerSlot, ShopIndex};
 use super::ledger::Attribution;
 use super::lifecycle::{Occasion, Teller, next_instant};
 use super::packed;
+use super::prefetch::prefetch;
 use super::settings::Settings;
 use super::signal::{Signal, State};
 use super::store::Store;
@@ -21,10 +21,7 @@ use super::timers::Timers;
 use super::window_ends::WindowEnds;
 
 /// How many customers are worth looking up together: as many as a processor waits for at once, or a few more.
-pub const LOOK_AHEAD: usize = 16;
-
-/// So many bytes come to a processor together.
-const CACHE_LINE: usize = 64;
+const GROUP: usize = 16;
 
 /// The state of one partition.
 pub struct Engine {
@@ -39,6 +36,8 @@ pub struct Engine {
     pub(super) guests: Vec<GuestFigures>,
     pub(super) changes: Vec<Change>,
     pub(super) scratch: Scratch,
+    /// The last group of [`Self::look_ahead`], whose bytes were not asked for yet.
+    looked_up: [Option<CustomerSlot>; GROUP],
 }
 
 /// Memory that is reused for every record.
@@ -138,6 +137,7 @@ impl Engine {
             guests: vec![GuestFigures::default(); shops],
             changes: Vec::new(),
             scratch: Scratch::default(),
+            looked_up: [None; GROUP],
         }
     }
 
@@ -234,39 +234,66 @@ impl Engine {
         progress
     }
 
-    /// Looks up customers of whom a record comes next, at most [`LOOK_AHEAD`]. Nothing depends on it: it brings what lies scattered
-    /// in memory to the processor. Step by step for all of them, because what one step finds the next one needs: so a step waits
-    /// hardly longer for several than for one.
-    pub fn look_ahead<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
-        let mut slots = [None; LOOK_AHEAD];
-        for (slot, key) in slots.iter_mut().zip(keys) {
-            *slot = self.store.likely((self.settings.hash)(key));
+    /// Looks up customers of whom a record comes soon. To be called before each of `count` records at hand, of which `next` is the next
+    /// one; `key` gives a record's key. Nothing depends on it: what lies scattered in memory is asked for, a group of customers at a
+    /// time. What one step finds the next one needs, so a group's bytes are asked for when the group behind it is looked up.
+    pub fn look_ahead<'k>(&mut self, next: usize, count: usize, key: impl Fn(usize) -> Option<&'k [u8]>) {
+        if !next.is_multiple_of(GROUP) {
+            return;
         }
-        self.bring(&slots);
+        let end = count.min(next + 3 * GROUP);
+        // Those before were looked up two groups ago.
+        let from = if next == 0 { 0 } else { end.min(next + 2 * GROUP) };
+        for group in (from..end).step_by(GROUP) {
+            self.look_up((group..end.min(group + GROUP)).map(&key));
+        }
+        if end == count {
+            self.bring_bytes();
+        }
     }
 
-    /// The same for customers whose changes are written next, from a place in [`Self::changes`] on.
-    pub fn look_ahead_in_changes(&self, from: usize) {
-        let mut slots = [None; LOOK_AHEAD];
-        for (ahead, change) in slots.iter_mut().zip(&self.changes[from..]) {
+    fn look_up<'k>(&mut self, keys: impl Iterator<Item = Option<&'k [u8]>>) {
+        // Hashes first: the steps that wait for memory stand close together then, and a processor takes many of them at once.
+        let mut hashes = [None; GROUP];
+        for (hash, key) in hashes.iter_mut().zip(keys) {
+            *hash = key.map(self.settings.hash);
+        }
+        let group = hashes.map(|hash| self.store.likely(hash?));
+        for slot in group.into_iter().flatten() {
+            self.store.prefetch(slot);
+            self.timers.prefetch(slot);
+            self.window_ends.prefetch(slot);
+        }
+        self.bring_bytes();
+        self.looked_up = group;
+    }
+
+    /// Asks for the bytes of the last group, and for what the open batch has noted of it.
+    fn bring_bytes(&mut self) {
+        for slot in std::mem::take(&mut self.looked_up).into_iter().flatten() {
+            self.store.prefetch_packed(slot);
+            if let Some(noted) = (self.store.mark(slot) as usize).checked_sub(1) {
+                prefetch(&self.changes[noted]);
+            }
+        }
+    }
+
+    /// The same for customers whose changes are written, of which the one at `next` of [`Self::changes`] is the next one.
+    pub fn look_ahead_in_changes(&self, next: usize) {
+        if !next.is_multiple_of(GROUP) {
+            return;
+        }
+        let groups_ahead = |groups: usize| self.changes.len().min(next + groups * GROUP);
+        let from = if next == 0 { 0 } else { groups_ahead(1) };
+        for change in &self.changes[from..groups_ahead(2)] {
             if let Change::Customer { slot, .. } = change {
-                *ahead = Some(*slot);
+                self.store.prefetch_packed(*slot);
             }
         }
-        self.bring(&slots);
-    }
-
-    fn bring(&self, slots: &[Option<CustomerSlot>]) {
-        for slot in slots.iter().flatten() {
-            black_box((self.store.mark(*slot), self.timers.due(*slot), self.window_ends.at_of(*slot)));
-        }
-        for slot in slots.iter().flatten() {
-            // The bytes themselves: a reference to them would bring nothing.
-            for line in self.store.packed(*slot).chunks(CACHE_LINE) {
-                black_box(line.first().copied());
+        for change in &self.changes[groups_ahead(2)..groups_ahead(3)] {
+            if let Change::Customer { slot, .. } = change {
+                self.store.prefetch(*slot);
             }
-            let noted = (self.store.mark(*slot) as usize).checked_sub(1);
-            black_box(noted.map(|index| matches!(self.changes[index], Change::Withdrawn)));
         }
     }
 
@@ -376,7 +403,7 @@ impl Engine {
         }
         self.window_ends.schedule(slot, standing.next_end());
         effects.note_transition(state_before, state);
-        self.timers.schedule(slot, next_instant(state, &facts, &settings.thresholds), key.hash);
+        self.timers.schedule(slot, next_instant(state, &facts, &settings.thresholds), || key.hash);
         if self.save(slot) || held.is_none() {
             self.touch(slot, Some(clock));
         }

@@ -68,7 +68,7 @@ impl Engine {
         let standing = customer.standing(self.window_ends.at_of(slot), attribution);
         self.figures[usize::from(shop.0)].remove(customer.told.state, &standing.blocks);
         self.window_ends.schedule(slot, None);
-        self.timers.schedule(slot, Time::MAX, key.hash);
+        self.timers.schedule(slot, Time::MAX, || key.hash);
         let mark = self.store.mark(slot) as usize;
         if mark > 0 {
             self.changes[mark - 1] = Change::Withdrawn;

@@ -22,6 +22,7 @@ pub mod signal;
 pub mod customer;
 pub mod facts;
 pub mod packed;
+pub mod prefetch;
 
 pub mod lifecycle;
 

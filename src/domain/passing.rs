@@ -67,7 +67,7 @@ impl Engine {
                 figures.change_blocks(&blocks_before, &customer.standing(at, attribution).blocks);
             }
         }
-        self.timers.schedule(slot, next_instant(told.state, &facts, &settings.thresholds), key_hash);
+        self.timers.schedule(slot, next_instant(told.state, &facts, &settings.thresholds), || key_hash);
         // What leaves the year seldom changes what is held.
         if told != told_before && self.save(slot) {
             self.touch(slot, moved.then_some(instant));

@@ -46,8 +46,8 @@ impl Restore {
     }
 
     /// See [`Engine::look_ahead`].
-    pub fn look_ahead<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
-        self.engine.look_ahead(keys);
+    pub fn look_ahead<'k>(&mut self, next: usize, count: usize, key: impl Fn(usize) -> Option<&'k [u8]>) {
+        self.engine.look_ahead(next, count, key);
     }
 
     /// A customer's state, found by the key in it; replaces the one before.
@@ -135,7 +135,7 @@ impl Restore {
             engine.figures[usize::from(shop.0)].add(customer.told.state, &standing.blocks);
             let slot = CustomerSlot(u32::try_from(index).expect("checked at insertion"));
             let due = next_instant(customer.told.state, &facts, &settings.thresholds);
-            engine.timers.schedule(slot, due, (settings.hash)(key));
+            engine.timers.schedule(slot, due, || (settings.hash)(key));
             engine.window_ends.schedule(slot, standing.next_end());
         }
         self.slots_settled = end;

@@ -4,6 +4,7 @@ use hashbrown::HashTable;
 
 use super::ids::{CustomerKey, CustomerSlot};
 use super::packed;
+use super::prefetch::{CACHE_LINE, prefetch};
 
 /// Customers by slot and by key.
 ///
@@ -143,6 +144,16 @@ impl Store {
 
     pub fn packed(&self, slot: CustomerSlot) -> &[u8] {
         self.slots[slot.0 as usize].packed()
+    }
+
+    /// Asks memory for what tells where a customer's bytes lie.
+    pub fn prefetch(&self, slot: CustomerSlot) {
+        prefetch(&self.slots[slot.0 as usize]);
+    }
+
+    /// Asks memory for a customer's bytes.
+    pub fn prefetch_packed(&self, slot: CustomerSlot) {
+        self.packed(slot).chunks(CACHE_LINE).for_each(|line| prefetch(&line[0]));
     }
 
     pub fn key(&self, slot: CustomerSlot) -> &[u8] {

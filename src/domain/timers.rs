@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use super::ids::CustomerSlot;
+use super::prefetch::prefetch;
 use super::time::Time;
 
 /// A bucket is 2²² ms, 70 minutes: small against deadlines of weeks, large against the cost of a bucket.
@@ -22,6 +23,9 @@ struct Timer {
 }
 
 const NO_BUCKET: u32 = u32::MAX;
+
+/// Timers of a bucket that memory is asked for in advance.
+const PREFETCHED: usize = 16;
 
 const NEVER: Timer = Timer { due: Time::MAX, bucket: NO_BUCKET };
 
@@ -59,7 +63,7 @@ pub(super) fn last_of_bucket(bucket: u32) -> Time {
 
 impl Timers {
     /// Sets a customer's timer; [`Time::MAX`] is never due.
-    pub fn schedule(&mut self, customer: CustomerSlot, due: Time, key_hash: u64) {
+    pub fn schedule(&mut self, customer: CustomerSlot, due: Time, key_hash: impl FnOnce() -> u64) {
         let slot = customer.0 as usize;
         if slot >= self.timers.len() {
             super::store::reserve_gently(&mut self.timers);
@@ -75,7 +79,7 @@ impl Timers {
         if due == Time::MAX {
             // The entry goes when its bucket is opened.
         } else if bucket < self.opened {
-            self.front.push(Reverse(Entry { due, key_hash, customer }));
+            self.front.push(Reverse(Entry { due, key_hash: key_hash(), customer }));
         } else if bucket < timer.bucket {
             timer.bucket = bucket;
             self.buckets.entry(bucket).or_default().push(customer);
@@ -96,9 +100,15 @@ impl Timers {
         self.set == 0
     }
 
-    /// When a customer's timer is due.
-    pub fn due(&self, customer: CustomerSlot) -> Time {
+    fn due(&self, customer: CustomerSlot) -> Time {
         self.timers.get(customer.0 as usize).map_or(Time::MAX, |timer| timer.due)
+    }
+
+    /// Asks memory for a customer's timer.
+    pub fn prefetch(&self, customer: CustomerSlot) {
+        if let Some(timer) = self.timers.get(customer.0 as usize) {
+            prefetch(timer);
+        }
     }
 
     /// The earliest timer that is due at or before `by`. Opens buckets as needed.
@@ -119,7 +129,10 @@ impl Timers {
 
     /// Orders what is due in a bucket and sends the rest to where it belongs by now.
     fn open(&mut self, bucket: u32, customers: &[CustomerSlot], key_hash: &impl Fn(CustomerSlot) -> u64) {
-        for customer in customers {
+        for (index, customer) in customers.iter().enumerate() {
+            if let Some(later) = customers.get(index + PREFETCHED) {
+                self.prefetch(*later);
+            }
             let timer = &mut self.timers[customer.0 as usize];
             if timer.bucket != bucket {
                 continue;
@@ -129,7 +142,8 @@ impl Timers {
             if due < Time::MAX {
                 timer.due = Time::MAX;
                 self.set -= 1;
-                self.schedule(*customer, due, key_hash(*customer));
+                // Most were moved later: nobody asks for the hash of these, which takes a look at the key.
+                self.schedule(*customer, due, || key_hash(*customer));
             }
         }
     }
@@ -159,7 +173,7 @@ mod tests {
                 let customer = CustomerSlot(random.u32(0..20));
                 let due = clock.plus(super::super::time::Span::from_millis(random.i64(1..40_000_000)));
                 let due = if random.u8(0..10) == 0 { Time::MAX } else { due };
-                timers.schedule(customer, due, hash(customer));
+                timers.schedule(customer, due, || hash(customer));
                 expected[customer.0 as usize] = due;
                 if random.bool() {
                     continue;
@@ -171,7 +185,7 @@ mod tests {
                         .map(|slot| (expected[slot.0 as usize], hash(slot), slot))
                         .min();
                     assert_eq!(Some((entry.due, entry.key_hash, entry.customer)), first, "seed {seed}");
-                    timers.schedule(entry.customer, Time::MAX, entry.key_hash);
+                    timers.schedule(entry.customer, Time::MAX, || entry.key_hash);
                     expected[entry.customer.0 as usize] = Time::MAX;
                 }
                 assert_eq!(

@@ -6,9 +6,7 @@
 use std::time::Duration;
 
 use crate::broker::{Input, Moment, Partition, PerInput, RecordBatch, RecordView};
-use crate::domain::engine::{
-    Applied, Effects, Engine, LOOK_AHEAD, Outcome, Progress, Refusal as EngineRefusal,
-};
+use crate::domain::engine::{Applied, Effects, Engine, Outcome, Progress, Refusal as EngineRefusal};
 use crate::domain::event::{GuestRecord, Record};
 use crate::domain::time::Time;
 use crate::fault::{self, Noted};
@@ -101,7 +99,9 @@ impl<T: RecordBatch> Running<T> {
                 if heads[input].is_none() {
                     let (batch, cursor) = (batches[input].as_ref(), &mut cursors[input]);
                     heads[input] = next_head(input, batch, cursor, part, tools);
-                    engine.look_ahead(cursor.keys_ahead(batch, LOOK_AHEAD));
+                    if let Some(batch) = batch {
+                        engine.look_ahead(cursor.index(), batch.len(), |index| batch.get(index).key);
+                    }
                 }
             }
             let offers = PerInput::from_fn(|input| match (&heads[input], &batches[input]) {

@@ -81,8 +81,6 @@ pub fn choose(offers: &PerInput<Offer>) -> Choice {
 pub struct Cursor {
     /// The place of the next record in the batch at hand.
     index: usize,
-    /// Behind the last record whose key was given by [`Self::keys_ahead`].
-    seen_ahead: usize,
     /// Every record below was applied or skipped.
     pub next: Position,
     /// The key of the last record.
@@ -96,15 +94,7 @@ pub struct Cursor {
 
 impl Cursor {
     fn new(next: Position, key: MergeKey, end: Position) -> Self {
-        Self {
-            index: 0,
-            seen_ahead: 0,
-            next,
-            key,
-            supply: Supply::Behind { waited_since: None },
-            end_at_assign: end,
-            end,
-        }
+        Self { index: 0, next, key, supply: Supply::Behind { waited_since: None }, end_at_assign: end, end }
     }
 
     /// The record of the batch that is next, by its index. Those below the next position are passed over: they come again
@@ -118,16 +108,9 @@ impl Cursor {
         ((self.index < batch.len()).then_some(self.index), self.index - before)
     }
 
-    /// The keys of the next `count` records at hand, each once: nothing until they were taken.
-    pub fn keys_ahead<'a, T: RecordBatch>(
-        &mut self,
-        batch: Option<&'a T>,
-        count: usize,
-    ) -> impl Iterator<Item = &'a [u8]> {
-        let end = batch.map_or(0, |batch| batch.len().min(self.index + count));
-        let range = if self.index < self.seen_ahead { 0..0 } else { self.index..end };
-        self.seen_ahead = self.seen_ahead.max(range.end);
-        range.filter_map(move |index| batch?.get(index).key)
+    /// The place of the next record in the batch at hand.
+    pub fn index(&self) -> usize {
+        self.index
     }
 
     /// The record at the index was applied: the next one begins behind it.
@@ -178,7 +161,7 @@ impl<T: RecordBatch> Streams<T> {
                 continue;
             }
             self.batches[input] = broker.fetch(partition, input, records_max)?;
-            (cursor.index, cursor.seen_ahead) = (0, 0);
+            cursor.index = 0;
             if self.batches[input].is_some() {
                 cursor.supply = Supply::Behind { waited_since: None };
                 continue;

@@ -7,7 +7,7 @@ use super::commit::{Setback, record_group_events, setback};
 use super::rules::Rules;
 use super::{BatchPart, Processor, Stop, running_mut};
 use crate::broker::{Broker, BrokerError, GroupEvent, Input, Moment, Output, OutputRecord, Partition};
-use crate::domain::engine::{Change, Engine, LOOK_AHEAD};
+use crate::domain::engine::{Change, Engine};
 use crate::domain::time::Time;
 use crate::metrics::{OutputTopic, PerLabel};
 use crate::partition::Running;
@@ -105,9 +105,7 @@ impl<B: Broker> Sender<'_, B> {
     fn changes(&mut self, engine: &mut Engine, scratch: &mut Scratch) -> Result<(), Setback> {
         let mut profiles = 0;
         for index in 0..engine.changes().len() {
-            if index.is_multiple_of(LOOK_AHEAD) {
-                engine.look_ahead_in_changes(index);
-            }
+            engine.look_ahead_in_changes(index);
             match engine.changes()[index].clone() {
                 Change::Customer { slot, profile_at } => {
                     scratch.key.clear();

@@ -1,7 +1,6 @@
 //! Records of the changelog into the state that is being restored.
 
 use crate::broker::{BrokerError, RecordBatch};
-use crate::domain::engine::LOOK_AHEAD;
 use crate::domain::ids::CustomerKey;
 use crate::wire::state::{self, StateRecord};
 
@@ -11,10 +10,7 @@ use super::{Work, local};
 impl Work {
     pub(super) fn read(&mut self, batch: &impl RecordBatch) -> Result<(), BrokerError> {
         for index in 0..batch.len() {
-            if index % LOOK_AHEAD == 0 {
-                let ahead = (index..batch.len()).take(LOOK_AHEAD);
-                self.restore.look_ahead(ahead.filter_map(|index| state::customer_of(batch.get(index).key)));
-            }
+            self.restore.look_ahead(index, batch.len(), |index| state::customer_of(batch.get(index).key));
             let record = batch.get(index);
             let hash = self.order.rules.settings.hash;
             self.newest_ms = self.newest_ms.max(record.timestamp_millis.unwrap_or(i64::MIN));
