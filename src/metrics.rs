@@ -146,8 +146,14 @@ impl Metrics {
             input.dead_letters.get(key).expect("a reason of the closed list").inc_by(*count);
         }
         input.late_records.inc_by(batch.late_records);
-        observe_ages(&input.end_to_end_latency, &batch.appended_at_ms, committed_at_ms);
-        observe_ages(&input.event_age, &batch.happened_at_ms, committed_at_ms);
+        // Clocks of two machines differ: an age below zero counts as zero.
+        let age = |instant_ms: i64| partition::seconds((committed_at_ms - instant_ms).max(0));
+        for (topic, instants_ms) in batch.appended_at_ms.iter() {
+            observe_all(&input.end_to_end_latency[topic], instants_ms.iter().map(age));
+        }
+        for (topic, instants_ms) in batch.happened_at_ms.iter() {
+            observe_all(&input.event_age[topic], instants_ms.iter().copied().map(age));
+        }
         add_all(&output.signals, &batch.signals);
         add_all(&output.records, &batch.output_records);
         add_all(&timers.fired, &batch.timers_fired);
@@ -317,19 +323,10 @@ fn counts<L: Label>(counters: &PerLabel<L, IntCounter>) -> PerLabel<L, u64> {
     PerLabel::build(|label| counters[label].get())
 }
 
-/// Clocks of two machines differ: an age below zero counts as zero.
-fn observe_ages(
-    histograms: &PerLabel<InputTopic, Histogram>,
-    instants_ms: &PerLabel<InputTopic, Vec<i64>>,
-    committed_at_ms: i64,
-) {
-    for (topic, instants_ms) in instants_ms.iter() {
-        // A local one is added to without atomics, and flushed once when it is dropped.
-        let histogram = histograms[topic].local();
-        for instant_ms in instants_ms {
-            histogram.observe(partition::seconds((committed_at_ms - instant_ms).max(0)));
-        }
-    }
+fn observe_all(histogram: &Histogram, values: impl Iterator<Item = f64>) {
+    // A local one is added to without atomics, and flushed once when it is dropped.
+    let histogram = histogram.local();
+    values.for_each(|value| histogram.observe(value));
 }
 
 #[cfg(test)]

@@ -25,6 +25,37 @@ pub struct CurrencyValues {
     pub guest_orders_minor: u64,
 }
 
+/// Instants in milliseconds since 1970, of which many in a row are the same: records come by the hundreds in a millisecond.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Instants {
+    runs: Vec<(i64, u32)>,
+}
+
+impl Instants {
+    /// Adds one more.
+    pub fn push(&mut self, instant_ms: i64) {
+        match self.runs.last_mut() {
+            Some((last_ms, count)) if *last_ms == instant_ms && *count < u32::MAX => *count += 1,
+            Some(_) | None => self.runs.push((instant_ms, 1)),
+        }
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = i64> + '_ {
+        self.runs.iter().flat_map(|(instant_ms, count)| std::iter::repeat_n(*instant_ms, *count as usize))
+    }
+
+    fn clear(&mut self) {
+        self.runs.clear();
+    }
+}
+
+impl Extend<i64> for Instants {
+    fn extend<T: IntoIterator<Item = i64>>(&mut self, instants_ms: T) {
+        instants_ms.into_iter().for_each(|instant_ms| self.push(instant_ms));
+    }
+}
+
 /// The counts of one batch, or of one partition's part of it.
 ///
 /// Filled while records are applied, told to [`Metrics::on_batch`](super::Metrics::on_batch) after the commit, and
@@ -46,7 +77,7 @@ pub struct BatchSummary {
     pub remarks: PerLabel<Remark, u64>,
     /// When the records were appended, by the broker, in milliseconds since 1970. Records without a broker time are left
     /// out, and so are dead letters: their latency says nothing.
-    pub appended_at_ms: PerLabel<InputTopic, Vec<i64>>,
+    pub appended_at_ms: PerLabel<InputTopic, Instants>,
     /// When what the accepted records tell happened, in milliseconds since 1970.
     pub happened_at_ms: PerLabel<InputTopic, Vec<i64>>,
     /// Signals by type.
@@ -144,11 +175,21 @@ mod tests {
     fn a_cleared_summary_is_as_new_but_keeps_its_memory() {
         let mut summary = BatchSummary::default();
         summary.outcomes[Outcome::Applied] = 3;
-        summary.appended_at_ms[InputTopic::Orders] = Vec::with_capacity(100);
         summary.appended_at_ms[InputTopic::Orders].push(1);
+        summary.happened_at_ms[InputTopic::Orders] = Vec::with_capacity(100);
+        summary.happened_at_ms[InputTopic::Orders].push(1);
         summary.clear();
         assert_eq!(summary.outcomes[Outcome::Applied], 0);
-        assert!(summary.appended_at_ms[InputTopic::Orders].is_empty());
-        assert!(summary.appended_at_ms[InputTopic::Orders].capacity() >= 100);
+        assert_eq!(summary.appended_at_ms[InputTopic::Orders], Instants::default());
+        assert!(summary.happened_at_ms[InputTopic::Orders].is_empty());
+        assert!(summary.happened_at_ms[InputTopic::Orders].capacity() >= 100);
+    }
+
+    #[test]
+    fn instants_are_all_there_in_little_memory() {
+        let mut instants = Instants::default();
+        instants.extend([5, 5, 5, 4, 5, 5]);
+        assert_eq!(instants.iter().collect::<Vec<_>>(), [5, 5, 5, 4, 5, 5]);
+        assert_eq!(instants.runs, [(5, 3), (4, 1), (5, 2)]);
     }
 }

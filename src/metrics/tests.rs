@@ -128,7 +128,7 @@ fn a_batch_counts_what_it_says() {
     let values = CurrencyValues { orders_minor: 1_250, refunds_minor: 50, guest_orders_minor: 0 };
     batch.values.insert(currency("EUR"), values);
     // One in time, one late, one from a broker whose clock is ahead.
-    batch.appended_at_ms[InputTopic::Orders] = vec![9_900, 0, 10_500];
+    batch.appended_at_ms[InputTopic::Orders].extend([9_900, 0, 10_500]);
     metrics.on_batch(&batch, 10_000);
     metrics.on_batch(&batch, 10_000);
     for (series, expected) in [
