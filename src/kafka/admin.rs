@@ -53,6 +53,8 @@ impl Admin {
     /// Makes the clients; they connect by themselves.
     pub fn create(settings: &KafkaSettings) -> Result<Self, BrokerError> {
         let failed = |error: KafkaError| ClientError::from_kafka(Call::Create, &error);
+        // Those of the workers are made once the brokers have answered: too late to be told of a mistake.
+        settings.check().map_err(failed)?;
         let reader = BaseConsumer::from_config_and_context(
             &settings.undecided_reader(),
             Callbacks::new("admin reader", None),

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaResult;
 
 use crate::broker::{Capabilities, Input, Output, TRANSACTION_TIMEOUT, Topic};
 use crate::config::{Config, KafkaOptions, Topics};
@@ -243,6 +244,14 @@ impl KafkaSettings {
         self.finish(config)
     }
 
+    /// Whether the client takes what the `[kafka]` section sets, as far as it can say so without brokers.
+    pub(super) fn check(&self) -> KafkaResult<()> {
+        for client in [self.member(0, 1), self.producer(&self.transactional_id(0), 1 << 20)] {
+            client.create_native_config()?;
+        }
+        Ok(())
+    }
+
     fn reader(&self) -> ClientConfig {
         let mut config = self.consumer(1);
         override_with(&mut config, self.options.for_consumers());
@@ -364,10 +373,20 @@ mod tests {
 
     #[test]
     fn the_client_accepts_every_setting() {
+        settings(&[]).check().expect("what we set");
         for client in clients(&settings(&[])) {
             if let Err(error) = client.create_native_config() {
                 panic!("{error}: {client:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_value_that_the_client_refuses_is_told_before_it_is_made() {
+        for option in ["kafka.fetch.min.bytes=many", "kafka.compression.type=best"] {
+            let error = settings(&[option]).check().expect_err(option).to_string();
+            let name = option.trim_start_matches("kafka.").split('=').next().expect("a name");
+            assert!(error.contains(name), "{option}: {error}");
         }
     }
 
