@@ -16,7 +16,8 @@ import org.apache.kafka.common.TopicPartition;
 
 /**
  * Latency: orders of now at a steady rate, and for each the time from handing it to the producer until a read_committed consumer
- * has a profile that includes it. So it contains the producer's linger (1 ms) and the consumer's fetch, the same for all systems.
+ * has a profile that includes it. So it contains the producer's linger (5 ms, its default since Kafka 4.0) and the consumer's fetch,
+ * the same for all systems.
  */
 final class Live {
     private static final byte[] LAST_ORDER_AT = "\"last_order_at\":\"".getBytes(StandardCharsets.US_ASCII);
@@ -51,7 +52,7 @@ final class Live {
         long measured = TimeUnit.SECONDS.toNanos(options.number("seconds", 20));
         measureFrom = System.nanoTime() + warmUp;
         Thread reader = new Thread(this::read, "reader");
-        try (KafkaProducer<byte[], byte[]> producer = Loader.producer(servers, 1, "1")) {
+        try (KafkaProducer<byte[], byte[]> producer = Loader.producer(servers, 5, "1")) {
             reader.start();
             send(producer, rate, warmUp + measured);
             producer.flush();
