@@ -15,7 +15,7 @@ from .tool import Tool
 # Of the growth, as `growth.points` names them.
 SERIES = "customers,partitions,skew,interval"
 
-DEFAULT_SYSTEMS = "ours,ours-2,streams,streams@1s,streams-rocksdb,flink,flink@1s,flink-p1@1s"
+DEFAULT_SYSTEMS = "ours,ours-2,ours-common,ours-2-common,streams@1s,streams@5s,streams-rocksdb@1s,flink@1s,flink-p1@1s,flink-p1@5s"
 
 
 def duration_ms(text):

@@ -11,6 +11,10 @@ KILL, STOP, WITHOUT_STATE = WAYS = ("kill", "stop", "without state")
 COMPACTED = ("customers", "changelog")
 
 
+# Without signals that the peers do not have: nobody in the load has so many orders that later ones are compared with earlier ones.
+COMMON = ("signals.earlier_min=100",)
+
+
 @dataclass
 class Job:
     """What a system is to work on, under names of its own."""
@@ -36,9 +40,10 @@ class Job:
 class Ours:
     """The service: metrics on, the longest backlog interval, the clock left at the last event so that runs are alike."""
 
-    def __init__(self, binary, workers):
+    def __init__(self, binary, workers, settings=()):
         self.binary = binary
         self.workers = workers
+        self.settings = settings
         self.outputs = ("signals", "customers", "dead-letters", "changelog")
         self.restarts = (KILL, STOP, WITHOUT_STATE)
 
@@ -76,7 +81,7 @@ listen = "127.0.0.1:0"
 "bootstrap.servers" = "{job.servers}"
 """
         )
-        sets = [word for setting in job.extra for word in ("--set", setting)]
+        sets = [word for setting in (*self.settings, *job.extra) for word in ("--set", setting)]
         return [self.binary, "run", "--config", config, *sets]
 
 
@@ -125,6 +130,8 @@ def all_systems(binary, jvm=()):
     return {
         "ours": Ours(binary, workers=1),
         "ours-2": Ours(binary, workers=2),
+        "ours-common": Ours(binary, workers=1, settings=COMMON),
+        "ours-2-common": Ours(binary, workers=2, settings=COMMON),
         "streams": Java("streams", "2g", jvm, store="memory"),
         "streams-rocksdb": Java("streams", "2g", jvm, store="rocksdb"),
         "flink": Java("flink", "2g", flink, parallelism=2),
