@@ -446,3 +446,54 @@ impl<'a> Reader<'a> {
         Some(key)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(id: u64, millis: i64, version: u32, currency: &[u8]) -> Order {
+        Order {
+            id: OrderHash(id),
+            placed_at: Time::from_millis(millis).expect("in range"),
+            version,
+            total: AMOUNT_LIMIT - 1,
+            currency: Currency::from_code(currency).expect("a currency"),
+            test: id.is_multiple_of(2),
+        }
+    }
+
+    /// What comes back of a customer with these orders.
+    fn packed_and_unpacked(orders: &[Order]) -> Result<Vec<Order>, Corrupt> {
+        let mut customer = Customer::default();
+        customer.ledger.orders = orders.to_vec();
+        let mut bytes = Vec::new();
+        pack(b"customer", &customer, &mut bytes);
+        unpack(&bytes, &mut customer).map(|()| customer.ledger.orders)
+    }
+
+    #[test]
+    fn orders_of_every_length_come_back() {
+        let last = Time::MAX.as_millis();
+        for version in [0, 63, 64, u32::MAX] {
+            for millis in [[1, 2, 3], [1, 1, 3], [1, 3, 3], [1, last, last]] {
+                let orders = [
+                    order(1, millis[0], 1, b"EUR"),
+                    order(2, millis[1], version, b"JPY"),
+                    order(3, millis[2], 2, b"EUR"),
+                ];
+                for count in 0..=orders.len() {
+                    assert_eq!(packed_and_unpacked(&orders[..count]).as_deref(), Ok(&orders[..count]));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn orders_that_are_out_of_order_are_corrupt() {
+        for (id, millis) in [(1, 4), (1, 5)] {
+            let (earlier, later) = (order(id, millis, 1, b"EUR"), order(2, 5, 1, b"EUR"));
+            assert_eq!(packed_and_unpacked(&[later, earlier]), Err(Corrupt));
+            assert_eq!(packed_and_unpacked(&[earlier, later]), Ok(vec![earlier, later]));
+        }
+    }
+}

@@ -97,11 +97,6 @@ impl Zone {
         Self::new(0, Vec::new())
     }
 
-    /// The local calendar date at an instant.
-    pub fn day(&self, time: Time) -> Day {
-        self.days().of(time)
-    }
-
     /// The local calendar dates of instants, cheaper where one lies near the one before.
     pub fn days(&self) -> Days<'_> {
         Days { zone: self, from: 0, until: 0, offset_millis: 0 }
@@ -151,12 +146,22 @@ mod tests {
         let hour = 3_600_000;
         let zone = Zone::new(0, vec![(100 * hour, 3_600), (200 * hour, -3_600)]);
         let time = |hours: i64| Time::from_millis(hours * hour).expect("in range");
-        let day = |hours: i64| zone.day(time(hours));
+        let day = |hours: i64| zone.days().of(time(hours));
         assert_eq!(day(95), Day(3));
         assert_eq!(day(96), Day(4));
         assert_eq!(day(118), Day(4));
         assert_eq!(day(119), Day(5)); // 23:00 UTC is midnight at +01:00
         assert_eq!(day(216), Day(8)); // midnight UTC is 23:00 of the day before at -01:00
         assert_eq!(day(217), Day(9));
+        let mut days = zone.days();
+        for hours in [95, 96, 119, 118, 217, 216, 118, 0, 217] {
+            assert_eq!(days.of(time(hours)), day(hours), "{hours} after others");
+        }
+    }
+
+    #[test]
+    fn the_first_instant_may_fall_on_the_day_before_1970() {
+        assert_eq!(Zone::new(-3_600, Vec::new()).days().of(Time::MIN), Day(-1));
+        assert_eq!(Zone::new(3_600, Vec::new()).days().of(Time::MIN), Day(0));
     }
 }
