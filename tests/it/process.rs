@@ -103,6 +103,27 @@ impl Process {
         }
     }
 
+    /// Whether it stands still after SIGSTOP, with every thread.
+    pub fn is_stopped(&self) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid)).into_iter().flatten().flatten();
+        let states: Vec<bool> = threads
+            .map(|thread| {
+                let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+                // The name before the state is in brackets and may hold anything.
+                stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+            })
+            .collect();
+        !states.is_empty() && states.iter().all(|is_stopped| *is_stopped)
+    }
+
+    /// SIGSTOP, and back when it stands still: until then threads go on, on a busy machine for long enough to answer something.
+    pub fn pause(&self) {
+        self.signal(Signal::Pause);
+        while !self.is_stopped() && self.exits_within(Duration::ZERO).is_none() {
+            thread::yield_now();
+        }
+    }
+
     /// Waits at most `patience` for the end; none if the process still runs then.
     pub fn exits_within(&self, patience: Duration) -> Option<ExitStatus> {
         let status = self.exit.status.lock().expect("no holder panics");

@@ -196,9 +196,7 @@ impl ServiceProcess {
 
     /// Whether the process stands still after SIGSTOP.
     pub fn is_stopped(&self) -> bool {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.pid())).unwrap_or_default();
-        // The name before the state is in brackets and may hold anything.
-        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+        self.process.is_stopped()
     }
 
     /// Whether a text stands in what it wrote so far.

@@ -165,9 +165,9 @@ impl KafkaNode {
         self.wait_until_ready()
     }
 
-    /// SIGSTOP: the node is silent, its connections stay open.
+    /// SIGSTOP: the node is silent from now on, its connections stay open.
     pub fn pause(&mut self) {
-        self.process.signal(Signal::Pause);
+        self.process.pause();
     }
 
     /// SIGCONT, after [`KafkaNode::pause`].

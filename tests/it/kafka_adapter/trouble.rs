@@ -8,7 +8,6 @@ use retention_signals::broker::{
     Broker, BrokerError, Lookup, Output, Partition, Stability, Topic, Watermark,
 };
 use retention_signals::exit::Exit;
-use retention_signals::kafka::KafkaBroker;
 
 use super::{PATIENCE, Shop, offsets, open_producer, to_changelog, transact, until_done};
 use crate::kafka::{self, Client, KafkaNode, free_port};
@@ -39,13 +38,6 @@ fn check_bounded<T: std::fmt::Debug>(
     assert!(took < bound, "{name} took {took:?}");
 }
 
-/// A paused process still answers for a moment, while its threads come to a stop.
-fn silence(node: &mut KafkaNode, broker: &mut KafkaBroker) {
-    node.pause();
-    let ask = Duration::from_millis(100);
-    while broker.lookup().partition_counts(&[CHANGELOG], ask).is_ok() {}
-}
-
 /// The commit's safe call hangs for 45 s here.
 fn silent_broker() -> Result<()> {
     const WITHIN: Duration = Duration::from_secs(1);
@@ -61,7 +53,7 @@ fn silent_broker() -> Result<()> {
     broker.flush(PATIENCE)?;
     let membership = broker.membership()?;
     broker.send_offsets(&next, &membership, PATIENCE)?;
-    silence(&mut node, &mut broker);
+    node.pause();
     check_bounded("commit", BOUND, || broker.commit(WITHIN));
     check_bounded("the commit's next slice", BOUND, || broker.commit(WITHIN));
     check_bounded("poll", BOUND, || broker.poll().and_then(|_| Err::<(), _>(BrokerError::retry("polled"))));
@@ -80,7 +72,7 @@ fn silent_broker() -> Result<()> {
 
     broker.begin()?;
     broker.send(&to_changelog(P0, "k", "flushed late"))?;
-    silence(&mut node, &mut broker);
+    node.pause();
     check_bounded("flush", BOUND, || broker.flush(WITHIN));
     check_bounded("abort", BOUND, || broker.abort(WITHIN));
     node.resume();
@@ -98,7 +90,7 @@ fn silent_broker() -> Result<()> {
     broker.poll()?;
     broker.begin()?;
     let membership = broker.membership()?;
-    silence(&mut node, &mut broker);
+    node.pause();
     // The client waits for the answer to its request, whatever it is asked for.
     let start = Instant::now();
     let outcome = broker.send_offsets(&next, &membership, WITHIN);
