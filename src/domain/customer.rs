@@ -4,12 +4,13 @@
 //! the records gives the same facts, as long as none comes later than the lateness.
 
 use super::event::{CancellationRecord, Goods, OrderRecord, Record, ReturnRecord};
-use super::facts::{kept_orders, lone_block, order_block};
+use super::facts::{Standing, lone_block};
+use super::history::{Entry, History, LedgerOrders};
 use super::ledger::{Attribution, Cancellation, Fate, Ledger, Order, Return};
 use super::rhythm::KeptRun;
 use super::settings::{Settings, Shop};
 use super::signal::{StandingCause, State, content_hash};
-use super::time::Time;
+use super::time::{Time, Zone};
 use super::window::Block;
 
 /// A customer, unpacked. One is reused for all.
@@ -74,6 +75,14 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Takes in the next orders.
+    pub fn add_orders(&mut self, orders: impl History, zone: &Zone) {
+        let newest = orders.entries().next_back().map(Entry::placed_at);
+        self.newest_order_at = self.newest_order_at.max(newest);
+        let standing = Standing::new(self, orders, &[], Time::MIN, zone);
+        (self.block, self.kept) = (standing.blocks[0], standing.kept);
+    }
+
     /// Whether nothing has folded yet: whatever folds leaves its time.
     pub fn is_empty(&self) -> bool {
         self.newest_order_at.is_none() && self.newest_return_at.is_none()
@@ -247,12 +256,8 @@ impl Customer {
         let horizon = settings.ledger_horizon();
         let is_old = |time: Time| clock.since(time) > horizon;
         let folding = self.folding_orders(settings, attribution, is_old);
-        let leaving = &self.ledger.orders[..folding];
-        for (order, figures) in leaving.iter().zip(&attribution.orders) {
-            self.summary.newest_order_at = self.summary.newest_order_at.max(Some(order.placed_at));
-            self.summary.block.add(&order_block(figures));
-        }
-        self.summary.kept.extend(kept_orders(leaving, attribution), &shop.zone);
+        let orders = LedgerOrders::new(&self.ledger, attribution);
+        self.summary.add_orders(orders.first(folding), &shop.zone);
         let lone_surplus = self.ledger.returns.len().saturating_sub(settings.orders_max);
         let returns_leave: Vec<bool> = self
             .ledger
@@ -338,7 +343,7 @@ impl Customer {
     }
 }
 
-fn entry(record: &OrderRecord) -> Order {
+pub(super) fn entry(record: &OrderRecord) -> Order {
     Order {
         id: record.id,
         placed_at: record.placed_at,

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use super::customer::{Change as LedgerChange, Customer};
 use super::erasure::Markers;
 use super::event::{GuestRecord, Record};
+use super::facts::{Facts, Standing};
 use super::figures::{Figures, GuestFigures};
 use super::ids::{CustomerKey, CustomerSlot, ShopIndex};
 use super::ledger::Attribution;
 use super::lifecycle::{Occasion, Teller, next_instant};
-use super::packed;
+use super::packed::{self, UsualOrders};
 use super::prefetch::prefetch;
-use super::settings::Settings;
+use super::settings::{Settings, Shop};
 use super::signal::{Signal, State};
 use super::store::Store;
 use super::time::Time;
@@ -36,8 +37,10 @@ pub struct Engine {
     pub(super) guests: Vec<GuestFigures>,
     pub(super) changes: Vec<Change>,
     pub(super) scratch: Scratch,
-    /// The last group of [`Self::look_ahead`], whose bytes were not asked for yet.
+    /// The last group of [`Self::look_ahead`].
     looked_up: [Option<CustomerSlot>; GROUP],
+    /// The group before it, as far as its bytes were not asked for yet.
+    to_bring: [Option<CustomerSlot>; GROUP],
 }
 
 /// Memory that is reused for every record.
@@ -45,7 +48,9 @@ pub struct Engine {
 pub(super) struct Scratch {
     pub(super) customer: Customer,
     pub(super) attribution: Attribution,
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
+    /// The end of a packed customer, behind `bytes`.
+    pub(super) entries: Vec<u8>,
 }
 
 /// What one call gave, to be drained by the caller before the next.
@@ -138,6 +143,7 @@ impl Engine {
             changes: Vec::new(),
             scratch: Scratch::default(),
             looked_up: [None; GROUP],
+            to_bring: [None; GROUP],
         }
     }
 
@@ -182,7 +188,10 @@ impl Engine {
         if let Record::Erasure(erasure) = record {
             return self.erase(key, erasure, clock);
         }
-        self.apply(key, shop, record, clock, effects)
+        match self.append(key, shop, record, clock, effects) {
+            Some(applied) => Outcome::Applied(applied),
+            None => self.apply(key, shop, record, clock, effects),
+        }
     }
 
     /// Counts a guest's record after every timer that is due before it; see [`Self::handle_record`].
@@ -235,24 +244,30 @@ impl Engine {
     }
 
     /// Looks up customers of whom a record comes soon. To be called before each of `count` records at hand, of which `next` is the next
-    /// one; `key` gives a record's key. Nothing depends on it: what lies scattered in memory is asked for, a group of customers at a
-    /// time. What one step finds the next one needs, so a group's bytes are asked for when the group behind it is looked up.
+    /// one; `key` gives a record's key. Nothing depends on it: what lies scattered in memory is asked for.
+    ///
+    /// Where the bytes of a customer lie must be known before they can be asked for, so a group of customers is looked up two groups
+    /// ahead, and their bytes are asked for one group ahead: one customer's before each record, as a processor can wait for a
+    /// dozen lines only.
     pub fn look_ahead<'k>(&mut self, next: usize, count: usize, key: impl Fn(usize) -> Option<&'k [u8]>) {
-        if !next.is_multiple_of(GROUP) {
-            return;
+        let place = next % GROUP;
+        if place == 0 {
+            let group_ahead = |groups: usize| count.min(next + groups * GROUP);
+            if next == 0 {
+                let first = self.look_up((0..group_ahead(1)).map(&key));
+                first.into_iter().flatten().for_each(|slot| self.bring_bytes(slot));
+                self.looked_up = self.look_up((group_ahead(1)..group_ahead(2)).map(&key));
+            }
+            self.to_bring = self.looked_up;
+            self.looked_up = self.look_up((group_ahead(2)..group_ahead(3)).map(&key));
         }
-        let end = count.min(next + 3 * GROUP);
-        // Those before were looked up two groups ago.
-        let from = if next == 0 { 0 } else { end.min(next + 2 * GROUP) };
-        for group in (from..end).step_by(GROUP) {
-            self.look_up((group..end.min(group + GROUP)).map(&key));
-        }
-        if end == count {
-            self.bring_bytes();
+        if let Some(slot) = self.to_bring[place].take() {
+            self.bring_bytes(slot);
         }
     }
 
-    fn look_up<'k>(&mut self, keys: impl Iterator<Item = Option<&'k [u8]>>) {
+    /// Finds a group of customers, and asks for what tells where their bytes lie.
+    fn look_up<'k>(&self, keys: impl Iterator<Item = Option<&'k [u8]>>) -> [Option<CustomerSlot>; GROUP] {
         // Hashes first: the steps that wait for memory stand close together then, and a processor takes many of them at once.
         let mut hashes = [None; GROUP];
         for (hash, key) in hashes.iter_mut().zip(keys) {
@@ -264,17 +279,14 @@ impl Engine {
             self.timers.prefetch(slot);
             self.window_ends.prefetch(slot);
         }
-        self.bring_bytes();
-        self.looked_up = group;
+        group
     }
 
-    /// Asks for the bytes of the last group, and for what the open batch has noted of it.
-    fn bring_bytes(&mut self) {
-        for slot in std::mem::take(&mut self.looked_up).into_iter().flatten() {
-            self.store.prefetch_packed(slot);
-            if let Some(noted) = (self.store.mark(slot) as usize).checked_sub(1) {
-                prefetch(&self.changes[noted]);
-            }
+    /// Asks for a customer's bytes, and for what the open batch has noted of the customer.
+    fn bring_bytes(&self, slot: CustomerSlot) {
+        self.store.prefetch_packed(slot);
+        if let Some(noted) = (self.store.mark(slot) as usize).checked_sub(1) {
+            prefetch(&self.changes[noted]);
         }
     }
 
@@ -328,11 +340,12 @@ impl Engine {
         self.is_late(record.time()) && !customer.holds(record) || customer.has_folded(record)
     }
 
-    fn is_late(&self, time: Time) -> bool {
+    pub(super) fn is_late(&self, time: Time) -> bool {
         self.clock.is_some_and(|clock| clock.since(time) > self.settings.lateness)
     }
 
-    fn apply(
+    /// Applies a record of any kind to any customer.
+    pub(super) fn apply(
         &mut self,
         key: CustomerKey<'_>,
         shop_index: ShopIndex,
@@ -350,20 +363,14 @@ impl Engine {
         let at = held.map_or(self.window_ends.at(), |slot| self.window_ends.at_of(slot));
         let Scratch { customer, attribution, .. } = &mut self.scratch;
         let state_before = customer.told.state;
-        let added_order = customer.ledger.added_by(record);
-        let blocks_before = (held.is_some() && added_order.is_none()).then(|| {
+        let blocks_before = held.is_some().then(|| {
             attribution.derive(&customer.ledger, shop, settings.return_window);
-            customer.standing(at, attribution).blocks
+            customer.standing(at, attribution, shop).blocks
         });
         let change = customer.apply(record, settings.hash);
         attribution.derive(&customer.ledger, shop, settings.return_window);
-        let part = customer.standing(at, attribution);
-        let facts = if part.year_lasts_until(clock) {
-            customer.facts(shop, settings, &part, attribution)
-        } else {
-            customer.facts(shop, settings, &customer.standing(clock, attribution), attribution)
-        };
-        let added = added_order.map(|id| customer.added(id, at, attribution));
+        let standing = customer.standing(clock, attribution, shop);
+        let facts = Facts::new(&standing, settings);
         let slot = held.unwrap_or_else(|| self.scratch.insert(&mut self.store, key));
         let teller = Teller {
             customer: slot,
@@ -375,46 +382,48 @@ impl Engine {
             before: state_before,
             signals: &mut effects.signals,
         };
-        let applied = self.scratch.tell(teller, record, change);
         let Scratch { customer, attribution, .. } = &mut self.scratch;
+        let applied = tell(teller, customer, attribution, record, change);
         // A duplicate changes nothing, so it may not fold either: that would publish the profile again.
-        let folded = change != LedgerChange::Duplicate && customer.fold(shop, settings, clock, attribution);
-        if folded {
+        if change != LedgerChange::Duplicate && customer.fold(shop, settings, clock, attribution) {
             attribution.derive(&customer.ledger, shop, settings.return_window);
         }
-        let at_now = self.window_ends.at();
-        let is_moved = folded || at_now != at;
-        let moved = is_moved.then(|| customer.standing(at_now, attribution));
-        let standing = moved.as_ref().unwrap_or(&part);
+        let counted = customer.standing(self.window_ends.at(), attribution, shop);
         let state = customer.told.state;
         let figures = &mut self.figures[usize::from(shop_index.0)];
-        if held.is_none() {
-            figures.add(state, &standing.blocks);
-        } else {
-            figures.change_state(state_before, state);
-            match (added, blocks_before) {
-                (Some(added), _) if !is_moved => figures.add_order(&added, &standing.blocks),
-                (Some(added), _) => figures.change_blocks(&part.blocks_without(&added), &standing.blocks),
-                (None, before) => {
-                    let before = before.expect("derived where nothing is only added");
-                    figures.change_blocks(&before, &standing.blocks);
-                }
+        match blocks_before {
+            None => figures.add(state, &counted.blocks),
+            Some(before) => {
+                figures.change_state(state_before, state);
+                figures.change_blocks(&before, &counted.blocks);
             }
         }
-        self.window_ends.schedule(slot, standing.next_end());
         effects.note_transition(state_before, state);
-        self.timers.schedule(slot, next_instant(state, &facts, &settings.thresholds), || key.hash);
+        self.schedule(slot, key, state, &counted, &facts);
         if self.save(slot) || held.is_none() {
             self.touch(slot, Some(clock));
         }
         if change == LedgerChange::Duplicate { Outcome::Duplicate } else { Outcome::Applied(applied) }
     }
 
+    /// When something next happens to a customer by time alone.
+    pub(super) fn schedule(
+        &mut self,
+        slot: CustomerSlot,
+        key: CustomerKey<'_>,
+        state: State,
+        standing: &Standing,
+        facts: &Facts<'_>,
+    ) {
+        self.window_ends.schedule(slot, standing.next_end());
+        self.timers.schedule(slot, next_instant(state, facts, &self.settings.thresholds), || key.hash);
+    }
+
     /// Packs the customer in `scratch`; returns whether the bytes changed.
     pub(super) fn save(&mut self, slot: CustomerSlot) -> bool {
         let Scratch { customer, bytes, .. } = &mut self.scratch;
         packed::pack(self.store.key(slot), customer, bytes);
-        self.store.replace(slot, bytes)
+        self.store.replace(slot, bytes, &[])
     }
 
     /// Notes that the open batch changed a customer; with `profile_at` its profile is published.
@@ -430,38 +439,16 @@ impl Engine {
 }
 
 impl Scratch {
-    /// Says what the record changed, and tells the caller what it was.
-    fn tell(&mut self, mut teller: Teller<'_>, record: &Record, change: LedgerChange) -> Applied {
+    /// What a packed customer adds up to at an instant; `customer` gets all but the ledger.
+    pub(super) fn standing(&mut self, packed: &[u8], at: Time, shop: &Shop, settings: &Settings) -> Standing {
         let Self { customer, attribution, .. } = self;
-        let settings = teller.settings;
-        let shop = settings.shops.get(teller.shop);
-        let is_new = change == LedgerChange::New;
-        let applied = match record {
-            Record::Order(order) if is_new && !order.test => Applied::Order {
-                value: shop.convert(order.total, order.currency),
-                first: teller.facts.all_time.placed == 1,
-            },
-            Record::Return(returned) if is_new => {
-                teller.tell_returned(returned, &customer.ledger, attribution);
-                Applied::Return { refund: shop.convert(returned.refund, returned.currency) }
-            }
-            Record::Cancellation(cancellation) if is_new => {
-                let effective = teller.tell_cancelled(cancellation, &customer.ledger, attribution);
-                if effective { Applied::Other } else { Applied::Ineffective }
-            }
-            Record::Order(_) | Record::Return(_) | Record::Cancellation(_) | Record::Erasure(_) => {
-                match change {
-                    LedgerChange::Superseded { conflicting: true }
-                    | LedgerChange::Replaced { conflicting: true } => Applied::Conflicting,
-                    LedgerChange::Duplicate
-                    | LedgerChange::New
-                    | LedgerChange::Superseded { conflicting: false }
-                    | LedgerChange::Replaced { conflicting: false } => Applied::Other,
-                }
-            }
-        };
-        teller.tell_record(&mut customer.told, Occasion { record, hash: settings.hash });
-        applied
+        let entries = packed::unpack_head(packed, customer).expect("packed by this engine");
+        if let Some(orders) = UsualOrders::of(entries) {
+            return Standing::new(&customer.summary, orders.valued(shop), &[], at, &shop.zone);
+        }
+        packed::unpack_entries(entries, &mut customer.ledger).expect("packed by this engine");
+        attribution.derive(&customer.ledger, shop, settings.return_window);
+        customer.standing(at, attribution, shop)
     }
 
     /// A slot for a new customer of whom nothing is known yet.
@@ -469,4 +456,42 @@ impl Scratch {
         packed::pack(key.bytes, &Customer::default(), &mut self.bytes);
         store.insert(key, &self.bytes)
     }
+}
+
+/// Says what the record changed, and tells the caller what it was.
+pub(super) fn tell(
+    mut teller: Teller<'_>,
+    customer: &mut Customer,
+    attribution: &Attribution,
+    record: &Record,
+    change: LedgerChange,
+) -> Applied {
+    let settings = teller.settings;
+    let shop = settings.shops.get(teller.shop);
+    let is_new = change == LedgerChange::New;
+    let applied = match record {
+        Record::Order(order) if is_new && !order.test => Applied::Order {
+            value: shop.convert(order.total, order.currency),
+            first: teller.facts.all_time().placed == 1,
+        },
+        Record::Return(returned) if is_new => {
+            teller.tell_returned(returned, &customer.ledger, attribution);
+            Applied::Return { refund: shop.convert(returned.refund, returned.currency) }
+        }
+        Record::Cancellation(cancellation) if is_new => {
+            let effective = teller.tell_cancelled(cancellation, &customer.ledger, attribution);
+            if effective { Applied::Other } else { Applied::Ineffective }
+        }
+        Record::Order(_) | Record::Return(_) | Record::Cancellation(_) | Record::Erasure(_) => match change {
+            LedgerChange::Superseded { conflicting: true } | LedgerChange::Replaced { conflicting: true } => {
+                Applied::Conflicting
+            }
+            LedgerChange::Duplicate
+            | LedgerChange::New
+            | LedgerChange::Superseded { conflicting: false }
+            | LedgerChange::Replaced { conflicting: false } => Applied::Other,
+        },
+    };
+    teller.tell_record(&mut customer.told, Occasion { record, hash: settings.hash });
+    applied
 }

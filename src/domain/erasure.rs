@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::engine::{Applied, Change, Effects, Engine, Outcome, Refusal, Scratch};
+use super::engine::{Applied, Change, Effects, Engine, Outcome, Refusal};
 use super::event::{ErasureRecord, Record};
 use super::ids::{CustomerKey, CustomerSlot};
 use super::packed;
@@ -62,11 +62,9 @@ impl Engine {
     fn remove(&mut self, key: CustomerKey<'_>, slot: CustomerSlot) {
         let settings = Arc::clone(&self.settings);
         let shop = settings.shops.of_key(key.bytes).expect("only keys of configured shops are held");
-        let Scratch { customer, attribution, .. } = &mut self.scratch;
-        packed::unpack(self.store.packed(slot), customer).expect("packed by this engine");
-        attribution.derive(&customer.ledger, settings.shops.get(shop), settings.return_window);
-        let standing = customer.standing(self.window_ends.at_of(slot), attribution);
-        self.figures[usize::from(shop.0)].remove(customer.told.state, &standing.blocks);
+        let (at, shop_settings) = (self.window_ends.at_of(slot), settings.shops.get(shop));
+        let standing = self.scratch.standing(self.store.packed(slot), at, shop_settings, &settings);
+        self.figures[usize::from(shop.0)].remove(self.scratch.customer.told.state, &standing.blocks);
         self.window_ends.schedule(slot, None);
         self.timers.schedule(slot, Time::MAX, || key.hash);
         let mark = self.store.mark(slot) as usize;

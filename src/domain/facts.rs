@@ -2,23 +2,19 @@
 
 use super::customer::{Customer, Summary};
 use super::event::Goods;
-use super::ids::{OrderHash, ShopIndex};
-use super::ledger::{Attribution, Ledger, LoneRefund, Order, OrderFigures};
+use super::history::{Entry, History, LedgerOrders};
+use super::ids::ShopIndex;
+use super::ledger::{Attribution, LoneRefund};
 use super::rhythm::{KeptOrder, KeptRun};
 use super::settings::{Settings, Shop};
 use super::signal::{ActiveKind, CustomerType, Profile, State};
-use super::time::Time;
+use super::time::{Time, Zone};
 use super::window::{Block, Blocks, WINDOWS, YEAR, end_of, first_window};
 
 /// The facts of one customer at one clock, but for the windows within the year.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Facts {
-    pub all_time: Block,
-    /// Of the last 365 days, which the return rate looks at.
-    pub year: Block,
-    /// When something next leaves the year.
-    pub year_end: Option<Time>,
-    pub kept: KeptRun,
+pub struct Facts<'s> {
+    standing: &'s Standing,
     pub deadlines: Option<Deadlines>,
 }
 
@@ -26,11 +22,13 @@ pub struct Facts {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Standing {
     pub blocks: Blocks,
-    /// By window: the time of the oldest entry of which it is the smallest one.
+    /// By window, as in `blocks`: the time of the oldest entry of which it is the smallest one.
     oldest: [Time; 4],
+    /// The same at any instant.
+    pub kept: KeptRun,
 }
 
-/// An order that was added to a ledger of which nothing was taken back.
+/// An order that came to orders of which nothing was taken back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Added {
     /// What it adds to the figures of its time.
@@ -46,7 +44,38 @@ pub struct Deadlines {
     pub lapsed: Time,
 }
 
-impl Facts {
+impl<'s> Facts<'s> {
+    /// The facts at the instant of `standing`, or at any later one for which its year lasts.
+    pub fn new(standing: &'s Standing, settings: &Settings) -> Self {
+        let kept = &standing.kept;
+        let deadlines = (kept.count > 0).then(|| {
+            let patience = kept.days.patience(&settings.lapse);
+            Deadlines {
+                at_risk: kept.last_at.plus(patience.at_risk),
+                lapsed: kept.last_at.plus(patience.lapsed),
+            }
+        });
+        Self { standing, deadlines }
+    }
+
+    pub fn all_time(&self) -> &'s Block {
+        &self.standing.blocks[0]
+    }
+
+    /// Of the last 365 days, which the return rate looks at.
+    pub fn year(&self) -> &'s Block {
+        &self.standing.blocks[YEAR]
+    }
+
+    /// When something next leaves the year.
+    pub fn year_end(&self) -> Option<Time> {
+        self.standing.year_end()
+    }
+
+    pub fn kept(&self) -> &'s KeptRun {
+        &self.standing.kept
+    }
+
     pub fn state(&self, clock: Time) -> State {
         match self.deadlines {
             None => State::Prospect,
@@ -71,26 +100,20 @@ impl Facts {
             Goods::Unknown | Goods::Varied => true,
             Goods::One(_) => false,
         };
-        match self.kept.count {
+        match self.kept().count {
             0 => None,
             1 => Some(CustomerType::OneTime),
-            2.. if self.kept.days.is_regular() => Some(CustomerType::Recurring),
+            2.. if self.kept().days.is_regular() => Some(CustomerType::Recurring),
             3.. if varied => Some(CustomerType::Repeat),
             2.. => Some(CustomerType::Returning),
         }
     }
 
-    /// The facts as a profile. `blocks` are those of `as_of`.
-    pub fn profile(
-        &self,
-        shop: ShopIndex,
-        goods: Goods,
-        as_of: Time,
-        blocks: Blocks,
-        settings: &Settings,
-    ) -> Profile {
+    /// The facts as a profile. `as_of` is the instant of the standing.
+    pub fn profile(&self, shop: ShopIndex, goods: Goods, as_of: Time, settings: &Settings) -> Profile {
         let state = self.state(as_of);
-        let (is_customer, kept) = (self.kept.count > 0, &self.kept);
+        let kept = self.kept();
+        let is_customer = kept.count > 0;
         let active_kind = if kept.count == 1 { ActiveKind::New } else { ActiveKind::Established };
         let since = self.deadlines.map(|deadlines| match state {
             State::Prospect | State::Active => kept.last_at,
@@ -110,36 +133,43 @@ impl Facts {
             purchase_days: kept.days.count,
             mean_gap: kept.days.mean_gap(),
             expected_gap: kept.days.expected_gap(&settings.lapse).filter(|_| is_customer),
-            blocks,
+            blocks: self.standing.blocks,
         }
     }
 }
 
 impl Standing {
-    /// Orders lie in the order of time, so those in a window are the last ones: one sum from the newest to the oldest passes all
-    /// of them. `attribution` must be that of the ledger.
-    fn new(summary: &Summary, ledger: &Ledger, attribution: &Attribution, at: Time) -> Self {
-        let mut standing = Self { blocks: Blocks::default(), oldest: [Time::MAX; 4] };
-        let mut entries = ledger.orders.iter().zip(&attribution.orders).rev().peekable();
-        let mut sum = Block::default();
-        for window in 1..=YEAR {
-            let begin = begin_of(window, at);
-            while let Some((order, figures)) =
-                entries.next_if(|(order, _)| order.placed_at.as_millis() > begin)
-            {
-                add_order(&mut sum, figures, attribution.is_untouched);
-                if figures.placed {
-                    standing.oldest[window] = order.placed_at;
-                }
+    /// What lies in the windows at `at`, which may lie before the last record: all that came later is in every window. `history` are
+    /// the orders of the ledger.
+    pub fn new(summary: &Summary, history: impl History, lone: &[LoneRefund], at: Time, zone: &Zone) -> Self {
+        let begins = WINDOWS.map(|(_, length)| at.as_millis() - length.as_millis());
+        // By window: what lies in it and in no smaller one; then what lies in none.
+        let mut parts = [Block::default(); YEAR + 1];
+        let mut oldest = [Time::MAX; YEAR + 1];
+        let mut kept = summary.kept.extend(zone);
+        for order in history.entries() {
+            let placed_at = order.placed_at();
+            // Counted, as whether it has left a window cannot be foretold.
+            let part = begins.map(|begin| usize::from(placed_at.as_millis() <= begin)).iter().sum::<usize>();
+            let figures = order.figures();
+            parts[part].add(&figures.block());
+            if figures.placed {
+                oldest[part] = oldest[part].min(placed_at);
             }
+            if figures.kept {
+                kept.push(KeptOrder { placed_at, id: order.id(), net: figures.net() });
+            }
+        }
+        let mut standing = Self { blocks: [summary.block; 4], oldest: [Time::MAX; 4], kept: summary.kept };
+        standing.kept.take(&kept);
+        let mut sum = parts[0];
+        for window in 1..=YEAR {
             standing.blocks[window] = sum;
+            standing.oldest[window] = oldest[window - 1];
+            sum.add(&parts[window]);
         }
-        for (_, figures) in entries {
-            add_order(&mut sum, figures, attribution.is_untouched);
-        }
-        standing.blocks[0] = sum;
-        standing.blocks[0].add(&summary.block);
-        for lone in &attribution.lone {
+        standing.blocks[0].add(&sum);
+        for lone in lone {
             standing.add_lone(lone, at);
         }
         standing
@@ -180,87 +210,18 @@ impl Standing {
     }
 }
 
-/// Of the oldest orders of a ledger those that count for the rhythm. `attribution` must be that of the ledger.
-pub fn kept_orders(
-    orders: &[Order],
-    attribution: &Attribution,
-) -> impl DoubleEndedIterator<Item = KeptOrder> + Clone {
-    let kept = orders.iter().zip(&attribution.orders).filter(|(_, figures)| figures.kept);
-    kept.map(|(order, figures)| KeptOrder { placed_at: order.placed_at, id: order.id, net: figures.net() })
-}
-
-/// Of what lies in a window at `at` this is just before the earliest time, in milliseconds.
-fn begin_of(window: usize, at: Time) -> i64 {
-    at.as_millis() - WINDOWS[window - 1].1.as_millis()
-}
-
 impl Customer {
-    /// The facts at the instant of `standing`, or at any later one for which its year lasts. `attribution` must be that of this
-    /// ledger.
-    pub fn facts(
-        &self,
-        shop: &Shop,
-        settings: &Settings,
-        standing: &Standing,
-        attribution: &Attribution,
-    ) -> Facts {
-        let mut facts = Facts {
-            all_time: standing.blocks[0],
-            year: standing.blocks[YEAR],
-            year_end: standing.year_end(),
-            kept: self.summary.kept,
-            deadlines: None,
-        };
-        facts.kept.extend(kept_orders(&self.ledger.orders, attribution), &shop.zone);
-        if facts.kept.count > 0 {
-            let patience = facts.kept.days.patience(&settings.lapse);
-            let last_at = facts.kept.last_at;
-            facts.deadlines = Some(Deadlines {
-                at_risk: last_at.plus(patience.at_risk),
-                lapsed: last_at.plus(patience.lapsed),
-            });
-        }
-        facts
-    }
-
-    /// What the customer adds to sums at `at`, which may lie before the last record: all that came later is in every window.
-    /// `attribution` must be that of this ledger.
-    pub fn standing(&self, at: Time, attribution: &Attribution) -> Standing {
-        Standing::new(&self.summary, &self.ledger, attribution, at)
-    }
-
-    /// What an order that was just added adds to sums at `at`. `attribution` must be that of this ledger.
-    pub fn added(&self, id: OrderHash, at: Time, attribution: &Attribution) -> Added {
-        // From the end, where orders are added.
-        let index = self.ledger.orders.iter().rposition(|order| order.id == id).expect("it was added");
-        let first_window = first_window(self.ledger.orders[index].placed_at, at);
-        Added { block: order_block(&attribution.orders[index]), first_window }
+    /// See [`Standing::new`]. `attribution` must be that of this ledger.
+    pub fn standing(&self, at: Time, attribution: &Attribution, shop: &Shop) -> Standing {
+        let orders = LedgerOrders::new(&self.ledger, attribution);
+        Standing::new(&self.summary, orders, &attribution.lone, at, &shop.zone)
     }
 }
 
-/// Adds one order to the figures of its time.
-fn add_order(sum: &mut Block, figures: &OrderFigures, is_untouched: bool) {
-    if is_untouched {
-        // The usual case: all else is zero.
-        sum.placed += u32::from(figures.placed);
-        sum.kept += u32::from(figures.kept);
-        sum.gross += figures.value;
-    } else {
-        sum.add(&order_block(figures));
-    }
-}
-
-/// What one order adds to the figures of its time.
-pub fn order_block(figures: &OrderFigures) -> Block {
-    Block {
-        placed: u32::from(figures.placed),
-        kept: u32::from(figures.kept),
-        returned_orders: u32::from(figures.returned),
-        gross: figures.value,
-        refunded: figures.refunded,
-        cancelled: figures.cancelled,
-        unattributed: 0,
-        excess: figures.excess,
+impl Added {
+    /// What this order adds to sums at `at`.
+    pub fn new(order: impl Entry, at: Time) -> Self {
+        Self { block: order.figures().block(), first_window: first_window(order.placed_at(), at) }
     }
 }
 

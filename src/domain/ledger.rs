@@ -2,11 +2,11 @@
 //!
 //! Everything is derived from the set of entries, never accumulated, so the order of arrival cannot matter.
 
-use super::event::Record;
 use super::ids::{OrderHash, ReturnHash};
 use super::money::Currency;
 use super::settings::Shop;
 use super::time::{Span, Time};
+use super::window::Block;
 
 /// An order as its latest version tells it. Ordered by (time, id).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,14 +64,6 @@ impl Ledger {
 
     pub fn cancellation(&self, order: OrderHash) -> Option<&Cancellation> {
         self.cancellations.iter().find(|cancellation| cancellation.order == order)
-    }
-
-    /// The order that this record only adds, to orders of which nothing was taken back: then no other entry changes its meaning.
-    pub fn added_by(&self, record: &Record) -> Option<OrderHash> {
-        let Record::Order(order) = record else { return None };
-        let is_added =
-            self.returns.is_empty() && self.cancellations.is_empty() && self.order(order.id).is_none();
-        is_added.then_some(order.id)
     }
 
     /// Whether no two entries of a kind have the same identity, which whoever puts them in takes care of.
@@ -153,6 +145,20 @@ impl OrderFigures {
     pub const fn net(&self) -> i64 {
         self.value - self.refunded - self.cancelled
     }
+
+    /// What the order adds to the figures of its time.
+    pub fn block(&self) -> Block {
+        Block {
+            placed: u32::from(self.placed),
+            kept: u32::from(self.kept),
+            returned_orders: u32::from(self.returned),
+            gross: self.value,
+            refunded: self.refunded,
+            cancelled: self.cancelled,
+            unattributed: 0,
+            excess: self.excess,
+        }
+    }
 }
 
 /// Where a return ended up.
@@ -183,8 +189,6 @@ pub struct Attribution {
     /// One for each return.
     pub fates: Vec<Fate>,
     pub lone: Vec<LoneRefund>,
-    /// Nothing was returned or cancelled: an order is its value, and there is nothing else.
-    pub is_untouched: bool,
     sums: Vec<Refunds>,
 }
 
@@ -204,8 +208,7 @@ struct Refunds {
 impl Attribution {
     /// Derives everything anew from the ledger.
     pub fn derive(&mut self, ledger: &Ledger, shop: &Shop, return_window: Span) {
-        self.is_untouched = ledger.returns.is_empty() && ledger.cancellations.is_empty();
-        if self.is_untouched {
+        if ledger.returns.is_empty() && ledger.cancellations.is_empty() {
             self.derive_untouched(ledger, shop);
             return;
         }

@@ -18,11 +18,11 @@ use super::time::Time;
 /// When time alone may next change what was told; [`Time::MAX`] for never: at a deadline, or at an end of the year that the
 /// return rate looks at. An end of the year matters only while something was refunded in it: without, the rate is nothing
 /// before and after, and a record that brought an order has armed the signal already.
-pub fn next_instant(told: State, facts: &Facts, thresholds: &Thresholds) -> Time {
+pub fn next_instant(told: State, facts: &Facts<'_>, thresholds: &Thresholds) -> Time {
     let deadline = facts.next(told).map(|(_, at)| at);
-    let year = &facts.year;
+    let year = facts.year();
     let rate_may_move = year.refunded > 0 && year.placed >= thresholds.return_rate_orders_min;
-    let year_end = facts.year_end.filter(|_| rate_may_move);
+    let year_end = facts.year_end().filter(|_| rate_may_move);
     deadline.into_iter().chain(year_end).min().unwrap_or(Time::MAX)
 }
 
@@ -45,7 +45,7 @@ pub struct Teller<'a> {
     pub customer: CustomerSlot,
     pub shop: ShopIndex,
     pub settings: &'a Settings,
-    pub facts: &'a Facts,
+    pub facts: &'a Facts<'a>,
     /// The partition's clock.
     pub clock: Time,
     /// The record's time, or the instant of the timer.
@@ -126,7 +126,7 @@ impl Teller<'_> {
             return !ineffective;
         }
         let value = known.map(|index| attribution.orders[index].cancelled);
-        let net = self.facts.all_time.net();
+        let net = self.facts.all_time().net();
         let kind = SignalKind::OrderCancelled { order: record.order, value, net };
         self.say(kind, Cause::Cancelled(record.order));
         true
@@ -153,12 +153,12 @@ impl Teller<'_> {
     }
 
     fn tell_first_orders(&mut self, told: &mut Told, record: Occasion<'_>) {
-        let [first, second] = self.facts.kept.first_values;
-        if self.facts.kept.count >= 1 && !told.first_order {
+        let [first, second] = self.facts.kept().first_values;
+        if self.facts.kept().count >= 1 && !told.first_order {
             self.say(SignalKind::FirstOrder { value: first }, Cause::Record(record.digest()));
             told.first_order = true;
         }
-        if self.facts.kept.count >= 2 && !told.second_order {
+        if self.facts.kept().count >= 2 && !told.second_order {
             self.say(SignalKind::SecondOrder { value: second }, Cause::Record(record.digest()));
             told.second_order = true;
         }
@@ -166,7 +166,7 @@ impl Teller<'_> {
 
     /// A customer came back, or what was said of the silence turns out to be wrong.
     fn tell_return_to_life(&mut self, told: &mut Told, record: Occasion<'_>) {
-        let (after, kept) = (self.facts.state(self.clock), self.facts.kept);
+        let (after, kept) = (self.facts.state(self.clock), self.facts.kept());
         let away = kept.previous_at.map(|previous_at| kept.last_at.since(previous_at));
         if told.state == State::Lapsed && after != State::Lapsed {
             let lapsed = told.lapsed.take().expect("a told lapsed state stands on a lapsed signal");
@@ -206,7 +206,7 @@ impl Teller<'_> {
     }
 
     fn silence(&self, deadline: Time) -> Silence {
-        let kept = &self.facts.kept;
+        let kept = self.facts.kept();
         Silence {
             deadline,
             last_order_at: kept.last_at,
@@ -216,7 +216,8 @@ impl Teller<'_> {
 
     fn tell_frequency(&mut self, armed: &mut Armed, record: Occasion<'_>) {
         let thresholds = &self.settings.thresholds;
-        let Some((recent, earlier, count)) = self.facts.kept.days.recent_and_earlier(thresholds.earlier_min)
+        let Some((recent, earlier, count)) =
+            self.facts.kept().days.recent_and_earlier(thresholds.earlier_min)
         else {
             return;
         };
@@ -243,7 +244,7 @@ impl Teller<'_> {
 
     fn tell_order_value(&mut self, armed: &mut Armed, record: Occasion<'_>) {
         let thresholds = &self.settings.thresholds;
-        let Some((recent, earlier, count)) = self.facts.kept.recent_and_earlier(thresholds.earlier_min)
+        let Some((recent, earlier, count)) = self.facts.kept().recent_and_earlier(thresholds.earlier_min)
         else {
             return;
         };
@@ -265,7 +266,7 @@ impl Teller<'_> {
     fn tell_return_rate(&mut self, armed: &mut Armed, cause: impl FnOnce() -> Cause) {
         let &Thresholds { return_rate_high, return_rate_high_rearm, return_rate_orders_min, .. } =
             &self.settings.thresholds;
-        let year = &self.facts.year;
+        let year = self.facts.year();
         if year.placed < return_rate_orders_min {
             return;
         }

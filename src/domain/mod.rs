@@ -16,6 +16,8 @@ pub mod ledger;
 pub mod rhythm;
 pub mod window;
 
+pub mod history;
+
 pub mod lapse;
 pub mod signal;
 
@@ -31,6 +33,7 @@ pub mod store;
 pub mod timers;
 pub mod window_ends;
 
+pub mod append;
 pub mod engine;
 pub mod erasure;
 pub mod export;

@@ -5,13 +5,20 @@
 //! ```
 //! Four orders and a 16-byte key take 125 B. Little endian; times and amounts have 48 bits.
 
+mod bytes;
+mod orders;
+
 use super::customer::{Armed, Customer, Summary, Told};
 use super::event::Goods;
 use super::ids::{OrderHash, ReturnHash};
-use super::ledger::{Cancellation, Order, Return};
-use super::money::{AMOUNT_LIMIT, Currency};
+use super::ledger::{Cancellation, Ledger, Return};
+use super::money::Currency;
 use super::signal::{RecordDigest, StandingCause, State};
 use super::time::Time;
+use bytes::{Reader, put_48, put_signed, put_varint};
+use orders::{put_orders, read_orders};
+
+pub use orders::UsualOrders;
 
 /// Raised whenever the bytes change; `wire` writes it before them.
 pub const FORMAT: u8 = 1;
@@ -38,14 +45,7 @@ pub fn has_key(packed: &[u8], key: &[u8]) -> bool {
 
 /// Packs a customer after clearing `bytes`.
 pub fn pack(key: &[u8], customer: &Customer, bytes: &mut Vec<u8>) {
-    bytes.clear();
-    put_varint(bytes, key.len() as u64);
-    bytes.extend_from_slice(key);
-    let has_summary = !customer.summary.is_empty();
-    put_told(bytes, &customer.told, customer.goods, has_summary);
-    if has_summary {
-        put_summary(bytes, &customer.summary);
-    }
+    pack_head(key, customer, bytes);
     put_varint(bytes, customer.ledger.orders.len() as u64);
     put_orders(bytes, &customer.ledger.orders);
     put_varint(bytes, customer.ledger.returns.len() as u64);
@@ -66,52 +66,36 @@ pub fn pack(key: &[u8], customer: &Customer, bytes: &mut Vec<u8>) {
     }
 }
 
-/// An order in its usual length: of a version below 64.
-const USUAL_ORDER: usize = 23;
-
-fn put_orders(bytes: &mut Vec<u8>, orders: &[Order]) {
-    // All in their usual length at first, so that the vector is asked for room once.
-    let start = bytes.len();
-    bytes.resize(start + orders.len() * USUAL_ORDER, 0);
-    let mut version_bits = 0;
-    for (entry, order) in bytes[start..].as_chunks_mut::<USUAL_ORDER>().0.iter_mut().zip(orders) {
-        version_bits |= order.version;
-        entry[..8].copy_from_slice(&order.id.0.to_le_bytes());
-        entry[8] = marks(order) as u8;
-        // What follows a number of 48 bits overwrites its two highest bytes, which are zero.
-        entry[9..17].copy_from_slice(&order.placed_at.as_millis().to_le_bytes());
-        entry[15..23].copy_from_slice(&order.total.to_le_bytes());
-        entry[21..].copy_from_slice(&order.currency.to_bits().to_le_bytes());
+/// Packs all of a customer that stands before the entries of the ledger, after clearing `bytes`.
+pub fn pack_head(key: &[u8], customer: &Customer, bytes: &mut Vec<u8>) {
+    bytes.clear();
+    put_varint(bytes, key.len() as u64);
+    bytes.extend_from_slice(key);
+    let has_summary = !customer.summary.is_empty();
+    put_told(bytes, &customer.told, customer.goods, has_summary);
+    if has_summary {
+        put_summary(bytes, &customer.summary);
     }
-    if version_bits >= 0x40 {
-        bytes.truncate(start);
-        orders.iter().for_each(|order| put_order(bytes, order));
-    }
-}
-
-fn put_order(bytes: &mut Vec<u8>, order: &Order) {
-    bytes.extend_from_slice(&order.id.0.to_le_bytes());
-    put_varint(bytes, marks(order));
-    put_48(bytes, order.placed_at.as_millis());
-    put_48(bytes, order.total);
-    bytes.extend_from_slice(&order.currency.to_bits().to_le_bytes());
-}
-
-fn marks(order: &Order) -> u64 {
-    u64::from(order.version) << 1 | u64::from(order.test)
 }
 
 /// Unpacks into a customer whose memory is reused.
 pub fn unpack(packed: &[u8], customer: &mut Customer) -> Result<(), Corrupt> {
+    let entries = unpack_head(packed, customer)?;
+    unpack_entries(entries, &mut customer.ledger)
+}
+
+/// Unpacks all but the entries of the ledger, of which there are none then. Gives their bytes.
+pub fn unpack_head<'a>(packed: &'a [u8], customer: &mut Customer) -> Result<&'a [u8], Corrupt> {
     let mut reader = Reader(packed);
     customer.clear();
-    (|| {
-        reader.key()?;
-        read_head(&mut reader, customer)?;
-        read_entries(&mut reader, customer)?;
-        reader.0.is_empty().then_some(())
-    })()
-    .ok_or(Corrupt)
+    reader.key().and_then(|_| read_head(&mut reader, customer)).ok_or(Corrupt)?;
+    Ok(reader.0)
+}
+
+/// Unpacks the entries of a ledger, behind those that it has.
+pub fn unpack_entries(entries: &[u8], ledger: &mut Ledger) -> Result<(), Corrupt> {
+    let mut reader = Reader(entries);
+    read_entries(&mut reader, ledger).filter(|()| reader.0.is_empty()).ok_or(Corrupt)
 }
 
 const FIRST_ORDER: u32 = 1 << 2;
@@ -283,8 +267,7 @@ fn read_summary(reader: &mut Reader<'_>) -> Option<Summary> {
     Some(summary)
 }
 
-fn read_entries(reader: &mut Reader<'_>, customer: &mut Customer) -> Option<()> {
-    let ledger = &mut customer.ledger;
+fn read_entries(reader: &mut Reader<'_>, ledger: &mut Ledger) -> Option<()> {
     read_orders(reader, &mut ledger.orders)?;
     for _ in 0..reader.varint()? {
         let id = ReturnHash(reader.u64()?);
@@ -301,199 +284,4 @@ fn read_entries(reader: &mut Reader<'_>, customer: &mut Customer) -> Option<()> 
     let sorted = ledger.returns.is_sorted_by_key(|returned| (returned.returned_at, returned.id))
         && ledger.cancellations.is_sorted_by_key(|entry| (entry.cancelled_at, entry.order));
     sorted.then_some(())
-}
-
-fn read_orders(reader: &mut Reader<'_>, orders: &mut Vec<Order>) -> Option<()> {
-    let count = usize::try_from(reader.varint()?).ok()?;
-    if let Some((entries, tail)) = reader.0.split_at_checked(count.checked_mul(USUAL_ORDER)?) {
-        if read_usual_orders(entries.as_chunks().0, orders) {
-            reader.0 = tail;
-            return Some(());
-        }
-        orders.clear();
-    }
-    for _ in 0..count {
-        orders.push(read_order(reader)?);
-    }
-    orders.is_sorted_by_key(|order| (order.placed_at, order.id)).then_some(())
-}
-
-/// Nearly always all orders have their usual length and differ in time. False if not, or if they are no orders: then what was read
-/// means nothing.
-fn read_usual_orders(entries: &[[u8; USUAL_ORDER]], orders: &mut Vec<Order>) -> bool {
-    let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
-    let currency_bits = |entry: &[u8; USUAL_ORDER]| u16::from_le_bytes([entry[21], entry[22]]);
-    let Some(mut currency) = entries.first().and_then(|entry| Currency::from_bits(currency_bits(entry)))
-    else {
-        return entries.is_empty();
-    };
-    let (mut are_usual, mut latest) = (true, -1);
-    // Without a way out of it, so that the room is asked for once.
-    orders.extend(entries.iter().map(|entry| {
-        const LOW_48: u64 = (1 << 48) - 1;
-        let placed_at = (number(&entry[9..17]) & LOW_48) as i64;
-        let total = (number(&entry[15..23]) & LOW_48) as i64;
-        are_usual &= entry[8] < 0x80 && placed_at > latest && total < AMOUNT_LIMIT;
-        latest = placed_at;
-        if currency_bits(entry) != currency.to_bits() {
-            match Currency::from_bits(currency_bits(entry)) {
-                Some(other) => currency = other,
-                None => are_usual = false,
-            }
-        }
-        Order {
-            id: OrderHash(number(&entry[..8])),
-            version: u32::from(entry[8] >> 1),
-            test: entry[8] & 1 == 1,
-            placed_at: Time::from_millis(placed_at).unwrap_or(Time::MAX),
-            total,
-            currency,
-        }
-    }));
-    are_usual && latest <= Time::MAX.as_millis()
-}
-
-fn read_order(reader: &mut Reader<'_>) -> Option<Order> {
-    let id = OrderHash(reader.u64()?);
-    let marks = reader.varint()?;
-    Some(Order {
-        id,
-        version: u32::try_from(marks >> 1).ok()?,
-        test: marks & 1 == 1,
-        placed_at: reader.time()?,
-        total: reader.amount()?,
-        currency: Currency::from_bits(u16::from_le_bytes(reader.take()?))?,
-    })
-}
-
-fn put_48(bytes: &mut Vec<u8>, number: i64) {
-    debug_assert!((0..1 << 48).contains(&number));
-    bytes.extend_from_slice(&number.to_le_bytes()[..6]);
-}
-
-fn put_varint(bytes: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
-}
-
-/// Zigzag, so that small negative numbers are short too.
-fn put_signed(bytes: &mut Vec<u8>, number: i64) {
-    put_varint(bytes, ((number << 1) ^ (number >> 63)) as u64);
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (head, tail) = self.0.split_first_chunk::<N>()?;
-        self.0 = tail;
-        Some(*head)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.take().map(u64::from_le_bytes)
-    }
-
-    fn number_48(&mut self) -> Option<i64> {
-        let [a, b, c, d, e, f] = self.take()?;
-        Some(i64::from_le_bytes([a, b, c, d, e, f, 0, 0]))
-    }
-
-    fn amount(&mut self) -> Option<i64> {
-        self.number_48().filter(|amount| *amount < AMOUNT_LIMIT)
-    }
-
-    fn time(&mut self) -> Option<Time> {
-        Time::from_millis(self.number_48()?)
-    }
-
-    fn optional_time(&mut self) -> Option<Option<Time>> {
-        match self.varint()? {
-            0 => Some(None),
-            millis => Some(Some(Time::from_millis(i64::try_from(millis - 1).ok()?)?)),
-        }
-    }
-
-    /// In the shortest form only: a customer has one form, so that what is not exactly ours is noticed.
-    fn varint(&mut self) -> Option<u64> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let [byte] = self.take()?;
-            let bits = u64::from(byte & 0x7f);
-            if bits << shift >> shift != bits || (byte == 0 && shift > 0) {
-                return None;
-            }
-            number |= bits << shift;
-            if byte < 0x80 {
-                return Some(number);
-            }
-        }
-        None
-    }
-
-    fn signed(&mut self) -> Option<i64> {
-        let number = self.varint()?;
-        Some((number >> 1) as i64 ^ -((number & 1) as i64))
-    }
-
-    fn key(&mut self) -> Option<&'a [u8]> {
-        let length = usize::try_from(self.varint()?).ok()?;
-        let (key, tail) = self.0.split_at_checked(length)?;
-        self.0 = tail;
-        Some(key)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn order(id: u64, millis: i64, version: u32, currency: &[u8]) -> Order {
-        Order {
-            id: OrderHash(id),
-            placed_at: Time::from_millis(millis).expect("in range"),
-            version,
-            total: AMOUNT_LIMIT - 1,
-            currency: Currency::from_code(currency).expect("a currency"),
-            test: id.is_multiple_of(2),
-        }
-    }
-
-    /// What comes back of a customer with these orders.
-    fn packed_and_unpacked(orders: &[Order]) -> Result<Vec<Order>, Corrupt> {
-        let mut customer = Customer::default();
-        customer.ledger.orders = orders.to_vec();
-        let mut bytes = Vec::new();
-        pack(b"customer", &customer, &mut bytes);
-        unpack(&bytes, &mut customer).map(|()| customer.ledger.orders)
-    }
-
-    #[test]
-    fn orders_of_every_length_come_back() {
-        let last = Time::MAX.as_millis();
-        for version in [0, 63, 64, u32::MAX] {
-            for millis in [[1, 2, 3], [1, 1, 3], [1, 3, 3], [1, last, last]] {
-                let orders = [
-                    order(1, millis[0], 1, b"EUR"),
-                    order(2, millis[1], version, b"JPY"),
-                    order(3, millis[2], 2, b"EUR"),
-                ];
-                for count in 0..=orders.len() {
-                    assert_eq!(packed_and_unpacked(&orders[..count]).as_deref(), Ok(&orders[..count]));
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn orders_that_are_out_of_order_are_corrupt() {
-        for (id, millis) in [(1, 4), (1, 5)] {
-            let (earlier, later) = (order(id, millis, 1, b"EUR"), order(2, 5, 1, b"EUR"));
-            assert_eq!(packed_and_unpacked(&[later, earlier]), Err(Corrupt));
-            assert_eq!(packed_and_unpacked(&[earlier, later]), Ok(vec![earlier, later]));
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! What happens by time alone: timers and markers fire, and sums over customers are brought to the clock.
 
 use super::engine::{Effects, Engine, Progress, Scratch};
+use super::facts::Facts;
 use super::ids::CustomerSlot;
 use super::lifecycle::{Teller, next_instant};
 use super::packed;
@@ -36,12 +37,11 @@ impl Engine {
         let shop_index =
             settings.shops.of_key(packed::key(packed)).expect("only keys of configured shops are held");
         let shop = settings.shops.get(shop_index);
-        let Scratch { customer, attribution, .. } = &mut self.scratch;
-        packed::unpack(packed, customer).expect("packed by this engine");
-        let told_before = customer.told;
+        let standing = self.scratch.standing(packed, instant, shop, settings);
+        let facts = Facts::new(&standing, settings);
+        let told = &mut self.scratch.customer.told;
+        let told_before = *told;
         let signals_before = effects.signals.len();
-        attribution.derive(&customer.ledger, shop, settings.return_window);
-        let facts = customer.facts(shop, settings, &customer.standing(instant, attribution), attribution);
         let mut teller = Teller {
             customer: slot,
             shop: shop_index,
@@ -52,24 +52,31 @@ impl Engine {
             before: told_before.state,
             signals: &mut effects.signals,
         };
-        let moved = teller.tell_instant(&mut customer.told);
+        let moved = teller.tell_instant(told);
         effects.timers_silent += u64::from(effects.signals.len() == signals_before);
-        let told = customer.told;
+        let told = *told;
+        self.timers.schedule(slot, next_instant(told.state, &facts, &settings.thresholds), || key_hash);
+        // What leaves the year seldom changes what is held.
+        if told == told_before {
+            return;
+        }
+        let Scratch { customer, attribution, .. } = &mut self.scratch;
+        packed::unpack(packed, customer).expect("packed by this engine");
+        customer.told = told;
         if moved {
             let figures = &mut self.figures[usize::from(shop_index.0)];
             figures.change_state(told_before.state, told.state);
             effects.note_transition(told_before.state, told.state);
             if customer.may_fold(settings, instant) {
                 let at = self.window_ends.at_of(slot);
-                let blocks_before = customer.standing(at, attribution).blocks;
+                attribution.derive(&customer.ledger, shop, settings.return_window);
+                let blocks_before = customer.standing(at, attribution, shop).blocks;
                 customer.fold(shop, settings, instant, attribution);
                 attribution.derive(&customer.ledger, shop, settings.return_window);
-                figures.change_blocks(&blocks_before, &customer.standing(at, attribution).blocks);
+                figures.change_blocks(&blocks_before, &customer.standing(at, attribution, shop).blocks);
             }
         }
-        self.timers.schedule(slot, next_instant(told.state, &facts, &settings.thresholds), || key_hash);
-        // What leaves the year seldom changes what is held.
-        if told != told_before && self.save(slot) {
+        if self.save(slot) {
             self.touch(slot, moved.then_some(instant));
         }
     }
@@ -91,11 +98,8 @@ impl Engine {
         let shop_index =
             self.settings.shops.of_key(packed::key(packed)).expect("only keys of configured shops are held");
         let shop = self.settings.shops.get(shop_index);
-        let Scratch { customer, attribution, .. } = &mut self.scratch;
-        packed::unpack(packed, customer).expect("packed by this engine");
-        attribution.derive(&customer.ledger, shop, self.settings.return_window);
-        let before = customer.standing(self.window_ends.at_of(slot), attribution);
-        let standing = customer.standing(self.window_ends.at(), attribution);
+        let before = self.scratch.standing(packed, self.window_ends.at_of(slot), shop, &self.settings);
+        let standing = self.scratch.standing(packed, self.window_ends.at(), shop, &self.settings);
         self.figures[usize::from(shop_index.0)].change_blocks(&before.blocks, &standing.blocks);
         self.window_ends.schedule(slot, standing.next_end());
     }

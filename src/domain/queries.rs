@@ -1,6 +1,7 @@
 //! What can be asked of an engine; nothing that is held changes.
 
-use super::engine::{Engine, Progress, Scratch};
+use super::engine::{Engine, Progress};
+use super::facts::Facts;
 use super::figures::{Figures, GuestFigures};
 use super::ids::{CustomerKey, CustomerSlot, ShopIndex};
 use super::packed;
@@ -30,17 +31,11 @@ impl Engine {
 
     /// The customer's facts at `as_of`, which may not lie before the customer's last change.
     pub fn profile(&mut self, slot: CustomerSlot, as_of: Time) -> Profile {
-        let Scratch { customer, attribution, .. } = &mut self.scratch;
-        let bytes = self.store.packed(slot);
-        packed::unpack(bytes, customer).expect("packed by this engine");
-        let settings = &self.settings;
+        let (settings, bytes) = (&*self.settings, self.store.packed(slot));
         let index =
             settings.shops.of_key(packed::key(bytes)).expect("only keys of configured shops are held");
-        let shop = settings.shops.get(index);
-        attribution.derive(&customer.ledger, shop, settings.return_window);
-        let standing = customer.standing(as_of, attribution);
-        let facts = customer.facts(shop, settings, &standing, attribution);
-        facts.profile(index, customer.goods, as_of, standing.blocks, settings)
+        let standing = self.scratch.standing(bytes, as_of, settings.shops.get(index), settings);
+        Facts::new(&standing, settings).profile(index, self.scratch.customer.goods, as_of, settings)
     }
 
     /// Every customer, in no particular order.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::engine::{Engine, Scratch};
+use super::facts::Facts;
 use super::ids::{CustomerKey, CustomerSlot};
 use super::lifecycle::next_instant;
 use super::packed;
@@ -70,7 +71,7 @@ impl Restore {
     fn put(&mut self, key: CustomerKey<'_>, bytes: &[u8]) {
         match self.engine.store.find(key) {
             Some(slot) => {
-                self.engine.store.replace(slot, bytes);
+                self.engine.store.replace(slot, bytes, &[]);
             }
             None => {
                 self.engine.store.insert(key, bytes);
@@ -130,8 +131,8 @@ impl Restore {
             }
             let shop_settings = settings.shops.get(shop);
             attribution.derive(&customer.ledger, shop_settings, settings.return_window);
-            let standing = customer.standing(at, attribution);
-            let facts = customer.facts(shop_settings, &settings, &standing, attribution);
+            let standing = customer.standing(at, attribution, shop_settings);
+            let facts = Facts::new(&standing, &settings);
             engine.figures[usize::from(shop.0)].add(customer.told.state, &standing.blocks);
             let slot = CustomerSlot(u32::try_from(index).expect("checked at insertion"));
             let due = next_instant(customer.told.state, &facts, &settings.thresholds);

@@ -3,7 +3,7 @@
 use super::ids::OrderHash;
 use super::lapse::{LapsePolicy, Patience};
 use super::number::Ratio;
-use super::time::{Day, Time, Zone};
+use super::time::{Day, Days, Time, Zone};
 
 /// How many gaps and values count as recent in the ratio signals.
 pub const RECENT: usize = 3;
@@ -51,41 +51,43 @@ impl Default for KeptRun {
 }
 
 impl KeptRun {
-    /// Adds the next kept orders, in (time, id) order: at once or bit by bit, with the same result.
-    pub fn extend(&mut self, orders: impl DoubleEndedIterator<Item = KeptOrder> + Clone, zone: &Zone) {
-        let mut firsts = orders.clone();
-        if self.count == 0
-            && let Some(first) = firsts.next()
-        {
-            self.first_at = first.placed_at;
-            self.first_values[0] = first.net;
+    /// Goes on with this account, order by order.
+    pub fn extend<'z>(&self, zone: &'z Zone) -> Extension<'z> {
+        let nothing = KeptOrder { placed_at: Time::MIN, id: OrderHash(0), net: 0 };
+        Extension {
+            added: 0,
+            firsts: [nothing; 2],
+            lasts: [nothing; 4],
+            net: self.net,
+            days: self.days,
+            dates: zone.days(),
         }
-        if self.count <= 1
-            && let Some(second) = firsts.next()
-        {
-            self.first_values[1] = second.net;
+    }
+
+    /// Takes over what came to the account by [`Self::extend`].
+    pub fn take(&mut self, extension: &Extension<'_>) {
+        let Extension { added, firsts: [first, second], net, days, .. } = extension;
+        if *added == 0 {
+            return;
         }
-        let mut lasts = orders.clone().rev();
-        let Some(last) = lasts.next() else { return };
-        let (before, third) = (lasts.next(), lasts.next());
-        let last_before = (self.count > 0).then_some(self.last_at);
-        self.previous_at = before.map(|before| before.placed_at).or(last_before);
-        (self.last_at, self.last_id) = (last.placed_at, last.id);
+        match self.count {
+            0 => (self.first_at, self.first_values) = (first.placed_at, [first.net, second.net]),
+            1 => self.first_values[1] = first.net,
+            2.. => {}
+        }
+        let (last, before, third) = (extension.last(1), extension.last(2), extension.last(3));
         let [_, second_value, third_value] = self.last_values;
-        self.last_values = match (third, before) {
-            (Some(third), Some(before)) => [third.net, before.net, last.net],
-            (None, Some(before)) => [third_value, before.net, last.net],
-            (_, None) => [second_value, third_value, last.net],
+        (self.previous_at, self.last_values) = match added {
+            1 => {
+                let previous_at = (self.count > 0).then_some(self.last_at);
+                (previous_at, [second_value, third_value, last.net])
+            }
+            2 => (Some(before.placed_at), [third_value, before.net, last.net]),
+            _ => (Some(before.placed_at), [third.net, before.net, last.net]),
         };
-        // Of all others only sums are kept.
-        let (mut count, mut net, mut days) = (self.count, self.net, self.days);
-        let mut dates = zone.days();
-        for order in orders {
-            count += 1;
-            net += order.net;
-            days.push(dates.of(order.placed_at));
-        }
-        (self.count, self.net, self.days) = (count, net, days);
+        (self.last_at, self.last_id) = (last.placed_at, last.id);
+        self.count += u32::try_from(*added).expect("a ledger is bounded");
+        (self.net, self.days) = (*net, *days);
     }
 
     /// The sum of the last three values and of those before them; none with fewer than `earlier_min` of these.
@@ -94,6 +96,36 @@ impl KeptRun {
             self.count.checked_sub(RECENT as u32).filter(|count| *count >= earlier_min.max(1))?;
         let recent = self.last_values.iter().sum();
         Some((recent, self.net - recent, earlier_count))
+    }
+}
+
+/// A [`KeptRun`] that grows. Of most orders only sums are kept.
+pub struct Extension<'z> {
+    added: usize,
+    firsts: [KeptOrder; 2],
+    /// The last ones that were added, in a ring.
+    lasts: [KeptOrder; 4],
+    net: i64,
+    days: PurchaseDays,
+    dates: Days<'z>,
+}
+
+impl Extension<'_> {
+    /// Adds the next kept order, in (time, id) order.
+    #[inline(always)]
+    pub fn push(&mut self, order: KeptOrder) {
+        if let Some(first) = self.firsts.get_mut(self.added) {
+            *first = order;
+        }
+        self.lasts[self.added % self.lasts.len()] = order;
+        self.added += 1;
+        self.net += order.net;
+        self.days.push(self.dates.of(order.placed_at));
+    }
+
+    /// The last order, the one before it, or the third from the end; anything where there are not so many.
+    fn last(&self, from_end: usize) -> KeptOrder {
+        self.lasts[self.added.wrapping_sub(from_end) % self.lasts.len()]
     }
 }
 
@@ -111,19 +143,18 @@ pub struct PurchaseDays {
 impl PurchaseDays {
     /// Adds a date not before the last one. A zone that steps back may give an earlier date for a later instant; it then counts
     /// as the same purchase day, so that folding cannot change the gaps.
-    pub fn push(&mut self, day: Day) {
-        let latest = self.last[RECENT];
+    pub fn push(&mut self, Day(day): Day) {
+        let [_, second, third, latest] = self.last;
         if self.count == 0 {
-            self.first = day.0;
+            self.first = day;
         } else {
-            if day.0 <= latest {
+            if day <= latest {
                 return;
             }
-            let gap = u64::from(day.0.abs_diff(latest));
+            let gap = u64::from(day.abs_diff(latest));
             self.squares += gap * gap;
         }
-        let [_, second, third, fourth] = self.last;
-        self.last = [second, third, fourth, day.0];
+        self.last = [second, third, latest, day];
         self.count += 1;
     }
 
@@ -177,14 +208,18 @@ mod tests {
             id: OrderHash(index.unsigned_abs()),
             net: 100 + 7 * index,
         };
+        let extended = |mut run: KeptRun, orders: &[KeptOrder]| {
+            let mut extension = run.extend(&zone);
+            orders.iter().for_each(|order| extension.push(*order));
+            run.take(&extension);
+            run
+        };
         for length in 0..8 {
             let orders: Vec<KeptOrder> = (1..=length).map(order).collect();
-            let mut at_once = KeptRun::default();
-            at_once.extend(orders.iter().copied(), &zone);
+            let at_once = extended(KeptRun::default(), &orders);
             assert_eq!(u32::try_from(length), Ok(at_once.count));
             for step in 1..=orders.len() {
-                let mut bit_by_bit = KeptRun::default();
-                orders.chunks(step).for_each(|bit| bit_by_bit.extend(bit.iter().copied(), &zone));
+                let bit_by_bit = orders.chunks(step).fold(KeptRun::default(), extended);
                 assert_eq!(bit_by_bit, at_once, "{length} orders by {step}");
             }
         }

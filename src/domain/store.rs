@@ -61,6 +61,9 @@ struct Slot {
 /// Room grows by so much: two or three orders, and a size that allocators have.
 const ROOM_STEP: usize = 64;
 
+/// As many cache lines as some thirty orders take.
+const PREFETCHED_LINES: usize = 12;
+
 impl Slot {
     /// See [`packed`]; empty when the slot is free.
     fn packed(&self) -> &[u8] {
@@ -102,7 +105,7 @@ impl Store {
                 u32::try_from(self.slots.len() - 1).expect("a partition holds fewer than 2³² customers"),
             )
         });
-        self.replace(slot, bytes);
+        self.replace(slot, bytes, &[]);
         let entry = Entry::of(slot, key.hash);
         self.index.insert_unique(entry.place(), entry, Entry::place);
         slot
@@ -121,24 +124,28 @@ impl Store {
         self.free.push(slot);
     }
 
-    /// Replaces a customer's bytes; false if they were the same.
-    pub fn replace(&mut self, slot: CustomerSlot, bytes: &[u8]) -> bool {
+    /// Replaces a customer's bytes, of which `rest` are the last ones; false if they were the same.
+    pub fn replace(&mut self, slot: CustomerSlot, bytes: &[u8], rest: &[u8]) -> bool {
         let held = &mut self.slots[slot.0 as usize];
-        if held.packed() == bytes {
+        let length = bytes.len() + rest.len();
+        if held.length as usize == length && held.packed().starts_with(bytes) && held.packed().ends_with(rest)
+        {
             return false;
         }
-        let room = bytes.len().next_multiple_of(ROOM_STEP);
+        let room = length.next_multiple_of(ROOM_STEP);
         // A customer who was folded gives back what is no longer needed.
         if held.room.len() < room || held.room.len() > room + 2 * ROOM_STEP {
             self.room_bytes = self.room_bytes + room - held.room.len();
             let mut vec = Vec::with_capacity(room);
             vec.extend_from_slice(bytes);
+            vec.extend_from_slice(rest);
             vec.resize(room, 0);
             held.room = vec.into_boxed_slice();
         } else {
             held.room[..bytes.len()].copy_from_slice(bytes);
+            held.room[bytes.len()..length].copy_from_slice(rest);
         }
-        held.length = u32::try_from(bytes.len()).expect("the ledger is bounded");
+        held.length = u32::try_from(length).expect("the ledger is bounded");
         true
     }
 
@@ -151,9 +158,9 @@ impl Store {
         prefetch(&self.slots[slot.0 as usize]);
     }
 
-    /// Asks memory for a customer's bytes.
+    /// Asks memory for a customer's bytes: the first of them, if they are many. A processor reads on by itself.
     pub fn prefetch_packed(&self, slot: CustomerSlot) {
-        self.packed(slot).chunks(CACHE_LINE).for_each(|line| prefetch(&line[0]));
+        self.packed(slot).chunks(CACHE_LINE).take(PREFETCHED_LINES).for_each(|line| prefetch(&line[0]));
     }
 
     pub fn key(&self, slot: CustomerSlot) -> &[u8] {
