@@ -57,23 +57,22 @@ pub enum Choice {
 
 /// The merge's one decision.
 pub fn choose(offers: &PerInput<Offer>) -> Choice {
-    let unknown = offers.iter().find(|(_, offer)| **offer == Offer::Unknown);
-    if let Some((input, _)) = unknown {
-        return Choice::Fetch(input);
+    let mut has_head = false;
+    let mut first: Option<(MergeKey, Choice)> = None;
+    for (input, offer) in offers.iter() {
+        let (key, choice) = match *offer {
+            Offer::Unknown => return Choice::Fetch(input),
+            Offer::Head(key) => (key, Choice::Take(input)),
+            Offer::Coming(key) => (key, Choice::Wait(input)),
+            Offer::Nothing => continue,
+        };
+        has_head |= matches!(offer, Offer::Head(_));
+        // Of equal keys the first input's.
+        if first.is_none_or(|(first, _)| key < first) {
+            first = Some((key, choice));
+        }
     }
-    let rank = |input: Input, offer: &Offer| match offer {
-        Offer::Head(key) | Offer::Coming(key) => Some((*key, input)),
-        Offer::Unknown | Offer::Nothing => None,
-    };
-    if !offers.iter().any(|(_, offer)| matches!(offer, Offer::Head(_))) {
-        return Choice::Empty;
-    }
-    let first = offers.iter().filter_map(|(input, offer)| rank(input, offer)).min();
-    let (_, input) = first.expect("a head has a rank");
-    match offers[input] {
-        Offer::Head(_) => Choice::Take(input),
-        Offer::Coming(_) | Offer::Unknown | Offer::Nothing => Choice::Wait(input),
-    }
+    first.filter(|_| has_head).map_or(Choice::Empty, |(_, choice)| choice)
 }
 
 /// How far an input was taken.
