@@ -70,6 +70,7 @@ def main(arguments):
     options = parse(arguments)
     # Asked to end, it still removes its folder: the node's logs are gigabytes.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    report.commit()
     binary = build.service(options.binary)
     build.peers()
     systems = all_systems(binary, options.jvm)

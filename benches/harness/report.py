@@ -1,6 +1,7 @@
 """Tables of what was measured, on the screen and in benches/RESULTS.md."""
 
 import datetime
+import functools
 import platform
 import re
 import statistics
@@ -31,7 +32,9 @@ def machine():
     ]
 
 
+@functools.cache
 def commit():
+    """What is measured, as it was when first asked: a run writes pages itself."""
     return run("git", ["git", "describe", "--always", "--dirty"], cwd=build.ROOT).strip()
 
 
