@@ -1,7 +1,7 @@
 //! The usual record: an order later than all others of a customer of whom nothing was taken back.
 //!
 //! Such orders need not be unpacked: they are read where they lie, and one more is put behind them. Everything else, and whatever
-//! is not certain here, goes the long way, [`Engine::apply`], which comes to the same.
+//! is not certain here, goes the long way, `Engine::apply`, which comes to the same.
 
 use super::customer::{Change as LedgerChange, entry};
 use super::engine::{Applied, Effects, Engine, Scratch, tell};
