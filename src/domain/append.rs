@@ -108,7 +108,7 @@ mod tests {
         Currency::from_code(code).expect("a currency")
     }
 
-    fn settings(random: &mut fastrand::Rng) -> Arc<Settings> {
+    fn settings(return_window: Span, orders_max: usize) -> Arc<Settings> {
         let rate = |text| Decimal::parse(text).expect("a decimal");
         let yen = Conversion::new(currency(b"JPY"), rate("0.0001"), currency(EURO), rate("1"));
         let zone = Zone::new(
@@ -118,9 +118,9 @@ mod tests {
         let shop = Shop { currency: currency(EURO), zone, conversions: vec![yen.expect("rates")] };
         Arc::new(Settings {
             shops: Shops::One(shop),
-            return_window: Span::days(if random.bool() { 100 } else { 400 }),
+            return_window,
             lateness: Span::days(10),
-            orders_max: if random.bool() { 6 } else { 200 },
+            orders_max,
             lapse: LapsePolicy::Cadence(Cadence::default()),
             thresholds: Thresholds::default(),
             hash: |bytes| bytes.iter().fold(7, |hash: u64, byte| hash.wrapping_mul(31) ^ u64::from(*byte)),
@@ -174,7 +174,8 @@ mod tests {
         let (mut appended, mut folded) = (0, 0);
         for seed in 0..300 {
             let mut random = fastrand::Rng::with_seed(seed);
-            let settings = settings(&mut random);
+            let return_window = Span::days(if random.bool() { 100 } else { 400 });
+            let settings = settings(return_window, if random.bool() { 6 } else { 200 });
             let shop = settings.shops.get(ShopIndex(0));
             let mut short = Engine::new(Arc::clone(&settings));
             let mut long = Engine::new(Arc::clone(&settings));
@@ -218,5 +219,39 @@ mod tests {
             }
         }
         assert!(appended > 5_000 && folded > 5_000, "{appended} appended, {folded} seen folded");
+    }
+
+    /// A return rate was high; the return has folded; then a year passes for all orders but one. Sums stand at the beginning of time,
+    /// where all orders are within the year: enough to say that the rate is low again, which at the clock they are not.
+    #[test]
+    fn what_has_left_the_year_is_not_counted() {
+        let settings = settings(Span::days(400), 6);
+        let order = |id, day, total| {
+            let placed_at = Time::from_millis(Span::days(day).as_millis()).expect("in range");
+            let (id, currency, goods) = (OrderHash(id), currency(EURO), Goods::Unknown);
+            Record::Order(OrderRecord { id, version: 1, placed_at, total, currency, test: false, goods })
+        };
+        let returned = Record::Return(ReturnRecord {
+            id: ReturnHash(1),
+            returned_at: Time::from_millis(1).expect("in range"),
+            refund: 1_000,
+            currency: currency(EURO),
+            order: Some(OrderHash(1)),
+        });
+        let mut records = vec![order(1, 0, 1_000)];
+        records.extend((2..=6).map(|id| order(id, 0, 1)));
+        records.extend([returned, order(7, 364, 1), order(8, 366, 1)]);
+        let key = CustomerKey { bytes: b"a", hash: (settings.hash)(b"a") };
+        let (mut short, mut long) = (Engine::new(Arc::clone(&settings)), Engine::new(Arc::clone(&settings)));
+        for record in &records {
+            let mut effects = [Effects::default(), Effects::default()];
+            short.handle_record(key, ShopIndex(0), record, usize::MAX, &mut effects[0]);
+            apply(&mut long, key, record, &mut effects[1]);
+        }
+        let slot = short.find(key).expect("held");
+        assert_eq!(short.packed(slot), long.packed(slot));
+        let Scratch { customer, .. } = &mut long.scratch;
+        packed::unpack(short.packed(slot), customer).expect("packed by this engine");
+        assert!(customer.ledger.returns.is_empty() && !customer.told.armed.return_rate_high);
     }
 }
