@@ -8,7 +8,7 @@ use super::time::Time;
 pub trait History: Copy {
     type Entry: Entry;
 
-    fn entries(self) -> impl ExactSizeIterator<Item = Self::Entry> + DoubleEndedIterator + Clone;
+    fn entries(self) -> impl ExactSizeIterator<Item = Self::Entry> + DoubleEndedIterator;
 
     /// The oldest `count`.
     fn first(self, count: usize) -> Self;
@@ -40,7 +40,7 @@ impl<'a> LedgerOrders<'a> {
 impl<'a> History for LedgerOrders<'a> {
     type Entry = (&'a Order, &'a OrderFigures);
 
-    fn entries(self) -> impl ExactSizeIterator<Item = Self::Entry> + DoubleEndedIterator + Clone {
+    fn entries(self) -> impl ExactSizeIterator<Item = Self::Entry> + DoubleEndedIterator {
         self.orders.iter().zip(self.figures)
     }
 

@@ -78,7 +78,7 @@ pub struct ValuedOrder<'a> {
 impl<'a> History for ValuedOrders<'a> {
     type Entry = ValuedOrder<'a>;
 
-    fn entries(self) -> impl ExactSizeIterator<Item = Self::Entry> + DoubleEndedIterator + Clone {
+    fn entries(self) -> impl ExactSizeIterator<Item = Self::Entry> + DoubleEndedIterator {
         self.entries.iter().map(move |entry| ValuedOrder { entry, shop: self.shop })
     }
 
