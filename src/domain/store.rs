@@ -58,8 +58,11 @@ struct Slot {
     mark: u32,
 }
 
-/// Room grows by so much: two or three orders, and a size that allocators have.
+/// Room grows by so much at least: two or three orders, and a size that allocators have.
 const ROOM_STEP: usize = 64;
+
+/// What many orders take grows by a part of itself, so that all of it is seldom copied for one more.
+const ROOM_PART: usize = 8;
 
 /// As many cache lines as some thirty orders take.
 const PREFETCHED_LINES: usize = 12;
@@ -132,9 +135,10 @@ impl Store {
         {
             return false;
         }
-        let room = length.next_multiple_of(ROOM_STEP);
+        let step = (length / ROOM_PART).next_power_of_two().max(ROOM_STEP);
+        let room = length.next_multiple_of(step);
         // A customer who was folded gives back what is no longer needed.
-        if held.room.len() < room || held.room.len() > room + 2 * ROOM_STEP {
+        if held.room.len() < length || held.room.len() > room + 2 * step {
             self.room_bytes = self.room_bytes + room - held.room.len();
             let mut vec = Vec::with_capacity(room);
             vec.extend_from_slice(bytes);
