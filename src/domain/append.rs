@@ -4,13 +4,14 @@
 //! is not certain here, goes the long way, `Engine::apply`, which comes to the same.
 
 use super::customer::{Change as LedgerChange, entry};
-use super::engine::{Applied, Effects, Engine, Scratch, tell};
+use super::engine::{Applied, Effects, Engine, tell};
 use super::event::Record;
-use super::facts::{Added, Facts, Standing};
+use super::facts::{Added, Facts};
 use super::history::{Entry, History};
 use super::ids::{CustomerKey, ShopIndex};
 use super::lifecycle::Teller;
 use super::packed::{self, UsualOrders};
+use super::scratch::Scratch;
 use super::settings::Settings;
 use super::time::Time;
 
@@ -32,18 +33,19 @@ impl Engine {
         }
         let settings = &*self.settings;
         let shop = settings.shops.get(shop_index);
-        let Scratch { customer, attribution, entries, bytes } = &mut self.scratch;
+        let Scratch { customer, attribution, entries, bytes, standings } = &mut self.scratch;
         let held = packed::unpack_head(self.store.packed(slot), customer).expect("packed by this engine");
         let held = UsualOrders::of(held)?;
         let orders = held.append(&entry(order), entries)?.valued(shop);
         // What has folded is older than what is held, and was refused for its age where nothing is.
         debug_assert!(Some(order.placed_at) > customer.summary.newest_order_at);
-        let standing = Standing::new(&customer.summary, orders, &[], at, &shop.zone);
+        let standing = standings.with_last(slot, &customer.summary, orders, at, &shop.zone);
         let folding = folding(orders, settings, clock);
         if !standing.year_lasts_until(clock) || folding == orders.entries().len() {
             return None;
         }
         let added = Added::new(orders.entries().next_back()?, at);
+        let orders_left = orders.entries().len() - folding;
         let facts = Facts::new(&standing, settings);
         let state_before = customer.told.state;
         customer.goods = customer.goods.and(order.goods);
@@ -65,14 +67,17 @@ impl Engine {
         if folding == 0 {
             figures.add_order(&added, &counted.blocks);
         } else {
-            customer.summary.add_orders(orders.first(folding), &shop.zone);
-            let orders = held.skip(folding).append(&entry(order), entries).expect("as before");
-            counted = Standing::new(&customer.summary, orders.valued(shop), &[], at, &shop.zone);
+            let folded = orders.first(folding);
+            customer.summary.add_orders(folded, &shop.zone);
+            counted.fold(folded, orders.skip(folding), at);
+            counted.kept.forget_what_no_summary_tells(&customer.summary.kept);
+            held.skip(folding).append(&entry(order), entries).expect("as before");
             figures.change_blocks(&standing.blocks_without(&added), &counted.blocks);
         }
         effects.note_transition(state_before, state);
         packed::pack_head(key.bytes, customer, bytes);
         self.store.replace(slot, bytes, entries);
+        standings.keep(slot, orders_left, at, &counted);
         self.schedule(slot, key, state, &counted, &facts);
         self.touch(slot, Some(clock));
         Some(applied)
@@ -92,8 +97,8 @@ fn folding(orders: impl History, settings: &Settings, clock: Time) -> usize {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::engine::{Outcome, Progress};
-    use super::super::event::{CancellationRecord, Goods, OrderRecord, ReturnRecord};
+    use super::super::engine::{Change, Outcome, Progress};
+    use super::super::event::{CancellationRecord, ErasureRecord, Goods, OrderRecord, ReturnRecord};
     use super::super::ids::{CustomerSlot, OrderHash, ReturnHash};
     use super::super::lapse::{Cadence, LapsePolicy};
     use super::super::money::{Conversion, Currency};
@@ -108,7 +113,7 @@ mod tests {
         Currency::from_code(code).expect("a currency")
     }
 
-    fn settings(return_window: Span, orders_max: usize) -> Arc<Settings> {
+    fn settings(return_window: Span, lateness: Span, orders_max: usize) -> Arc<Settings> {
         let rate = |text| Decimal::parse(text).expect("a decimal");
         let yen = Conversion::new(currency(b"JPY"), rate("0.0001"), currency(EURO), rate("1"));
         let zone = Zone::new(
@@ -119,7 +124,7 @@ mod tests {
         Arc::new(Settings {
             shops: Shops::One(shop),
             return_window,
-            lateness: Span::days(10),
+            lateness,
             orders_max,
             lapse: LapsePolicy::Cadence(Cadence::default()),
             thresholds: Thresholds::default(),
@@ -133,7 +138,7 @@ mod tests {
         // In steps of twelve hours, so that something is due at the very instant now and then.
         let mut within = |days: i64| random.i64(0..2 * days) * Span::DAY.as_millis() / 2;
         let at = match within(5) * 2 / Span::DAY.as_millis() {
-            0 => clock - within(15),
+            0 => clock - within(45),
             1 => clock,
             2 => clock + within(200),
             _ => clock + within(12),
@@ -175,7 +180,8 @@ mod tests {
         for seed in 0..300 {
             let mut random = fastrand::Rng::with_seed(seed);
             let return_window = Span::days(if random.bool() { 100 } else { 400 });
-            let settings = settings(return_window, if random.bool() { 6 } else { 200 });
+            let lateness = Span::days(if random.bool() { 10 } else { 40 });
+            let settings = settings(return_window, lateness, if random.bool() { 6 } else { 200 });
             let shop = settings.shops.get(ShopIndex(0));
             let mut short = Engine::new(Arc::clone(&settings));
             let mut long = Engine::new(Arc::clone(&settings));
@@ -183,6 +189,14 @@ mod tests {
                 let name = [b'a' + random.u8(0..3)];
                 let key = CustomerKey { bytes: &name, hash: (settings.hash)(&name) };
                 let record = record(short.clock.map_or(0, Time::as_millis), &mut random);
+                if random.u8(0..60) == 0 {
+                    let requested_at = short.clock.unwrap_or(Time::MIN);
+                    let erasure = Record::Erasure(ErasureRecord { requested_at });
+                    for engine in [&mut short, &mut long] {
+                        let mut effects = Effects::default();
+                        engine.handle_record(key, ShopIndex(0), &erasure, usize::MAX, &mut effects);
+                    }
+                }
                 let (mut short_effects, mut long_effects) = (Effects::default(), Effects::default());
                 let clock = short.clock.unwrap_or(Time::MIN).max(record.time());
                 assert_eq!(short.fire(clock, usize::MAX, &mut short_effects), Progress::Done);
@@ -200,7 +214,7 @@ mod tests {
                 for slot in short.customers().collect::<Vec<CustomerSlot>>() {
                     let packed = short.store.packed(slot);
                     assert_eq!(packed, long.packed(slot), "{at}");
-                    let read = short.scratch.standing(packed, clock, shop, &settings);
+                    let read = short.scratch.standing(slot, packed, clock, shop, &settings);
                     let Scratch { customer, attribution, .. } = &mut short.scratch;
                     packed::unpack(packed, customer).expect("packed by this engine");
                     attribution.derive(&customer.ledger, shop, settings.return_window);
@@ -212,6 +226,14 @@ mod tests {
                 assert_eq!(short.settled_figures(ShopIndex(0)), long.settled_figures(ShopIndex(0)), "{at}");
                 if random.u8(0..10) == 0 {
                     assert_eq!(short.settle_figures(1), long.settle_figures(1), "{at}");
+                }
+                if random.u8(0..10) == 0 {
+                    for change in short.changes().to_vec() {
+                        let Change::Customer { slot, profile_at: Some(as_of) } = change else { continue };
+                        let profiles = [&mut short, &mut long].map(|engine| engine.profile(slot, as_of));
+                        let [short, long] = profiles.map(|profile| format!("{profile:?}"));
+                        assert_eq!(short, long, "{at}");
+                    }
                 }
                 if random.u8(0..20) == 0 {
                     assert_eq!(short.figures(ShopIndex(0)), long.figures(ShopIndex(0)), "{at}");
@@ -225,7 +247,7 @@ mod tests {
     /// where all orders are within the year: enough to say that the rate is low again, which at the clock they are not.
     #[test]
     fn what_has_left_the_year_is_not_counted() {
-        let settings = settings(Span::days(400), 6);
+        let settings = settings(Span::days(400), Span::days(10), 6);
         let order = |id, day, total| {
             let placed_at = Time::from_millis(Span::days(day).as_millis()).expect("in range");
             let (id, currency, goods) = (OrderHash(id), currency(EURO), Goods::Unknown);

@@ -12,9 +12,10 @@ use super::figures::{Figures, GuestFigures};
 use super::ids::{CustomerKey, CustomerSlot, ShopIndex};
 use super::ledger::Attribution;
 use super::lifecycle::{Occasion, Teller, next_instant};
-use super::packed::{self, UsualOrders};
+use super::packed;
 use super::prefetch::prefetch;
-use super::settings::{Settings, Shop};
+use super::scratch::Scratch;
+use super::settings::Settings;
 use super::signal::{Signal, State};
 use super::store::Store;
 use super::time::Time;
@@ -41,16 +42,6 @@ pub struct Engine {
     looked_up: [Option<CustomerSlot>; GROUP],
     /// The group before it, as far as its bytes were not asked for yet.
     to_bring: [Option<CustomerSlot>; GROUP],
-}
-
-/// Memory that is reused for every record.
-#[derive(Default)]
-pub(super) struct Scratch {
-    pub(super) customer: Customer,
-    pub(super) attribution: Attribution,
-    pub(super) bytes: Vec<u8>,
-    /// The end of a packed customer, behind `bytes`.
-    pub(super) entries: Vec<u8>,
 }
 
 /// What one call gave, to be drained by the caller before the next.
@@ -421,8 +412,9 @@ impl Engine {
 
     /// Packs the customer in `scratch`; returns whether the bytes changed.
     pub(super) fn save(&mut self, slot: CustomerSlot) -> bool {
-        let Scratch { customer, bytes, .. } = &mut self.scratch;
+        let Scratch { customer, bytes, standings, .. } = &mut self.scratch;
         packed::pack(self.store.key(slot), customer, bytes);
+        standings.forget(slot);
         self.store.replace(slot, bytes, &[])
     }
 
@@ -435,26 +427,6 @@ impl Engine {
         } else if let Change::Customer { profile_at: noted, .. } = &mut self.changes[mark - 1] {
             *noted = profile_at.or(*noted);
         }
-    }
-}
-
-impl Scratch {
-    /// What a packed customer adds up to at an instant; `customer` gets all but the ledger.
-    pub(super) fn standing(&mut self, packed: &[u8], at: Time, shop: &Shop, settings: &Settings) -> Standing {
-        let Self { customer, attribution, .. } = self;
-        let entries = packed::unpack_head(packed, customer).expect("packed by this engine");
-        if let Some(orders) = UsualOrders::of(entries) {
-            return Standing::new(&customer.summary, orders.valued(shop), &[], at, &shop.zone);
-        }
-        packed::unpack_entries(entries, &mut customer.ledger).expect("packed by this engine");
-        attribution.derive(&customer.ledger, shop, settings.return_window);
-        customer.standing(at, attribution, shop)
-    }
-
-    /// A slot for a new customer of whom nothing is known yet.
-    fn insert(&mut self, store: &mut Store, key: CustomerKey<'_>) -> CustomerSlot {
-        packed::pack(key.bytes, &Customer::default(), &mut self.bytes);
-        store.insert(key, &self.bytes)
     }
 }
 

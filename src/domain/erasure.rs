@@ -63,7 +63,7 @@ impl Engine {
         let settings = Arc::clone(&self.settings);
         let shop = settings.shops.of_key(key.bytes).expect("only keys of configured shops are held");
         let (at, shop_settings) = (self.window_ends.at_of(slot), settings.shops.get(shop));
-        let standing = self.scratch.standing(self.store.packed(slot), at, shop_settings, &settings);
+        let standing = self.scratch.standing(slot, self.store.packed(slot), at, shop_settings, &settings);
         self.figures[usize::from(shop.0)].remove(self.scratch.customer.told.state, &standing.blocks);
         self.window_ends.schedule(slot, None);
         self.timers.schedule(slot, Time::MAX, || key.hash);

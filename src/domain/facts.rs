@@ -5,6 +5,7 @@ use super::event::Goods;
 use super::history::{Entry, History, LedgerOrders};
 use super::ids::ShopIndex;
 use super::ledger::{Attribution, LoneRefund};
+use super::packed::ValuedOrders;
 use super::rhythm::{KeptOrder, KeptRun};
 use super::settings::{Settings, Shop};
 use super::signal::{ActiveKind, CustomerType, Profile, State};
@@ -22,7 +23,7 @@ pub struct Facts<'s> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Standing {
     pub blocks: Blocks,
-    /// By window, as in `blocks`: the time of the oldest entry of which it is the smallest one.
+    /// By window, as in `blocks`: the time of the oldest entry in it. The latest time if it is empty, and for all time.
     oldest: [Time; 4],
     /// The same at any instant.
     pub kept: KeptRun,
@@ -162,10 +163,11 @@ impl Standing {
         }
         let mut standing = Self { blocks: [summary.block; 4], oldest: [Time::MAX; 4], kept: summary.kept };
         standing.kept.take(&kept);
-        let mut sum = parts[0];
+        let (mut sum, mut oldest_yet) = (parts[0], Time::MAX);
         for window in 1..=YEAR {
+            oldest_yet = oldest_yet.min(oldest[window - 1]);
+            standing.oldest[window] = oldest_yet;
             standing.blocks[window] = sum;
-            standing.oldest[window] = oldest[window - 1];
             sum.add(&parts[window]);
         }
         standing.blocks[0].add(&sum);
@@ -179,8 +181,47 @@ impl Standing {
         let (block, first) = (lone_block(lone), first_window(lone.at, at));
         self.blocks[0].add(&block);
         self.blocks[first..].iter_mut().for_each(|window| window.add(&block));
-        if let Some(oldest) = self.oldest.get_mut(first) {
-            *oldest = lone.at.min(*oldest);
+        self.oldest[first..].iter_mut().for_each(|oldest| *oldest = lone.at.min(*oldest));
+    }
+
+    /// Adds the next order. What the standing was derived from must end before it.
+    pub fn push(&mut self, order: impl Entry, at: Time, zone: &Zone) {
+        let (placed_at, figures) = (order.placed_at(), order.figures());
+        let (block, first) = (figures.block(), first_window(placed_at, at));
+        self.blocks[0].add(&block);
+        self.blocks[first..].iter_mut().for_each(|window| window.add(&block));
+        if figures.placed {
+            self.oldest[first..].iter_mut().for_each(|oldest| *oldest = placed_at.min(*oldest));
+        }
+        if figures.kept {
+            let mut kept = self.kept.extend(zone);
+            kept.push(KeptOrder { placed_at, id: order.id(), net: figures.net() });
+            self.kept.take(&kept);
+        }
+    }
+
+    /// Goes on to a later instant. `orders` must be those that the standing was derived from, beside which there is nothing
+    /// in the windows.
+    pub fn bring_on(&mut self, orders: ValuedOrders<'_>, from: Time, to: Time) {
+        for window in 1..=YEAR {
+            if end_of(self.oldest[window], window) > to {
+                continue;
+            }
+            let outside = orders.left(window, to);
+            let left = orders.entries().take(outside).skip(orders.left(window, from));
+            left.for_each(|order| self.blocks[window].remove(&order.figures().block()));
+            self.oldest[window] = oldest_placed(orders.skip(outside));
+        }
+    }
+
+    /// Forgets that the oldest orders, which have folded, were in windows; `rest` are left.
+    pub fn fold(&mut self, folded: ValuedOrders<'_>, rest: ValuedOrders<'_>, at: Time) {
+        for order in folded.entries() {
+            let (block, first) = (order.figures().block(), first_window(order.placed_at(), at));
+            self.blocks[first..].iter_mut().for_each(|window| window.remove(&block));
+        }
+        for window in 1..=YEAR {
+            self.oldest[window] = oldest_placed(rest.skip(rest.left(window, at)));
         }
     }
 
@@ -197,8 +238,7 @@ impl Standing {
 
     /// When something next leaves the year.
     fn year_end(&self) -> Option<Time> {
-        let oldest = self.oldest[1..].iter().min().copied();
-        oldest.filter(|time| *time < Time::MAX).map(|time| end_of(time, YEAR))
+        Some(self.oldest[YEAR]).filter(|time| *time < Time::MAX).map(|time| end_of(time, YEAR))
     }
 
     /// The blocks as they were before an order was added: cheaper than to derive them.
@@ -223,6 +263,11 @@ impl Added {
     pub fn new(order: impl Entry, at: Time) -> Self {
         Self { block: order.figures().block(), first_window: first_window(order.placed_at(), at) }
     }
+}
+
+/// When the oldest order is from that is no test; the latest time if there is none.
+fn oldest_placed(orders: ValuedOrders<'_>) -> Time {
+    orders.entries().find(|order| order.figures().placed).map_or(Time::MAX, Entry::placed_at)
 }
 
 /// What a refund without an order adds to the figures of its time.

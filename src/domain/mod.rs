@@ -29,6 +29,7 @@ pub mod prefetch;
 pub mod lifecycle;
 
 pub mod figures;
+pub mod standings;
 pub mod store;
 pub mod timers;
 pub mod window_ends;
@@ -40,3 +41,4 @@ pub mod export;
 pub mod passing;
 pub mod queries;
 pub mod restore;
+mod scratch;

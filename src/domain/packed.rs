@@ -18,7 +18,7 @@ use super::time::Time;
 use bytes::{Reader, put_48, put_signed, put_varint};
 use orders::{put_orders, read_orders};
 
-pub use orders::UsualOrders;
+pub use orders::{UsualOrders, ValuedOrders};
 
 /// Raised whenever the bytes change; `wire` writes it before them.
 pub const FORMAT: u8 = 1;

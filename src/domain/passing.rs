@@ -1,10 +1,11 @@
 //! What happens by time alone: timers and markers fire, and sums over customers are brought to the clock.
 
-use super::engine::{Effects, Engine, Progress, Scratch};
+use super::engine::{Effects, Engine, Progress};
 use super::facts::Facts;
 use super::ids::CustomerSlot;
 use super::lifecycle::{Teller, next_instant};
 use super::packed;
+use super::scratch::Scratch;
 use super::time::Time;
 
 impl Engine {
@@ -37,7 +38,7 @@ impl Engine {
         let shop_index =
             settings.shops.of_key(packed::key(packed)).expect("only keys of configured shops are held");
         let shop = settings.shops.get(shop_index);
-        let standing = self.scratch.standing(packed, instant, shop, settings);
+        let standing = self.scratch.standing(slot, packed, instant, shop, settings);
         let facts = Facts::new(&standing, settings);
         let told = &mut self.scratch.customer.told;
         let told_before = *told;
@@ -98,8 +99,10 @@ impl Engine {
         let shop_index =
             self.settings.shops.of_key(packed::key(packed)).expect("only keys of configured shops are held");
         let shop = self.settings.shops.get(shop_index);
-        let before = self.scratch.standing(packed, self.window_ends.at_of(slot), shop, &self.settings);
-        let standing = self.scratch.standing(packed, self.window_ends.at(), shop, &self.settings);
+        let (from, to) = (self.window_ends.at_of(slot), self.window_ends.at());
+        let before = self.scratch.standing(slot, packed, from, shop, &self.settings);
+        let standing = self.scratch.standing(slot, packed, to, shop, &self.settings);
+        self.scratch.standings.settle(slot, to, &standing);
         self.figures[usize::from(shop_index.0)].change_blocks(&before.blocks, &standing.blocks);
         self.window_ends.schedule(slot, standing.next_end());
     }

@@ -34,7 +34,7 @@ impl Engine {
         let (settings, bytes) = (&*self.settings, self.store.packed(slot));
         let index =
             settings.shops.of_key(packed::key(bytes)).expect("only keys of configured shops are held");
-        let standing = self.scratch.standing(bytes, as_of, settings.shops.get(index), settings);
+        let standing = self.scratch.standing(slot, bytes, as_of, settings.shops.get(index), settings);
         Facts::new(&standing, settings).profile(index, self.scratch.customer.goods, as_of, settings)
     }
 
@@ -70,6 +70,9 @@ impl Engine {
 
     /// Bytes held for customers, roughly.
     pub fn heap_bytes(&self) -> usize {
-        self.store.heap_bytes() + self.timers.heap_bytes() + self.window_ends.heap_bytes()
+        self.store.heap_bytes()
+            + self.timers.heap_bytes()
+            + self.window_ends.heap_bytes()
+            + self.scratch.standings.heap_bytes()
     }
 }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::engine::{Engine, Scratch};
+use super::engine::Engine;
 use super::facts::Facts;
 use super::ids::{CustomerKey, CustomerSlot};
 use super::lifecycle::next_instant;
 use super::packed;
+use super::scratch::Scratch;
 use super::settings::Settings;
 use super::time::Time;
 use super::window_ends::WindowEnds;

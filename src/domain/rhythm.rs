@@ -90,6 +90,19 @@ impl KeptRun {
         (self.net, self.days) = (*net, *days);
     }
 
+    /// Forgets what is told by no summary, now that the oldest orders have folded into this one.
+    pub fn forget_what_no_summary_tells(&mut self, summary: &Self) {
+        if summary.count > 0 {
+            self.first_values[0] = 0;
+        }
+        if summary.count > 1 {
+            self.first_values[1] = 0;
+        }
+        if self.count == summary.count {
+            self.previous_at = None;
+        }
+    }
+
     /// The sum of the last three values and of those before them; none with fewer than `earlier_min` of these.
     pub fn recent_and_earlier(&self, earlier_min: u32) -> Option<(i64, i64, u32)> {
         let earlier_count =

@@ -7,6 +7,7 @@ use crate::domain::ledger::{Order, OrderFigures};
 use crate::domain::money::{AMOUNT_LIMIT, Currency};
 use crate::domain::settings::Shop;
 use crate::domain::time::Time;
+use crate::domain::window::WINDOWS;
 
 /// An order in its usual length: of a version below 64.
 const USUAL_ORDER: usize = 23;
@@ -73,6 +74,19 @@ pub struct ValuedOrders<'a> {
 pub struct ValuedOrder<'a> {
     entry: &'a [u8; USUAL_ORDER],
     shop: &'a Shop,
+}
+
+impl ValuedOrders<'_> {
+    /// All but the oldest `count`.
+    pub fn skip(self, count: usize) -> Self {
+        Self { entries: &self.entries[count..], shop: self.shop }
+    }
+
+    /// How many have left a window of [`WINDOWS`], by its index in blocks, at an instant. Found by halves.
+    pub fn left(self, window: usize, at: Time) -> usize {
+        let begin = at.as_millis() - WINDOWS[window - 1].1.as_millis();
+        self.entries.partition_point(|entry| placed_at_millis(entry) <= begin)
+    }
 }
 
 impl<'a> History for ValuedOrders<'a> {

@@ -1,0 +1,115 @@
+//! What was derived last of customers with long histories.
+//!
+//! What a customer adds up to takes a look at every order. Of a customer who comes again and again, what it came to is kept, and
+//! goes on from there: with the next order, and with what has left a window since. It is never written: what is missing here is
+//! derived.
+
+use super::customer::Summary;
+use super::facts::Standing;
+use super::history::History;
+use super::ids::CustomerSlot;
+use super::packed::ValuedOrders;
+use super::time::{Time, Zone};
+
+/// Shorter histories are read as fast as this is found. In trials of this crate's parts even short ones are kept.
+const ORDERS_MIN: usize = if cfg!(test) { 2 } else { 32 };
+
+/// So many customers at most; each has its place, which others share. Shops have few with so many orders.
+const PLACES: usize = if cfg!(test) { 2 } else { 4_096 };
+
+/// The standings of some customers of whom nothing was taken back, by slot.
+#[derive(Default)]
+pub struct Standings {
+    /// Empty until there is a long history.
+    places: Vec<Option<Box<Held>>>,
+}
+
+struct Held {
+    customer: CustomerSlot,
+    /// The instant of `standing`.
+    at: Time,
+    standing: Standing,
+}
+
+impl Standings {
+    /// What a customer adds up to at `at`, of whom nothing was taken back, and whose orders are those of [`Self::keep`].
+    pub fn bring_on(
+        &self,
+        customer: CustomerSlot,
+        summary: &Summary,
+        orders: ValuedOrders<'_>,
+        at: Time,
+        zone: &Zone,
+    ) -> Standing {
+        let Some(held) = self.held(customer).filter(|held| held.at <= at) else {
+            return Standing::new(summary, orders, &[], at, zone);
+        };
+        let mut standing = held.standing;
+        standing.bring_on(orders, held.at, at);
+        debug_assert_eq!(standing, Standing::new(summary, orders, &[], at, zone));
+        standing
+    }
+
+    /// The same where the last of the orders has come since, and nothing has left a window.
+    pub fn with_last(
+        &self,
+        customer: CustomerSlot,
+        summary: &Summary,
+        orders: ValuedOrders<'_>,
+        at: Time,
+        zone: &Zone,
+    ) -> Standing {
+        let (Some(held), Some(last)) = (self.held(customer), orders.entries().next_back()) else {
+            return Standing::new(summary, orders, &[], at, zone);
+        };
+        let mut standing = held.standing;
+        standing.push(last, at, zone);
+        debug_assert_eq!(standing, Standing::new(summary, orders, &[], at, zone));
+        standing
+    }
+
+    /// Keeps what a customer with so many orders adds up to, if these are many; what was kept before is gone.
+    pub fn keep(&mut self, customer: CustomerSlot, orders: usize, at: Time, standing: &Standing) {
+        if orders < ORDERS_MIN {
+            return self.forget(customer);
+        }
+        if self.places.is_empty() {
+            self.places.resize_with(PLACES, || None);
+        }
+        let held = Held { customer, at, standing: *standing };
+        match &mut self.places[place(customer)] {
+            Some(place) => **place = held,
+            place @ None => *place = Some(Box::new(held)),
+        }
+    }
+
+    /// The standing of a customer, if it is held, is that of a later instant now.
+    pub fn settle(&mut self, customer: CustomerSlot, at: Time, standing: &Standing) {
+        let place = self.places.get_mut(place(customer)).and_then(Option::as_deref_mut);
+        if let Some(held) = place.filter(|held| held.customer == customer) {
+            (held.at, held.standing) = (at, *standing);
+        }
+    }
+
+    /// The customer may have changed in any way.
+    pub fn forget(&mut self, customer: CustomerSlot) {
+        if self.held(customer).is_some() {
+            self.places[place(customer)] = None;
+        }
+    }
+
+    fn held(&self, customer: CustomerSlot) -> Option<&Held> {
+        let held = self.places.get(place(customer))?.as_deref()?;
+        (held.customer == customer).then_some(held)
+    }
+
+    /// Bytes on the heap, roughly.
+    pub fn heap_bytes(&self) -> usize {
+        self.places.len() * size_of::<Option<Box<Held>>>()
+            + self.places.iter().flatten().count() * size_of::<Held>()
+    }
+}
+
+fn place(customer: CustomerSlot) -> usize {
+    customer.0 as usize % PLACES
+}
