@@ -45,7 +45,7 @@ def parse(arguments):
     add("--no-latency", action="store_true", help="measures no latency")
     add("--no-restart", action="store_true", help="measures no restart")
     add("--rate", type=float, help="orders a second for latencies; default: half of the slowest system's rate")
-    add("--latency-seconds", type=int, default=30, help="measured, after as many to warm up (%(default)s)")
+    add("--latency-seconds", type=int, default=30, help="measured, after three times as many to warm up (%(default)s)")
     add("--binary", help="the service's program; default: built for release")
     add("--out", type=Path, help="where to write the results; default: benches/RESULTS.md unless --quick")
     add("--quick", action="store_true", help="a small run to see that everything works; writes no results unless told where")
@@ -126,6 +126,8 @@ def compare(stage, systems, options, arguments):
     words = options.systems.split(",")
     loaded = load(stage, options)
     results = {word: {"drains": [], "events": loaded["records"]} for word in words}
+    if not options.quick:
+        warm_up(stage, systems, options, words[0])
     for turn in range(options.rounds):
         # Another order each time, so that no system always follows the same one.
         shift = turn % len(words)
@@ -142,12 +144,22 @@ def compare(stage, systems, options, arguments):
     return 0
 
 
-def one_drain(stage, systems, options, results, word, turn):
+def warm_up(stage, systems, options, word):
+    """Drains once without counting: a node that has just started is slower for whoever comes first."""
+    system, job, process, _ = drain(stage, systems, options, word, "warm-up")
+    process.terminate()
+    measure.delete_outputs(stage, system, job)
+
+
+def drain(stage, systems, options, word, prefix):
     name, interval = split(word, options)
-    job = stage.job(f"r{turn + 1}-{word.replace('@', '-')}", interval)
+    job = stage.job(f"{prefix}-{word.replace('@', '-')}", interval)
     job.extra = options.set
-    system = systems[name]
-    process, drained = measure.drain(stage, system, job)
+    return systems[name], job, *measure.drain(stage, systems[name], job)
+
+
+def one_drain(stage, systems, options, results, word, turn):
+    system, job, process, drained = drain(stage, systems, options, word, f"r{turn + 1}")
     results[word]["drains"].append(drained)
     say(
         f"round {turn + 1} {word:<18} {drained.events_per_second:>9,.0f} events/s  {drained.cpu_per_million:6.2f} CPU s per million  "
@@ -168,8 +180,7 @@ def one_latency(stage, systems, options, results, word, rate):
     job = stage.job(stem, interval, orders=f"{stem}.orders", returns=f"{stem}.returns", erasures=f"{stem}.erasures")
     job.has_returns = False
     job.extra = options.set
-    seconds = options.latency_seconds
-    latency = measure.latency(stage, systems[name], job, rate, warm_up=seconds, seconds=seconds)
+    latency = measure.latency(stage, systems[name], job, rate, options.latency_seconds)
     results[word]["latency"] = latency
     say(f"latency {word:<18} {latency}")
 

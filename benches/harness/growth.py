@@ -126,8 +126,7 @@ def measure_point(stage, binary, options, point, number, index):
         stem = f"g{index}-live"
         job = stage.job(stem, point.interval_ms, orders=f"{stem}.orders", returns=f"{stem}.returns", erasures=f"{stem}.erasures")
         job.extra = extra
-        seconds = options.latency_seconds
-        latency = measure.latency(stage, system, job, options.rate or 30_000, warm_up=seconds // 3, seconds=seconds)
+        latency = measure.latency(stage, system, job, options.rate or 30_000, options.latency_seconds)
         row.update({name: latency[name] for name in ("p50_ms", "p99_ms", "p999_ms")})
     command.say("  ".join(f"{key}={value}" for key, value in row.items()))
     return row

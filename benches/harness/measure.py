@@ -11,6 +11,9 @@ from .systems import COMPACTED, KILL, WITHOUT_STATE, Job
 STALL_PATIENCE = 180
 LINE_PATIENCE = 1.0
 MEGA = 1_000_000
+# So many times as long as is measured. A JVM compiles for half a minute what it runs then: that of the broker and that of the load
+# would take the cores from what is measured.
+WARM_UPS = 3
 
 
 class SystemFailed(Exception):
@@ -169,7 +172,7 @@ def restart(stage, system, job, process, way):
         raise
 
 
-def latency(stage, system, job, rate, warm_up, seconds):
+def latency(stage, system, job, rate, seconds):
     """Orders of now at a steady rate: from handing over to the producer until visible to a reader of committed records."""
     inputs = [job.orders, job.returns, job.erasures]
     stage.tool.ask("create", topics=",".join(inputs), partitions=stage.partitions)
@@ -183,7 +186,7 @@ def latency(stage, system, job, rate, warm_up, seconds):
     try:
         follow(stage, process, job)
         result = stage.tool.ask(
-            "live", orders=job.orders, profiles=job.topic("customers"), rate=rate, warm_up=warm_up,
+            "live", orders=job.orders, profiles=job.topic("customers"), rate=rate, warm_up=WARM_UPS * seconds,
             seconds=seconds, customers=stage.customers,
         )  # fmt: skip
         if process.has_ended():
