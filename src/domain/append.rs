@@ -39,7 +39,7 @@ impl Engine {
         let orders = held.append(&entry(order), entries)?.valued(shop);
         // What has folded is older than what is held, and was refused for its age where nothing is.
         debug_assert!(Some(order.placed_at) > customer.summary.newest_order_at);
-        let standing = standings.with_last(slot, &customer.summary, orders, at, &shop.zone);
+        let standing = standings.standing(slot, &customer.summary, orders, at, &shop.zone);
         let folding = folding(orders, settings, clock);
         if !standing.year_lasts_until(clock) || folding == orders.entries().len() {
             return None;

@@ -34,6 +34,8 @@ pub mod store;
 pub mod timers;
 pub mod window_ends;
 
+mod scratch;
+
 pub mod append;
 pub mod engine;
 pub mod erasure;
@@ -41,4 +43,3 @@ pub mod export;
 pub mod passing;
 pub mod queries;
 pub mod restore;
-mod scratch;

@@ -90,7 +90,7 @@ impl KeptRun {
         (self.net, self.days) = (*net, *days);
     }
 
-    /// Forgets what is told by no summary, now that the oldest orders have folded into this one.
+    /// Forgets what no summary tells of its orders, after the oldest orders of this account have folded into `summary`.
     pub fn forget_what_no_summary_tells(&mut self, summary: &Self) {
         if summary.count > 0 {
             self.first_values[0] = 0;

@@ -34,7 +34,7 @@ impl Scratch {
         let Self { customer, attribution, standings, .. } = self;
         let entries = packed::unpack_head(packed, customer).expect("packed by this engine");
         if let Some(orders) = UsualOrders::of(entries) {
-            return standings.bring_on(slot, &customer.summary, orders.valued(shop), at, &shop.zone);
+            return standings.standing(slot, &customer.summary, orders.valued(shop), at, &shop.zone);
         }
         packed::unpack_entries(entries, &mut customer.ledger).expect("packed by this engine");
         attribution.derive(&customer.ledger, shop, settings.return_window);

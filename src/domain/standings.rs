@@ -26,14 +26,17 @@ pub struct Standings {
 
 struct Held {
     customer: CustomerSlot,
+    /// How many orders of the ledger are in `standing`: the oldest ones.
+    orders: usize,
     /// The instant of `standing`.
     at: Time,
     standing: Standing,
 }
 
 impl Standings {
-    /// What a customer adds up to at `at`, of whom nothing was taken back, and whose orders are those of [`Self::keep`].
-    pub fn bring_on(
+    /// What a customer of whom nothing was taken back adds up to at an instant. `orders` must be those of [`Self::keep`], and may be
+    /// followed by others.
+    pub fn standing(
         &self,
         customer: CustomerSlot,
         summary: &Summary,
@@ -45,25 +48,10 @@ impl Standings {
             return Standing::new(summary, orders, &[], at, zone);
         };
         let mut standing = held.standing;
-        standing.bring_on(orders, held.at, at);
-        debug_assert_eq!(standing, Standing::new(summary, orders, &[], at, zone));
-        standing
-    }
-
-    /// The same where the last of the orders has come since, and nothing has left a window.
-    pub fn with_last(
-        &self,
-        customer: CustomerSlot,
-        summary: &Summary,
-        orders: ValuedOrders<'_>,
-        at: Time,
-        zone: &Zone,
-    ) -> Standing {
-        let (Some(held), Some(last)) = (self.held(customer), orders.entries().next_back()) else {
-            return Standing::new(summary, orders, &[], at, zone);
-        };
-        let mut standing = held.standing;
-        standing.push(last, at, zone);
+        standing.bring_on(orders.first(held.orders), held.at, at);
+        for order in orders.skip(held.orders).entries() {
+            standing.push(order, at, zone);
+        }
         debug_assert_eq!(standing, Standing::new(summary, orders, &[], at, zone));
         standing
     }
@@ -76,7 +64,7 @@ impl Standings {
         if self.places.is_empty() {
             self.places.resize_with(PLACES, || None);
         }
-        let held = Held { customer, at, standing: *standing };
+        let held = Held { customer, orders, at, standing: *standing };
         match &mut self.places[place(customer)] {
             Some(place) => **place = held,
             place @ None => *place = Some(Box::new(held)),

@@ -28,11 +28,12 @@ const RETURN_WINDOW: Span = Span::days(350);
 const LATENESS: Span = Span::days(20);
 
 pub fn trials() -> Vec<Trial> {
-    let laws: [(&str, fn(u64) -> Result<(), String>); 4] = [
+    let laws: [(&str, fn(u64) -> Result<(), String>); 5] = [
         ("laws::facts_depend_on_the_set_of_records", facts_depend_on_the_set),
         ("laws::the_told_state_is_the_facts_state", told_state_is_the_facts_state),
         ("laws::a_restored_engine_goes_on_the_same", restored_engine_goes_on),
         ("laws::sums_are_those_of_the_customers", sums_are_those_of_the_customers),
+        ("laws::long_histories_go_on_as_if_derived_anew", long_histories_go_on_as_if_derived_anew),
     ];
     let silent = Trial::test("laws::timers_that_say_nothing_are_counted", silent_timers);
     laws.into_iter().map(|(name, law)| Trial::test(name, move || over_seeds(law))).chain([silent]).collect()
@@ -311,6 +312,62 @@ fn sums_are_those_of_the_customers(seed: u64) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// What long histories came to is kept and goes on; in an engine that is restored before each record it never is.
+fn long_histories_go_on_as_if_derived_anew(seed: u64) -> Result<(), String> {
+    let mut random = Rng::with_seed(seed);
+    let mut settings = (*settings(&mut random)).clone();
+    settings.orders_max = [35, 45, 1_000][random.usize(0..3)];
+    let settings = Arc::new(settings);
+    let (mut kept, mut anew) = (Engine::new(Arc::clone(&settings)), Engine::new(Arc::clone(&settings)));
+    for record in long_history(&mut random) {
+        let (mut said, mut said_anew) = (Effects::default(), Effects::default());
+        apply(&mut kept, &record, &mut said)?;
+        apply(&mut anew, &record, &mut said_anew)?;
+        anew = restored(&anew, &settings)?;
+        if random.u8(0..4) == 0 {
+            kept.settle_figures(1);
+        }
+        let is_looked_at = random.u8(0..4) == 0;
+        let state = |engine: &mut Engine, said: &Effects| {
+            let slot = engine.find(key()).expect("the customer is held");
+            let profile = engine.profile(slot, engine.clock().expect("a record was handled"));
+            let figures = is_looked_at.then(|| *engine.figures(ShopIndex(0)));
+            format!("{:?} {profile:?} {figures:?} {:?}", said.signals, engine.packed(slot))
+        };
+        let (state, state_anew) = (state(&mut kept, &said), state(&mut anew, &said_anew));
+        if state != state_anew {
+            return Err(format!("after {record:?}\n{state}\n{state_anew}"));
+        }
+    }
+    Ok(())
+}
+
+/// Orders of a customer who comes every few days for a year or two, and seldom something else.
+fn long_history(random: &mut Rng) -> Vec<Record> {
+    let mut at = 400 * Span::DAY.as_millis();
+    (0..random.u64(40..90))
+        .map(|id| {
+            let days = [2, 4, 14, if random.u8(0..10) == 0 { 400 } else { 4 }][random.usize(0..4)];
+            at += random.i64(0..4 * days) * Span::DAY.as_millis() / 4;
+            let time = Time::from_millis(at).expect("a few years after 1970");
+            let order = OrderHash(id);
+            if random.u8(0..100) == 0 {
+                return Record::Cancellation(CancellationRecord { order, cancelled_at: time });
+            }
+            let late = if random.u8(0..30) == 0 { LATENESS.as_millis() / 2 } else { 0 };
+            Record::Order(OrderRecord {
+                id: order,
+                version: 1,
+                placed_at: Time::from_millis(at - late).expect("as above"),
+                total: [0, 5, 10, 15][random.usize(0..4)],
+                currency: currency(["EUR", "EUR", "USD"][random.usize(0..3)]),
+                test: random.u8(0..12) == 0,
+                goods: Goods::One(1),
+            })
+        })
+        .collect()
 }
 
 /// The end of an erasure's marker says nothing, and neither does the end of a year that does not raise the return rate.
