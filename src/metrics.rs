@@ -152,7 +152,7 @@ impl Metrics {
             observe_all(&input.end_to_end_latency[topic], instants_ms.iter().map(age));
         }
         for (topic, instants_ms) in batch.happened_at_ms.iter() {
-            observe_all(&input.event_age[topic], instants_ms.iter().copied().map(age));
+            observe_all(&input.event_age[topic], instants_ms.iter().map(age));
         }
         add_all(&output.signals, &batch.signals);
         add_all(&output.records, &batch.output_records);

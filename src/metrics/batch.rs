@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use super::groups::EVENT_AGE_MAX_MS;
 use super::label::PerLabel;
 use super::labels::{
     InputTopic, OrderKind, Outcome, OutputTopic, Remark, SignalType, Stage, TimerOutcome, Transition,
@@ -50,6 +51,40 @@ impl Instants {
     }
 }
 
+/// Instants in milliseconds since 1970, of which those so long ago that nothing tells them apart are only counted: a backlog's
+/// batch has a million of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ages {
+    recent_ms: Vec<i64>,
+    long_ago: u32,
+    /// The sum of those.
+    long_ago_ms: i128,
+}
+
+impl Ages {
+    /// Adds one more. What is committed is committed after `now_ms`.
+    pub fn push(&mut self, instant_ms: i64, now_ms: i64) {
+        if now_ms.saturating_sub(instant_ms) > EVENT_AGE_MAX_MS {
+            self.long_ago += 1;
+            self.long_ago_ms += i128::from(instant_ms);
+        } else {
+            self.recent_ms.push(instant_ms);
+        }
+    }
+
+    /// All of them; in the place of each that was long ago, their mean.
+    pub fn iter(&self) -> impl Iterator<Item = i64> + '_ {
+        let mean_ms = self.long_ago_ms.checked_div(self.long_ago.into()).unwrap_or_default();
+        let mean_ms = i64::try_from(mean_ms).expect("a mean lies among what it is of");
+        self.recent_ms.iter().copied().chain(std::iter::repeat_n(mean_ms, self.long_ago as usize))
+    }
+
+    fn clear(&mut self) {
+        self.recent_ms.clear();
+        (self.long_ago, self.long_ago_ms) = (0, 0);
+    }
+}
+
 impl Extend<i64> for Instants {
     fn extend<T: IntoIterator<Item = i64>>(&mut self, instants_ms: T) {
         instants_ms.into_iter().for_each(|instant_ms| self.push(instant_ms));
@@ -79,7 +114,7 @@ pub struct BatchSummary {
     /// out, and so are dead letters: their latency says nothing.
     pub appended_at_ms: PerLabel<InputTopic, Instants>,
     /// When what the accepted records tell happened, in milliseconds since 1970.
-    pub happened_at_ms: PerLabel<InputTopic, Vec<i64>>,
+    pub happened_at_ms: PerLabel<InputTopic, Ages>,
     /// Signals by type.
     pub signals: PerLabel<SignalType, u64>,
     /// Records written, by topic.
@@ -176,13 +211,25 @@ mod tests {
         let mut summary = BatchSummary::default();
         summary.outcomes[Outcome::Applied] = 3;
         summary.appended_at_ms[InputTopic::Orders].push(1);
-        summary.happened_at_ms[InputTopic::Orders] = Vec::with_capacity(100);
-        summary.happened_at_ms[InputTopic::Orders].push(1);
+        summary.happened_at_ms[InputTopic::Orders].recent_ms = Vec::with_capacity(100);
+        summary.happened_at_ms[InputTopic::Orders].push(1, 2);
+        summary.happened_at_ms[InputTopic::Orders].push(1, i64::MAX);
         summary.clear();
         assert_eq!(summary.outcomes[Outcome::Applied], 0);
         assert_eq!(summary.appended_at_ms[InputTopic::Orders], Instants::default());
-        assert!(summary.happened_at_ms[InputTopic::Orders].is_empty());
-        assert!(summary.happened_at_ms[InputTopic::Orders].capacity() >= 100);
+        assert_eq!(summary.happened_at_ms[InputTopic::Orders], Ages::default());
+        assert!(summary.happened_at_ms[InputTopic::Orders].recent_ms.capacity() >= 100);
+    }
+
+    #[test]
+    fn what_was_long_ago_takes_no_memory() {
+        let mut ages = Ages::default();
+        let bound_ms = EVENT_AGE_MAX_MS;
+        for (instant_ms, now_ms) in [(7, 7), (0, bound_ms), (3, bound_ms + 4), (6, bound_ms + 7), (9, 8)] {
+            ages.push(instant_ms, now_ms);
+        }
+        assert_eq!(ages.recent_ms, [7, 0, 9]);
+        assert_eq!(ages.iter().collect::<Vec<_>>(), [7, 0, 9, 4, 4]);
     }
 
     #[test]

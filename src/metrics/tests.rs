@@ -42,7 +42,7 @@ fn touch_everything(metrics: &Metrics, partitions: i32, currencies: &[&str]) {
     for topic in InputTopic::all() {
         batch.dead_letters.extend(REASONS.iter().map(|reason| ((topic, *reason), 1)));
         batch.appended_at_ms[topic].push(1);
-        batch.happened_at_ms[topic].push(1);
+        batch.happened_at_ms[topic].push(1, 2);
     }
     batch.values.extend(currencies.iter().map(|code| (currency(code), CurrencyValues::default())));
     metrics.on_batch(&batch, 2);

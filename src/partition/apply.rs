@@ -35,6 +35,8 @@ pub struct Tools<'a> {
     pub partition: Partition,
     /// The shop's time, taken once for the run.
     pub shop_now: Time,
+    /// The machine's, in milliseconds since 1970, taken with it.
+    pub wall_millis: i64,
     /// The most that a dead letter may measure.
     pub record_bytes_max: usize,
     pub moment: &'a dyn Fn() -> Moment,
@@ -257,7 +259,7 @@ impl Applying<'_, '_> {
                 summary.late_records += u64::from(clock > Some(event.time()));
                 let topic = report::input_topic(self.input);
                 summary.appended_at_ms[topic].extend(self.view.timestamp_millis);
-                summary.happened_at_ms[topic].push(event.time().as_millis());
+                summary.happened_at_ms[topic].push(event.time().as_millis(), self.tools.wall_millis);
                 self.count_business(event, applied);
                 Some(state::Outcome::Passed)
             }

@@ -113,7 +113,7 @@ fn everything_happens(metrics: &Metrics) {
     };
     for topic in InputTopic::all() {
         batch.appended_at_ms[topic].push(now_ms - 40);
-        batch.happened_at_ms[topic].push(now_ms - 5_000);
+        batch.happened_at_ms[topic].push(now_ms - 5_000, now_ms);
     }
     metrics.on_batch(&batch, now_ms);
     metrics.on_transaction_committed(&TransactionSummary {
