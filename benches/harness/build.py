@@ -8,7 +8,6 @@ from pathlib import Path
 from .process import run
 
 ROOT = Path(__file__).resolve().parents[2]
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 PEERS = ROOT / "target" / "peers"
 
 
@@ -18,11 +17,11 @@ def java():
 
 
 def service(given):
-    """The program to measure: the one given, or this tree's, built for release."""
+    """The program to measure: the one given, or this tree's, built for production."""
     if given:
         return Path(given).resolve()
-    run("cargo", ["cargo", "build", "--release", "--locked", "--bin", "retention-signals"], cwd=ROOT)
-    return TARGET / "release" / "retention-signals"
+    run("deploy/build", [ROOT / "deploy" / "build"], cwd=ROOT)
+    return ROOT / "target" / "optimized" / "retention-signals"
 
 
 def peers():
