@@ -51,6 +51,12 @@ impl Instants {
     }
 }
 
+impl Extend<i64> for Instants {
+    fn extend<T: IntoIterator<Item = i64>>(&mut self, instants_ms: T) {
+        instants_ms.into_iter().for_each(|instant_ms| self.push(instant_ms));
+    }
+}
+
 /// Instants in milliseconds since 1970, of which those so long ago that nothing tells them apart are only counted: a backlog's
 /// batch has a million of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -72,7 +78,7 @@ impl Ages {
         }
     }
 
-    /// All of them; in the place of each that was long ago, their mean.
+    /// All of them; in the place of each that was long ago, their mean, down to the millisecond.
     pub fn iter(&self) -> impl Iterator<Item = i64> + '_ {
         let mean_ms = self.long_ago_ms.checked_div(self.long_ago.into()).unwrap_or_default();
         let mean_ms = i64::try_from(mean_ms).expect("a mean lies among what it is of");
@@ -82,12 +88,6 @@ impl Ages {
     fn clear(&mut self) {
         self.recent_ms.clear();
         (self.long_ago, self.long_ago_ms) = (0, 0);
-    }
-}
-
-impl Extend<i64> for Instants {
-    fn extend<T: IntoIterator<Item = i64>>(&mut self, instants_ms: T) {
-        instants_ms.into_iter().for_each(|instant_ms| self.push(instant_ms));
     }
 }
 
