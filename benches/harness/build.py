@@ -8,6 +8,7 @@ from pathlib import Path
 from .process import run
 
 ROOT = Path(__file__).resolve().parents[2]
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 PEERS = ROOT / "target" / "peers"
 
 
@@ -16,12 +17,15 @@ def java():
     return str(Path(home) / "bin" / "java") if home else "java"
 
 
-def service(given):
-    """The program to measure: the one given, or this tree's, built for production."""
+def service(given, is_measured):
+    """The program to run: the one given, or this tree's, built for production if it is measured in earnest."""
     if given:
         return Path(given).resolve()
-    run("deploy/build", [ROOT / "deploy" / "build"], cwd=ROOT)
-    return ROOT / "target" / "optimized" / "retention-signals"
+    if is_measured:
+        run("deploy/build", [ROOT / "deploy" / "build"], cwd=ROOT)
+        return ROOT / "target" / "optimized" / "retention-signals"
+    run("cargo", ["cargo", "build", "--release", "--locked", "--bin", "retention-signals"], cwd=ROOT)
+    return TARGET / "release" / "retention-signals"
 
 
 def peers():

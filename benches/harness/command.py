@@ -46,7 +46,7 @@ def parse(arguments):
     add("--no-restart", action="store_true", help="measures no restart")
     add("--rate", type=float, help="orders a second for latencies; default: half of the slowest system's rate")
     add("--latency-seconds", type=int, default=30, help="measured, after three times as many to warm up (%(default)s)")
-    add("--binary", help="the service's program; default: what deploy/build makes, which takes some minutes")
+    add("--binary", help="the service's program; default: what deploy/build makes, or cargo for --check and --quick")
     add("--out", type=Path, help="where to write the results; default: benches/RESULTS.md unless --quick")
     add("--quick", action="store_true", help="a small run to see that everything works; writes no results unless told where")
     add("--check", action="store_true", help="compares what the systems write over the common fields, not how fast")
@@ -71,7 +71,9 @@ def main(arguments):
     # Asked to end, it still removes its folder: the node's logs are gigabytes.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     report.commit()
-    binary = build.service(options.binary)
+    if not options.binary:
+        say("building the service, which takes some minutes")
+    binary = build.service(options.binary, is_measured=not (options.check or options.quick))
     build.peers()
     systems = all_systems(binary, options.jvm)
     for word in options.systems.split(","):
