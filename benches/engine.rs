@@ -55,7 +55,8 @@ unsafe impl GlobalAlloc for Counting {
 const ALLOCATIONS_MAX: f64 = 0.4;
 
 const ORDERS_BEFORE: usize = 4;
-/// Of a million customers, so many events change nearly as many as one transaction may hold: their outputs are encoded once for each.
+/// Of a million customers, so many events change nearly as many as one transaction may hold (`CHANGES_MAX` in
+/// `processor/pace.rs`): their outputs are encoded once for each.
 const BATCH: usize = 200_000;
 
 struct Size {
