@@ -20,14 +20,14 @@ const POLL_INTERVAL_MAX: Duration = Duration::from_secs(60);
 /// A request of the producer that gets no answer is given up, so that no call blocks for much longer than this.
 const PRODUCER_SOCKET_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Fetched records that wait in the workers of one process, over all partitions.
-const FETCH_BUDGET_KIB: u64 = 32 * 1024;
+/// Fetched records that wait in the workers of one process, over all partitions. More room made nothing faster.
+const FETCH_BUDGET_KIB: u64 = 16 * 1024;
 
 /// The least share of the budget that one queue gets: below it, fetches become too small to be worth their round trip.
 const FETCH_QUEUE_KIB_MIN: u64 = 256;
 
 /// Records to be sent that wait in the workers of one process. One takes about twice its size, and more room made nothing faster.
-const SEND_BUDGET_KIB: u64 = 32 * 1024;
+const SEND_BUDGET_KIB: u64 = 16 * 1024;
 
 /// The least share of the budget that one worker gets: some full batches for each of a few partitions.
 const SEND_QUEUE_KIB_MIN: u64 = 8 * 1024;
@@ -409,14 +409,14 @@ mod tests {
     fn the_fetch_budget_is_shared_by_the_queues() {
         let settings = settings(&[]);
         let queue = |queues| settings.member(0, queues).get("queued.max.messages.kbytes").map(str::to_owned);
-        assert_eq!(queue(1).as_deref(), Some("32768"));
-        assert_eq!(queue(12).as_deref(), Some("2730"));
+        assert_eq!(queue(1).as_deref(), Some("16384"));
+        assert_eq!(queue(12).as_deref(), Some("1365"));
         assert_eq!(queue(3000).as_deref(), Some("256"));
     }
 
     #[test]
     fn the_send_budget_is_shared_by_the_workers() {
-        for (workers, room) in [(1, "32768"), (2, "16384"), (8, "8192")] {
+        for (workers, room) in [(1, "16384"), (2, "8192"), (8, "8192")] {
             let settings = settings(&[&format!("workers={workers}")]);
             assert_eq!(
                 settings.producer("shop-one-0", 1 << 20).get(SEND_QUEUE),
