@@ -1,4 +1,4 @@
-"""Whether the systems say the same of the same input: over the fields that all of them write."""
+"""Whether the systems say the same of the same input: the signals that all of them have, the profiles, and the headers of both."""
 
 import json
 import sys
@@ -7,9 +7,6 @@ from collections import Counter
 from . import command, measure
 
 COMMON_SIGNALS = {"first_order", "second_order", "at_risk", "lapsed", "recovered", "won_back", "order_returned"}
-# What only the service works out.
-OWN_FIELDS = ("customer_type", "windows")
-OWN_BLOCK_FIELDS = ("cancelled", "unattributed", "excess")
 EXAMPLES = 5
 # The loader's last records, all of one instant, which only move the clocks.
 CLOSING = "customer-9"
@@ -22,7 +19,7 @@ def run(stage, systems, options):
     command.load(stage, options)
     written = {word: outputs(stage, systems, options, word) for word in words}
     base, *others = words
-    said = Counter(json.loads(signal)["type"] for signal in written[base][0].elements())
+    said = Counter(json.loads(signal)[0]["type"] for signal in written[base][0].elements())
     missing = COMMON_SIGNALS - set(said) if options.returns > 0 else set()
     faults = [f"no {each} occurs: the input is too small to compare anything" for each in sorted(missing)]
     for word in others:
@@ -35,42 +32,45 @@ def run(stage, systems, options):
 
 
 def outputs(stage, systems, options, word):
-    """The multiset of common signals and the last profile of each customer, in the fields that all write."""
+    """The multiset of common signals and the last profile of each customer, with their headers."""
     name, interval = command.split(word, options)
     job = stage.job(f"check-{word.replace('@', '-')}", interval)
     process, _ = measure.drain(stage, systems[name], job)
     signals, profiles, ids = Counter(), {}, Counter()
-    for line in lines(stage, job, "signals"):
-        signal = json.loads(line)
+    for signal, headers in records(stage, job, "signals"):
+        if headers.pop("ce_id") != signal["id"]:
+            raise SystemExit(f"{word} gave a signal another id in its headers: {signal['id']}")
         ids[signal.pop("id")] += 1
         del signal["policy"]["version"]
         if signal["type"] in COMMON_SIGNALS and not signal["customer_id"].startswith(CLOSING):
-            signals[json.dumps(signal, sort_keys=True)] += 1
+            signals[text(signal, headers)] += 1
+    for profile, headers in records(stage, job, "customers"):
+        ids[headers.pop("ce_id")] += 1
+        if not profile["customer_id"].startswith(CLOSING):
+            profiles[profile["customer_id"]] = text(profile, headers)
     doubled = [each for each, count in ids.items() if count > 1]
     if doubled:
-        raise SystemExit(f"{word} said {len(doubled)} signals more than once")
-    for line in lines(stage, job, "customers"):
-        profile = json.loads(line)
-        if not profile["customer_id"].startswith(CLOSING):
-            profiles[profile["customer_id"]] = common(profile)
+        raise SystemExit(f"{word} gave {len(doubled)} ids more than once")
     process.terminate()
     command.say(f"{word}: {sum(signals.values())} common signals, {len(profiles)} profiles")
     return signals, profiles
 
 
-def lines(stage, job, what):
-    path = job.folder / f"{what}.jsonl"
+def records(stage, job, what):
+    """The records of an output: value and headers, of which only the source may differ from system to system."""
+    path = job.folder / f"{what}.tsv"
     stage.tool.ask("dump", topic=job.topic(what), file=path, quiet_ms=QUIET_MS)
     with open(path) as file:
-        yield from file
+        for line in file:
+            value, *headers = line.rstrip("\n").split("\t")
+            headers = dict(header.split("=", 1) for header in headers)
+            if headers.pop("ce_source") != job.name:
+                raise SystemExit(f"not from {job.name}: {line}")
+            yield json.loads(value), headers
 
 
-def common(profile):
-    for field in OWN_FIELDS:
-        profile.pop(field, None)
-    for field in OWN_BLOCK_FIELDS:
-        profile["all_time"].pop(field, None)
-    return json.dumps(profile, sort_keys=True)
+def text(value, headers):
+    return json.dumps([value, headers], sort_keys=True)
 
 
 def differences(base, ours, word, theirs):

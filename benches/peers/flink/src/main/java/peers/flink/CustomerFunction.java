@@ -22,6 +22,7 @@ import peers.job.Job;
  * side and does not merge them by time. So where there are returns, a record waits until the watermark has passed it.
  */
 final class CustomerFunction extends KeyedProcessFunction<String, Tuple2<String, byte[]>, Output> {
+    private final String application;
     private final boolean hasReturns;
     private transient EventReader reader;
     private transient Job job;
@@ -29,14 +30,15 @@ final class CustomerFunction extends KeyedProcessFunction<String, Tuple2<String,
     private transient ValueState<byte[]> state;
     private transient MapState<Long, byte[]> waiting;
 
-    CustomerFunction(boolean hasReturns) {
+    CustomerFunction(String application, boolean hasReturns) {
+        this.application = application;
         this.hasReturns = hasReturns;
     }
 
     @Override
     public void open(OpenContext context) {
         reader = new EventReader();
-        job = new Job();
+        job = new Job(application);
         customer = new Customer();
         state =
                 getRuntimeContext()
@@ -81,7 +83,7 @@ final class CustomerFunction extends KeyedProcessFunction<String, Tuple2<String,
         // A timer stands while a deadline does, at or before it: an order that moves the deadline costs no new timer.
         boolean isArmed = job.deadline(customer) != Long.MAX_VALUE;
         byte[] key = Job.bytes(name);
-        if (job.apply(key, customer, event, (to, signal) -> out.collect(Output.signal(to, signal)))) {
+        if (job.apply(key, customer, event, (to, signal, headers) -> out.collect(Output.signal(to, signal, headers)))) {
             keep(name, out);
             if (!isArmed) {
                 arm(context);
@@ -97,7 +99,7 @@ final class CustomerFunction extends KeyedProcessFunction<String, Tuple2<String,
         }
         customer.load(state.value());
         byte[] key = Job.bytes(context.getCurrentKey());
-        if (job.advance(key, customer, at, (to, signal) -> out.collect(Output.signal(to, signal)))) {
+        if (job.advance(key, customer, at, (to, signal, headers) -> out.collect(Output.signal(to, signal, headers)))) {
             keep(context.getCurrentKey(), out);
         }
         arm(context);

@@ -45,6 +45,7 @@ public final class Main {
     public static void main(String[] arguments) throws Exception {
         Options options = new Options(arguments);
         int parallelism = options.number("parallelism");
+        String application = options.text("application");
         StreamExecutionEnvironment environment =
                 StreamExecutionEnvironment.createLocalEnvironment(parallelism, settings(options));
         DataStream<Tuple2<String, byte[]>> records =
@@ -52,14 +53,14 @@ public final class Main {
                         .fromSource(source(options), WatermarkStrategy.forMonotonousTimestamps(), "records", RECORD)
                         .uid("records");
         keyed(records, parallelism)
-                .process(new CustomerFunction(!options.text("returns").isEmpty()))
+                .process(new CustomerFunction(application, !options.text("returns").isEmpty()))
                 .returns(Output.class)
                 .uid("customers")
-                .transform("profiles", TypeInformation.of(Output.class), new ProfileOperator())
+                .transform("profiles", TypeInformation.of(Output.class), new ProfileOperator(application))
                 .uid("profiles")
                 .sinkTo(sink(options))
                 .uid("outputs");
-        environment.execute(options.text("application"));
+        environment.execute(application);
     }
 
     /** With one subtask all keys are where they belong already, so nothing need be sent through the network stack. */
@@ -167,7 +168,8 @@ public final class Main {
 
         @Override
         public ProducerRecord<byte[], byte[]> serialize(Output output, KafkaSinkContext context, Long timestamp) {
-            return new ProducerRecord<>(output.isProfile ? profiles : signals, output.key, output.value);
+            String topic = output.isProfile ? profiles : signals;
+            return new ProducerRecord<>(topic, null, output.key, output.value, output.headers);
         }
 
         /** Pooled transactional ids are told from others' by their topics. */

@@ -5,6 +5,7 @@ import java.util.Map;
 import org.apache.flink.streaming.api.operators.AbstractStreamOperator;
 import org.apache.flink.streaming.api.operators.OneInputStreamOperator;
 import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
+import org.apache.kafka.common.header.Headers;
 import peers.job.Customer;
 import peers.job.Job;
 
@@ -15,16 +16,24 @@ import peers.job.Job;
 final class ProfileOperator extends AbstractStreamOperator<Output> implements OneInputStreamOperator<Output, Output> {
     private static final long serialVersionUID = 1;
 
+    private final String application;
+
+    /** Of the last checkpoint. */
+    private transient long batch;
     private transient Map<String, byte[]> touched;
     private transient Job job;
     private transient Customer customer;
     private transient StreamRecord<Output> reused;
 
+    ProfileOperator(String application) {
+        this.application = application;
+    }
+
     @Override
     public void open() throws Exception {
         super.open();
         touched = new HashMap<>();
-        job = new Job();
+        job = new Job(application);
         customer = new Customer();
         reused = new StreamRecord<>(null);
     }
@@ -41,20 +50,25 @@ final class ProfileOperator extends AbstractStreamOperator<Output> implements On
 
     @Override
     public void prepareSnapshotPreBarrier(long checkpointId) {
+        batch = checkpointId;
         write();
     }
 
     @Override
     public void finish() {
+        batch++;
         write();
     }
 
     private void write() {
-        touched.forEach(
-                (name, state) -> {
-                    byte[] key = Job.bytes(name);
-                    output.collect(reused.replace(Output.profile(key, job.profile(key, customer.load(state)))));
-                });
+        int subtask = getRuntimeContext().getTaskInfo().getIndexOfThisSubtask();
+        long number = 0;
+        for (Map.Entry<String, byte[]> each : touched.entrySet()) {
+            byte[] key = Job.bytes(each.getKey());
+            byte[] profile = job.profile(key, customer.load(each.getValue()));
+            Headers headers = job.profileHeaders(customer, subtask, batch, number++);
+            output.collect(reused.replace(Output.profile(key, profile, headers)));
+        }
         touched.clear();
     }
 }

@@ -18,10 +18,11 @@ public final class Customer {
 
     private static final VarHandle LONG = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
     private static final VarHandle INT = MethodHandles.byteArrayViewVarHandle(int[].class, ByteOrder.LITTLE_ENDIAN);
-    private static final int HEADER = 72;
-    /** Hash of the id, time, cents, version; the version's highest bit says that something was given back. */
-    private static final int ORDER = 28;
-    private static final int RETURN = 8;
+    private static final int HEADER = 104;
+    /** Hash of the id, time, cents, cents given back, version; the version's highest bit says that something was given back. */
+    private static final int ORDER = 36;
+    /** Hash of the id, time, cents that stand without an order. */
+    private static final int RETURN = 24;
     private static final int GIVEN_BACK = 1 << 31;
     /** As many as the service keeps: a reseller's oldest orders are forgotten. */
     private static final int ORDERS_MAX = 1000;
@@ -31,6 +32,14 @@ public final class Customer {
     long firstOrderAt;
     long lastOrderAt;
     long asOf;
+    /** The part of what was given back that stands without an order. */
+    long unattributed;
+    /** What was given back beyond orders' totals. */
+    long excess;
+    /** Sum of squared gaps between purchase days. */
+    long squaredGaps;
+    /** See {@link Event#goods}. */
+    long goods;
     int placed;
     int returnedOrders;
     int purchaseDays;
@@ -47,6 +56,8 @@ public final class Customer {
     public Customer load(byte[] state) {
         if (state == null) {
             gross = refunded = firstOrderAt = lastOrderAt = asOf = 0;
+            unattributed = excess = squaredGaps = 0;
+            goods = Event.NO_GOODS;
             placed = returnedOrders = purchaseDays = firstDay = lastDay = orders = returns = 0;
             told = PROSPECT;
             firstTold = secondTold = false;
@@ -58,16 +69,20 @@ public final class Customer {
         firstOrderAt = (long) LONG.get(state, 16);
         lastOrderAt = (long) LONG.get(state, 24);
         asOf = (long) LONG.get(state, 32);
-        placed = (int) INT.get(state, 40);
-        returnedOrders = (int) INT.get(state, 44);
-        purchaseDays = (int) INT.get(state, 48);
-        firstDay = (int) INT.get(state, 52);
-        lastDay = (int) INT.get(state, 56);
-        orders = (int) INT.get(state, 60);
-        returns = (int) INT.get(state, 64);
-        told = state[68];
-        firstTold = state[69] != 0;
-        secondTold = state[70] != 0;
+        unattributed = (long) LONG.get(state, 40);
+        excess = (long) LONG.get(state, 48);
+        squaredGaps = (long) LONG.get(state, 56);
+        goods = (long) LONG.get(state, 64);
+        placed = (int) INT.get(state, 72);
+        returnedOrders = (int) INT.get(state, 76);
+        purchaseDays = (int) INT.get(state, 80);
+        firstDay = (int) INT.get(state, 84);
+        lastDay = (int) INT.get(state, 88);
+        orders = (int) INT.get(state, 92);
+        returns = (int) INT.get(state, 96);
+        told = state[100];
+        firstTold = state[101] != 0;
+        secondTold = state[102] != 0;
         ledger = state;
         return this;
     }
@@ -81,16 +96,20 @@ public final class Customer {
         LONG.set(state, 16, firstOrderAt);
         LONG.set(state, 24, lastOrderAt);
         LONG.set(state, 32, asOf);
-        INT.set(state, 40, placed);
-        INT.set(state, 44, returnedOrders);
-        INT.set(state, 48, purchaseDays);
-        INT.set(state, 52, firstDay);
-        INT.set(state, 56, lastDay);
-        INT.set(state, 60, orders);
-        INT.set(state, 64, returns);
-        state[68] = told;
-        state[69] = (byte) (firstTold ? 1 : 0);
-        state[70] = (byte) (secondTold ? 1 : 0);
+        LONG.set(state, 40, unattributed);
+        LONG.set(state, 48, excess);
+        LONG.set(state, 56, squaredGaps);
+        LONG.set(state, 64, goods);
+        INT.set(state, 72, placed);
+        INT.set(state, 76, returnedOrders);
+        INT.set(state, 80, purchaseDays);
+        INT.set(state, 84, firstDay);
+        INT.set(state, 88, lastDay);
+        INT.set(state, 92, orders);
+        INT.set(state, 96, returns);
+        state[100] = told;
+        state[101] = (byte) (firstTold ? 1 : 0);
+        state[102] = (byte) (secondTold ? 1 : 0);
         return state;
     }
 
@@ -112,8 +131,39 @@ public final class Customer {
         return (long) LONG.get(ledger, HEADER + index * ORDER + 16);
     }
 
+    long orderRefunds(int index) {
+        return (long) LONG.get(ledger, HEADER + index * ORDER + 24);
+    }
+
     int orderVersion(int index) {
-        return (int) INT.get(ledger, HEADER + index * ORDER + 24) & ~GIVEN_BACK;
+        return versionAndFlag(index) & ~GIVEN_BACK;
+    }
+
+    boolean isGivenBack(int index) {
+        return (versionAndFlag(index) & GIVEN_BACK) != 0;
+    }
+
+    private int versionAndFlag(int index) {
+        return (int) INT.get(ledger, HEADER + index * ORDER + 32);
+    }
+
+    /** How many orders the ledger holds. */
+    int orders() {
+        return orders;
+    }
+
+    /** How many returns it holds. */
+    int returns() {
+        return returns;
+    }
+
+    long returnAt(int index) {
+        return (long) LONG.get(ledger, HEADER + orders * ORDER + index * RETURN + 8);
+    }
+
+    /** What of a return stands without an order. */
+    long returnUnattributed(int index) {
+        return (long) LONG.get(ledger, HEADER + orders * ORDER + index * RETURN + 16);
     }
 
     void addOrder(long hash, long at, long amount, int version) {
@@ -138,43 +188,45 @@ public final class Customer {
         LONG.set(ledger, place, hash);
         LONG.set(ledger, place + 8, at);
         LONG.set(ledger, place + 16, amount);
-        INT.set(ledger, place + 24, version);
+        LONG.set(ledger, place + 24, 0L);
+        INT.set(ledger, place + 32, version);
     }
 
     /** A higher version of an order. */
     void replaceOrder(int index, long amount, int version) {
         own();
         int place = HEADER + index * ORDER;
-        int flag = (int) INT.get(ledger, place + 24) & GIVEN_BACK;
+        int flag = (int) INT.get(ledger, place + 32) & GIVEN_BACK;
         LONG.set(ledger, place + 16, amount);
-        INT.set(ledger, place + 24, version | flag);
+        INT.set(ledger, place + 32, version | flag);
     }
 
-    /** Marks that something of an order was given back; whether that is the first time. */
-    boolean markGivenBack(int index) {
-        int place = HEADER + index * ORDER + 24;
-        int version = (int) INT.get(ledger, place);
-        if ((version & GIVEN_BACK) != 0) {
-            return false;
-        }
+    /** Something of an order was given back. */
+    void addRefund(int index, long amount) {
         own();
-        INT.set(ledger, place, version | GIVEN_BACK);
-        return true;
+        int place = HEADER + index * ORDER;
+        LONG.set(ledger, place + 24, orderRefunds(index) + amount);
+        INT.set(ledger, place + 32, versionAndFlag(index) | GIVEN_BACK);
     }
 
-    /** False if it was there. */
-    boolean addReturn(long hash) {
+    boolean knowsReturn(long hash) {
         int begin = HEADER + orders * ORDER;
         for (int index = 0; index < returns; index++) {
             if ((long) LONG.get(ledger, begin + index * RETURN) == hash) {
-                return false;
+                return true;
             }
         }
-        int end = begin + returns * RETURN;
+        return false;
+    }
+
+    /** A new return, of which this much stands without an order. */
+    void addReturn(long hash, long at, long unattributed) {
+        int end = HEADER + orders * ORDER + returns * RETURN;
         ledger = Arrays.copyOf(ledger, Math.max(HEADER, end) + RETURN);
         LONG.set(ledger, end, hash);
+        LONG.set(ledger, end + 8, at);
+        LONG.set(ledger, end + 16, unattributed);
         returns++;
-        return true;
     }
 
     /** Bytes that were loaded belong to the store. */

@@ -21,6 +21,7 @@ public final class EventReader {
         event.version = 0;
         event.at = Long.MIN_VALUE;
         event.amount = -1;
+        event.goods = Event.NO_GOODS;
         try (JsonParser parser = factory.createParser(record)) {
             if (parser.nextToken() != JsonToken.START_OBJECT) {
                 return null;
@@ -67,9 +68,38 @@ public final class EventReader {
             case "store_id":
                 event.storeId = parser.getText();
                 break;
+            case "items":
+                items(parser);
+                break;
             default:
                 parser.skipChildren();
         }
+    }
+
+    private void items(JsonParser parser) throws IOException {
+        if (parser.currentToken() != JsonToken.START_ARRAY) {
+            throw new IllegalArgumentException("items is not an array");
+        }
+        while (parser.nextToken() == JsonToken.START_OBJECT) {
+            for (String name = parser.nextFieldName(); name != null; name = parser.nextFieldName()) {
+                JsonToken token = parser.nextToken();
+                if (name.equals("sku") && token == JsonToken.VALUE_STRING && event.goods != Event.VARIED_GOODS) {
+                    char[] text = parser.getTextCharacters();
+                    event.goods = Event.goods(event.goods, sku(text, parser.getTextOffset(), parser.getTextLength()));
+                } else {
+                    parser.skipChildren();
+                }
+            }
+        }
+    }
+
+    /** The hash of an SKU, without making a string of it; neither of the two values that say something else. */
+    private static long sku(char[] text, int start, int length) {
+        long hash = 0x9e3779b97f4a7c15L;
+        for (int index = start; index < start + length; index++) {
+            hash = mix(hash, text[index]);
+        }
+        return hash | 2;
     }
 
     private static long time(JsonParser parser) throws IOException {
@@ -130,9 +160,13 @@ public final class EventReader {
     static long hash(String text) {
         long hash = 0x9e3779b97f4a7c15L;
         for (int index = 0; index < text.length(); index++) {
-            hash = (hash ^ text.charAt(index)) * 0xff51afd7ed558ccdL;
-            hash ^= hash >>> 32;
+            hash = mix(hash, text.charAt(index));
         }
         return hash;
+    }
+
+    private static long mix(long hash, char next) {
+        hash = (hash ^ next) * 0xff51afd7ed558ccdL;
+        return hash ^ hash >>> 32;
     }
 }

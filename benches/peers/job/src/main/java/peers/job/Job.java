@@ -1,6 +1,7 @@
 package peers.job;
 
 import java.nio.charset.StandardCharsets;
+import org.apache.kafka.common.header.Headers;
 
 /**
  * What both peers do with an event: the subset of the service's definitions that they share with it (benches/peers/README.md). An
@@ -9,15 +10,27 @@ import java.nio.charset.StandardCharsets;
 public final class Job {
     /** Where signals go, as JSON. */
     public interface Signals {
-        void say(byte[] key, byte[] signal);
+        void say(byte[] key, byte[] signal, Headers headers);
     }
 
     private static final long DAY_MS = 86_400_000;
     private static final long AT_RISK_MS = 30 * DAY_MS;
     private static final long LAPSED_MS = 60 * DAY_MS;
     private static final String[] STATES = {"prospect", "active", "at_risk", "lapsed"};
+    private static final String[] WINDOWS = {"30d", "90d", "365d"};
+    private static final long[] WINDOWS_MS = {30 * DAY_MS, 90 * DAY_MS, 365 * DAY_MS};
 
     private final Json json = new Json();
+    private final Json id = new Json();
+    private final Block block = new Block();
+    private final CloudEvents envelope;
+    /** Of the signal that was begun last. */
+    private Headers headers;
+
+    /** {@code application} is what records name as their source. */
+    public Job(String application) {
+        envelope = new CloudEvents(application);
+    }
 
     /** The next deadline of a customer, or {@link Long#MAX_VALUE}. */
     public long deadline(Customer customer) {
@@ -35,7 +48,7 @@ public final class Job {
             byte before = customer.told;
             customer.told++;
             customer.asOf = deadline;
-            signals.say(key, silence(key, customer, before, deadline));
+            signals.say(key, silence(key, customer, before, deadline), headers);
             changed = true;
         }
         return changed;
@@ -56,6 +69,7 @@ public final class Job {
         if (known >= 0) {
             return replace(customer, known, event);
         }
+        customer.goods = Event.goods(customer.goods, event.goods);
         byte before = customer.told;
         long previous = customer.lastOrderAt;
         customer.addOrder(event.idHash, event.at, event.amount, event.version);
@@ -63,15 +77,15 @@ public final class Job {
         customer.told = Customer.ACTIVE;
         if (!customer.firstTold) {
             customer.firstTold = true;
-            signals.say(key, ordered(key, "first_order", before, event));
+            signals.say(key, ordered(key, "first_order", before, event), headers);
         }
         if (!customer.secondTold && customer.placed > 1) {
             customer.secondTold = true;
-            signals.say(key, ordered(key, "second_order", before, event));
+            signals.say(key, ordered(key, "second_order", before, event), headers);
         }
         if (before == Customer.AT_RISK || before == Customer.LAPSED) {
             String type = before == Customer.LAPSED ? "won_back" : "recovered";
-            signals.say(key, cameBack(key, type, before, event, event.at - previous));
+            signals.say(key, cameBack(key, type, before, event, event.at - previous), headers);
         }
         return true;
     }
@@ -83,6 +97,8 @@ public final class Job {
             customer.firstDay = day;
             customer.purchaseDays = 1;
         } else if (day > customer.lastDay) {
+            long gap = day - customer.lastDay;
+            customer.squaredGaps += gap * gap;
             customer.purchaseDays++;
         }
         customer.lastDay = Math.max(day, customer.lastDay);
@@ -96,30 +112,47 @@ public final class Job {
         if (event.version <= customer.orderVersion(known)) {
             return false;
         }
-        customer.gross += event.amount - customer.orderAmount(known);
+        long amount = customer.orderAmount(known);
+        long refunds = customer.orderRefunds(known);
+        customer.gross += event.amount - amount;
+        customer.refunded += Math.min(event.amount, refunds) - Math.min(amount, refunds);
+        customer.excess += Math.max(0, refunds - event.amount) - Math.max(0, refunds - amount);
         customer.replaceOrder(known, event.amount, event.version);
         return true;
     }
 
     private boolean giveBack(byte[] key, Customer customer, Event event, Signals signals) {
-        if (!customer.addReturn(event.idHash)) {
+        if (customer.knowsReturn(event.idHash)) {
             return false;
         }
-        customer.refunded += event.amount;
         int order = event.orderId == null ? -1 : customer.findOrder(event.orderHash);
-        if (order >= 0 && customer.markGivenBack(order)) {
-            customer.returnedOrders++;
+        customer.addReturn(event.idHash, event.at, order < 0 ? event.amount : 0);
+        if (order < 0) {
+            customer.refunded += event.amount;
+            customer.unattributed += event.amount;
+        } else {
+            long left = Math.max(0, customer.orderAmount(order) - customer.orderRefunds(order));
+            customer.refunded += Math.min(event.amount, left);
+            customer.excess += Math.max(0, event.amount - left);
+            customer.returnedOrders += customer.isGivenBack(order) ? 0 : 1;
+            customer.addRefund(order, event.amount);
         }
-        signals.say(key, returned(key, customer, event, order));
+        signals.say(key, returned(key, customer, event, order), headers);
         return true;
     }
 
     private void open(byte[] key, String type, String cause, String storeId, long at, byte before, byte after) {
         long high = hash(key, type.hashCode());
         long low = hash(key, high ^ at);
-        json.start().raw("{\"id\":\"").hex(high ^ EventReader.hash(cause)).hex(low);
+        json.start().raw("{\"id\":\"");
+        int from = json.length();
+        json.hex(high ^ EventReader.hash(cause)).hex(low);
+        byte[] id = json.part(from, json.length());
         json.raw("\",\"type\":\"").raw(type).raw("\",\"customer_id\":").quoted(key);
-        json.raw(",\"store_id\":").quoted(storeId).raw(",\"occurred_at\":").time(at);
+        json.raw(",\"store_id\":").quoted(storeId).raw(",\"occurred_at\":");
+        from = json.length();
+        json.time(at);
+        headers = envelope.signal(id, json.part(from + 1, json.length() - 1));
         json.raw(",\"state\":{\"before\":\"").raw(STATES[before]).raw("\",\"after\":\"").raw(STATES[after]);
         json.raw("\"},\"policy\":{\"name\":\"fixed\",\"version\":\"b87cf2760e1004bd\"},\"cause\":{\"kind\":\"");
     }
@@ -163,7 +196,14 @@ public final class Job {
         return json.quotient(event.at - customer.orderAt(order), DAY_MS).raw("}}").finish();
     }
 
-    /** The profile, without the windows, the customer type and what cancellations would bring. */
+    /** The headers of a profile; the three numbers make its id. */
+    public Headers profileHeaders(Customer customer, int partition, long batch, long number) {
+        id.start().number(partition).raw("-").number(batch).raw("-").number(number);
+        int end = id.length();
+        byte[] time = id.time(customer.asOf).part(end + 1, id.length() - 1);
+        return envelope.profile(id.part(0, end), time);
+    }
+
     public byte[] profile(byte[] key, Customer customer) {
         json.start().raw("{\"customer_id\":").quoted(key).raw(",\"store_id\":null,\"as_of\":").time(customer.asOf);
         json.raw(",\"currency\":\"EUR\",\"state\":\"").raw(STATES[customer.told]).raw("\",\"kind\":");
@@ -171,7 +211,7 @@ public final class Job {
         json.raw(!isActive ? "null" : customer.placed == 1 ? "\"new\"" : "\"established\"");
         json.raw(",\"since\":");
         since(customer);
-        json.raw(",\"next\":");
+        json.raw(",\"customer_type\":").raw(type(customer)).raw(",\"next\":");
         long deadline = deadline(customer);
         if (deadline == Long.MAX_VALUE) {
             json.raw("null");
@@ -189,8 +229,26 @@ public final class Job {
             json.raw("null");
         }
         json.raw(",\"expected_gap_days\":null,\"all_time\":");
-        allTime(customer);
-        return json.raw("}").finish();
+        blocks(customer);
+        return json.raw("}}").finish();
+    }
+
+    private static String type(Customer customer) {
+        if (customer.placed < 2) {
+            return customer.placed == 0 ? "null" : "\"one_time\"";
+        }
+        if (isRegular(customer)) {
+            return "\"recurring\"";
+        }
+        boolean hasOneGood = customer.goods != Event.NO_GOODS && customer.goods != Event.VARIED_GOODS;
+        return customer.placed > 2 && !hasOneGood ? "\"repeat\"" : "\"returning\"";
+    }
+
+    /** Whether the coefficient of variation of at least three gaps is at most a half. */
+    private static boolean isRegular(Customer customer) {
+        long gaps = customer.purchaseDays - 1;
+        long sum = customer.lastDay - customer.firstDay;
+        return gaps >= 3 && 4 * (gaps * customer.squaredGaps - sum * sum) <= sum * sum;
     }
 
     private void since(Customer customer) {
@@ -210,16 +268,64 @@ public final class Job {
         }
     }
 
-    private void allTime(Customer customer) {
-        long net = customer.gross - customer.refunded;
-        json.raw("{\"placed\":").number(customer.placed).raw(",\"kept\":").number(customer.placed);
-        json.raw(",\"gross\":").money(customer.gross).raw(",\"refunded\":").money(customer.refunded);
-        json.raw(",\"net\":").money(net).raw(",\"aov_gross\":");
-        mean(customer.gross, customer.placed);
+    /** All time, then the windows. Orders lie in the ledger in time order, so each window goes on where the one before it ended. */
+    private void blocks(Customer customer) {
+        boolean hasLoneRefunds = customer.unattributed != 0;
+        int allFrom = json.length();
+        block.takeAll(customer);
+        write(customer.unattributed);
+        int allTo = json.length();
+        int from = allFrom;
+        int to = allTo;
+        int written = customer.placed;
+        block.clear();
+        int next = customer.orders() - 1;
+        for (int window = 0; window < WINDOWS.length; window++) {
+            long begin = customer.asOf - WINDOWS_MS[window];
+            for (; next >= 0 && customer.orderAt(next) > begin; next--) {
+                block.add(customer, next);
+            }
+            json.raw(window == 0 ? ",\"windows\":{\"" : ",\"").raw(WINDOWS[window]).raw("\":");
+            // A window often holds the orders of the one before it, or all.
+            if (!hasLoneRefunds && block.placed == customer.placed) {
+                json.again(allFrom, allTo);
+            } else if (!hasLoneRefunds && block.placed == written) {
+                json.again(from, to);
+            } else {
+                from = json.length();
+                write(hasLoneRefunds ? loneRefunds(customer, begin) : 0);
+                to = json.length();
+                written = block.placed;
+            }
+        }
+    }
+
+    private static long loneRefunds(Customer customer, long begin) {
+        long sum = 0;
+        for (int index = 0; index < customer.returns(); index++) {
+            sum += customer.returnAt(index) > begin ? customer.returnUnattributed(index) : 0;
+        }
+        return sum;
+    }
+
+    /** The block; {@code unattributed} is what stands in it without an order. */
+    private void write(long unattributed) {
+        long refunded = block.refunded + unattributed;
+        long net = block.gross - refunded;
+        json.raw("{\"placed\":").number(block.placed).raw(",\"kept\":").number(block.placed);
+        json.raw(",\"gross\":").money(block.gross);
+        if (refunded == 0) {
+            json.raw(",\"refunded\":\"0.00\",\"cancelled\":\"0.00\",\"unattributed\":\"0.00\",\"net\":");
+        } else {
+            json.raw(",\"refunded\":").money(refunded).raw(",\"cancelled\":\"0.00\",\"unattributed\":");
+            json.money(unattributed).raw(",\"net\":");
+        }
+        json.money(net).raw(",\"excess\":").money(block.excess).raw(",\"aov_gross\":");
+        mean(block.gross, block.placed);
         json.raw(",\"aov_net\":");
-        mean(net, customer.placed);
-        json.raw(",\"came_back\":").raw(customer.placed > 1 ? "true" : "false");
-        json.raw(",\"returned_orders\":").number(customer.returnedOrders).raw("}");
+        mean(net, block.placed);
+        json.raw(",\"came_back\":").raw(block.placed > 1 ? "true" : "false");
+        json.raw(",\"returned_orders\":").number(block.returnedOrders).raw("}");
     }
 
     private void mean(long sum, int count) {

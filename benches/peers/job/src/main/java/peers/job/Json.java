@@ -20,6 +20,23 @@ final class Json {
         return java.util.Arrays.copyOf(bytes, length);
     }
 
+    int length() {
+        return length;
+    }
+
+    /** What was written between two lengths. */
+    byte[] part(int from, int to) {
+        return java.util.Arrays.copyOfRange(bytes, from, to);
+    }
+
+    /** The same once more. */
+    Json again(int from, int to) {
+        room(to - from);
+        System.arraycopy(bytes, from, bytes, length, to - from);
+        length += to - from;
+        return this;
+    }
+
     /** ASCII text as it is. */
     @SuppressWarnings("deprecation") // The one copy without a detour: the text is ASCII.
     Json raw(String text) {

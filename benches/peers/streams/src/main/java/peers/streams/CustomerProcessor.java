@@ -3,6 +3,7 @@ package peers.streams;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.PriorityQueue;
+import org.apache.kafka.common.header.Headers;
 import org.apache.kafka.common.utils.Bytes;
 import org.apache.kafka.streams.KeyValue;
 import org.apache.kafka.streams.processor.api.Processor;
@@ -27,7 +28,6 @@ final class CustomerProcessor implements Processor<byte[], byte[], byte[], byte[
     static final String STORE = "customers";
 
     private final EventReader reader = new EventReader();
-    private final Job job = new Job();
     private final Customer customer = new Customer();
     private final Customer flushed = new Customer();
     /** By the time at which one was put here; an order only moves its deadline, which is seen when it comes up. */
@@ -35,6 +35,11 @@ final class CustomerProcessor implements Processor<byte[], byte[], byte[], byte[
     /** The same: looking here is cheaper than asking the store, whose cache is a tree. */
     private final Map<Bytes, Timer> timerOf = new HashMap<>();
 
+    /** Told in the ids of profiles: a task that starts again counts from zero. */
+    private final long startedAt = System.currentTimeMillis();
+    private long profiles;
+
+    private Job job;
     private ProcessorContext<byte[], byte[]> context;
     private KeyValueStore<byte[], byte[]> store;
 
@@ -58,6 +63,7 @@ final class CustomerProcessor implements Processor<byte[], byte[], byte[], byte[
     @Override
     public void init(ProcessorContext<byte[], byte[]> context) {
         this.context = context;
+        job = new Job(context.applicationId());
         store = context.getStateStore(STORE);
         forwardProfilesOnFlush();
         restoreTimers();
@@ -67,6 +73,7 @@ final class CustomerProcessor implements Processor<byte[], byte[], byte[], byte[
     private void forwardProfilesOnFlush() {
         InternalProcessorContext<byte[], byte[]> internal = (InternalProcessorContext<byte[], byte[]>) context;
         ProcessorNode<?, ?, ?, ?> node = internal.currentNode();
+        int partition = context.taskId().partition();
         boolean isCached =
                 ((WrappedStateStore<?, byte[], byte[]>) store)
                         .setFlushListener(
@@ -76,7 +83,11 @@ final class CustomerProcessor implements Processor<byte[], byte[], byte[], byte[
                                     try {
                                         byte[] state = record.value().newValue;
                                         byte[] profile = job.profile(record.key(), flushed.load(state));
-                                        context.forward(record.withValue(profile), Main.PROFILES);
+                                        Headers headers =
+                                                job.profileHeaders(flushed, partition, startedAt, profiles++);
+                                        context.forward(
+                                                new Record<>(record.key(), profile, record.timestamp(), headers),
+                                                Main.PROFILES);
                                     } finally {
                                         internal.setCurrentNode(before);
                                     }
@@ -120,7 +131,7 @@ final class CustomerProcessor implements Processor<byte[], byte[], byte[], byte[
         }
         byte[] key = record.key();
         customer.load(store.get(key));
-        if (job.apply(key, customer, event, (to, signal) -> say(to, signal, record.timestamp()))) {
+        if (job.apply(key, customer, event, (to, signal, headers) -> say(to, signal, headers, record.timestamp()))) {
             store.put(key, customer.store());
             arm(key, job.deadline(customer));
         }
@@ -135,7 +146,7 @@ final class CustomerProcessor implements Processor<byte[], byte[], byte[], byte[
             Timer timer = timers.poll();
             if (timer.deadline <= clock) {
                 customer.load(store.get(timer.key));
-                if (job.advance(timer.key, customer, clock, (to, signal) -> say(to, signal, clock))) {
+                if (job.advance(timer.key, customer, clock, (to, signal, headers) -> say(to, signal, headers, clock))) {
                     store.put(timer.key, customer.store());
                 }
                 timer.deadline = job.deadline(customer);
@@ -149,7 +160,7 @@ final class CustomerProcessor implements Processor<byte[], byte[], byte[], byte[
         }
     }
 
-    private void say(byte[] key, byte[] signal, long at) {
-        context.forward(new Record<>(key, signal, at), Main.SIGNALS);
+    private void say(byte[] key, byte[] signal, Headers headers, long at) {
+        context.forward(new Record<>(key, signal, at, headers), Main.SIGNALS);
     }
 }

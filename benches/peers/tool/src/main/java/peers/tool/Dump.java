@@ -2,6 +2,7 @@ package peers.tool;
 
 import java.io.BufferedOutputStream;
 import java.io.OutputStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -13,9 +14,13 @@ import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 
-/** Writes the committed values of a topic to a file, one a line, in the order of each partition. */
+/**
+ * Writes the committed records of a topic to a file, one a line, in the order of each partition: the value, then each header as
+ * {@code name=value}, with tabs between.
+ */
 final class Dump {
     private Dump() {}
 
@@ -37,6 +42,12 @@ final class Dump {
                 ConsumerRecords<byte[], byte[]> batch = consumer.poll(Duration.ofMillis(100));
                 for (ConsumerRecord<byte[], byte[]> record : batch) {
                     file.write(record.value());
+                    for (Header header : record.headers()) {
+                        file.write('\t');
+                        file.write(header.key().getBytes(StandardCharsets.UTF_8));
+                        file.write('=');
+                        file.write(header.value());
+                    }
                     file.write('\n');
                     records++;
                 }
