@@ -49,7 +49,7 @@ def parse(arguments):
     add("--binary", help="the service's program; default: what deploy/build makes, or cargo for --check and --quick")
     add("--out", type=Path, help="where to write the results; default: benches/RESULTS.md unless --quick")
     add("--quick", action="store_true", help="a small run to see that everything works; writes no results unless told where")
-    add("--check", action="store_true", help="compares what the systems write over the common fields, not how fast")
+    add("--check", action="store_true", help="compares what the systems write, not how fast")
     add("--growth", action="store_true", help="the service alone over many sizes; writes docs/PERFORMANCE.md")
     add("--series", default=SERIES, help="which of --growth (%(default)s)")
     add("--customers-max", type=int, default=1_000_000, help="the most customers of --growth (%(default)s)")
