@@ -38,14 +38,14 @@ def outputs(stage, systems, options, word):
     process, _ = measure.drain(stage, systems[name], job)
     signals, profiles, ids = Counter(), {}, Counter()
     for signal, headers in records(stage, job, "signals"):
-        if headers.pop("ce_id") != signal["id"]:
+        if headers.pop("ce_id", None) != signal["id"]:
             raise SystemExit(f"{word} gave a signal another id in its headers: {signal['id']}")
         ids[signal.pop("id")] += 1
         del signal["policy"]["version"]
         if signal["type"] in COMMON_SIGNALS and not signal["customer_id"].startswith(CLOSING):
             signals[text(signal, headers)] += 1
     for profile, headers in records(stage, job, "customers"):
-        ids[headers.pop("ce_id")] += 1
+        ids[headers.pop("ce_id", None)] += 1
         if not profile["customer_id"].startswith(CLOSING):
             profiles[profile["customer_id"]] = text(profile, headers)
     doubled = [each for each, count in ids.items() if count > 1]
@@ -64,8 +64,8 @@ def records(stage, job, what):
         for line in file:
             value, *headers = line.rstrip("\n").split("\t")
             headers = dict(header.split("=", 1) for header in headers)
-            if headers.pop("ce_source") != job.name:
-                raise SystemExit(f"not from {job.name}: {line}")
+            if headers.pop("ce_source", None) != job.name:
+                raise SystemExit(f"{path} holds a record that does not name {job.name} as its source: {line}")
             yield json.loads(value), headers
 
 

@@ -63,6 +63,8 @@ def parse(arguments):
     if options.check:
         options.events, options.customers = min(options.events, 30_000), min(options.customers, 2_000)
         options.returns, options.repeats = options.returns or 0.05, options.repeats or 0.02
+        # Longer than the longest window, and than the service's ledger.
+        options.days = max(options.days, 600)
     return options
 
 

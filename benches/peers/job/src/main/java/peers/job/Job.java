@@ -204,6 +204,7 @@ public final class Job {
         return envelope.profile(id.part(0, end), time);
     }
 
+    /** The profile as JSON. */
     public byte[] profile(byte[] key, Customer customer) {
         json.start().raw("{\"customer_id\":").quoted(key).raw(",\"store_id\":null,\"as_of\":").time(customer.asOf);
         json.raw(",\"currency\":\"EUR\",\"state\":\"").raw(STATES[customer.told]).raw("\",\"kind\":");
