@@ -7,6 +7,7 @@ from collections import Counter
 from . import command, measure
 
 COMMON_SIGNALS = {"first_order", "second_order", "at_risk", "lapsed", "recovered", "won_back", "order_returned"}
+CUSTOMER_TYPES = {None, "one_time", "recurring", "repeat", "returning"}
 EXAMPLES = 5
 # The loader's last records, all of one instant, which only move the clocks.
 CLOSING = "customer-9"
@@ -20,14 +21,18 @@ def run(stage, systems, options):
     written = {word: outputs(stage, systems, options, word) for word in words}
     base, *others = words
     said = Counter(json.loads(signal)[0]["type"] for signal in written[base][0].elements())
-    missing = COMMON_SIGNALS - set(said) if options.returns > 0 else set()
-    faults = [f"no {each} occurs: the input is too small to compare anything" for each in sorted(missing)]
+    profiles = [json.loads(profile)[0] for profile in written[base][1].values()]
+    missing = [*COMMON_SIGNALS - set(said)]
+    missing += [f"customer_type {each}" for each in CUSTOMER_TYPES - {each["customer_type"] for each in profiles}]
+    if all(each["all_time"]["unattributed"] == "0.00" for each in profiles):
+        missing.append("refund without an order")
+    faults = [f"no {each} occurs: the input is too small to compare anything" for each in missing]
     for word in others:
         faults += differences(base, written[base], word, written[word])
     for fault in faults:
         print(fault, file=sys.stderr)
-    profiles, signals = len(written[base][1]), sum(said.values())
-    print(f"{len(words)} systems, {profiles} profiles, {signals} common signals: " + ("differences" if faults else "all equal"))
+    counts = f"{len(words)} systems, {len(profiles)} profiles, {sum(said.values())} common signals"
+    print(f"{counts}: differences" if faults else f"{counts}: all equal")
     return 1 if faults else 0
 
 

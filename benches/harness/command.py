@@ -65,6 +65,7 @@ def parse(arguments):
         options.returns, options.repeats = options.returns or 0.05, options.repeats or 0.02
         # Longer than the longest window, and than the service's ledger.
         options.days = max(options.days, 600)
+    options.unusual = 0.02 if options.check else 0.0
     return options
 
 
@@ -109,7 +110,8 @@ def load(stage, options):
     stage.has_returns = options.returns > 0
     loaded = stage.tool.ask(
         "load", orders=stage.orders, returns=stage.returns, events=options.events, customers=options.customers,
-        skew=options.skew, returned=options.returns, repeated=options.repeats, days=options.days, seed=options.seed,
+        skew=options.skew, returned=options.returns, repeated=options.repeats, unusual=options.unusual, days=options.days,
+        seed=options.seed,
     )  # fmt: skip
     stage.end_ms = loaded["end_ms"]
     say(f"loaded {loaded['records']:,} records, {loaded['bytes'] / loaded['records']:.0f} B each with key")

@@ -18,7 +18,7 @@ public final class Customer {
 
     private static final VarHandle LONG = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
     private static final VarHandle INT = MethodHandles.byteArrayViewVarHandle(int[].class, ByteOrder.LITTLE_ENDIAN);
-    private static final int HEADER = 104;
+    private static final int HEADER = 96;
     /** Hash of the id, time, cents, cents given back, version; the version's highest bit says that something was given back. */
     private static final int ORDER = 36;
     /** Hash of the id, time, cents that stand without an order. */
@@ -34,8 +34,6 @@ public final class Customer {
     long asOf;
     /** The part of what was given back that stands without an order. */
     long unattributed;
-    /** What was given back beyond orders' totals. */
-    long excess;
     /** Sum of squared gaps between purchase days. */
     long squaredGaps;
     /** See {@link Event#goods}. */
@@ -56,7 +54,7 @@ public final class Customer {
     public Customer load(byte[] state) {
         if (state == null) {
             gross = refunded = firstOrderAt = lastOrderAt = asOf = 0;
-            unattributed = excess = squaredGaps = 0;
+            unattributed = squaredGaps = 0;
             goods = Event.NO_GOODS;
             placed = returnedOrders = purchaseDays = firstDay = lastDay = orders = returns = 0;
             told = PROSPECT;
@@ -70,19 +68,18 @@ public final class Customer {
         lastOrderAt = (long) LONG.get(state, 24);
         asOf = (long) LONG.get(state, 32);
         unattributed = (long) LONG.get(state, 40);
-        excess = (long) LONG.get(state, 48);
-        squaredGaps = (long) LONG.get(state, 56);
-        goods = (long) LONG.get(state, 64);
-        placed = (int) INT.get(state, 72);
-        returnedOrders = (int) INT.get(state, 76);
-        purchaseDays = (int) INT.get(state, 80);
-        firstDay = (int) INT.get(state, 84);
-        lastDay = (int) INT.get(state, 88);
-        orders = (int) INT.get(state, 92);
-        returns = (int) INT.get(state, 96);
-        told = state[100];
-        firstTold = state[101] != 0;
-        secondTold = state[102] != 0;
+        squaredGaps = (long) LONG.get(state, 48);
+        goods = (long) LONG.get(state, 56);
+        placed = (int) INT.get(state, 64);
+        returnedOrders = (int) INT.get(state, 68);
+        purchaseDays = (int) INT.get(state, 72);
+        firstDay = (int) INT.get(state, 76);
+        lastDay = (int) INT.get(state, 80);
+        orders = (int) INT.get(state, 84);
+        returns = (int) INT.get(state, 88);
+        told = state[92];
+        firstTold = state[93] != 0;
+        secondTold = state[94] != 0;
         ledger = state;
         return this;
     }
@@ -97,19 +94,18 @@ public final class Customer {
         LONG.set(state, 24, lastOrderAt);
         LONG.set(state, 32, asOf);
         LONG.set(state, 40, unattributed);
-        LONG.set(state, 48, excess);
-        LONG.set(state, 56, squaredGaps);
-        LONG.set(state, 64, goods);
-        INT.set(state, 72, placed);
-        INT.set(state, 76, returnedOrders);
-        INT.set(state, 80, purchaseDays);
-        INT.set(state, 84, firstDay);
-        INT.set(state, 88, lastDay);
-        INT.set(state, 92, orders);
-        INT.set(state, 96, returns);
-        state[100] = told;
-        state[101] = (byte) (firstTold ? 1 : 0);
-        state[102] = (byte) (secondTold ? 1 : 0);
+        LONG.set(state, 48, squaredGaps);
+        LONG.set(state, 56, goods);
+        INT.set(state, 64, placed);
+        INT.set(state, 68, returnedOrders);
+        INT.set(state, 72, purchaseDays);
+        INT.set(state, 76, firstDay);
+        INT.set(state, 80, lastDay);
+        INT.set(state, 84, orders);
+        INT.set(state, 88, returns);
+        state[92] = told;
+        state[93] = (byte) (firstTold ? 1 : 0);
+        state[94] = (byte) (secondTold ? 1 : 0);
         return state;
     }
 

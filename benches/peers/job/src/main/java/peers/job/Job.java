@@ -112,11 +112,7 @@ public final class Job {
         if (event.version <= customer.orderVersion(known)) {
             return false;
         }
-        long amount = customer.orderAmount(known);
-        long refunds = customer.orderRefunds(known);
-        customer.gross += event.amount - amount;
-        customer.refunded += Math.min(event.amount, refunds) - Math.min(amount, refunds);
-        customer.excess += Math.max(0, refunds - event.amount) - Math.max(0, refunds - amount);
+        customer.gross += event.amount - customer.orderAmount(known);
         customer.replaceOrder(known, event.amount, event.version);
         return true;
     }
@@ -127,13 +123,10 @@ public final class Job {
         }
         int order = event.orderId == null ? -1 : customer.findOrder(event.orderHash);
         customer.addReturn(event.idHash, event.at, order < 0 ? event.amount : 0);
+        customer.refunded += event.amount;
         if (order < 0) {
-            customer.refunded += event.amount;
             customer.unattributed += event.amount;
         } else {
-            long left = Math.max(0, customer.orderAmount(order) - customer.orderRefunds(order));
-            customer.refunded += Math.min(event.amount, left);
-            customer.excess += Math.max(0, event.amount - left);
             customer.returnedOrders += customer.isGivenBack(order) ? 0 : 1;
             customer.addRefund(order, event.amount);
         }
@@ -321,7 +314,7 @@ public final class Job {
             json.raw(",\"refunded\":").money(refunded).raw(",\"cancelled\":\"0.00\",\"unattributed\":");
             json.money(unattributed).raw(",\"net\":");
         }
-        json.money(net).raw(",\"excess\":").money(block.excess).raw(",\"aov_gross\":");
+        json.money(net).raw(",\"excess\":\"0.00\",\"aov_gross\":");
         mean(block.gross, block.placed);
         json.raw(",\"aov_net\":");
         mean(net, block.placed);

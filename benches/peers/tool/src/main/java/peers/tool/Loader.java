@@ -16,6 +16,8 @@ final class Loader {
     /** Orders that a return may name: the last ones. */
     private static final int RECENT = 1 << 14;
     private static final int REPEATABLE = 64;
+    /** Of so many customers one always buys the same article, where there are unusual events. */
+    private static final int ONE_ARTICLE_OF = 8;
 
     private final Options options;
     private final String servers;
@@ -23,12 +25,15 @@ final class Loader {
     private final String returns;
     private final int customers;
     private final long seed;
+    private final double unusual;
     private final Shop shop;
     private final SplittableRandom random;
 
     private final long[] recentOrder = new long[RECENT];
     private final int[] recentCustomer = new int[RECENT];
     private final int[] recentTotal = new int[RECENT];
+    /** When the last order was placed. */
+    private long recentAt;
     private long ordersWritten;
     private long bytes;
     private long records;
@@ -40,6 +45,7 @@ final class Loader {
         returns = options.text("returns");
         customers = options.number("customers", 200_000);
         seed = Long.parseLong(options.text("seed", "1"));
+        unusual = options.decimal("unusual", 0);
         shop = new Shop(seed);
         random = new SplittableRandom(seed + 1);
     }
@@ -66,7 +72,7 @@ final class Loader {
                     send(producer, record);
                     continue;
                 }
-                record = draw < repeated + returned ? giveBack(index, at) : null;
+                record = draw < repeated + returned ? giveBack(index, at) : draw > 1 - unusual ? unusual(index, at) : null;
                 if (record == null) {
                     record = order(crowd.next(), at);
                 }
@@ -94,11 +100,13 @@ final class Loader {
 
     private ProducerRecord<byte[], byte[]> order(int customer, long at) {
         byte[] key = Shop.customerKey(customer);
-        byte[] value = shop.order(key, ordersWritten, at);
+        boolean hasOneArticle = unusual > 0 && customer % ONE_ARTICLE_OF == 0;
+        byte[] value = hasOneArticle ? shop.orderOfOneArticle(key, ordersWritten, at) : shop.order(key, ordersWritten, at);
         int place = (int) (ordersWritten % RECENT);
         recentOrder[place] = ordersWritten;
         recentCustomer[place] = customer;
         recentTotal[place] = shop.total();
+        recentAt = at;
         ordersWritten++;
         return new ProducerRecord<>(orders, null, at, key, value);
     }
@@ -114,6 +122,34 @@ final class Loader {
         recentTotal[place] = 0;
         return new ProducerRecord<>(
                 returns, null, at, key, shop.giveBack(key, index, recentOrder[place], refund, at));
+    }
+
+    /**
+     * What a benchmark leaves out: an order of somebody who never comes back; money given back for no order, or for one that nobody
+     * placed, also to some who never bought; a correction of the last order.
+     */
+    private ProducerRecord<byte[], byte[]> unusual(long index, long at) {
+        byte[] key = Shop.customerKey(random.nextInt(customers + customers / 100));
+        return switch (random.nextInt(4)) {
+            case 0 -> order(2 * customers + (int) index, at);
+            case 1 -> new ProducerRecord<>(returns, null, at, key, shop.giveBackSomething(key, index, at));
+            case 2 -> {
+                int refund = random.nextInt(1, Shop.LEAST_TOTAL);
+                yield new ProducerRecord<>(returns, null, at, key, shop.giveBack(key, index, -1 - index, refund, at));
+            }
+            default -> correction();
+        };
+    }
+
+    /** None if something of the order has been given back. */
+    private ProducerRecord<byte[], byte[]> correction() {
+        int place = (int) ((ordersWritten + RECENT - 1) % RECENT);
+        if (recentTotal[place] == 0) {
+            return null;
+        }
+        byte[] key = Shop.customerKey(recentCustomer[place]);
+        byte[] value = shop.correction(key, ordersWritten - 1, recentAt);
+        return new ProducerRecord<>(orders, null, recentAt, key, value);
     }
 
     private void closeDay(KafkaProducer<byte[], byte[]> producer, long at, boolean withReturns) {

@@ -12,6 +12,8 @@ final class Shop {
         ascii("{\"sku\":\"SKU-0815-RED-XL\",\"quantity\":1}"),
         ascii("{\"sku\":\"SKU-1234-GREEN-S\",\"quantity\":1}"),
     };
+    /** In cents. */
+    static final int LEAST_TOTAL = 500;
     private static final long DAY_MS = 86_400_000;
     private static final String CUSTOMER = "customer-";
 
@@ -23,6 +25,10 @@ final class Shop {
     private byte[] date;
     /** In cents, of the order written last. */
     private int total;
+    /** Of the order written last. */
+    private int items;
+    /** Of the order written last. */
+    private int version;
 
     Shop(long seed) {
         random = new SplittableRandom(seed);
@@ -35,7 +41,28 @@ final class Shop {
 
     /** Order number {@code index}, whose id is derived from that number. */
     byte[] order(byte[] customer, long index, long at) {
-        total = random.nextInt(500, 20_000);
+        total = random.nextInt(LEAST_TOTAL, 20_000);
+        items = random.nextInt(2, 4);
+        version = 0;
+        return write(customer, index, at);
+    }
+
+    /** The same, of one article alone. */
+    byte[] orderOfOneArticle(byte[] customer, long index, long at) {
+        total = random.nextInt(LEAST_TOTAL, 20_000);
+        items = 1;
+        version = 0;
+        return write(customer, index, at);
+    }
+
+    /** A higher version of the order written last: another total. */
+    byte[] correction(byte[] customer, long index, long at) {
+        total += random.nextInt(1, 1_000);
+        version++;
+        return write(customer, index, at);
+    }
+
+    private byte[] write(byte[] customer, long index, long at) {
         length = 0;
         text("{\"order_id\":\"2026-");
         hex(mix(index + salt));
@@ -45,8 +72,12 @@ final class Shop {
         money(total);
         text("\",\"customer_id\":\"");
         bytes(customer);
-        text("\",\"store_id\":\"berlin-mitte\",\"items\":[");
-        int items = random.nextInt(2, 4);
+        text("\",\"store_id\":\"berlin-mitte\"");
+        if (version > 0) {
+            text(",\"version\":");
+            text(Integer.toString(version));
+        }
+        text(",\"items\":[");
         for (int item = 0; item < items; item++) {
             if (item > 0) {
                 text(",");
@@ -59,6 +90,21 @@ final class Shop {
 
     /** Part of the money for order number {@code order} is given back. */
     byte[] giveBack(byte[] customer, long index, long order, int refund, long at) {
+        refund(customer, index, refund, at);
+        text(",\"order_id\":\"2026-");
+        hex(mix(order + salt));
+        text("\"}");
+        return java.util.Arrays.copyOf(out, length);
+    }
+
+    /** Money is given back, and for which order is not said. It is less than any order's total. */
+    byte[] giveBackSomething(byte[] customer, long index, long at) {
+        refund(customer, index, random.nextInt(1, LEAST_TOTAL), at);
+        text("}");
+        return java.util.Arrays.copyOf(out, length);
+    }
+
+    private void refund(byte[] customer, long index, int refund, long at) {
         length = 0;
         text("{\"return_id\":\"r-");
         hex(mix(~index + salt));
@@ -68,10 +114,7 @@ final class Shop {
         money(refund);
         text("\",\"customer_id\":\"");
         bytes(customer);
-        text("\",\"store_id\":\"berlin-mitte\",\"order_id\":\"2026-");
-        hex(mix(order + salt));
-        text("\"}");
-        return java.util.Arrays.copyOf(out, length);
+        text("\",\"store_id\":\"berlin-mitte\"");
     }
 
     static byte[] customerKey(int customer) {
