@@ -2,6 +2,7 @@
 
 import csv
 import statistics
+from argparse import Namespace
 from dataclasses import dataclass, replace
 
 from . import build, command, measure, plot, report
@@ -90,15 +91,7 @@ def load(stage, number, shape, options):
     customers, partitions, skew, events = shape
     stage.partitions, stage.customers = partitions, customers
     stage.orders, stage.returns, stage.erasures = (f"{name}-{number}" for name in ("orders", "returns", "erasures"))
-    command.load(stage, _Shape(events, customers, skew, options))
-
-
-class _Shape:
-    """The options of a load, with the shape's sizes in place of the command line's."""
-
-    def __init__(self, events, customers, skew, options):
-        self.events, self.customers, self.skew = events, customers, skew
-        self.returns, self.repeats, self.days, self.seed = options.returns, options.repeats, options.days, options.seed
+    command.load(stage, Namespace(**{**vars(options), "events": events, "customers": customers, "skew": skew}))
 
 
 def measure_point(stage, binary, options, point, number, index):
