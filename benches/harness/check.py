@@ -17,23 +17,34 @@ QUIET_MS = 3000
 def run(stage, systems, options):
     """Compares every other system with the first; 1 if any differs."""
     words = options.systems.split(",")
-    command.load(stage, options)
+    loaded = command.load(stage, options)
     written = {word: outputs(stage, systems, options, word) for word in words}
     base, *others = words
-    said = Counter(json.loads(signal)[0]["type"] for signal in written[base][0].elements())
+    signals = [json.loads(signal)[0] for signal in written[base][0].elements()]
     profiles = [json.loads(profile)[0] for profile in written[base][1].values()]
-    missing = [*COMMON_SIGNALS - set(said)]
-    missing += [f"customer_type {each}" for each in CUSTOMER_TYPES - {each["customer_type"] for each in profiles}]
-    if all(each["all_time"]["unattributed"] == "0.00" for each in profiles):
-        missing.append("refund without an order")
-    faults = [f"no {each} occurs: the input is too small to compare anything" for each in missing]
+    faults = [f"no {each} occurs: the input is too small to compare anything" for each in missing(signals, profiles, loaded)]
     for word in others:
         faults += differences(base, written[base], word, written[word])
     for fault in faults:
         print(fault, file=sys.stderr)
-    counts = f"{len(words)} systems, {len(profiles)} profiles, {sum(said.values())} common signals"
-    print(f"{counts}: differences" if faults else f"{counts}: all equal")
+    counts = f"{len(words)} systems, {len(profiles)} profiles, {len(signals)} common signals"
+    print(f"{counts}: " + ("not shown to be equal, see above" if faults else "all equal"))
     return 1 if faults else 0
+
+
+def missing(signals, profiles, loaded):
+    """What the peers have code for, and what the base wrote does not show."""
+    yield from COMMON_SIGNALS - {signal["type"] for signal in signals}
+    yield from (f"customer_type {each}" for each in CUSTOMER_TYPES - {profile["customer_type"] for profile in profiles})
+    returned = [signal["data"] for signal in signals if signal["type"] == "order_returned"]
+    # Whether it names an order, and whether that was placed.
+    kinds = {(data["order_id"] is not None, data["order_placed_at"] is not None) for data in returned}
+    if (False, False) not in kinds:
+        yield "return that names no order"
+    if (True, False) not in kinds:
+        yield "return of an order that nobody placed"
+    if loaded["corrections"] == 0:
+        yield "correction of an order"
 
 
 def outputs(stage, systems, options, word):

@@ -90,7 +90,7 @@ final class Live {
                     waiting.get(customer).add(new long[] {at, handed});
                 }
                 byte[] key = Shop.customerKey(customer);
-                producer.send(new ProducerRecord<>(topic, null, at, key, shop.order(key, index, at)));
+                producer.send(new ProducerRecord<>(topic, null, at, key, shop.order(key, index, at, false)));
                 sent++;
             }
             LockSupport.parkNanos(500_000);

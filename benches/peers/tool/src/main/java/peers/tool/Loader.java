@@ -35,6 +35,7 @@ final class Loader {
     /** When the last order was placed. */
     private long recentAt;
     private long ordersWritten;
+    private long corrections;
     private long bytes;
     private long records;
 
@@ -82,7 +83,8 @@ final class Loader {
             at += DAY_MS / 24;
             closeDay(producer, at, returned > 0);
         }
-        return String.format("{\"records\":%d,\"bytes\":%d,\"end_ms\":%d}", records, bytes, at);
+        return String.format(
+                "{\"records\":%d,\"bytes\":%d,\"corrections\":%d,\"end_ms\":%d}", records, bytes, corrections, at);
     }
 
     /** Some more orders of customers that are there, all at the instant {@code at_ms}. */
@@ -100,8 +102,7 @@ final class Loader {
 
     private ProducerRecord<byte[], byte[]> order(int customer, long at) {
         byte[] key = Shop.customerKey(customer);
-        boolean hasOneArticle = unusual > 0 && customer % ONE_ARTICLE_OF == 0;
-        byte[] value = hasOneArticle ? shop.orderOfOneArticle(key, ordersWritten, at) : shop.order(key, ordersWritten, at);
+        byte[] value = shop.order(key, ordersWritten, at, unusual > 0 && customer % ONE_ARTICLE_OF == 0);
         int place = (int) (ordersWritten % RECENT);
         recentOrder[place] = ordersWritten;
         recentCustomer[place] = customer;
@@ -149,6 +150,7 @@ final class Loader {
         }
         byte[] key = Shop.customerKey(recentCustomer[place]);
         byte[] value = shop.correction(key, ordersWritten - 1, recentAt);
+        corrections++;
         return new ProducerRecord<>(orders, null, recentAt, key, value);
     }
 
@@ -165,7 +167,7 @@ final class Loader {
             closed[partition] = true;
             open--;
             long number = ordersWritten++;
-            send(producer, new ProducerRecord<>(orders, null, at, key, shop.order(key, number, at)));
+            send(producer, new ProducerRecord<>(orders, null, at, key, shop.order(key, number, at, false)));
             if (withReturns) {
                 byte[] value = shop.giveBack(key, -1 - candidate, number, 1, at);
                 send(producer, new ProducerRecord<>(returns, null, at, key, value));

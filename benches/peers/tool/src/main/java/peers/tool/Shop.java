@@ -12,7 +12,7 @@ final class Shop {
         ascii("{\"sku\":\"SKU-0815-RED-XL\",\"quantity\":1}"),
         ascii("{\"sku\":\"SKU-1234-GREEN-S\",\"quantity\":1}"),
     };
-    /** In cents. */
+    /** Of an order, in cents. */
     static final int LEAST_TOTAL = 500;
     private static final long DAY_MS = 86_400_000;
     private static final String CUSTOMER = "customer-";
@@ -23,11 +23,9 @@ final class Shop {
     private int length;
     private long day = Long.MIN_VALUE;
     private byte[] date;
-    /** In cents, of the order written last. */
+    // Of the order written last; its total in cents.
     private int total;
-    /** Of the order written last. */
     private int items;
-    /** Of the order written last. */
     private int version;
 
     Shop(long seed) {
@@ -39,18 +37,10 @@ final class Shop {
         return total;
     }
 
-    /** Order number {@code index}, whose id is derived from that number. */
-    byte[] order(byte[] customer, long index, long at) {
+    /** Order number {@code index}, whose id is derived from that number; of some articles, or always the same one. */
+    byte[] order(byte[] customer, long index, long at, boolean isOfOneArticle) {
         total = random.nextInt(LEAST_TOTAL, 20_000);
-        items = random.nextInt(2, 4);
-        version = 0;
-        return write(customer, index, at);
-    }
-
-    /** The same, of one article alone. */
-    byte[] orderOfOneArticle(byte[] customer, long index, long at) {
-        total = random.nextInt(LEAST_TOTAL, 20_000);
-        items = 1;
+        items = isOfOneArticle ? 1 : random.nextInt(2, 4);
         version = 0;
         return write(customer, index, at);
     }
