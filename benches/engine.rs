@@ -11,14 +11,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use retention_signals::domain::engine::{Change, Effects, Engine, Outcome};
 use retention_signals::domain::lapse::{Cadence, LapsePolicy};
-use retention_signals::domain::money::Currency;
 use retention_signals::domain::settings::{Settings, Shop, Shops, Thresholds};
-use retention_signals::domain::time::{Span, Time, Zone};
+use retention_signals::domain::values::money::Currency;
+use retention_signals::domain::values::time::{Span, Time, Zone};
+use retention_signals::formats::native::{Decoder, Event, Limits, Subject};
 use retention_signals::wire::Input;
-use retention_signals::wire::decode::{Decoder, Event, Limits, Subject};
+use retention_signals::wire::changelog;
 use retention_signals::wire::encode::{OrderText, ProfileEncoder, RecordContext, SignalEncoder};
 use retention_signals::wire::hash::hash;
-use retention_signals::wire::state;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting { allocator: mimalloc::MiMalloc, count: AtomicU64::new(0) };
@@ -272,8 +272,8 @@ impl Bench {
             engine.look_ahead_in_changes(index);
             let Change::Customer { slot, profile_at } = engine.changes()[index] else { continue };
             out.clear();
-            state::encode_customer_key(out, engine.key(slot));
-            state::encode_customer(out, engine.packed(slot));
+            changelog::encode_customer_key(out, engine.key(slot));
+            changelog::encode_customer(out, engine.packed(slot));
             black_box(&out);
             outputs += 1;
             if let Some(as_of) = profile_at {

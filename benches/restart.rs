@@ -10,24 +10,24 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use retention_signals::broker::{
+use retention_signals::config::DeadLetterLimit;
+use retention_signals::domain::engine::{Effects, Engine};
+use retention_signals::domain::lapse::{Cadence, LapsePolicy};
+use retention_signals::domain::settings::{Settings, Shop, Shops, Thresholds};
+use retention_signals::domain::values::event::{OrderRecord, Record, SkuVariety};
+use retention_signals::domain::values::ids::{CustomerKey, OrderHash, ShopIndex};
+use retention_signals::domain::values::money::Currency;
+use retention_signals::domain::values::number::Decimal;
+use retention_signals::domain::values::time::{Span, Time, Zone};
+use retention_signals::snapshot::writer::Step as WriterStep;
+use retention_signals::snapshot::{Slice, SnapshotRules, Snapshots, Start};
+use retention_signals::stream::broker::{
     BrokerError, ChangelogIdentity, Committed, Lookup, Moment, Offset, Output, Partition, PerInput, Position,
     RecordBatch, RecordView, Stability, Step, Topic, Watermark,
 };
-use retention_signals::config::DeadLetterLimit;
-use retention_signals::domain::engine::{Effects, Engine};
-use retention_signals::domain::event::{Goods, OrderRecord, Record};
-use retention_signals::domain::ids::{CustomerKey, OrderHash, ShopIndex};
-use retention_signals::domain::lapse::{Cadence, LapsePolicy};
-use retention_signals::domain::money::Currency;
-use retention_signals::domain::number::Decimal;
-use retention_signals::domain::settings::{Settings, Shop, Shops, Thresholds};
-use retention_signals::domain::time::{Span, Time, Zone};
-use retention_signals::partition::restore::{News, OnOtherOffsets, Order, RestoreRules, Restored};
-use retention_signals::snapshot::writer::Step as WriterStep;
-use retention_signals::snapshot::{Slice, SnapshotRules, Snapshots, Start};
+use retention_signals::stream::partition::restore::{News, OnOtherOffsets, Order, RestoreRules, Restored};
+use retention_signals::wire::changelog::{self, Seal, SealedInput};
 use retention_signals::wire::hash::hash;
-use retention_signals::wire::state::{self, Seal, SealedInput};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -139,7 +139,7 @@ fn build(settings: &Arc<Settings>, customers: usize) -> Engine {
                 total: random.i64(500..20_000),
                 currency,
                 test: false,
-                goods: Goods::One(random.u64(..3)),
+                skus: SkuVariety::One(random.u64(..3)),
             });
             let key = CustomerKey { bytes: key.as_bytes(), hash: hash(key.as_bytes()) };
             engine.handle_record(key, ShopIndex(0), &order, usize::MAX, &mut effects);
@@ -285,12 +285,12 @@ impl Log {
     fn of(engine: &Engine) -> Self {
         let mut log = Self { bytes: Vec::new(), ends: Vec::with_capacity(engine.customers_len() + 1) };
         for slot in engine.customers() {
-            state::encode_customer_key(&mut log.bytes, engine.key(slot));
+            changelog::encode_customer_key(&mut log.bytes, engine.key(slot));
             let key = log.bytes.len();
-            state::encode_customer(&mut log.bytes, engine.packed(slot));
+            changelog::encode_customer(&mut log.bytes, engine.packed(slot));
             log.ends.push((key, log.bytes.len()));
         }
-        log.bytes.extend_from_slice(state::SEAL_KEY);
+        log.bytes.extend_from_slice(changelog::SEAL_KEY);
         let key = log.bytes.len();
         let seal = Seal {
             batch: 1,

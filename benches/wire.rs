@@ -6,17 +6,17 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use retention_signals::domain::ids;
-use retention_signals::domain::money::Currency;
-use retention_signals::domain::number::Ratio;
 use retention_signals::domain::settings::{Shop, Shops};
-use retention_signals::domain::signal::{
+use retention_signals::domain::signals::signal::{
     ActiveKind, Cause, CustomerType, Profile, RecordDigest, Signal, SignalKind, Silence, State,
 };
-use retention_signals::domain::time::{Span, Time, Zone};
-use retention_signals::domain::window::Block;
+use retention_signals::domain::values::ids;
+use retention_signals::domain::values::money::Currency;
+use retention_signals::domain::values::number::Ratio;
+use retention_signals::domain::values::time::{Span, Time, Zone};
+use retention_signals::domain::values::window::OrderTotals;
+use retention_signals::formats::native::{Decoder, Limits, Subject};
 use retention_signals::wire::Input;
-use retention_signals::wire::decode::{Decoder, Limits, Subject};
 use retention_signals::wire::encode::{
     OrderText, ProfileEncoder, RecordContext, RecordKind, ReturnText, SignalEncoder,
 };
@@ -167,11 +167,11 @@ fn returned(index: usize) -> Vec<u8> {
 
 fn profile(index: usize) -> Profile {
     let orders = 1 + (scattered(index) % 6) as u32;
-    let block = |orders: u32| Block {
+    let block = |orders: u32| OrderTotals {
         placed: orders,
         kept: orders,
         gross: i64::from(orders) * (2_000 + (scattered(index) % 9_000) as i64),
-        ..Block::default()
+        ..OrderTotals::default()
     };
     Profile {
         shop: ids::ShopIndex(0),

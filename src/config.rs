@@ -21,9 +21,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::domain::number::Decimal;
 use crate::domain::settings::Settings;
-use crate::domain::time::{Span, Time};
+use crate::domain::values::number::Decimal;
+use crate::domain::values::time::{Span, Time};
 
 pub use kafka::{KafkaOptions, accepted_options};
 pub use kafka_names::{REFUSED_OPTIONS, SECRET_OPTIONS};

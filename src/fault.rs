@@ -8,8 +8,8 @@
 //!  note(..)     what was applied, in which order                 bound(max)    small bounds make many batches
 //! ```
 
-use crate::broker::{Input, Offset, Partition};
-use crate::domain::time::Time;
+use crate::domain::values::time::Time;
+use crate::stream::broker::{Input, Offset, Partition};
 
 #[cfg(feature = "faults")]
 mod armed;

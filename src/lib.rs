@@ -1,28 +1,54 @@
 //! Keeps the retention state of every customer of a shop up to date and publishes what changes, exactly once.
 //!
+//! The way of a record, with the module that does each step:
+//!
 //! ```text
-//!  orders, returns, erasures ──► wire::decode ──► domain::engine ──► wire::encode ──► one Kafka transaction
+//!  Kafka topics (orders, returns, erasures)            files (JSON Lines, CSV and a map)
+//!        │ kafka::member, kafka::queue                        │ history::files
+//!        ▼                                                    ▼
+//!  stream::worker        polls a batch of one         commands::replay
+//!        │               consumer group member                │
+//!        ▼                                                    │
+//!  stream::partition     merges the inputs by time            │
+//!        │                                                    │
+//!        └──────────────► formats::native ◄───────────────────┘   bytes → native record, or a reason why not
+//!                               │
+//!                               ▼
+//!                         domain::engine        state and timers of one partition; pure
+//!                               │ signals, changed customers
+//!                               ▼
+//!                         wire::encode, wire::changelog           → bytes
+//!                               │
+//!        ┌──────────────────────┴─────────────────────────────┐
+//!        ▼                                                    ▼
+//!  stream::worker        one Kafka transaction:         result files
+//!        │               outputs, changelog, seal, input offsets
+//!        ▼ committed
+//!  observe               metrics, status, HTTP queries; snapshot: local copies of the state
 //! ```
+//!
+//! Dependencies point one way: `commands → {stream, history} → {formats, wire} → domain`, and `kafka → stream::broker`.
+//! Modules in reading order:
 
-pub mod broker;
-pub mod check;
-pub mod cli;
-pub mod config;
-pub mod demo;
 pub mod domain;
-pub mod exit;
-pub mod explain;
-pub mod fault;
-pub mod http;
-pub mod kafka;
-pub mod metrics;
-pub mod partition;
-pub mod processor;
-pub mod query;
-pub mod replay;
-pub mod run;
-pub mod snapshot;
-pub mod status;
-pub mod telemetry;
-pub mod topics;
+
 pub mod wire;
+
+pub mod formats;
+
+pub mod stream;
+
+pub mod snapshot;
+
+pub mod kafka;
+
+pub mod history;
+
+pub mod observe;
+
+pub mod config;
+
+pub mod commands;
+pub mod exit;
+
+pub mod fault;

@@ -3,10 +3,15 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use retention_signals::cli::{self, Arguments, Command, Parsed};
+use retention_signals::commands::check;
+use retention_signals::commands::cli::{self, Arguments, Command, Parsed};
+use retention_signals::commands::demo;
+use retention_signals::commands::explain;
+use retention_signals::commands::replay;
+use retention_signals::commands::run;
+use retention_signals::commands::topics;
 use retention_signals::config::Purpose;
 use retention_signals::exit::{Failure, output_closed};
-use retention_signals::{check, demo, explain, replay, run, topics};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -19,7 +19,7 @@
 pub mod discard;
 pub mod folder;
 pub mod format;
-pub mod keeping;
+pub mod snapshot_schedule;
 pub mod writer;
 
 use std::io;
@@ -30,11 +30,11 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use crate::broker::{ChangelogIdentity, Partition, Position};
 use crate::config::Config;
 use crate::domain::engine::Engine;
-use crate::domain::export::{Export, Exported, Room};
+use crate::domain::engine::export::{Export, Exported, Room};
 use crate::fault::{self, Mutation};
+use crate::stream::broker::{ChangelogIdentity, Partition, Position};
 
 use discard::Discard;
 use folder::{Folder, SnapshotReader};
@@ -79,7 +79,7 @@ pub struct Start {
 }
 
 /// A snapshot that is being taken in slices. Dropping it gives it up.
-pub struct Slicing {
+pub struct SnapshotInProgress {
     number: u64,
     shared: Arc<Shared>,
     messages: Sender<Message>,
@@ -157,11 +157,11 @@ impl Snapshots {
         changelog: &ChangelogIdentity,
         start: Start,
         engine: &Engine,
-    ) -> Slicing {
+    ) -> SnapshotInProgress {
         let (number, header) = self.header(partition, changelog, start, engine);
         let failed = Arc::new(AtomicBool::new(false));
         self.tell(Message::Begin { number, header, failed: Arc::clone(&failed) });
-        Slicing {
+        SnapshotInProgress {
             number,
             shared: Arc::clone(&self.shared),
             messages: self.messages.clone(),
@@ -218,7 +218,7 @@ impl Snapshots {
     }
 }
 
-impl Slicing {
+impl SnapshotInProgress {
     /// Hands the next block to the writer. No batch may be open: only committed state is to be seen.
     pub fn slice(&mut self, engine: &Engine) -> Slice {
         debug_assert!(
@@ -256,7 +256,7 @@ fn next_block(engine: &Engine, export: &mut Export, bytes_max: usize) -> (Block,
     (block, exported)
 }
 
-impl Drop for Slicing {
+impl Drop for SnapshotInProgress {
     fn drop(&mut self) {
         if !self.is_finished {
             self.tell(Message::Abandon { number: self.number });

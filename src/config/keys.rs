@@ -258,5 +258,7 @@ impl Kind {
 
 /// A bound of [`Kind::Decimal`] as it would be written.
 fn decimal_text(ten_thousandths: u64) -> String {
-    crate::domain::number::Decimal::new(ten_thousandths, DECIMAL_DIGITS_MAX).expect("four digits").to_string()
+    crate::domain::values::number::Decimal::new(ten_thousandths, DECIMAL_DIGITS_MAX)
+        .expect("four digits")
+        .to_string()
 }

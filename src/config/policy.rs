@@ -2,9 +2,9 @@
 
 use super::reader::Reader;
 use crate::domain::lapse::{Cadence, LapsePolicy};
-use crate::domain::number::Decimal;
 use crate::domain::settings::Thresholds;
-use crate::domain::time::Span;
+use crate::domain::values::number::Decimal;
+use crate::domain::values::time::Span;
 
 /// The policy in force; the settings of the other one are checked too.
 pub(super) fn read_lapse(reader: &mut Reader<'_>) -> LapsePolicy {

@@ -12,8 +12,8 @@ use super::keys::{DECIMAL_DIGITS_MAX, KEYS, KeyDefault, Kind, NAME_BYTES_MAX, ON
 use super::layers::{Entry, Layers, Origin, Path, Raw};
 use super::problem::{Problem, Problems};
 use super::text::{parse_duration, parse_size};
-use crate::domain::number::Decimal;
-use crate::domain::time::{Span, Time};
+use crate::domain::values::number::Decimal;
+use crate::domain::values::time::{Span, Time};
 
 /// Reads keys and remembers what is wrong.
 pub(super) struct Reader<'a> {

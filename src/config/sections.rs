@@ -10,7 +10,7 @@ use super::{
     RecordBounds, Topics, kafka, policy, shops,
 };
 use crate::domain::settings::Settings;
-use crate::domain::time::Span;
+use crate::domain::values::time::Span;
 use crate::wire;
 
 /// Nothing folded may still lie in the longest window.

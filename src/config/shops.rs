@@ -6,9 +6,9 @@ use super::keys::STORES_MAX;
 use super::layers::Path;
 use super::reader::{Reader, not_decimal};
 use super::{suggest, zone};
-use crate::domain::money::{Conversion, Currency};
-use crate::domain::number::Decimal;
 use crate::domain::settings::{Shop, Shops};
+use crate::domain::values::money::{Conversion, Currency};
+use crate::domain::values::number::Decimal;
 
 /// The longest store id, as in the records.
 const STORE_BYTES_MAX: usize = 512;

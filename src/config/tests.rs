@@ -3,10 +3,10 @@
 mod refused;
 
 use super::*;
-use crate::domain::ids::ShopIndex;
 use crate::domain::lapse::Cadence;
-use crate::domain::money::Currency;
 use crate::domain::settings::{Shops, Thresholds};
+use crate::domain::values::ids::ShopIndex;
+use crate::domain::values::money::Currency;
 
 const SHOP: &str = "[shop]\ncurrency = \"EUR\"\n";
 

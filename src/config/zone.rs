@@ -4,7 +4,7 @@ use chrono::{DateTime, Offset, TimeZone};
 use chrono_tz::{TZ_VARIANTS, Tz};
 
 use super::suggest;
-use crate::domain::time::Zone;
+use crate::domain::values::time::Zone;
 
 /// Up to here the database lists transitions; later the last offset holds.
 const LISTED_UNTIL: i64 = 4_133_980_800; // 2101-01-01T00:00:00Z
@@ -60,7 +60,7 @@ mod tests {
     use chrono::Datelike;
 
     use super::*;
-    use crate::domain::time::{Span, Time};
+    use crate::domain::values::time::{Span, Time};
 
     #[test]
     fn a_zone_table_gives_the_dates_of_the_database() {

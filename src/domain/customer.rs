@@ -3,35 +3,40 @@
 //! Facts are a function of the set of accepted records, the clock and the settings: any permutation and any repetition of
 //! the records gives the same facts, as long as none comes later than the lateness.
 
-use super::event::{CancellationRecord, Goods, OrderRecord, Record, ReturnRecord};
-use super::facts::{Standing, lone_block};
-use super::history::{Entry, History, LedgerOrders};
-use super::ledger::{Attribution, Cancellation, Fate, Ledger, Order, Return};
-use super::rhythm::KeptRun;
+pub mod facts;
+pub mod history;
+pub mod ledger;
+pub mod purchases;
+
+use super::customer::facts::{CustomerTotals, unattributed_totals};
+use super::customer::history::{Entry, History, LedgerOrders};
+use super::customer::ledger::{Attribution, Cancellation, Ledger, Order, Return, ReturnTarget};
+use super::customer::purchases::PurchaseStats;
 use super::settings::{Settings, Shop};
-use super::signal::{StandingCause, State, content_hash};
-use super::time::{Time, Zone};
-use super::window::Block;
+use super::signals::signal::{OpenAlert, State, content_hash};
+use super::values::event::{CancellationRecord, OrderRecord, Record, ReturnRecord, SkuVariety};
+use super::values::time::{Time, Zone};
+use super::values::window::OrderTotals;
 
 /// A customer, unpacked. One is reused for all.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Customer {
-    pub told: Told,
-    pub goods: Goods,
+    pub emitted: Emitted,
+    pub skus: SkuVariety,
     pub summary: Summary,
     pub ledger: Ledger,
 }
 
 /// What was said about a customer so far.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Told {
+pub struct Emitted {
     pub state: State,
     pub first_order: bool,
     pub second_order: bool,
     /// The `at_risk` that was said and not taken back or ended.
-    pub at_risk: Option<StandingCause>,
+    pub at_risk: Option<OpenAlert>,
     /// The `lapsed` that was said and not taken back or ended.
-    pub lapsed: Option<StandingCause>,
+    pub lapsed: Option<OpenAlert>,
     pub armed: Armed,
 }
 
@@ -45,7 +50,7 @@ pub struct Armed {
     pub return_rate_high: bool,
 }
 
-impl Told {
+impl Emitted {
     /// Nothing was said yet.
     pub const NOTHING: Self = Self {
         state: State::Prospect,
@@ -66,8 +71,8 @@ impl Told {
 /// What has left the ledger and can no longer change.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Summary {
-    pub block: Block,
-    pub kept: KeptRun,
+    pub block: OrderTotals,
+    pub kept: PurchaseStats,
     /// Time of the newest folded order. An unknown order at or before it is too old.
     pub newest_order_at: Option<Time>,
     /// Time of the newest folded return. An unknown return at or before it is too old.
@@ -79,8 +84,8 @@ impl Summary {
     pub fn add_orders(&mut self, orders: impl History, zone: &Zone) {
         let newest = orders.entries().next_back().map(Entry::placed_at);
         self.newest_order_at = self.newest_order_at.max(newest);
-        let standing = Standing::new(self, orders, &[], Time::MIN, zone);
-        (self.block, self.kept) = (standing.blocks[0], standing.kept);
+        let totals = CustomerTotals::new(self, orders, &[], Time::MIN, zone);
+        (self.block, self.kept) = (totals.blocks[0], totals.kept);
     }
 
     /// Whether nothing has folded yet: whatever folds leaves its time.
@@ -109,8 +114,8 @@ impl Summary {
 impl Default for Customer {
     fn default() -> Self {
         Self {
-            told: Told::NOTHING,
-            goods: Goods::Unknown,
+            emitted: Emitted::NOTHING,
+            skus: SkuVariety::Unknown,
             summary: Summary::default(),
             ledger: Ledger::default(),
         }
@@ -133,8 +138,8 @@ pub enum Change {
 impl Customer {
     /// Nothing known, memory kept.
     pub fn clear(&mut self) {
-        self.told = Told::NOTHING;
-        self.goods = Goods::Unknown;
+        self.emitted = Emitted::NOTHING;
+        self.skus = SkuVariety::Unknown;
         self.summary = Summary::default();
         self.ledger.clear();
     }
@@ -179,7 +184,7 @@ impl Customer {
     }
 
     fn apply_order(&mut self, record: &OrderRecord, hash: fn(&[u8]) -> u64) -> Change {
-        self.goods = self.goods.and(record.goods);
+        self.skus = self.skus.and(record.skus);
         let order = entry(record);
         let Some(held) = self.ledger.order(order.id) else {
             self.ledger.add_order(order);
@@ -197,7 +202,7 @@ impl Customer {
                 total: order.total,
                 currency: order.currency,
                 test: order.test,
-                goods: Goods::Unknown,
+                skus: SkuVariety::Unknown,
             });
             (order.version, order.placed_at, order.total, content_hash(&content, hash))
         };
@@ -263,15 +268,17 @@ impl Customer {
             .ledger
             .returns
             .iter()
-            .zip(&attribution.fates)
+            .zip(&attribution.targets)
             .enumerate()
-            .map(|(index, (returned, fate))| match fate {
-                Fate::Order(order) | Fate::Ignored(order) => *order < folding,
-                Fate::Alone => is_old(returned.returned_at) || index < lone_surplus,
+            .map(|(index, (returned, target))| match target {
+                ReturnTarget::Order(order) | ReturnTarget::Ignored(order) => *order < folding,
+                ReturnTarget::Alone => is_old(returned.returned_at) || index < lone_surplus,
             })
             .collect();
-        for lone in attribution.lone.iter().filter(|lone| returns_leave[lone.returned]) {
-            self.summary.block.add(&lone_block(lone));
+        for unattributed in
+            attribution.unattributed.iter().filter(|unattributed| returns_leave[unattributed.returned])
+        {
+            self.summary.block.add(&unattributed_totals(unattributed));
         }
         self.remove_folded(folding, &returns_leave, settings.orders_max, is_old);
         true
@@ -298,8 +305,8 @@ impl Customer {
     ) -> usize {
         let orders = &self.ledger.orders;
         let mut settled: Vec<bool> = orders.iter().map(|order| is_old(order.placed_at)).collect();
-        for (returned, fate) in self.ledger.returns.iter().zip(&attribution.fates) {
-            if let Fate::Order(order) | Fate::Ignored(order) = fate {
+        for (returned, target) in self.ledger.returns.iter().zip(&attribution.targets) {
+            if let ReturnTarget::Order(order) | ReturnTarget::Ignored(order) = target {
                 settled[*order] &= is_old(returned.returned_at);
             }
         }
@@ -343,7 +350,7 @@ impl Customer {
     }
 }
 
-pub(super) fn entry(record: &OrderRecord) -> Order {
+pub(in crate::domain) fn entry(record: &OrderRecord) -> Order {
     Order {
         id: record.id,
         placed_at: record.placed_at,

@@ -2,42 +2,54 @@
 //!
 //! The caller drains [`Effects`] after each call and writes [`Engine::changes`] at its commit. Nothing here can fail.
 
+mod scratch;
+
+pub mod append;
+pub mod erasure;
+pub mod export;
+pub mod queries;
+pub mod restore;
+pub mod shop_totals;
+pub mod timer_firing;
+pub mod timers;
+pub mod window_ends;
+
 use std::sync::Arc;
 
+use super::customer::facts::{CustomerTotals, Facts};
+use super::customer::ledger::Attribution;
 use super::customer::{Change as LedgerChange, Customer};
-use super::erasure::Markers;
-use super::event::{GuestRecord, Record};
-use super::facts::{Facts, Standing};
-use super::figures::{Figures, GuestFigures};
-use super::ids::{CustomerKey, CustomerSlot, ShopIndex};
-use super::ledger::Attribution;
-use super::lifecycle::{Occasion, Teller, next_instant};
-use super::packed;
-use super::prefetch::prefetch;
-use super::scratch::Scratch;
+use super::engine::erasure::Markers;
+use super::engine::scratch::Scratch;
+use super::engine::shop_totals::{GuestTotals, ShopTotals};
+use super::engine::timers::Timers;
+use super::engine::window_ends::WindowEnds;
 use super::settings::Settings;
-use super::signal::{Signal, State};
+use super::signals::lifecycle::{SignalEmitter, TriggeringRecord, next_instant};
+use super::signals::signal::{Signal, State};
 use super::store::Store;
-use super::time::Time;
-use super::timers::Timers;
-use super::window_ends::WindowEnds;
+use super::store::packed;
+use super::store::prefetch::prefetch;
+use super::values::event::{GuestRecord, Record};
+use super::values::ids::{CustomerKey, CustomerSlot, ShopIndex};
+use super::values::time::Time;
 
 /// How many customers are worth looking up together: as many as a processor waits for at once, or a few more.
 const GROUP: usize = 16;
 
 /// The state of one partition.
 pub struct Engine {
-    pub(super) settings: Arc<Settings>,
-    pub(super) clock: Option<Time>,
-    pub(super) store: Store,
-    pub(super) timers: Timers,
-    pub(super) markers: Markers,
+    pub(in crate::domain) settings: Arc<Settings>,
+    pub(in crate::domain) clock: Option<Time>,
+    pub(in crate::domain) store: Store,
+    pub(in crate::domain) timers: Timers,
+    pub(in crate::domain) markers: Markers,
     /// Sums over customers, as of the instant that [`WindowEnds`] tells.
-    pub(super) figures: Vec<Figures>,
-    pub(super) window_ends: WindowEnds,
-    pub(super) guests: Vec<GuestFigures>,
-    pub(super) changes: Vec<Change>,
-    pub(super) scratch: Scratch,
+    pub(in crate::domain) figures: Vec<ShopTotals>,
+    pub(in crate::domain) window_ends: WindowEnds,
+    pub(in crate::domain) guests: Vec<GuestTotals>,
+    pub(in crate::domain) changes: Vec<Change>,
+    pub(in crate::domain) scratch: Scratch,
     /// The last group of [`Self::look_ahead`].
     looked_up: [Option<CustomerSlot>; GROUP],
     /// The group before it, as far as its bytes were not asked for yet.
@@ -55,7 +67,7 @@ pub struct Effects {
 }
 
 impl Effects {
-    pub(super) fn note_transition(&mut self, before: State, after: State) {
+    pub(in crate::domain) fn note_transition(&mut self, before: State, after: State) {
         if before != after {
             self.transitions[before as usize][after as usize] += 1;
         }
@@ -128,9 +140,9 @@ impl Engine {
             clock: None,
             timers: Timers::default(),
             markers: Markers::default(),
-            figures: vec![Figures::default(); shops],
+            figures: vec![ShopTotals::default(); shops],
             window_ends: WindowEnds::new(Time::MIN),
-            guests: vec![GuestFigures::default(); shops],
+            guests: vec![GuestTotals::default(); shops],
             changes: Vec::new(),
             scratch: Scratch::default(),
             looked_up: [None; GROUP],
@@ -331,12 +343,12 @@ impl Engine {
         self.is_late(record.time()) && !customer.holds(record) || customer.has_folded(record)
     }
 
-    pub(super) fn is_late(&self, time: Time) -> bool {
+    pub(in crate::domain) fn is_late(&self, time: Time) -> bool {
         self.clock.is_some_and(|clock| clock.since(time) > self.settings.lateness)
     }
 
     /// Applies a record of any kind to any customer.
-    pub(super) fn apply(
+    pub(in crate::domain) fn apply(
         &mut self,
         key: CustomerKey<'_>,
         shop_index: ShopIndex,
@@ -353,17 +365,17 @@ impl Engine {
         let shop = settings.shops.get(shop_index);
         let at = held.map_or(self.window_ends.at(), |slot| self.window_ends.at_of(slot));
         let Scratch { customer, attribution, .. } = &mut self.scratch;
-        let state_before = customer.told.state;
+        let state_before = customer.emitted.state;
         let blocks_before = held.is_some().then(|| {
             attribution.derive(&customer.ledger, shop, settings.return_window);
-            customer.standing(at, attribution, shop).blocks
+            customer.totals(at, attribution, shop).blocks
         });
         let change = customer.apply(record, settings.hash);
         attribution.derive(&customer.ledger, shop, settings.return_window);
-        let standing = customer.standing(clock, attribution, shop);
-        let facts = Facts::new(&standing, settings);
+        let totals = customer.totals(clock, attribution, shop);
+        let facts = Facts::new(&totals, settings);
         let slot = held.unwrap_or_else(|| self.scratch.insert(&mut self.store, key));
-        let teller = Teller {
+        let emitter = SignalEmitter {
             customer: slot,
             shop: shop_index,
             settings,
@@ -374,13 +386,13 @@ impl Engine {
             signals: &mut effects.signals,
         };
         let Scratch { customer, attribution, .. } = &mut self.scratch;
-        let applied = tell(teller, customer, attribution, record, change);
+        let applied = emit(emitter, customer, attribution, record, change);
         // A duplicate changes nothing, so it may not fold either: that would publish the profile again.
         if change != LedgerChange::Duplicate && customer.fold(shop, settings, clock, attribution) {
             attribution.derive(&customer.ledger, shop, settings.return_window);
         }
-        let counted = customer.standing(self.window_ends.at(), attribution, shop);
-        let state = customer.told.state;
+        let counted = customer.totals(self.window_ends.at(), attribution, shop);
+        let state = customer.emitted.state;
         let figures = &mut self.figures[usize::from(shop_index.0)];
         match blocks_before {
             None => figures.add(state, &counted.blocks),
@@ -398,28 +410,28 @@ impl Engine {
     }
 
     /// When something next happens to a customer by time alone.
-    pub(super) fn schedule(
+    pub(in crate::domain) fn schedule(
         &mut self,
         slot: CustomerSlot,
         key: CustomerKey<'_>,
         state: State,
-        standing: &Standing,
+        totals: &CustomerTotals,
         facts: &Facts<'_>,
     ) {
-        self.window_ends.schedule(slot, standing.next_end());
+        self.window_ends.schedule(slot, totals.next_end());
         self.timers.schedule(slot, next_instant(state, facts, &self.settings.thresholds), || key.hash);
     }
 
     /// Packs the customer in `scratch`; returns whether the bytes changed.
-    pub(super) fn save(&mut self, slot: CustomerSlot) -> bool {
-        let Scratch { customer, bytes, standings, .. } = &mut self.scratch;
+    pub(in crate::domain) fn save(&mut self, slot: CustomerSlot) -> bool {
+        let Scratch { customer, bytes, totals_cache, .. } = &mut self.scratch;
         packed::pack(self.store.key(slot), customer, bytes);
-        standings.forget(slot);
+        totals_cache.forget(slot);
         self.store.replace(slot, bytes, &[])
     }
 
     /// Notes that the open batch changed a customer; with `profile_at` its profile is published.
-    pub(super) fn touch(&mut self, slot: CustomerSlot, profile_at: Option<Time>) {
+    pub(in crate::domain) fn touch(&mut self, slot: CustomerSlot, profile_at: Option<Time>) {
         let mark = self.store.mark(slot) as usize;
         if mark == 0 {
             self.changes.push(Change::Customer { slot, profile_at });
@@ -431,27 +443,27 @@ impl Engine {
 }
 
 /// Says what the record changed, and tells the caller what it was.
-pub(super) fn tell(
-    mut teller: Teller<'_>,
+pub(in crate::domain) fn emit(
+    mut emitter: SignalEmitter<'_>,
     customer: &mut Customer,
     attribution: &Attribution,
     record: &Record,
     change: LedgerChange,
 ) -> Applied {
-    let settings = teller.settings;
-    let shop = settings.shops.get(teller.shop);
+    let settings = emitter.settings;
+    let shop = settings.shops.get(emitter.shop);
     let is_new = change == LedgerChange::New;
     let applied = match record {
         Record::Order(order) if is_new && !order.test => Applied::Order {
             value: shop.convert(order.total, order.currency),
-            first: teller.facts.all_time().placed == 1,
+            first: emitter.facts.all_time().placed == 1,
         },
         Record::Return(returned) if is_new => {
-            teller.tell_returned(returned, &customer.ledger, attribution);
+            emitter.tell_returned(returned, &customer.ledger, attribution);
             Applied::Return { refund: shop.convert(returned.refund, returned.currency) }
         }
         Record::Cancellation(cancellation) if is_new => {
-            let effective = teller.tell_cancelled(cancellation, &customer.ledger, attribution);
+            let effective = emitter.tell_cancelled(cancellation, &customer.ledger, attribution);
             if effective { Applied::Other } else { Applied::Ineffective }
         }
         Record::Order(_) | Record::Return(_) | Record::Cancellation(_) | Record::Erasure(_) => match change {
@@ -464,6 +476,6 @@ pub(super) fn tell(
             | LedgerChange::Replaced { conflicting: false } => Applied::Other,
         },
     };
-    teller.tell_record(&mut customer.told, Occasion { record, hash: settings.hash });
+    emitter.tell_record(&mut customer.emitted, TriggeringRecord { record, hash: settings.hash });
     applied
 }

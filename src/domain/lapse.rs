@@ -1,7 +1,7 @@
 //! Lapse policies: how long a silence may last. Deadlines are exact rationals, clamped, then floored to milliseconds.
 
-use super::number::{Decimal, Ratio};
-use super::time::Span;
+use super::values::number::{Decimal, Ratio};
+use super::values::time::Span;
 
 /// Decides from the rhythm alone when a customer is at risk and when lapsed.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ impl Default for Cadence {
 
 /// How long after the last kept order each state begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Patience {
+pub struct LapseThresholds {
     pub at_risk: Span,
     pub lapsed: Span,
 }
@@ -84,10 +84,10 @@ impl LapsePolicy {
     }
 
     /// The patience with a customer of `gaps` gaps that add up to `span_days` days.
-    pub fn patience(&self, gaps: u32, span_days: i32) -> Patience {
+    pub fn thresholds(&self, gaps: u32, span_days: i32) -> LapseThresholds {
         match self {
-            Self::Fixed { at_risk, lapsed } => Patience { at_risk: *at_risk, lapsed: *lapsed },
-            Self::Cadence(cadence) => cadence.patience(gaps, span_days),
+            Self::Fixed { at_risk, lapsed } => LapseThresholds { at_risk: *at_risk, lapsed: *lapsed },
+            Self::Cadence(cadence) => cadence.thresholds(gaps, span_days),
         }
     }
 
@@ -111,11 +111,11 @@ impl Cadence {
         }
     }
 
-    fn patience(&self, gaps: u32, span_days: i32) -> Patience {
+    fn thresholds(&self, gaps: u32, span_days: i32) -> LapseThresholds {
         let gap = self.expected_gap(gaps, span_days);
         let at_risk = clamped(gap, self.at_risk_factor, self.at_risk_min, self.at_risk_max);
         let lapsed = clamped(gap, self.lapsed_factor, self.lapsed_min, self.lapsed_max);
-        Patience { at_risk, lapsed: lapsed.max(at_risk.plus(Span::DAY)) }
+        LapseThresholds { at_risk, lapsed: lapsed.max(at_risk.plus(Span::DAY)) }
     }
 }
 
@@ -196,8 +196,8 @@ mod tests {
             (1, 900, days(180, 0), days(365, 0)), // clamped from above
         ] {
             assert_eq!(
-                policy.patience(gaps, span),
-                Patience { at_risk, lapsed },
+                policy.thresholds(gaps, span),
+                LapseThresholds { at_risk, lapsed },
                 "{gaps} gaps of {span} days"
             );
         }
@@ -207,7 +207,7 @@ mod tests {
     fn lapsed_comes_at_least_a_day_after_at_risk() {
         let cadence =
             Cadence { lapsed_factor: Decimal::new(15, 1).expect("one digit"), ..Cadence::default() };
-        let patience = LapsePolicy::Cadence(cadence).patience(0, 0);
-        assert_eq!(patience.lapsed, patience.at_risk.plus(Span::DAY));
+        let thresholds = LapsePolicy::Cadence(cadence).thresholds(0, 0);
+        assert_eq!(thresholds.lapsed, thresholds.at_risk.plus(Span::DAY));
     }
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::ids::ShopIndex;
 use super::lapse::LapsePolicy;
-use super::money::{Conversion, Currency};
-use super::number::Decimal;
-use super::time::{Span, Zone};
+use super::values::ids::ShopIndex;
+use super::values::money::{Conversion, Currency};
+use super::values::number::Decimal;
+use super::values::time::{Span, Zone};
 
 /// Everything that facts and signals depend on beside the records and the clock.
 #[derive(Clone)]

@@ -1,10 +1,13 @@
 //! The customers of a partition: packed bytes in numbered slots, found by key.
 
+pub mod packed;
+pub mod prefetch;
+pub mod totals_cache;
+
 use hashbrown::HashTable;
 
-use super::ids::{CustomerKey, CustomerSlot};
-use super::packed;
-use super::prefetch::{CACHE_LINE, prefetch};
+use super::store::prefetch::{CACHE_LINE, prefetch};
+use super::values::ids::{CustomerKey, CustomerSlot};
 
 /// Customers by slot and by key.
 ///
@@ -216,7 +219,7 @@ impl Store {
 }
 
 /// Grows by an eighth instead of doubling: at ten million customers the difference is hundreds of megabytes.
-pub(super) fn reserve_gently<T>(items: &mut Vec<T>) {
+pub(in crate::domain) fn reserve_gently<T>(items: &mut Vec<T>) {
     if items.len() == items.capacity() {
         items.reserve_exact(items.len() / 8 + 1_024);
     }

@@ -25,7 +25,7 @@ use super::error::{Call, ClientError};
 use super::lookup::{partition_count, refused_or};
 use super::queue::{SharedConsumer, milliseconds, serve};
 use super::settings::KafkaSettings;
-use crate::broker::BrokerError;
+use crate::stream::broker::BrokerError;
 
 /// What credentials allow with a topic, of what the service needs.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

@@ -11,8 +11,8 @@ use super::layout::{Look, failure};
 use super::lookup::refused_or;
 use super::producer::{GroupOffsets, TransactionalProducer, offset_list};
 use super::settings::KafkaSettings;
-use crate::broker::{BrokerError, Input, Membership, Output, Topic};
 use crate::exit::{Exit, Failure};
+use crate::stream::broker::{BrokerError, Input, Membership, Output, Topic};
 
 /// One question of a step.
 const WITHIN: Duration = Duration::from_secs(5);

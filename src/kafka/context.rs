@@ -17,8 +17,8 @@ use rdkafka::types::RDKafkaRespErr;
 use tracing::{debug, info, trace, warn};
 
 use super::error::{Call, ClientError};
-use crate::broker::{GroupEvent, Partition};
-use crate::metrics::{ClientMetrics, ClientStatistics};
+use crate::observe::metrics::{ClientMetrics, ClientStatistics};
+use crate::stream::broker::{GroupEvent, Partition};
 
 /// Records what one client has to say.
 pub struct Callbacks {

@@ -9,8 +9,8 @@ use std::fmt;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka_sys as sys;
 
-use crate::broker::{BrokerError, Unknown};
 use crate::exit::Exit;
+use crate::stream::broker::{BrokerError, Unknown};
 
 /// What was called. The same error means another thing to another call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

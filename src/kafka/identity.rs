@@ -16,7 +16,7 @@ use rdkafka_sys as sys;
 use super::context::Callbacks;
 use super::error::{Call, ClientError};
 use super::queue::milliseconds;
-use crate::broker::ChangelogIdentity;
+use crate::stream::broker::ChangelogIdentity;
 
 const TOMBSTONE_RETENTION: &str = "delete.retention.ms";
 

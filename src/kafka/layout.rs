@@ -9,8 +9,8 @@ use anyhow::anyhow;
 
 use super::admin::{Admin, TopicToCreate};
 use super::settings::{KafkaSettings, Layout};
-use crate::broker::{BrokerError, Capabilities, Input, Output, Topic};
 use crate::exit::{Exit, Failure};
+use crate::stream::broker::{BrokerError, Capabilities, Input, Output, Topic};
 
 /// One question. An unreachable broker is asked again until the patience is over.
 const WITHIN: Duration = Duration::from_secs(5);

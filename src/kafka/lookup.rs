@@ -19,7 +19,7 @@ use super::identity::identity;
 use super::producer::TransactionalProducer;
 use super::queue::{MessageBatch, PartitionQueue, SharedConsumer, serve};
 use super::settings::{KafkaSettings, Layout};
-use crate::broker::{
+use crate::stream::broker::{
     BrokerError, ChangelogIdentity, Committed, Input, Lookup, Moment, Output, Partition, PerInput, Position,
     RecordBatch, Stability, Topic, Watermark,
 };

@@ -20,7 +20,7 @@ use super::lookup::{group_error, number, position, signed};
 use super::native::{cached_high_watermark, membership, position_of};
 use super::queue::{Alarm, MessageBatch, PartitionQueue, SharedConsumer, serve};
 use super::settings::KafkaSettings;
-use crate::broker::{
+use crate::stream::broker::{
     GroupEvent, Input, Membership, Partition, PerInput, Position, Progress, RecordBatch, Topic,
 };
 

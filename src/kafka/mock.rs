@@ -13,7 +13,7 @@ use rdkafka_sys as sys;
 use super::context::Callbacks;
 use super::error::{Call, ClientError};
 use super::settings::{KafkaSettings, Layout};
-use crate::broker::{BrokerError, Capabilities, Input, Output, Topic};
+use crate::stream::broker::{BrokerError, Capabilities, Input, Output, Topic};
 
 /// A cluster of one broker that lives as long as this, and a producer of inputs.
 pub struct MockCluster {

@@ -12,7 +12,7 @@ use rdkafka_sys as sys;
 
 use super::context::Callbacks;
 use super::error::{Call, ClientError};
-use crate::broker::Membership;
+use crate::stream::broker::Membership;
 
 /// The membership as the client knows it now.
 pub fn membership(consumer: &BaseConsumer<Callbacks>) -> Result<Membership, ClientError> {

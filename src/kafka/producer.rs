@@ -29,7 +29,7 @@ use super::context::Callbacks;
 use super::error::{Call, ClientError};
 use super::queue::milliseconds;
 use super::settings::{BATCH_SIZE, SEND_QUEUE};
-use crate::broker::Membership;
+use crate::stream::broker::Membership;
 
 /// How long one wait inside a flush or an abort lasts before events are served in between.
 const SLICE: Duration = Duration::from_millis(20);

@@ -21,7 +21,7 @@ use rdkafka_sys as sys;
 
 use super::context::Callbacks;
 use super::error::{Call, ClientError};
-use crate::broker::{Offset, RecordBatch, RecordView};
+use crate::stream::broker::{Offset, RecordBatch, RecordView};
 
 /// A consumer that its queues and batches keep alive: librdkafka must not be destroyed before them.
 pub type SharedConsumer = Arc<BaseConsumer<Callbacks>>;

@@ -11,8 +11,8 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaResult;
 
-use crate::broker::{Capabilities, Input, Output, TRANSACTION_TIMEOUT, Topic};
 use crate::config::{Config, KafkaOptions, Topics};
+use crate::stream::broker::{Capabilities, Input, Output, TRANSACTION_TIMEOUT, Topic};
 
 /// Kafka's own default for `max.poll.interval.ms` is five minutes; a stuck worker must lose its partitions sooner.
 const POLL_INTERVAL_MAX: Duration = Duration::from_secs(60);

@@ -16,12 +16,12 @@ use super::native::boot_time;
 use super::producer::{GroupOffsets, Outgoing, TransactionalProducer, Written, offset_list};
 use super::queue::{Alarm, MessageBatch};
 use super::settings::{KafkaSettings, Layout};
-use crate::broker::{
+use crate::exit::Exit;
+use crate::observe::metrics::{Client, Metrics};
+use crate::stream::broker::{
     Broker, BrokerError, Capabilities, Clocks, GroupEvent, Input, Membership, Moment, NextOffset, Output,
     OutputRecord, Partition, PerInput, Position, Progress, Step, Task, Topic, Unknown, Waker,
 };
-use crate::exit::Exit;
-use crate::metrics::{Client, Metrics};
 
 /// What a record adds to the batch that it is alone in, generously: the broker's limit is on batches.
 const BATCH_OVERHEAD_BYTES: usize = 512;

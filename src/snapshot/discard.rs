@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::format::Header;
-use crate::broker::{ChangelogIdentity, Partition, Position};
 use crate::fault::{self, Mutation};
+use crate::stream::broker::{ChangelogIdentity, Partition, Position};
 
 /// Why a snapshot is not used.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

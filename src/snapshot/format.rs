@@ -13,10 +13,10 @@
 use std::io::{ErrorKind, Read};
 
 use super::discard::{Discard, Part};
-use crate::broker::Position;
-use crate::domain::export::StateItem;
-use crate::domain::packed;
-use crate::domain::time::Time;
+use crate::domain::engine::export::StateItem;
+use crate::domain::store::packed;
+use crate::domain::values::time::Time;
+use crate::stream::broker::Position;
 use crate::wire::hash::checksum;
 
 const MAGIC: [u8; 8] = *b"RSsnap\r\n";

@@ -11,9 +11,9 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use super::folder::SnapshotFile;
 use super::format::{Block, Header};
 use super::{Credit, Shared, next_block};
-use crate::broker::Partition;
 use crate::domain::engine::Engine;
-use crate::domain::export::{Export, Exported};
+use crate::domain::engine::export::{Export, Exported};
+use crate::stream::broker::Partition;
 
 /// What workers tell the writer. Snapshots are told apart by number: a partition may come again while an old one is under way.
 pub(super) enum Message {

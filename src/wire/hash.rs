@@ -5,7 +5,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128};
 
 use crate::domain::settings::ErasureHash;
-use crate::domain::signal::{Cause, RecordDigest, RetractedKind, StandingCause};
+use crate::domain::signals::signal::{Cause, OpenAlert, RecordDigest, RetractedKind};
 
 /// XXH3-64: ids, SKUs, customer keys and contents. The domain gets it as [`Settings::hash`](crate::domain::settings::Settings::hash).
 pub fn hash(bytes: &[u8]) -> u64 {
@@ -78,10 +78,10 @@ impl SignalId {
     pub fn retracted(
         customer_key: &[u8],
         kind: RetractedKind,
-        told: StandingCause,
+        emitted: OpenAlert,
         buffer: &mut Vec<u8>,
     ) -> Self {
-        Self::of(customer_key, kind.name(), &told.cause(), buffer)
+        Self::of(customer_key, kind.name(), &emitted.cause(), buffer)
     }
 
     /// 32 lower-case hexadecimal digits.
@@ -130,8 +130,8 @@ impl CauseBytes {
             Cause::Expiry(instant) => this.push(b"e").push(&instant.as_millis().to_le_bytes()),
             Cause::Cancelled(order) => this.push(b"o").push(&order.0.to_le_bytes()),
             Cause::Returned(returned) => this.push(b"u").push(&returned.0.to_le_bytes()),
-            Cause::Retraction(kind, told, digest) => {
-                let retracted = SignalId::retracted(customer_key, kind, told, buffer);
+            Cause::Retraction(kind, emitted, digest) => {
+                let retracted = SignalId::retracted(customer_key, kind, emitted, buffer);
                 this.push(b"x").push(&retracted.0.to_be_bytes()).push_digest(digest)
             }
         };
@@ -178,8 +178,8 @@ pub fn secret_fingerprint(secret: &[u8]) -> [u8; 8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::{OrderHash, ReturnHash};
-    use crate::domain::time::Time;
+    use crate::domain::values::ids::{OrderHash, ReturnHash};
+    use crate::domain::values::time::Time;
 
     #[test]
     fn keys_fall_where_kafka_puts_them() {
@@ -207,7 +207,7 @@ mod tests {
     fn a_signal_id_depends_on_each_of_its_parts() {
         let time = |millis| Time::from_millis(millis).expect("in range");
         let digest = RecordDigest(7);
-        let told = |record| StandingCause { deadline: time(5), record };
+        let emitted = |record| OpenAlert { deadline: time(5), record };
         let causes = [
             Cause::Record(digest),
             Cause::Record(RecordDigest(8)),
@@ -217,9 +217,9 @@ mod tests {
             Cause::Expiry(time(5)),
             Cause::Cancelled(OrderHash(7)),
             Cause::Returned(ReturnHash(7)),
-            Cause::Retraction(RetractedKind::AtRisk, told(None), digest),
-            Cause::Retraction(RetractedKind::Lapsed, told(None), digest),
-            Cause::Retraction(RetractedKind::Lapsed, told(Some(digest)), digest),
+            Cause::Retraction(RetractedKind::AtRisk, emitted(None), digest),
+            Cause::Retraction(RetractedKind::Lapsed, emitted(None), digest),
+            Cause::Retraction(RetractedKind::Lapsed, emitted(Some(digest)), digest),
         ];
         let mut buffer = Vec::new();
         let mut ids = Vec::new();

@@ -10,10 +10,9 @@
 pub mod hash;
 pub mod reason;
 
-pub mod decode;
 pub mod encode;
 
-pub mod state;
+pub mod changelog;
 
 /// A kind of topic or file that is read. The order is that of ties in the merge: an order before the return of it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

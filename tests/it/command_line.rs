@@ -9,10 +9,10 @@ use std::time::Instant;
 use libtest_mimic::{Failed, Trial};
 use prometheus::Registry;
 use retention_signals::config::{HttpSettings, Secret};
-use retention_signals::http::{About, HttpContext, HttpServer};
-use retention_signals::metrics::{Metrics, Vocabulary};
-use retention_signals::query::{CommittedPosition, CustomerReply, QueryRouter};
-use retention_signals::status::ServiceStatus;
+use retention_signals::observe::http::{About, HttpContext, HttpServer};
+use retention_signals::observe::metrics::{Metrics, Vocabulary};
+use retention_signals::observe::status::ServiceStatus;
+use retention_signals::stream::query::{CommittedPosition, CustomerReply, QueryRouter};
 use tokio::runtime::Runtime;
 
 use crate::examples;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::{Args, CommandFactory};
 use libtest_mimic::{Failed, Trial};
 use rdkafka::ClientConfig;
-use retention_signals::cli::{Arguments, TopicsArguments};
+use retention_signals::commands::cli::{Arguments, TopicsArguments};
 use retention_signals::config::{
     self, KEYS, KeyDefault, Purpose, REFUSED_OPTIONS, SECRET_OPTIONS, Sources, accepted_options,
 };

@@ -12,14 +12,14 @@ use std::time::Duration;
 
 use libtest_mimic::{Completion, Failed, Trial};
 use retention_signals::config::{self, Config, Purpose, Sources};
+use retention_signals::domain::engine::shop_totals::GuestTotals;
 use retention_signals::domain::engine::{Applied, Change, Effects, Engine, Outcome, Refusal};
-use retention_signals::domain::event::Record;
-use retention_signals::domain::figures::GuestFigures;
-use retention_signals::domain::ids::ShopIndex;
-use retention_signals::domain::signal::SignalKind;
-use retention_signals::domain::time::Time;
+use retention_signals::domain::signals::signal::SignalKind;
+use retention_signals::domain::values::event::Record;
+use retention_signals::domain::values::ids::ShopIndex;
+use retention_signals::domain::values::time::Time;
+use retention_signals::formats::native::{Decoder, Limits, Subject};
 use retention_signals::wire::Input as Topic;
-use retention_signals::wire::decode::{Decoder, Limits, Subject};
 use retention_signals::wire::encode::{
     EventCounts, ProfileEncoder, RecordContext, SignalEncoder, Summary, encode_summary,
 };
@@ -297,7 +297,7 @@ impl Service {
             events: EventCounts::default(),
             dead_letters: [0; Reason::ALL.len()],
             signals: [0; SignalKind::NAMES.len()],
-            shops: vec![(currency, *self.engine.figures(ShopIndex(0)), GuestFigures::default())],
+            shops: vec![(currency, *self.engine.figures(ShopIndex(0)), GuestTotals::default())],
             elapsed: Duration::ZERO,
             records: 0,
         };

@@ -10,13 +10,11 @@ use std::{
 
 use libtest_mimic::{Failed, Trial};
 use prometheus::Registry;
-use retention_signals::{
-    config::{HttpSettings, Secret},
-    http::{About, HttpContext, HttpServer},
-    metrics::{Metrics, SignalType, Vocabulary},
-    query::{CommittedPosition, CustomerReply, QueryRouter},
-    status::{RecentSignal, ServiceStatus, WorkerPhase, WorkerStatus},
-};
+use retention_signals::config::{HttpSettings, Secret};
+use retention_signals::observe::http::{About, HttpContext, HttpServer};
+use retention_signals::observe::metrics::{Metrics, SignalType, Vocabulary};
+use retention_signals::observe::status::{RecentSignal, ServiceStatus, WorkerPhase, WorkerStatus};
+use retention_signals::stream::query::{CommittedPosition, CustomerReply, QueryRouter};
 use tokio::{runtime::Runtime, sync::oneshot};
 
 pub fn trials() -> Vec<Trial> {

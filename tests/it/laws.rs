@@ -1,7 +1,7 @@
 //! The two laws of the domain, over random histories with few ids, values and times, so that everything collides.
 //!
 //! First law: any permutation and any repetition of the records gives the same facts, as long as none comes later than the
-//! lateness. Second law: after every record and timer the told state equals the facts'. And a restored engine goes on as if
+//! lateness. Second law: after every record and timer the emitted state equals the facts'. And a restored engine goes on as if
 //! nothing had happened, and sums over customers are those of the customers, whenever somebody looks. `RETENTION_LAW_SEED` replays one history, `RETENTION_LAW_SEEDS` sets how many are tried.
 
 use std::sync::Arc;
@@ -9,19 +9,19 @@ use std::sync::Arc;
 use fastrand::Rng;
 use libtest_mimic::{Failed, Trial};
 use retention_signals::domain::customer::Customer;
+use retention_signals::domain::engine::restore::Restore;
 use retention_signals::domain::engine::{Effects, Engine, Outcome, Progress};
-use retention_signals::domain::event::{
-    CancellationRecord, ErasureRecord, Goods, OrderRecord, Record, ReturnRecord,
-};
-use retention_signals::domain::ids::{CustomerKey, CustomerSlot, OrderHash, ReturnHash, ShopIndex};
 use retention_signals::domain::lapse::{Cadence, LapsePolicy};
-use retention_signals::domain::money::{Conversion, Currency};
-use retention_signals::domain::number::Decimal;
-use retention_signals::domain::packed;
-use retention_signals::domain::restore::Restore;
 use retention_signals::domain::settings::{Settings, Shop, Shops, Thresholds};
-use retention_signals::domain::signal::Signal;
-use retention_signals::domain::time::{Span, Time, Zone};
+use retention_signals::domain::signals::signal::Signal;
+use retention_signals::domain::store::packed;
+use retention_signals::domain::values::event::{
+    CancellationRecord, ErasureRecord, OrderRecord, Record, ReturnRecord, SkuVariety,
+};
+use retention_signals::domain::values::ids::{CustomerKey, CustomerSlot, OrderHash, ReturnHash, ShopIndex};
+use retention_signals::domain::values::money::{Conversion, Currency};
+use retention_signals::domain::values::number::Decimal;
+use retention_signals::domain::values::time::{Span, Time, Zone};
 use retention_signals::wire::hash::hash;
 
 const RETURN_WINDOW: Span = Span::days(350);
@@ -100,7 +100,7 @@ fn history(random: &mut Rng) -> Vec<Record> {
                 total: [0, 5, 10, 15][random.usize(0..4)],
                 currency,
                 test: random.u8(0..12) == 0,
-                goods: [Goods::Unknown, Goods::One(1), Goods::One(2)][random.usize(0..3)],
+                skus: [SkuVariety::Unknown, SkuVariety::One(1), SkuVariety::One(2)][random.usize(0..3)],
             }),
             5 => Record::Cancellation(CancellationRecord {
                 order: OrderHash(order),
@@ -213,8 +213,12 @@ fn told_state_is_the_facts_state(seed: u64) -> Result<(), String> {
 fn check_told(engine: &mut Engine) -> Result<(), String> {
     let Some(slot) = engine.find(key()) else { return Ok(()) };
     let clock = engine.clock().expect("a record was applied");
-    let (told, facts) = (unpacked(engine, slot).told.state, engine.profile(slot, clock).state);
-    if told == facts { Ok(()) } else { Err(format!("at {clock:?} {told:?} was told, {facts:?} is so")) }
+    let (emitted, facts) = (unpacked(engine, slot).emitted.state, engine.profile(slot, clock).state);
+    if emitted == facts {
+        Ok(())
+    } else {
+        Err(format!("at {clock:?} {emitted:?} was emitted, {facts:?} is so"))
+    }
 }
 
 /// No cause is given twice for one type, and each signal begins where the one before it ended.
@@ -364,7 +368,7 @@ fn long_history(random: &mut Rng) -> Vec<Record> {
                 total: [0, 5, 10, 15][random.usize(0..4)],
                 currency: currency(["EUR", "EUR", "USD"][random.usize(0..3)]),
                 test: random.u8(0..12) == 0,
-                goods: Goods::One(1),
+                skus: SkuVariety::One(1),
             })
         })
         .collect()
@@ -376,7 +380,7 @@ fn silent_timers() -> Result<(), Failed> {
     let (mut engine, mut effects) = (Engine::new(Arc::clone(&settings)), Effects::default());
     let time = |day: i64| Time::MIN.plus(Span::days(day));
     let order = |id: u64, day: i64| {
-        let (total, currency, goods) = (10, currency("EUR"), Goods::Unknown);
+        let (total, currency, skus) = (10, currency("EUR"), SkuVariety::Unknown);
         let placed_at = time(day);
         Record::Order(OrderRecord {
             id: OrderHash(id),
@@ -385,7 +389,7 @@ fn silent_timers() -> Result<(), Failed> {
             total,
             currency,
             test: false,
-            goods,
+            skus,
         })
     };
     let returned = Record::Return(ReturnRecord {

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use libtest_mimic::Trial;
-use retention_signals::cli::{self, Command, Parsed};
+use retention_signals::commands::cli::{self, Command, Parsed};
 use retention_signals::exit::Failure;
 use serde_json::Value;
 
@@ -117,5 +117,5 @@ fn replay(arguments: &[&str]) -> Result<String, Failure> {
     let arguments = [&["retention-signals", "replay"], arguments].concat();
     let Parsed::Arguments(arguments) = cli::parse(arguments)? else { panic!("no help was asked for") };
     let Command::Replay(replay) = &arguments.command else { panic!("replay was asked for") };
-    retention_signals::replay::run(&arguments.common, replay)
+    retention_signals::commands::replay::run(&arguments.common, replay)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use jsonschema::Validator;
 use libtest_mimic::{Failed, Trial};
-use retention_signals::domain::signal::{CustomerType, SignalKind, State};
+use retention_signals::domain::signals::signal::{CustomerType, SignalKind, State};
 use serde_json::{Map, Value};
 
 use crate::examples::{self, INPUTS, InvalidExample, SCHEMAS, Settings, Verdict};

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use libtest_mimic::{Failed, Trial};
 use retention_signals::domain::engine::{Effects, Engine, Outcome};
 use retention_signals::domain::lapse::{Cadence, LapsePolicy};
-use retention_signals::domain::money::Currency;
 use retention_signals::domain::settings::{Settings, Shop, Shops, Thresholds};
-use retention_signals::domain::signal::Signal;
-use retention_signals::domain::time::{Span, Time, Zone};
+use retention_signals::domain::signals::signal::Signal;
+use retention_signals::domain::values::money::Currency;
+use retention_signals::domain::values::time::{Span, Time, Zone};
+use retention_signals::formats::native::{Decoder, Limits, Subject};
 use retention_signals::wire::Input;
-use retention_signals::wire::decode::{Decoder, Limits, Subject};
 use retention_signals::wire::hash::{SignalId, erasure_hash, hash};
 use serde_json::Value;
 

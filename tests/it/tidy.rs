@@ -79,7 +79,7 @@ fn files_are_short() -> Result<(), Failed> {
     verdict(long.map(|(path, text)| format!("{}: {} lines", path.display(), text.lines().count())).collect())
 }
 
-/// Dependencies point one way: `main → processor → {domain, wire, broker}`, `kafka → broker`, `wire → domain`.
+/// Dependencies point one way: `commands → stream → {formats, wire, domain}`, `kafka → stream::broker`, `formats → wire → domain`.
 fn modules_name_only_what_they_may() -> Result<(), Failed> {
     let mut faults = Vec::new();
     for (path, text) in sources("src") {
@@ -90,7 +90,14 @@ fn modules_name_only_what_they_may() -> Result<(), Failed> {
             }
         };
         let is_in = |folder: &str| place.starts_with(&format!("src/{folder}"));
-        let engine_side = ["crate::kafka", "crate::broker", "crate::http", "crate::metrics", "crate::config"];
+        let engine_side = [
+            "crate::kafka",
+            "crate::stream",
+            "crate::observe",
+            "crate::config",
+            "crate::history",
+            "crate::commands",
+        ];
         let libraries =
             ["serde", "serde_json", "tracing", "tokio", "chrono", "rdkafka", "xxhash_rust", "fastrand"];
         let code_of_domain = is_in("domain/");
@@ -100,9 +107,18 @@ fn modules_name_only_what_they_may() -> Result<(), Failed> {
             forbid(true, &libraries, "the domain depends on std and hashbrown alone");
         }
         forbid(is_in("wire/"), &engine_side, "wire knows the domain only");
+        forbid(is_in("formats/"), &engine_side, "formats know the domain and wire only");
         forbid(!is_in("kafka/"), &["rdkafka", "rdkafka_sys"], "only src/kafka may name the client library");
-        forbid(is_in("kafka/"), &["crate::domain", "crate::wire"], "the adapter knows the port only");
-        forbid(is_in("broker.rs"), &["crate::domain", "crate::wire"], "the port carries bytes");
+        forbid(
+            is_in("kafka/"),
+            &["crate::domain", "crate::wire", "crate::formats"],
+            "the adapter knows the port only",
+        );
+        forbid(
+            is_in("stream/broker.rs"),
+            &["crate::domain", "crate::wire", "crate::formats"],
+            "the port carries bytes",
+        );
     }
     verdict(faults)
 }

@@ -2,7 +2,7 @@
 
 use super::json::time_text;
 use super::text::Text;
-use crate::domain::time::Time;
+use crate::domain::values::time::Time;
 use crate::wire::hash::SignalId;
 
 /// Room for the longest id: a partition of 10 digits, two numbers of 20, two hyphens, and what a [`Text`] needs.

@@ -4,9 +4,9 @@
 //! into one text instead.
 
 use super::text::{append, put_time};
-use crate::domain::money::Currency;
-use crate::domain::number::Ratio;
-use crate::domain::time::Time;
+use crate::domain::values::money::Currency;
+use crate::domain::values::number::Ratio;
+use crate::domain::values::time::Time;
 
 pub(super) const NULL: &[u8] = b"null";
 
@@ -123,7 +123,7 @@ const SHORT: usize = 72;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::time::Span;
+    use crate::domain::values::time::Span;
 
     fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
@@ -192,7 +192,7 @@ mod tests {
         for day in 0..=2_932_896i64 {
             let time = Time::from_millis(day * 86_400_000 + of_day).expect("in range");
             let text = String::from_utf8(time_text(time).to_vec()).expect("UTF-8");
-            assert_eq!(crate::wire::decode::from_rfc3339(&text), Some(time), "{text}");
+            assert_eq!(crate::formats::native::from_rfc3339(&text), Some(time), "{text}");
             last = text;
         }
         assert_eq!(last, "9999-12-31T23:59:58.907Z");

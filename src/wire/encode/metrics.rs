@@ -1,11 +1,11 @@
 //! The base metrics of a shop as JSON, the same block in the lines of shop metrics and in a replay's summary.
 
 use super::json;
-use crate::domain::figures::{Figures, WindowFigures};
-use crate::domain::money::Currency;
-use crate::domain::number::Ratio;
-use crate::domain::time::Time;
-use crate::domain::window::WINDOWS;
+use crate::domain::engine::shop_totals::{ShopTotals, WindowTotals};
+use crate::domain::values::money::Currency;
+use crate::domain::values::number::Ratio;
+use crate::domain::values::time::Time;
+use crate::domain::values::window::WINDOWS;
 
 /// The figures of one store at one instant.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +14,7 @@ pub struct ShopMetrics<'a> {
     pub store_id: Option<&'a str>,
     pub at: Time,
     pub currency: Currency,
-    pub figures: &'a Figures,
+    pub figures: &'a ShopTotals,
 }
 
 /// Appends a line.
@@ -34,7 +34,7 @@ pub fn encode(out: &mut Vec<u8>, metrics: &ShopMetrics<'_>) {
 }
 
 /// Appends `"windows":{…}`.
-pub(super) fn windows(out: &mut Vec<u8>, figures: &[(Currency, &Figures)]) {
+pub(super) fn windows(out: &mut Vec<u8>, figures: &[(Currency, &ShopTotals)]) {
     out.extend_from_slice(b"\"windows\":{");
     for (index, (name, _)) in WINDOWS.iter().enumerate() {
         out.extend_from_slice(if index == 0 { b"\"" } else { b",\"" });
@@ -46,8 +46,8 @@ pub(super) fn windows(out: &mut Vec<u8>, figures: &[(Currency, &Figures)]) {
 }
 
 /// One window, or all time (0), of shops with different currencies: customers and orders are added up, money is not.
-fn block(out: &mut Vec<u8>, figures: &[(Currency, &Figures)], window: usize) {
-    let windows: Vec<(Currency, &WindowFigures)> =
+fn block(out: &mut Vec<u8>, figures: &[(Currency, &ShopTotals)], window: usize) {
+    let windows: Vec<(Currency, &WindowTotals)> =
         figures.iter().map(|(currency, figures)| (*currency, &figures.windows[window])).collect();
     out.extend_from_slice(b"{\"customers\":{\"with_orders\":");
     json::integer(out, total(&windows, |figures| figures.customers_placed));
@@ -57,7 +57,7 @@ fn block(out: &mut Vec<u8>, figures: &[(Currency, &Figures)], window: usize) {
 }
 
 /// Appends the fields from `orders` to `customer_value`.
-pub(super) fn rates(out: &mut Vec<u8>, windows: &[(Currency, &WindowFigures)]) {
+pub(super) fn rates(out: &mut Vec<u8>, windows: &[(Currency, &WindowTotals)]) {
     let (placed, kept) = (total(windows, |figures| figures.placed), total(windows, |figures| figures.kept));
     let customers_placed = total(windows, |figures| figures.customers_placed);
     let customers_kept = total(windows, |figures| figures.customers_kept);
@@ -96,7 +96,7 @@ pub(super) fn rates(out: &mut Vec<u8>, windows: &[(Currency, &WindowFigures)]) {
     });
 }
 
-fn total(windows: &[(Currency, &WindowFigures)], figure: fn(&WindowFigures) -> u64) -> u64 {
+fn total(windows: &[(Currency, &WindowTotals)], figure: fn(&WindowTotals) -> u64) -> u64 {
     windows.iter().map(|(_, figures)| figure(figures)).sum()
 }
 
@@ -113,7 +113,7 @@ fn by_currency<T>(out: &mut Vec<u8>, values: &[(Currency, T)], write: impl Fn(&m
     out.push(b'}');
 }
 
-fn revenue(out: &mut Vec<u8>, digits: u8, figures: &&WindowFigures) {
+fn revenue(out: &mut Vec<u8>, digits: u8, figures: &&WindowTotals) {
     out.extend_from_slice(b"{\"gross\":");
     json::money(out, figures.gross, digits);
     out.extend_from_slice(b",\"refunded\":");

@@ -3,10 +3,10 @@
 use super::shops::{ShopText, ShopTexts};
 use super::text::{Text, Word, append};
 use super::{json, words};
-use crate::domain::number::half_even_of_magnitudes;
 use crate::domain::settings::Shops;
-use crate::domain::signal::{Profile, State};
-use crate::domain::window::Block;
+use crate::domain::signals::signal::{Profile, State};
+use crate::domain::values::number::half_even_of_magnitudes;
+use crate::domain::values::window::OrderTotals;
 
 /// Writes profiles under one set of settings.
 #[derive(Clone, Debug)]
@@ -90,7 +90,7 @@ fn facts<'o, const ROOM: usize>(text: Text<'o, ROOM>, profile: &Profile, shop: &
 
 /// Most of a profile is blocks, and most customers have few orders: a window often holds the same figures as another. Such a block
 /// is copied.
-fn windows(out: &mut Vec<u8>, blocks: &[Block; 4], all_time: usize, shop: &ShopText) {
+fn windows(out: &mut Vec<u8>, blocks: &[OrderTotals; 4], all_time: usize, shop: &ShopText) {
     let mut written = [(all_time, out.len()), (0, 0), (0, 0), (0, 0)];
     let mut window = |out: &mut Vec<u8>, index: usize| {
         let start = out.len();
@@ -108,7 +108,11 @@ fn windows(out: &mut Vec<u8>, blocks: &[Block; 4], all_time: usize, shop: &ShopT
     window(out, 3);
 }
 
-fn block<'o, const ROOM: usize>(text: Text<'o, ROOM>, block: &Block, shop: &ShopText) -> Text<'o, ROOM> {
+fn block<'o, const ROOM: usize>(
+    text: Text<'o, ROOM>,
+    block: &OrderTotals,
+    shop: &ShopText,
+) -> Text<'o, ROOM> {
     let text = text
         .put(b"{\"placed\":")
         .integer(u64::from(block.placed))
@@ -148,7 +152,11 @@ fn block<'o, const ROOM: usize>(text: Text<'o, ROOM>, block: &Block, shop: &Shop
 }
 
 /// The two are the same where nothing came back.
-fn average_values<'o, const ROOM: usize>(text: Text<'o, ROOM>, block: &Block, digits: u8) -> Text<'o, ROOM> {
+fn average_values<'o, const ROOM: usize>(
+    text: Text<'o, ROOM>,
+    block: &OrderTotals,
+    digits: u8,
+) -> Text<'o, ROOM> {
     let text = text.put(b",\"aov_gross\":");
     let gross = text.mark();
     let text = mean(text, block.gross, block.placed, digits);
@@ -175,12 +183,12 @@ fn mean<const ROOM: usize>(text: Text<'_, ROOM>, sum: i64, count: u32, digits: u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::ShopIndex;
-    use crate::domain::money::Currency;
-    use crate::domain::number::Ratio;
     use crate::domain::settings::Shop;
-    use crate::domain::signal::{ActiveKind, CustomerType};
-    use crate::domain::time::{Time, Zone};
+    use crate::domain::signals::signal::{ActiveKind, CustomerType};
+    use crate::domain::values::ids::ShopIndex;
+    use crate::domain::values::money::Currency;
+    use crate::domain::values::number::Ratio;
+    use crate::domain::values::time::{Time, Zone};
 
     fn encoded(profile: &Profile) -> String {
         let currency = Currency::from_code(b"EUR").expect("a currency");
@@ -190,8 +198,9 @@ mod tests {
         String::from_utf8(out).expect("UTF-8")
     }
 
-    fn profile(ratio: Option<Ratio>, block: Block) -> Profile {
-        let windows = [1, 2, 3].map(|more| Block { returned_orders: block.returned_orders - more, ..block });
+    fn profile(ratio: Option<Ratio>, block: OrderTotals) -> Profile {
+        let windows =
+            [1, 2, 3].map(|more| OrderTotals { returned_orders: block.returned_orders - more, ..block });
         Profile {
             shop: ShopIndex(0),
             as_of: Time::MIN,
@@ -212,7 +221,7 @@ mod tests {
     #[test]
     fn the_longest_profile_has_its_room() {
         let amount = i64::MIN / 8;
-        let block = Block {
+        let block = OrderTotals {
             placed: u32::MAX,
             kept: 2,
             returned_orders: u32::MAX,
@@ -232,12 +241,13 @@ mod tests {
 
     #[test]
     fn what_is_the_same_is_told_again() {
-        let block = Block { placed: 2, kept: 2, gross: 5_001, returned_orders: 3, ..Block::default() };
+        let block =
+            OrderTotals { placed: 2, kept: 2, gross: 5_001, returned_orders: 3, ..OrderTotals::default() };
         let mut profile = profile(None, block);
         profile.since = None;
         profile.first_order_at = None;
         profile.last_order_at = Some(profile.as_of);
-        profile.blocks = [block, Block::default(), block, Block::default()];
+        profile.blocks = [block, OrderTotals::default(), block, OrderTotals::default()];
         let full = "{\"placed\":2,\"kept\":2,\"gross\":\"50.01\",\"refunded\":\"0.00\",\"cancelled\":\"0.00\",\
                     \"unattributed\":\"0.00\",\"net\":\"50.01\",\"excess\":\"0.00\",\"aov_gross\":\"25.00\",\
                     \"aov_net\":\"25.00\",\"came_back\":true,\"returned_orders\":3}";

@@ -1,8 +1,8 @@
 //! Input records as JSON, for whoever produces events: the demo's shop, tests and benchmarks.
 
 use super::json;
-use crate::domain::money::Currency;
-use crate::domain::time::Time;
+use crate::domain::values::money::Currency;
+use crate::domain::values::time::Time;
 
 /// An order as a producer would write it. Money is in minor units of `currency`.
 #[derive(Clone, Copy, Debug)]

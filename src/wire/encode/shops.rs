@@ -2,8 +2,8 @@
 
 use super::json;
 use super::text::Word;
-use crate::domain::ids::ShopIndex;
 use crate::domain::settings::Shops;
+use crate::domain::values::ids::ShopIndex;
 
 /// The shops by index.
 #[derive(Clone, Debug)]

@@ -3,13 +3,13 @@
 use super::shops::ShopTexts;
 use super::text::{QUOTED, Text, Word, append};
 use super::{json, words};
-use crate::domain::event::Record;
 use crate::domain::settings::Shops;
-use crate::domain::signal::{
+use crate::domain::signals::signal::{
     Cause, FrequencyChange, OrderValueChange, ReturnedOrder, Signal, SignalKind, Silence, State,
 };
-use crate::domain::time::Time;
-use crate::wire::decode::{Event, Subject};
+use crate::domain::values::event::Record;
+use crate::domain::values::time::Time;
+use crate::formats::native::{Event, Subject};
 use crate::wire::hash::SignalId;
 
 /// What a signal tells about the record that caused it.
@@ -187,8 +187,8 @@ impl Data<'_> {
             SignalKind::Recovered { away } | SignalKind::WonBack { away } => {
                 self.append(out, |text| text.put(b"\"days_away\":").optional(*away, Text::days).put(b"}}"));
             }
-            SignalKind::LapseRetracted { retracted, told } => {
-                let id = SignalId::retracted(self.customer_key, *retracted, *told, out);
+            SignalKind::LapseRetracted { retracted, emitted } => {
+                let id = SignalId::retracted(self.customer_key, *retracted, *emitted, out);
                 self.append(out, |text| {
                     text.put(b"\"retracts\":\"")
                         .put(&id.to_hex())
@@ -329,12 +329,12 @@ impl Data<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::{CustomerSlot, OrderHash, ReturnHash, ShopIndex};
-    use crate::domain::money::Currency;
-    use crate::domain::number::Ratio;
     use crate::domain::settings::Shop;
-    use crate::domain::signal::{RetractedKind, StandingCause};
-    use crate::domain::time::{Span, Time, Zone};
+    use crate::domain::signals::signal::{OpenAlert, RetractedKind};
+    use crate::domain::values::ids::{CustomerSlot, OrderHash, ReturnHash, ShopIndex};
+    use crate::domain::values::money::Currency;
+    use crate::domain::values::number::Ratio;
+    use crate::domain::values::time::{Span, Time, Zone};
 
     #[test]
     fn the_longest_signals_have_their_room() {
@@ -343,7 +343,7 @@ mod tests {
         let silence = Silence { deadline: Time::MIN, last_order_at: Time::MAX, expected_gap: Some(ratio) };
         let frequency = FrequencyChange { ratio, recent: ratio, earlier: ratio };
         let order_value = OrderValueChange { ratio, recent: mean, earlier: mean };
-        let told = StandingCause { deadline: Time::MAX, record: None };
+        let emitted = OpenAlert { deadline: Time::MAX, record: None };
         let returned =
             ReturnedOrder { placed_at: Time::MAX, kept: false, after: Span::from_millis(i64::MIN) };
         let amount = i64::MIN;
@@ -354,7 +354,7 @@ mod tests {
             SignalKind::Lapsed(silence),
             SignalKind::Recovered { away: Some(Span::from_millis(i64::MIN)) },
             SignalKind::WonBack { away: None },
-            SignalKind::LapseRetracted { retracted: RetractedKind::AtRisk, told },
+            SignalKind::LapseRetracted { retracted: RetractedKind::AtRisk, emitted },
             SignalKind::FrequencyFell(frequency),
             SignalKind::FrequencyRose(frequency),
             SignalKind::OrderValueFell(order_value),

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{json, metrics};
-use crate::domain::figures::{Figures, GuestFigures};
-use crate::domain::money::Currency;
-use crate::domain::signal::{SignalKind, State};
+use crate::domain::engine::shop_totals::{GuestTotals, ShopTotals};
+use crate::domain::signals::signal::{SignalKind, State};
+use crate::domain::values::money::Currency;
 use crate::wire::reason::Reason;
 
 /// How many records of each kind were accepted, guests' included, and how many said nothing new.
@@ -26,7 +26,7 @@ pub struct Summary {
     /// By [`SignalKind::NAMES`].
     pub signals: [u64; SignalKind::NAMES.len()],
     /// Of all shops of a currency together; one entry a currency, sorted.
-    pub shops: Vec<(Currency, Figures, GuestFigures)>,
+    pub shops: Vec<(Currency, ShopTotals, GuestTotals)>,
     pub elapsed: Duration,
     /// Records read, the refused ones too.
     pub records: u64,
@@ -81,7 +81,7 @@ fn counts<'n>(out: &mut Vec<u8>, counts: impl Iterator<Item = (&'n str, u64)>) {
     out.push(b'}');
 }
 
-fn guests(out: &mut Vec<u8>, shops: &[(Currency, Figures, GuestFigures)]) {
+fn guests(out: &mut Vec<u8>, shops: &[(Currency, ShopTotals, GuestTotals)]) {
     out.extend_from_slice(b",\"guests\":{\"orders\":");
     json::integer(out, shops.iter().map(|(_, _, guests)| guests.orders).sum::<u64>());
     out.extend_from_slice(b",\"returns\":");

@@ -6,8 +6,8 @@
 use std::ops::Range;
 
 use super::digits::{PAIRS, ZEROS, date, eight_digits};
-use crate::domain::number::{Ratio, half_even_of_magnitudes};
-use crate::domain::time::{Span, Time};
+use crate::domain::values::number::{Ratio, half_even_of_magnitudes};
+use crate::domain::values::time::{Span, Time};
 
 /// What is written so far. It is passed on by value, so that it stays in registers.
 pub(super) struct Text<'o, const ROOM: usize> {

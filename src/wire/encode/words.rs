@@ -1,7 +1,7 @@
 //! Names in quotes with what always stands behind them, ready to be put into a text.
 
 use super::text::Word;
-use crate::domain::signal::{ActiveKind, CustomerType, SignalKind, State};
+use crate::domain::signals::signal::{ActiveKind, CustomerType, SignalKind, State};
 
 /// By [`State`].
 pub(super) const fn states(behind: &str) -> [Word; State::ALL.len()] {

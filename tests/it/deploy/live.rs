@@ -13,17 +13,15 @@ use std::{
 use ::prometheus::Registry;
 use anyhow::Result;
 use libtest_mimic::{Completion, Failed, Trial};
-use retention_signals::{
-    config::HttpSettings,
-    http::{About, HttpContext, HttpServer},
-    metrics::{
-        BatchSummary, Client, ClientStatistics, CurrencyLabel, CurrencyValues, InputTopic, Label, LogLevel,
-        Metrics, OutputTopic, PartitionGauges, PerLabel, RebalanceKind, TransactionSummary, Vocabulary,
-    },
-    query::QueryRouter,
-    status::{ServiceStatus, WorkerPhase},
-    wire::reason::Reason,
+use retention_signals::config::HttpSettings;
+use retention_signals::observe::http::{About, HttpContext, HttpServer};
+use retention_signals::observe::metrics::{
+    BatchSummary, Client, ClientStatistics, CurrencyLabel, CurrencyValues, InputTopic, Label, LogLevel,
+    Metrics, OutputTopic, PartitionGauges, PerLabel, RebalanceKind, TransactionSummary, Vocabulary,
 };
+use retention_signals::observe::status::{ServiceStatus, WorkerPhase};
+use retention_signals::stream::query::QueryRouter;
+use retention_signals::wire::reason::Reason;
 use tokio::runtime::Runtime;
 
 use super::prometheus::{self, Prometheus};

@@ -6,10 +6,8 @@ use prometheus::{
     Registry,
     proto::{MetricFamily, MetricType},
 };
-use retention_signals::{
-    metrics::{CurrencyLabel, Metrics, Vocabulary},
-    wire::reason::Reason,
-};
+use retention_signals::observe::metrics::{CurrencyLabel, Metrics, Vocabulary};
+use retention_signals::wire::reason::Reason;
 
 /// Labels whose values are not known in advance.
 const OPEN_LABELS: &[&str] = &["job", "instance", "partition", "currency", "version", "revision", "le"];

@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use libtest_mimic::Trial;
-use retention_signals::broker::{
+use retention_signals::config::{Purpose, Sources, load};
+use retention_signals::kafka::{KafkaBroker, KafkaSettings, Layout, SlotSettings, host_wall_clock};
+use retention_signals::stream::broker::{
     Broker, BrokerError, Capabilities, GroupEvent, Input, Lookup, NextOffset, Output, OutputRecord,
     Partition, PerInput, Position, RecordBatch, RecordView, Topic, Watermark,
 };
-use retention_signals::config::{Purpose, Sources, load};
-use retention_signals::kafka::{KafkaBroker, KafkaSettings, Layout, SlotSettings, host_wall_clock};
 
 use crate::kafka::Client;
 

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 use libtest_mimic::Trial;
-use retention_signals::broker::{
-    Broker, BrokerError, Lookup, Output, Partition, Position, RecordBatch, Stability, Step, Topic, Watermark,
-};
 use retention_signals::exit::Exit;
 use retention_signals::kafka::KafkaLookup;
-use retention_signals::partition::BatchName;
+use retention_signals::stream::broker::{
+    Broker, BrokerError, Lookup, Output, Partition, Position, RecordBatch, Stability, Step, Topic, Watermark,
+};
+use retention_signals::stream::partition::BatchName;
 
 use super::{PATIENCE, Shop, edge, kept, offsets, open_producer, to_changelog, transact, until_done};
 use crate::kafka::{self, KafkaNode};

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use libtest_mimic::Trial;
-use retention_signals::broker::{
+use retention_signals::exit::Exit;
+use retention_signals::stream::broker::{
     Broker, BrokerError, Committed, Input, Lookup, Membership, Output, OutputRecord, Partition, Position,
     Stability, Topic, Unknown,
 };
-use retention_signals::exit::Exit;
 
 use super::{PATIENCE, Shop, offsets, open_producer, to_changelog, transact, until_done};
 use crate::kafka::{self, KafkaNode};

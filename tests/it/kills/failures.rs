@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
-use retention_signals::wire::state::SEAL_KEY;
+use retention_signals::wire::changelog::SEAL_KEY;
 use serde_json::{Value, json};
 
 use super::PATIENCE;

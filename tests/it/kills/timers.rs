@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use libtest_mimic::{Failed, Trial};
 use retention_signals::domain::engine::{Effects, Engine, Outcome, Progress};
-use retention_signals::domain::event::{Goods, OrderRecord, Record};
-use retention_signals::domain::ids::{CustomerKey, OrderHash, ShopIndex};
 use retention_signals::domain::lapse::LapsePolicy;
-use retention_signals::domain::money::Currency;
 use retention_signals::domain::settings::{Settings, Shop, Shops, Thresholds};
-use retention_signals::domain::signal::SignalKind;
-use retention_signals::domain::time::{Span, Time, Zone};
+use retention_signals::domain::signals::signal::SignalKind;
+use retention_signals::domain::values::event::{OrderRecord, Record, SkuVariety};
+use retention_signals::domain::values::ids::{CustomerKey, OrderHash, ShopIndex};
+use retention_signals::domain::values::money::Currency;
+use retention_signals::domain::values::time::{Span, Time, Zone};
 use retention_signals::wire::hash::hash;
 
 const CUSTOMERS: u64 = 1_000_000;
@@ -46,8 +46,8 @@ fn million_timers() -> Result<(), Failed> {
         let bytes = customer.to_be_bytes();
         let key = CustomerKey { bytes: &bytes, hash: hash(&bytes) };
         let id = OrderHash(customer);
-        let goods = Goods::Unknown;
-        let order = OrderRecord { id, version: 0, placed_at, total: 1_000, currency, test: false, goods };
+        let skus = SkuVariety::Unknown;
+        let order = OrderRecord { id, version: 0, placed_at, total: 1_000, currency, test: false, skus };
         let outcome =
             engine.handle_record(key, ShopIndex(0), &Record::Order(order), TIMERS_MAX, &mut effects);
         assert!(matches!(outcome, Outcome::Applied(_)), "{outcome:?}");

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use anyhow::{Context, Result, ensure};
-use retention_signals::wire::state::{self, Seal, StateRecord};
+use retention_signals::wire::changelog::{self, Seal, StateRecord};
 
 use super::workload::Expected;
 use crate::kafka::Consumed;
@@ -183,7 +183,7 @@ pub fn seals(shop: &Shop) -> Result<Vec<Vec<(i64, Seal)>>> {
     let mut seals = vec![Vec::new(); usize::try_from(shop.partitions)?];
     for record in shop.changelog()? {
         let Consumed { partition, timestamp, key, value, .. } = record;
-        if let StateRecord::Seal(seal) = state::decode(key.as_deref(), value.as_deref())? {
+        if let StateRecord::Seal(seal) = changelog::decode(key.as_deref(), value.as_deref())? {
             seals[usize::try_from(partition)?].push((timestamp, seal));
         }
     }

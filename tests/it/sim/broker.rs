@@ -9,11 +9,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use corosensei::Yielder;
-use retention_signals::broker::{
+use retention_signals::exit::Exit;
+use retention_signals::stream::broker::{
     Broker, BrokerError, Capabilities, Clocks, GroupEvent, Input, Membership, Moment, NextOffset,
     OutputRecord, Partition, PerInput, Position, Progress, Task, Topic, Unknown, Waker,
 };
-use retention_signals::exit::Exit;
 
 use super::host::{Beside, Host, Reading};
 use super::log::{Edge, SimBatch};

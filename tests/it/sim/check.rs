@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use retention_signals::broker::{Input, Output, Topic};
-use retention_signals::status::ServiceStatus;
-use retention_signals::wire::state::{self, StateRecord};
+use retention_signals::observe::status::ServiceStatus;
+use retention_signals::stream::broker::{Input, Output, Topic};
+use retention_signals::wire::changelog::{self, StateRecord};
 use serde_json::Value;
 
 use super::history::Item;
@@ -165,7 +165,7 @@ fn compare_profiles(world: &World, partition: u32, expected: &BTreeMap<String, V
     }
     let mut held: BTreeMap<String, bool> = BTreeMap::new();
     for entry in visible(world, Output::Changelog, partition) {
-        let record = state::decode(entry.record.key.as_deref(), entry.record.value.as_deref());
+        let record = changelog::decode(entry.record.key.as_deref(), entry.record.value.as_deref());
         if let StateRecord::Customer { key, packed } = record.map_err(|error| error.to_string())? {
             held.insert(String::from_utf8_lossy(key).into_owned(), packed.is_some());
         }

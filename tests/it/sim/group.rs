@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use retention_signals::broker::{Committed, Input, Membership, PerInput};
+use retention_signals::stream::broker::{Committed, Input, Membership, PerInput};
 
 use super::log::ProducerId;
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use retention_signals::broker::{Input, Partition, PerInput};
-use retention_signals::wire::state::Seal;
+use retention_signals::stream::broker::{Input, Partition, PerInput};
+use retention_signals::wire::changelog::Seal;
 
 use super::log::Log;
 

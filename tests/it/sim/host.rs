@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use retention_signals::broker::{Partition, PerInput, Task, Topic};
 use retention_signals::fault::{self, Noted};
+use retention_signals::stream::broker::{Partition, PerInput, Task, Topic};
 
 use super::client::Client;
 use super::history::{Item, PreparedPart};
 use super::log::Record;
 use super::lookup::SimLookup;
 use super::transactions::Credentials;
-use retention_signals::wire::state::Seal;
+use retention_signals::wire::changelog::Seal;
 
 /// One input of an assigned partition.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
-use retention_signals::broker::{Offset, RecordBatch, RecordView};
+use retention_signals::stream::broker::{Offset, RecordBatch, RecordView};
 
 pub type Bytes = Rc<[u8]>;
 

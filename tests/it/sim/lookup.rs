@@ -4,11 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use retention_signals::broker::{
+use retention_signals::exit::Exit;
+use retention_signals::stream::broker::{
     BrokerError, ChangelogIdentity, Committed, Lookup, Moment, Output, Partition, PerInput, Position,
     Stability, Topic, Watermark,
 };
-use retention_signals::exit::Exit;
 
 use super::log::{Edge, SimBatch};
 use super::mutation::Twist;

@@ -3,11 +3,11 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use retention_signals::broker::{
+use retention_signals::stream::broker::{
     BrokerError, Committed, Membership, NextOffset, Output, OutputRecord, Partition, PerInput, Topic,
 };
+use retention_signals::wire::changelog::{self, StateRecord};
 use retention_signals::wire::hash;
-use retention_signals::wire::state::{self, StateRecord};
 
 use super::broker::unusable;
 use super::history::Prepared;
@@ -101,7 +101,7 @@ pub fn send(world: &mut World, host: usize, record: &OutputRecord<'_>) -> Result
         headers: headers.map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect(),
     };
     if record.output == Output::Changelog
-        && let Ok(StateRecord::Seal(mut seal)) = state::decode(record.key, record.value)
+        && let Ok(StateRecord::Seal(mut seal)) = changelog::decode(record.key, record.value)
     {
         if twist == Some(Twist::NoClockInSeal) {
             seal.clock = None;

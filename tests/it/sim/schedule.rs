@@ -5,9 +5,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use retention_signals::broker::Step;
 use retention_signals::fault;
-use retention_signals::metrics::FatalKind;
+use retention_signals::observe::metrics::FatalKind;
+use retention_signals::stream::broker::Step;
 
 use super::check;
 use super::disks::{Disks, Habits};

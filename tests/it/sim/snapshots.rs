@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use retention_signals::broker::{Input, Output, Topic};
 use retention_signals::fault::Mutation;
+use retention_signals::stream::broker::{Input, Output, Topic};
 use serde_json::json;
 
 use super::disks::Habits;

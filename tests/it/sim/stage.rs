@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use fastrand::Rng;
+use retention_signals::commands::run;
 use retention_signals::config::{self, AtEnd, CommitPace, Purpose, Sources};
-use retention_signals::domain::time::{Span, Time};
-use retention_signals::metrics::Metrics;
-use retention_signals::partition::restore::OnOtherOffsets;
-use retention_signals::processor::clock::ShopTime;
-use retention_signals::processor::rules::Rules;
-use retention_signals::run;
+use retention_signals::domain::values::time::{Span, Time};
+use retention_signals::observe::metrics::Metrics;
 use retention_signals::snapshot::SnapshotRules;
+use retention_signals::stream::partition::restore::OnOtherOffsets;
+use retention_signals::stream::worker::clock::ShopTime;
+use retention_signals::stream::worker::rules::Rules;
 use retention_signals::wire::hash;
 use tempfile::TempDir;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
-use retention_signals::broker::{
+use retention_signals::stream::broker::{
     Broker, BrokerError, GroupEvent, Input, Lookup, NextOffset, Output, OutputRecord, Partition, Position,
     RecordBatch, Stability, Topic, Unknown, Watermark,
 };

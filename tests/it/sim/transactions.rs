@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use retention_signals::broker::{Partition, TRANSACTION_TIMEOUT, Topic};
+use retention_signals::stream::broker::{Partition, TRANSACTION_TIMEOUT, Topic};
 
 use super::log::ProducerId;
 

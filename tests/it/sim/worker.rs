@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult};
-use retention_signals::metrics::{FatalKind, Metrics};
-use retention_signals::processor::hub::Hub;
-use retention_signals::processor::rules::Rules;
-use retention_signals::processor::{Processor, Stop};
-use retention_signals::query::QueryRouter;
-use retention_signals::status::ServiceStatus;
+use retention_signals::observe::metrics::{FatalKind, Metrics};
+use retention_signals::observe::status::ServiceStatus;
+use retention_signals::stream::query::QueryRouter;
+use retention_signals::stream::worker::hub::Hub;
+use retention_signals::stream::worker::rules::Rules;
+use retention_signals::stream::worker::{Stop, Worker as StreamWorker};
 
 use super::broker::{Pause, SimBroker};
 use super::world::World;
@@ -63,7 +63,7 @@ impl Worker {
         let (told, of_worker) = (Rc::clone(&must_stop), Rc::clone(world));
         let run = Coroutine::with_stack(stacks.take(), move |yielder, ()| {
             let broker = SimBroker::new(of_worker, Some(yielder), host);
-            let mut processor = Processor::new(broker, rules, hub);
+            let mut processor = StreamWorker::new(broker, rules, hub);
             while !*told.borrow() {
                 if let Err(stop) = processor.turn() {
                     processor.close();

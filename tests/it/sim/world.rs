@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use fastrand::Rng;
-use retention_signals::broker::{ChangelogIdentity, Committed, Input, Output, Partition, Topic};
+use retention_signals::stream::broker::{ChangelogIdentity, Committed, Input, Output, Partition, Topic};
 
 use super::group::{Group, Offsets};
 use super::history::{History, Prepared};
@@ -380,8 +380,10 @@ impl World {
 
     /// Somebody moves an offset of the group by hand.
     pub fn reset_offset(&mut self, partition: u32, input: Input, position: u64) {
-        let committed =
-            Committed { position: retention_signals::broker::Position(position), metadata: String::new() };
+        let committed = Committed {
+            position: retention_signals::stream::broker::Position(position),
+            metadata: String::new(),
+        };
         self.group.set_committed(partition, input, Some(committed));
     }
 }

@@ -3,8 +3,8 @@
 
 use fastrand::Rng;
 use libtest_mimic::{Failed, Trial};
+use retention_signals::formats::native::{Decoder, Limits, Subject};
 use retention_signals::wire::Input;
-use retention_signals::wire::decode::{Decoder, Limits, Subject};
 use retention_signals::wire::reason::Reason;
 use serde_json::Value;
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use libtest_mimic::{Failed, Trial};
-use retention_signals::domain::ids::ShopIndex;
 use retention_signals::domain::settings::Shops;
-use retention_signals::domain::signal::SignalKind;
+use retention_signals::domain::signals::signal::SignalKind;
+use retention_signals::domain::values::ids::ShopIndex;
 use retention_signals::wire::encode::{
     EventCounts, ProfileEncoder, RecordContext, ShopMetrics, SignalEncoder, Summary, encode_dead_letter_line,
     encode_shop_metrics, encode_summary,

@@ -1,15 +1,15 @@
 //! Outputs back from JSON, so that the examples can be written again: the encoders have to give the same record.
 
-use retention_signals::domain::figures::{Figures, GuestFigures, WindowFigures};
-use retention_signals::domain::ids::{CustomerSlot, OrderHash, ReturnHash, ShopIndex};
-use retention_signals::domain::number::{Decimal, Ratio};
-use retention_signals::domain::signal::{
-    ActiveKind, Cause, CustomerType, FrequencyChange, OrderValueChange, Profile, RecordDigest, RetractedKind,
-    ReturnedOrder, Signal, SignalKind, Silence, StandingCause, State,
+use retention_signals::domain::engine::shop_totals::{GuestTotals, ShopTotals, WindowTotals};
+use retention_signals::domain::signals::signal::{
+    ActiveKind, Cause, CustomerType, FrequencyChange, OpenAlert, OrderValueChange, Profile, RecordDigest,
+    RetractedKind, ReturnedOrder, Signal, SignalKind, Silence, State,
 };
-use retention_signals::domain::time::{Span, Time};
-use retention_signals::domain::window::{Block, WINDOWS};
-use retention_signals::wire::decode::from_rfc3339;
+use retention_signals::domain::values::ids::{CustomerSlot, OrderHash, ReturnHash, ShopIndex};
+use retention_signals::domain::values::number::{Decimal, Ratio};
+use retention_signals::domain::values::time::{Span, Time};
+use retention_signals::domain::values::window::{OrderTotals, WINDOWS};
+use retention_signals::formats::native::from_rfc3339;
 use retention_signals::wire::encode::RecordKind;
 use retention_signals::wire::hash::hash;
 use serde_json::Value;
@@ -94,8 +94,8 @@ pub fn has_known_id(signal: &Signal) -> bool {
     matches!(signal.cause, Cause::Deadline(_) | Cause::Expiry(_) | Cause::Cancelled(_) | Cause::Returned(_))
 }
 
-fn standing() -> StandingCause {
-    StandingCause { deadline: Time::MIN, record: None }
+fn standing() -> OpenAlert {
+    OpenAlert { deadline: Time::MIN, record: None }
 }
 
 fn signal_kind(name: &str, data: &Value) -> SignalKind {
@@ -122,7 +122,7 @@ fn signal_kind(name: &str, data: &Value) -> SignalKind {
         "recovered" => SignalKind::Recovered { away: some(&data["days_away"], days) },
         "won_back" => SignalKind::WonBack { away: some(&data["days_away"], days) },
         "lapse_retracted" => {
-            SignalKind::LapseRetracted { retracted: RetractedKind::Lapsed, told: standing() }
+            SignalKind::LapseRetracted { retracted: RetractedKind::Lapsed, emitted: standing() }
         }
         "frequency_fell" => SignalKind::FrequencyFell(frequency()),
         "frequency_rose" => SignalKind::FrequencyRose(frequency()),
@@ -190,8 +190,8 @@ pub fn profile(json: &Value, shop: ShopIndex) -> Profile {
     }
 }
 
-fn block(json: &Value) -> Block {
-    Block {
+fn block(json: &Value) -> OrderTotals {
+    OrderTotals {
         placed: small(&json["placed"]),
         kept: small(&json["kept"]),
         returned_orders: small(&json["returned_orders"]),
@@ -203,18 +203,18 @@ fn block(json: &Value) -> Block {
     }
 }
 
-// === Figures
+// === ShopTotals
 
 /// The figures behind a line of shop metrics or, with `all_time` of the whole object, behind a summary.
-pub fn figures(all_time: &Value, windows: &Value, by_state: &Value, code: &str) -> Figures {
+pub fn figures(all_time: &Value, windows: &Value, by_state: &Value, code: &str) -> ShopTotals {
     let window = |name: &str| window_figures(&windows[name], code);
-    Figures {
+    ShopTotals {
         customers: State::ALL.map(|state| by_state[state.name()].as_u64().unwrap_or_default()),
         windows: [window_figures(all_time, code), window("30d"), window("90d"), window("365d")],
     }
 }
 
-fn window_figures(json: &Value, code: &str) -> WindowFigures {
+fn window_figures(json: &Value, code: &str) -> WindowTotals {
     let (placed, kept) = (count(&json["orders"]["placed"]), count(&json["orders"]["kept"]));
     let revenue = &json["revenue"][code];
     let customers_placed = count(&json["customers"]["with_orders"]);
@@ -223,7 +223,7 @@ fn window_figures(json: &Value, code: &str) -> WindowFigures {
     let frequency = rate(&json["purchase_frequency"]["kept"]);
     let customers_kept = if kept == 0 { 0 } else { (kept as f64 / frequency).round() as u64 };
     let repeat = |rate: f64, customers: u64| (rate * customers as f64).round() as u64;
-    WindowFigures {
+    WindowTotals {
         customers_placed,
         customers_kept,
         repeat_placed: repeat(rate(&json["repeat_purchase_rate"]["placed"]), customers_placed),
@@ -233,12 +233,12 @@ fn window_figures(json: &Value, code: &str) -> WindowFigures {
         gross: money(&revenue["gross"]),
         refunded: money(&revenue["refunded"]),
         cancelled: money(&revenue["cancelled"]),
-        ..WindowFigures::default()
+        ..WindowTotals::default()
     }
 }
 
-pub fn guests(json: &Value, code: &str) -> GuestFigures {
-    GuestFigures {
+pub fn guests(json: &Value, code: &str) -> GuestTotals {
+    GuestTotals {
         orders: count(&json["orders"]),
         gross: money(&json["revenue"][code]["gross"]),
         returns: count(&json["returns"]),

@@ -6,10 +6,10 @@ mod from_json;
 mod whole_path;
 
 use libtest_mimic::Trial;
-use retention_signals::domain::money::{Conversion, Currency};
-use retention_signals::domain::number::Decimal;
 use retention_signals::domain::settings::{Shop, Shops};
-use retention_signals::domain::time::Zone;
+use retention_signals::domain::values::money::{Conversion, Currency};
+use retention_signals::domain::values::number::Decimal;
+use retention_signals::domain::values::time::Zone;
 
 use crate::examples::Settings;
 

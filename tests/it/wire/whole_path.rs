@@ -9,9 +9,9 @@ use libtest_mimic::{Failed, Trial};
 use retention_signals::domain::engine::{Effects, Engine};
 use retention_signals::domain::lapse::{Cadence, LapsePolicy};
 use retention_signals::domain::settings::{Settings as DomainSettings, Shops, Thresholds};
-use retention_signals::domain::time::{Span, Time};
+use retention_signals::domain::values::time::{Span, Time};
+use retention_signals::formats::native::{Decoder, Limits, Subject};
 use retention_signals::wire::Input;
-use retention_signals::wire::decode::{Decoder, Limits, Subject};
 use retention_signals::wire::encode::{
     CancellationText, ErasureText, OrderText, ProfileEncoder, RecordContext, ReturnText, ShopMetrics,
     SignalEncoder, encode_shop_metrics,

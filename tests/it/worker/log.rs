@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use retention_signals::broker::{
+use retention_signals::stream::broker::{
     Broker, BrokerError, Capabilities, ChangelogIdentity, Clocks, Committed, GroupEvent, Input, Lookup,
     Membership, Moment, NextOffset, Offset, Output, OutputRecord, Partition, PerInput, Position, Progress,
     RecordBatch, RecordView, Stability, Step, Task, Topic, Unknown, Waker, Watermark,

@@ -9,16 +9,16 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use libtest_mimic::{Failed, Trial};
-use retention_signals::broker::{Input, Output, PerInput};
+use retention_signals::commands::run;
 use retention_signals::config::{self, Config, Purpose, Sources};
-use retention_signals::partition::restore::OnOtherOffsets;
-use retention_signals::processor::clock::ShopTime;
-use retention_signals::processor::hub::Hub;
-use retention_signals::processor::rules::Rules;
-use retention_signals::processor::{Processor, Stop};
-use retention_signals::query::QueryRouter;
-use retention_signals::run;
-use retention_signals::status::ServiceStatus;
+use retention_signals::observe::status::ServiceStatus;
+use retention_signals::stream::broker::{Input, Output, PerInput};
+use retention_signals::stream::partition::restore::OnOtherOffsets;
+use retention_signals::stream::query::QueryRouter;
+use retention_signals::stream::worker::clock::ShopTime;
+use retention_signals::stream::worker::hub::Hub;
+use retention_signals::stream::worker::rules::Rules;
+use retention_signals::stream::worker::{Stop, Worker};
 use serde_json::Value;
 
 use crate::live::history::{self, History};
@@ -176,7 +176,7 @@ fn work(script: &[(Call, Fault)]) -> (Rc<RefCell<State>>, Result<(), Stop>) {
     let state = Rc::clone(&broker.state);
     let mut outcome = Ok(());
     hub_and_rules(&configuration(), |hub, rules| {
-        let mut processor = Processor::new(broker, rules, hub);
+        let mut processor = Worker::new(broker, rules, hub);
         for _ in 0..TURNS_MAX {
             outcome = processor.turn();
             if outcome.is_err() || state.borrow().is_done() {

@@ -8,10 +8,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use libtest_mimic::{Failed, Trial};
-use retention_signals::broker::{ChangelogIdentity, Output};
-use retention_signals::processor::{Processor, Stop};
 use retention_signals::snapshot::writer::{Step, Writer};
 use retention_signals::snapshot::{SnapshotRules, Snapshots};
+use retention_signals::stream::broker::{ChangelogIdentity, Output};
+use retention_signals::stream::worker::{Stop, Worker};
 use serde_json::json;
 
 use super::log::{Call, FakeBroker, Fault, State};
@@ -146,7 +146,7 @@ impl Instance {
         let mut outcome = Ok(());
         hub_and_rules(&config, |hub, mut rules| {
             rules.snapshots = Some(snapshots);
-            let mut processor = Processor::new(FakeBroker::of(Rc::clone(&self.state)), rules, hub);
+            let mut processor = Worker::new(FakeBroker::of(Rc::clone(&self.state)), rules, hub);
             for _ in 0..TURNS_MAX {
                 outcome = processor.turn();
                 write(&mut writer, pace.steps, &mut failures);

@@ -4,8 +4,8 @@
 //!  flags: 1 no key, 2 no value          length of the key          key          value
 //! ```
 
-use retention_signals::domain::packed;
-use retention_signals::wire::state::{
+use retention_signals::domain::store::packed;
+use retention_signals::wire::changelog::{
     self, OutcomeWindow, Seal, StateError, StateRecord, encode_customer, encode_customer_key, encode_marker,
     marker_key,
 };
@@ -18,7 +18,7 @@ pub fn changelog(bytes: &[u8]) -> Verdict {
     let (key, value) = rest.split_at(usize::from(*key_bytes).min(rest.len()));
     let key = (flags & 1 == 0).then_some(key);
     let value = (flags & 2 == 0).then_some(value);
-    match state::decode(key, value) {
+    match changelog::decode(key, value) {
         Ok(record) => {
             let (key_again, value_again) = encode(&record);
             assert_eq!((Some(&key_again[..]), value_again.as_deref()), (key, value), "{record:?}");
@@ -69,7 +69,7 @@ fn encode(record: &StateRecord<'_>) -> (Vec<u8>, Option<Vec<u8>>) {
             })
         }
         StateRecord::Seal(seal) => {
-            key.extend_from_slice(state::SEAL_KEY);
+            key.extend_from_slice(changelog::SEAL_KEY);
             seal.encode(&mut value);
             true
         }

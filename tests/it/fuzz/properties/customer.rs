@@ -9,14 +9,14 @@
 use std::sync::{Arc, LazyLock};
 
 use retention_signals::domain::customer::Customer;
+use retention_signals::domain::engine::export::{Export, Exported, Room, StateItem};
+use retention_signals::domain::engine::restore::{Restore, RestoreError};
 use retention_signals::domain::engine::{Effects, Engine, Progress};
-use retention_signals::domain::event::{Goods, OrderRecord, Record, ReturnRecord};
-use retention_signals::domain::export::{Export, Exported, Room, StateItem};
-use retention_signals::domain::ids::{CustomerKey, OrderHash, ReturnHash};
-use retention_signals::domain::packed;
-use retention_signals::domain::restore::{Restore, RestoreError};
 use retention_signals::domain::settings::Settings;
-use retention_signals::domain::time::{Span, Time};
+use retention_signals::domain::store::packed;
+use retention_signals::domain::values::event::{OrderRecord, Record, ReturnRecord, SkuVariety};
+use retention_signals::domain::values::ids::{CustomerKey, OrderHash, ReturnHash};
+use retention_signals::domain::values::time::{Span, Time};
 use retention_signals::wire::hash::hash;
 
 use super::{Verdict, shops};
@@ -119,9 +119,9 @@ fn go_on(engine: &mut Engine, key: &[u8], from: Time, settings: &Settings) {
     for step in 0..4 {
         at = at.plus(Span::days(20));
         let record = if step % 2 == 0 {
-            let (id, goods) = (OrderHash(step), Goods::Unknown);
+            let (id, skus) = (OrderHash(step), SkuVariety::Unknown);
             let (placed_at, total) = (at, 1_000);
-            Record::Order(OrderRecord { id, version: 0, placed_at, total, currency, test: false, goods })
+            Record::Order(OrderRecord { id, version: 0, placed_at, total, currency, test: false, skus })
         } else {
             let (id, order) = (ReturnHash(step), None);
             Record::Return(ReturnRecord { id, returned_at: at, refund: 1_000, currency, order })

@@ -6,12 +6,12 @@
 
 use std::sync::LazyLock;
 
-use retention_signals::domain::event::{Goods, GuestRecord, Record};
-use retention_signals::domain::money::{AMOUNT_LIMIT, Currency};
 use retention_signals::domain::settings::Shops;
-use retention_signals::domain::time::Time;
+use retention_signals::domain::values::event::{GuestRecord, Record, SkuVariety};
+use retention_signals::domain::values::money::{AMOUNT_LIMIT, Currency};
+use retention_signals::domain::values::time::Time;
+use retention_signals::formats::native::{CustomerEvent, Decoder, Event, ID_BYTES_MAX, Limits, Subject};
 use retention_signals::wire::Input;
-use retention_signals::wire::decode::{CustomerEvent, Decoder, Event, ID_BYTES_MAX, Limits, Subject};
 use retention_signals::wire::encode::{CancellationText, ErasureText, OrderText, ReturnText};
 use retention_signals::wire::hash::hash;
 use retention_signals::wire::reason::{Reason, Refusal};
@@ -141,7 +141,7 @@ fn check_ids(event: &Event<'_>, json: &Value) {
 fn check_written(readers: &Readers, input: Input, event: &Event<'_>) {
     let mut expected = event.clone();
     if let Subject::Customer(CustomerEvent { record: Record::Order(order), .. }) = &mut expected.subject {
-        order.goods = Goods::Unknown;
+        order.skus = SkuVariety::Unknown;
     }
     let (key, text) = written(&readers.shops, event);
     let again = readers.usual.decode(input, key, Some(&text));

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use retention_signals::domain::lapse::{Cadence, LapsePolicy};
-use retention_signals::domain::money::{Conversion, Currency};
-use retention_signals::domain::number::Decimal;
 use retention_signals::domain::settings::{Settings, Shop, Shops, Thresholds};
-use retention_signals::domain::time::{Span, Zone};
+use retention_signals::domain::values::money::{Conversion, Currency};
+use retention_signals::domain::values::number::Decimal;
+use retention_signals::domain::values::time::{Span, Zone};
 use retention_signals::wire::hash::{erasure_hash, hash};
 
 /// One shop that takes several currencies.

@@ -8,12 +8,12 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use retention_signals::broker::{ChangelogIdentity, Partition, Position};
-use retention_signals::domain::export::StateItem;
-use retention_signals::domain::restore::Restore;
+use retention_signals::domain::engine::export::StateItem;
+use retention_signals::domain::engine::restore::Restore;
 use retention_signals::domain::settings::Settings;
 use retention_signals::snapshot::discard::{Discard, Expected};
 use retention_signals::snapshot::format::{Block, Header, Reader, trailer};
+use retention_signals::stream::broker::{ChangelogIdentity, Partition, Position};
 use retention_signals::wire::hash::{checksum, hash};
 
 use super::{Verdict, shops};

@@ -1,0 +1,340 @@
+//! Arguments: what can be asked of the program, and where its settings come from.
+
+use std::ffi::OsString;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::DateTime;
+use clap::builder::PossibleValuesParser;
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{self, Config, ENVIRONMENT_CONFIG, Purpose, Sources};
+use crate::domain::values::time::Time;
+use crate::exit::{Exit, Failure};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   done
+  64  wrong arguments
+  65  unusable input, or more dead letters than the limit
+  69  Kafka or the service cannot be reached, or the outcome of the last commit is unknown
+  70  a bug
+  77  no permission
+  78  wrong configuration or topic layout, or a transactional id that another process uses
+
+Every setting can also be given by the environment: RETENTION_ and the key, sections joined by two underscores, such as
+RETENTION_COMMIT__INTERVAL. A flag beats the environment, and that the file. docs/CONFIGURATION.md describes every key.";
+
+const ABOUT: &str =
+    "Keeps the retention state of every customer of a shop up to date from its orders and returns";
+
+const LONG_ABOUT: &str = "\
+Keeps the retention state of every customer of a shop up to date from its orders and returns.
+
+Orders and returns are read from Kafka, or from files. What happens to a customer (a second order, a silence that
+lasts too long, goods that come back) is published once, as a signal, with the customer's profile beside it.";
+
+/// The arguments of the program.
+#[derive(Parser, Debug)]
+#[command(name = "retention-signals", version, about = ABOUT, long_about = LONG_ABOUT, after_help = EXIT_CODES)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub common: CommonArguments,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Where settings come from; the same for every command.
+#[derive(Args, Clone, Default, Debug)]
+pub struct CommonArguments {
+    /// Configuration file (TOML)
+    #[arg(long, global = true, value_name = "FILE", env = ENVIRONMENT_CONFIG, hide_env_values = true)]
+    pub config: Option<PathBuf>,
+
+    /// Sets one key, written as in the file: commit.interval=50ms. May be given again; secrets are refused
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    pub assignments: Vec<String>,
+
+    /// The least severe log messages to write: log.level
+    #[arg(long, global = true, value_name = "LEVEL", value_parser = PossibleValuesParser::new(config::LOG_LEVELS))]
+    pub log_level: Option<String>,
+
+    /// The form of log lines; auto is text on a terminal, JSON otherwise: log.format
+    #[arg(long, global = true, value_name = "FORMAT", value_parser = PossibleValuesParser::new(config::LOG_FORMATS))]
+    pub log_format: Option<String>,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Runs the service on Kafka until a signal ends it
+    Run(RunArguments),
+    /// Shows everything in one process: an in-process Kafka, a synthetic shop whose year passes in a minute, the live page.
+    /// Reads no configuration file; --set changes settings, such as lapse.policy=fixed
+    Demo(DemoArguments),
+    /// Validates the configuration, the brokers, the topics and the permissions, step by step
+    Check(CheckArguments),
+    /// Shows which topics are missing or wrong, and creates those that are missing
+    #[command(subcommand)]
+    Topics(TopicsCommand),
+    /// Applies a shop's history from files, with the same engine as `run`, and writes what comes of it to files
+    Replay(ReplayArguments),
+    /// Shows what a running instance knows of a customer, and why it is in its state
+    Explain(ExplainArguments),
+}
+
+/// Arguments of `run`.
+#[derive(Args, Clone, Debug)]
+pub struct RunArguments {
+    /// Address of metrics, probes, customers and the live page: http.listen
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+
+    /// Starts although the group's committed offsets differ from those in the changelog, and reads on from the group's.
+    /// For after a deliberate reset of the group: records may be applied twice or passed over
+    #[arg(long)]
+    pub accept_offsets: bool,
+}
+
+/// Arguments of `check`.
+#[derive(Args, Clone, Debug)]
+pub struct CheckArguments {
+    /// Prints every setting in force and where it comes from; secrets are redacted
+    #[arg(long)]
+    pub show: bool,
+}
+
+/// Commands about topics.
+#[derive(Subcommand, Clone, Debug)]
+pub enum TopicsCommand {
+    /// Shows what `apply` would create, and what is there but wrong; changes nothing
+    Plan(TopicsArguments),
+    /// Creates the topics that are missing; changes none that is there
+    Apply(TopicsArguments),
+}
+
+/// Arguments of `topics plan` and `topics apply`.
+#[derive(Args, Clone, Debug)]
+pub struct TopicsArguments {
+    /// Partitions of each topic; default: as many as the inputs that are there have, else 12
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub partitions: Option<u32>,
+
+    /// Copies of each partition; default: the cluster's
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub replication_factor: Option<u16>,
+}
+
+/// Arguments of `demo`.
+#[derive(Args, Clone, Debug)]
+pub struct DemoArguments {
+    /// Address of metrics, probes, customers and the live page
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9464")]
+    pub listen: SocketAddr,
+
+    /// Ends after this time with a summary, such as 30s; default: runs until it is interrupted
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub duration: Option<Duration>,
+
+    /// Another number gives another shop
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// Arguments of `replay`.
+#[derive(Args, Clone, Debug)]
+pub struct ReplayArguments {
+    /// Orders and cancellations as JSON Lines; or, with --map, order lines as CSV. gzip is read directly
+    #[arg(long, value_name = "FILE")]
+    pub orders: PathBuf,
+
+    /// Returns as JSON Lines
+    #[arg(long, value_name = "FILE")]
+    pub returns: Option<PathBuf>,
+
+    /// Erasures as JSON Lines
+    #[arg(long, value_name = "FILE")]
+    pub erasures: Option<PathBuf>,
+
+    /// What the columns of the orders' CSV file mean, such as maps/online-retail.toml
+    #[arg(long, value_name = "FILE.toml")]
+    pub map: Option<PathBuf>,
+
+    /// Moves the clock on to this instant at the end (RFC 3339, with offset); default: it stays at the last event
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub until: Option<Time>,
+
+    /// Folder for the results; made if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+
+    /// Replaces the results of an earlier replay in that folder
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Arguments of `explain`.
+#[derive(Args, Clone, Debug)]
+pub struct ExplainArguments {
+    /// The customer key: as in the record keys, so store_id/customer_id where keys have that form
+    #[arg(value_name = "CUSTOMER")]
+    pub customer: String,
+
+    /// Address of the instance; default: http.listen
+    #[arg(long, value_name = "ADDRESS")]
+    pub address: Option<SocketAddr>,
+
+    /// Prints the answer as it came
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What the arguments come to.
+#[derive(Debug)]
+pub enum Parsed {
+    Arguments(Box<Arguments>),
+    /// Help or the version were asked for: the text for standard output.
+    Text(String),
+}
+
+/// Reads arguments, the program's name first.
+///
+/// # Errors
+/// [`Exit::Usage`] with what is wrong and how it would be right.
+pub fn parse(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Parsed, Failure> {
+    match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => Ok(Parsed::Arguments(Box::new(arguments))),
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            Ok(Parsed::Text(error.render().to_string()))
+        }
+        Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Err(Failure::message(Exit::Usage, "a command is missing; --help lists them"))
+        }
+        Err(error) => {
+            let text = error.render().to_string();
+            let text = text.strip_prefix("error: ").unwrap_or(&text);
+            Err(Failure::message(Exit::Usage, text.trim_end()))
+        }
+    }
+}
+
+impl CommonArguments {
+    /// Everything that settings are read from: file, environment, flags.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn sources(&self) -> Result<Sources, Failure> {
+        Sources::of_process(self.config.as_deref(), self.assignments()).map_err(|error| {
+            let exit = if error.kind() == io::ErrorKind::PermissionDenied {
+                Exit::Permission
+            } else {
+                Exit::Configuration
+            };
+            let file = self.config.as_deref().unwrap_or_else(|| "".as_ref()).display();
+            Failure::message(exit, format!("cannot read the configuration file {file}: {error}"))
+        })
+    }
+
+    /// What the flags set.
+    pub fn assignments(&self) -> Vec<String> {
+        let mut assignments = self.assignments.clone();
+        for (key, value) in [("log.level", &self.log_level), ("log.format", &self.log_format)] {
+            assignments.extend(value.iter().map(|value| format!("{key}={value}")));
+        }
+        assignments
+    }
+
+    /// The validated configuration.
+    ///
+    /// # Errors
+    /// The file cannot be read, or [`Exit::Configuration`] with everything that is wrong.
+    pub fn load(&self, purpose: Purpose) -> Result<Config, Failure> {
+        load(&self.sources()?, purpose)
+    }
+}
+
+/// As [`CommonArguments::load`], for a command that adds sources of its own.
+pub fn load(sources: &Sources, purpose: Purpose) -> Result<Config, Failure> {
+    config::load(sources, purpose).map_err(|error| Failure::new(Exit::Configuration, error))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    config::parse_duration(text).map(Duration::from_millis)
+}
+
+fn time(text: &str) -> Result<Time, String> {
+    DateTime::parse_from_rfc3339(text)
+        .ok()
+        .and_then(|instant| Time::from_millis(instant.timestamp_millis()))
+        .ok_or_else(|| {
+            "give an instant of 1970 to 9999 with an offset, such as 2011-12-10T00:00:00Z".to_owned()
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn failure(arguments: &[&str]) -> Failure {
+        parse(arguments).expect_err("wrong arguments")
+    }
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn help_and_version_are_texts() {
+        for flag in ["--help", "-h", "--version", "help"] {
+            match parse(["retention-signals", flag]) {
+                Ok(Parsed::Text(text)) => assert!(text.contains("retention"), "{text}"),
+                other => panic!("{flag}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_arguments_exit_with_64() {
+        for arguments in [
+            &["retention-signals"][..],
+            &["retention-signals", "chekc"],
+            &["retention-signals", "check", "--log-level", "loud"],
+            &["retention-signals", "explain"],
+        ] {
+            let failure = failure(arguments);
+            assert_eq!(failure.exit.code(), 64, "{arguments:?}");
+            assert!(!failure.to_string().starts_with("error"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn log_flags_are_settings() {
+        let common = CommonArguments {
+            log_level: Some("debug".to_owned()),
+            log_format: Some("json".to_owned()),
+            assignments: vec!["shop.currency=EUR".to_owned(), "log.level=error".to_owned()],
+            ..CommonArguments::default()
+        };
+        let config = common.load(Purpose::Offline).expect("valid");
+        assert_eq!(config.log.level, config::LogLevel::Debug);
+        assert_eq!(config.log.format, config::LogFormat::Json);
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_exits_with_78() {
+        let common =
+            CommonArguments { config: Some("/nowhere/shop.toml".into()), ..CommonArguments::default() };
+        let failure = common.load(Purpose::Offline).expect_err("no file");
+        assert_eq!(failure.exit.code(), 78);
+        assert_eq!(
+            failure.to_string(),
+            "cannot read the configuration file /nowhere/shop.toml: No such file or directory (os error 2)"
+        );
+    }
+}

@@ -1,0 +1,220 @@
+//! The shop's own systems: what happens is written to Kafka as the shop's time goes by.
+
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+use super::population::{Population, ShopEvent, ShopRecord};
+use crate::config::Topics;
+use crate::domain::values::money::Currency;
+use crate::domain::values::time::{Span, Time};
+use crate::kafka::{InputRecord, MockCluster, host_wall_clock};
+use crate::stream::broker::BrokerError;
+use crate::wire::Input;
+use crate::wire::encode::{CancellationText, OrderText, ReturnText};
+
+/// The shop's systems send what they have so often.
+const SEND_EVERY: Duration = Duration::from_millis(20);
+/// What was written is with the brokers within milliseconds.
+const FLUSH_MAX: Duration = Duration::from_secs(5);
+/// What a process that was stopped for longer (2.6 s, in real time) has missed did not happen: the service's clock has gone on, and
+/// it would rightly refuse most of it as too old.
+const MISSED_MAX: Span = Span::days(16);
+
+/// A record for Kafka.
+pub struct Written {
+    pub input: Input,
+    /// None for a guest.
+    pub key: Option<String>,
+    pub value: Vec<u8>,
+}
+
+/// What was written, by kind.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct WrittenCounts {
+    /// With those of guests.
+    pub orders: u64,
+    pub guest_orders: u64,
+    pub cancellations: u64,
+    pub returns: u64,
+}
+
+impl WrittenCounts {
+    pub fn total(&self) -> u64 {
+        self.orders + self.cancellations + self.returns
+    }
+
+    fn add(&mut self, event: &ShopEvent) {
+        match event {
+            ShopEvent::Order { customer_id, .. } => {
+                self.orders += 1;
+                self.guest_orders += u64::from(customer_id.is_none());
+            }
+            ShopEvent::Cancellation { .. } => self.cancellations += 1,
+            ShopEvent::Return { .. } => self.returns += 1,
+        }
+    }
+}
+
+/// A shop and where it writes to.
+pub struct Shop<'a> {
+    pub population: Population,
+    /// The shop's time.
+    pub now: &'a (dyn Fn() -> Time + Sync),
+    pub currency: Currency,
+    pub kafka: &'a MockCluster,
+    pub topics: &'a Topics,
+}
+
+impl Shop<'_> {
+    /// Writes what happens until somebody drops the other end of `open`.
+    ///
+    /// # Errors
+    /// The brokers do not take records any more.
+    pub fn keep_open(mut self, open: &Receiver<()>) -> Result<WrittenCounts, BrokerError> {
+        let mut counts = WrittenCounts::default();
+        let mut written_up_to = (self.now)();
+        while open.recv_timeout(SEND_EVERY) == Err(RecvTimeoutError::Timeout) {
+            let now = (self.now)();
+            if now.since(written_up_to) > MISSED_MAX {
+                while self.population.next_record(now.minus(MISSED_MAX)).is_some() {}
+            }
+            self.write_up_to(now, &mut counts)?;
+            written_up_to = now;
+        }
+        self.kafka.flush(FLUSH_MAX)?;
+        Ok(counts)
+    }
+
+    fn write_up_to(&mut self, now: Time, counts: &mut WrittenCounts) -> Result<(), BrokerError> {
+        // Records carry the machine's time; only what they tell of happened in the shop's.
+        let timestamp_millis = host_wall_clock()();
+        while let Some(record) = self.population.next_record(now) {
+            let Written { input, key, value } = written(&record, self.currency);
+            let topic = match input {
+                Input::Orders => &self.topics.orders,
+                Input::Returns => &self.topics.returns,
+                Input::Erasures => &self.topics.erasures,
+            };
+            let key = key.as_ref().map(String::as_bytes);
+            self.write(&InputRecord { topic, key, value: &value, timestamp_millis })?;
+            counts.add(&record.event);
+        }
+        Ok(())
+    }
+
+    fn write(&self, record: &InputRecord<'_>) -> Result<(), BrokerError> {
+        match self.kafka.produce(record) {
+            Err(BrokerError::Retry(_)) => {
+                self.kafka.flush(FLUSH_MAX)?;
+                self.kafka.produce(record)
+            }
+            written => written,
+        }
+    }
+}
+
+/// A record as the shop's systems write it.
+pub fn written(record: &ShopRecord, currency: Currency) -> Written {
+    let mut value = Vec::new();
+    let (input, key) = match &record.event {
+        ShopEvent::Order { order_id, customer_id, total, skus } => {
+            OrderText {
+                order_id,
+                placed_at: record.at,
+                currency,
+                total: *total,
+                customer_id: customer_id.as_deref(),
+                store_id: None,
+                version: 0,
+                test: false,
+                skus,
+            }
+            .encode(&mut value);
+            (Input::Orders, customer_id.clone())
+        }
+        ShopEvent::Cancellation { order_id, customer_id } => {
+            CancellationText { order_id, cancelled_at: record.at, customer_id, store_id: None }
+                .encode(&mut value);
+            (Input::Orders, Some(customer_id.clone()))
+        }
+        ShopEvent::Return { return_id, customer_id, order_id, refund } => {
+            ReturnText {
+                return_id,
+                returned_at: record.at,
+                currency,
+                refund: *refund,
+                customer_id: Some(customer_id),
+                store_id: None,
+                order_id: order_id.as_deref(),
+            }
+            .encode(&mut value);
+            (Input::Returns, Some(customer_id.clone()))
+        }
+    };
+    Written { input, key, value }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::{Purpose, Sources, load};
+    use crate::domain::engine::{Effects, Engine, Outcome};
+    use crate::domain::signals::signal::SignalKind;
+    use crate::formats::native::{Decoder, Limits, Subject};
+
+    /// How far the shop's clock stays behind in the demo.
+    const GRACE: Span = super::super::GRACE;
+
+    /// A year through decoder and engine, the clock moving as it does at idle ends.
+    fn signals_of_a_year(seed: u64) -> BTreeMap<&'static str, u64> {
+        let sources = Sources { assignments: vec!["shop.currency=EUR".to_owned()], ..Sources::default() };
+        let settings = load(&Sources { host_name: Some("test".to_owned()), ..sources }, Purpose::Offline)
+            .unwrap()
+            .settings;
+        let decoder = Decoder::new(settings.shops.clone(), Limits::default());
+        let mut engine = Engine::new(Arc::new(settings));
+        let currency = Currency::from_code(b"EUR").unwrap();
+        let opening = Time::from_millis(1_760_000_000_000).unwrap();
+        let mut population = Population::new(seed, opening);
+        let mut signals = BTreeMap::new();
+        for day in 0..365 {
+            let now = opening.plus(Span::days(day));
+            let mut effects = Effects::default();
+            while let Some(record) = population.next_record(now) {
+                let Written { input, key, value } = written(&record, currency);
+                let event = decoder.decode(input, key.as_ref().map(String::as_bytes), Some(&value)).unwrap();
+                let outcome = match &event.subject {
+                    Subject::Customer(customer) => {
+                        let record = &customer.record;
+                        engine.handle_record(customer.key, event.shop, record, usize::MAX, &mut effects)
+                    }
+                    Subject::Guest(record) => {
+                        engine.handle_guest(event.shop, record, usize::MAX, &mut effects)
+                    }
+                };
+                assert!(matches!(outcome, Outcome::Applied(_)), "{record:?}: {outcome:?}");
+            }
+            engine.advance_clock(now.minus(GRACE), usize::MAX, &mut effects);
+            for signal in &effects.signals {
+                *signals.entry(signal.kind.name()).or_default() += 1;
+            }
+            engine.changes_committed();
+        }
+        signals
+    }
+
+    #[test]
+    fn a_year_gives_every_signal() {
+        for seed in 1..=3 {
+            let signals = signals_of_a_year(seed);
+            for name in SignalKind::NAMES {
+                let count = signals.get(name).copied().unwrap_or_default();
+                assert!(count >= 5, "{name} comes {count} times with seed {seed}: {signals:?}");
+            }
+        }
+    }
+}

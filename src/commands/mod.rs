@@ -1,0 +1,10 @@
+//! What `main` can start, one module a command, and the command line itself.
+
+pub mod cli;
+
+pub mod check;
+pub mod demo;
+pub mod explain;
+pub mod replay;
+pub mod run;
+pub mod topics;

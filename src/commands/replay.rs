@@ -1,0 +1,114 @@
+//! `replay`: a shop's history from files, through the engine of `run`, and what comes of it to files.
+//!
+//! ```text
+//!  JSON Lines ──► source ───────────────────┐                               ┌──► signals, shop metrics
+//!                   ▲                       ├──► merged by time ──► life ───┼──► profiles, summary
+//!  CSV + map ──► table ──► documents ───────┘                    (engine)   └──► report on standard output
+//!                   │          │                                    │
+//!                   └──────────┴──────────► dead letters ◄──────────┘
+//! ```
+
+mod replay_run;
+mod report;
+
+use std::path::Path;
+use std::time::Instant;
+
+use crate::commands::cli::{self, CommonArguments, ReplayArguments};
+use crate::config::{Config, Purpose};
+use crate::exit::{Exit, Failure};
+use crate::formats::native::{Decoder, Limits};
+use crate::wire::encode::{Summary, encode_summary};
+
+use crate::history::files::Files;
+use crate::history::progress::Progress;
+use crate::history::refused::Refused;
+use crate::history::{results, source};
+use replay_run::ReplayRun;
+use report::Report;
+
+/// Replays and gives the report to print.
+///
+/// # Errors
+/// Arguments or configuration are wrong, an input cannot be read, or the results cannot be written. Broken lines are no
+/// error, unless there is nothing else.
+pub fn run(common: &CommonArguments, arguments: &ReplayArguments) -> Result<String, Failure> {
+    let started = Instant::now();
+    let progress = Progress::new();
+    let files = Files::open(arguments, &progress)?;
+    let config = load(common, &files)?;
+    let inputs = [Some(&arguments.orders), arguments.returns.as_ref(), arguments.erasures.as_ref()];
+    let inputs: Vec<&Path> = inputs.into_iter().flatten().map(AsRef::as_ref).collect();
+    let [signals, mut customers, shop_metrics, dead_letters, mut summary_file] =
+        results::create(&arguments.out, &inputs, arguments.force)?;
+
+    let limits =
+        Limits { bytes_max: config.record_bounds.bytes_max, depth_max: config.record_bounds.depth_max };
+    let decoder = Decoder::new(config.settings.shops.clone(), limits);
+    let mut refused = Refused::new(dead_letters, limits.bytes_max);
+    let history = files.read(&decoder, limits, &mut refused)?;
+    let records = history.events() + refused.total();
+
+    progress.applying(history.events());
+    let mut run = ReplayRun::new(&config, &decoder, signals, shop_metrics);
+    for (index, (source, line)) in source::merged(&history.sources).enumerate() {
+        run.apply(source, line, &mut refused, || history.original(source, line))?;
+        progress.applied(index as u64 + 1);
+    }
+    let last_event_at = run.clock();
+    if let Some(until) = arguments.until {
+        run.advance(until)?;
+    }
+    run.end()?;
+    run.write_profiles(&mut customers)?;
+
+    let summary = Summary {
+        events: run.counts.events,
+        dead_letters: refused.counts,
+        signals: run.counts.signals,
+        shops: run.figures(),
+        elapsed: started.elapsed(),
+        records,
+    };
+    let mut text = Vec::new();
+    encode_summary(&mut text, &summary);
+    summary_file.write(&text)?;
+    progress.end();
+    let report = Report {
+        arguments,
+        config: &config,
+        summary: &summary,
+        erasures: run.counts.erasures,
+        last_event_at,
+        clock: run.clock(),
+        table: history.table.as_ref(),
+    };
+    let text = report.text();
+    let [signals, shop_metrics] = run.into_outputs();
+    let is_empty = history.events() == 0 && refused.total() > 0;
+    for output in [signals, customers, shop_metrics, refused.into_output(), summary_file] {
+        output.complete()?;
+    }
+    if is_empty {
+        let message = format!("no line could be used\n\n{text}");
+        return Err(Failure::message(Exit::Data, message.trim_end()));
+    }
+    Ok(text)
+}
+
+/// The configuration, in which the inputs say what nobody else does.
+fn load(common: &CommonArguments, files: &Files) -> Result<Config, Failure> {
+    let mut sources = common.sources()?;
+    sources.fallbacks = files.fallbacks();
+    let names_currency = sources.fallbacks.iter().any(|(key, _, _)| *key == "shop.currency");
+    cli::load(&sources, Purpose::Offline).map_err(|failure| {
+        if names_currency {
+            return failure;
+        }
+        let message = format!(
+            "{failure}\n{} names no currency in its first lines either; if it is CSV, give its column map with --map",
+            files.orders_name()
+        );
+        Failure::message(failure.exit, message)
+    })
+}

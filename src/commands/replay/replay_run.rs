@@ -1,0 +1,285 @@
+//! The engine at work: records in, signals and shop metrics out as they come, profiles at the end.
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::domain::engine::shop_totals::{GuestTotals, ShopTotals};
+use crate::domain::engine::{Change, Effects, Engine, Outcome, Progress, Refusal as EngineRefusal};
+use crate::domain::settings::Settings;
+use crate::domain::signals::signal::SignalKind;
+use crate::domain::values::event::{GuestRecord, Record};
+use crate::domain::values::ids::CustomerSlot;
+use crate::domain::values::money::Currency;
+use crate::domain::values::time::{Span, Time};
+use crate::exit::Failure;
+use crate::formats::native::{Decoder, Event, Subject};
+use crate::history::refused::Refused;
+use crate::history::results::Output;
+use crate::history::source::{Line, Source};
+use crate::wire::encode::{
+    EventCounts, ProfileEncoder, RecordContext, ShopMetrics, SignalEncoder, encode_shop_metrics,
+};
+use crate::wire::hash;
+use crate::wire::reason::{Reason, Refusal};
+
+/// The shop of one replay.
+pub(crate) struct ReplayRun<'c> {
+    settings: &'c Settings,
+    engine: Engine,
+    decoder: &'c Decoder,
+    signal_encoder: SignalEncoder,
+    signals: Output,
+    shop_metrics: Output,
+    /// By slot: the clock at the customer's last change.
+    profiles_at: Vec<Time>,
+    pub(crate) counts: Counts,
+    effects: Effects,
+    key: Vec<u8>,
+    buffer: Vec<u8>,
+}
+
+/// What was applied and said.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Counts {
+    pub(crate) events: EventCounts,
+    pub(crate) erasures: u64,
+    /// By [`SignalKind::NAMES`].
+    pub(crate) signals: [u64; SignalKind::NAMES.len()],
+}
+
+impl<'c> ReplayRun<'c> {
+    pub(crate) fn new(
+        config: &'c Config,
+        decoder: &'c Decoder,
+        signals: Output,
+        shop_metrics: Output,
+    ) -> Self {
+        let (shops, policy) = (&config.settings.shops, &config.settings.lapse);
+        Self {
+            settings: &config.settings,
+            engine: Engine::new(Arc::new(config.settings.clone())),
+            decoder,
+            signal_encoder: SignalEncoder::new(shops, policy.name(), &hash::policy_version(&policy.text())),
+            signals,
+            shop_metrics,
+            profiles_at: Vec::new(),
+            counts: Counts::default(),
+            effects: Effects::default(),
+            key: Vec::new(),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// The latest accepted event, or where [`Self::advance`] went.
+    pub(crate) fn clock(&self) -> Option<Time> {
+        self.engine.clock()
+    }
+
+    /// Applies the next record in time, after what is due before it. `original` gives the bytes of a refused one.
+    pub(crate) fn apply<'s>(
+        &mut self,
+        source: &'s Source,
+        line: &Line,
+        refused: &mut Refused,
+        original: impl FnOnce() -> &'s [u8],
+    ) -> Result<(), Failure> {
+        let mut key = std::mem::take(&mut self.key);
+        let event = self
+            .decoder
+            .decode_line(source.input, source.record(line), &mut key)
+            .expect("it was decoded when it was read");
+        let refusal = self.apply_event(&event)?;
+        self.key = key;
+        match refusal {
+            Some(refusal) => refused.refuse(&refusal, &source.file, line.number, original()),
+            None => Ok(()),
+        }
+    }
+
+    /// Moves the clock on, never back: what is due on the way happens.
+    pub(crate) fn advance(&mut self, to: Time) -> Result<(), Failure> {
+        self.cross_midnights(to)?;
+        self.move_clock(to)
+    }
+
+    /// Writes the last line of each shop's metrics.
+    pub(crate) fn end(&mut self) -> Result<(), Failure> {
+        match self.engine.clock() {
+            Some(clock) => self.write_shop_metrics(clock),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes each customer's profile as last published, by key.
+    pub(crate) fn write_profiles(&mut self, customers: &mut Output) -> Result<(), Failure> {
+        let encoder = ProfileEncoder::new(&self.settings.shops);
+        let mut slots: Vec<CustomerSlot> = self.engine.customers().collect();
+        slots.sort_unstable_by(|one, other| self.engine.key(*one).cmp(self.engine.key(*other)));
+        for slot in slots {
+            let profile = self.engine.profile(slot, self.profiles_at[slot.0 as usize]);
+            self.buffer.clear();
+            encoder.encode(self.engine.key(slot), &profile, &mut self.buffer);
+            self.buffer.push(b'\n');
+            customers.write(&self.buffer)?;
+        }
+        Ok(())
+    }
+
+    /// Figures added up by currency.
+    pub(crate) fn figures(&mut self) -> Vec<(Currency, ShopTotals, GuestTotals)> {
+        let mut sums: Vec<(Currency, ShopTotals, GuestTotals)> = Vec::new();
+        for shop in self.settings.shops.indexes() {
+            let currency = self.settings.shops.get(shop).currency;
+            let index = sums.binary_search_by_key(&currency, |sum| sum.0).unwrap_or_else(|index| {
+                sums.insert(index, (currency, ShopTotals::default(), GuestTotals::default()));
+                index
+            });
+            sums[index].1.merge(self.engine.figures(shop));
+            sums[index].2.merge(self.engine.guests(shop));
+        }
+        sums
+    }
+
+    /// The files of signals and shop metrics.
+    pub(crate) fn into_outputs(self) -> [Output; 2] {
+        [self.signals, self.shop_metrics]
+    }
+
+    fn apply_event(&mut self, event: &Event<'_>) -> Result<Option<Refusal>, Failure> {
+        let time = event.time();
+        match &event.subject {
+            Subject::Customer(customer) => {
+                if self.next_midnight().is_some_and(|midnight| midnight < time) {
+                    // A refused record does not move the clock, so it crosses no midnight either.
+                    if let Some(refusal) = self.engine.refusal(customer.key, &customer.record) {
+                        return Ok(Some(refused(refusal)));
+                    }
+                    self.cross_midnights(time)?;
+                }
+                if matches!(customer.record, Record::Erasure(_)) {
+                    // What is due before is said while the customer still has a key.
+                    self.move_clock(time)?;
+                }
+                let outcome = self.engine.handle_record(
+                    customer.key,
+                    event.shop,
+                    &customer.record,
+                    usize::MAX,
+                    &mut self.effects,
+                );
+                self.take_effects(RecordContext::of(event).as_ref())?;
+                Ok(self.count_record(&customer.record, outcome))
+            }
+            Subject::Guest(record) => {
+                self.cross_midnights(time)?;
+                let outcome = self.engine.handle_guest(event.shop, record, usize::MAX, &mut self.effects);
+                self.take_effects(None)?;
+                Ok(self.count_guest(record, outcome))
+            }
+        }
+    }
+
+    fn count_record(&mut self, record: &Record, outcome: Outcome) -> Option<Refusal> {
+        let events = &mut self.counts.events;
+        match (outcome, record) {
+            (Outcome::Refused(refusal), _) => return Some(refused(refusal)),
+            (Outcome::TimersPending, _) => unreachable!("any number of timers may fire"),
+            (_, Record::Erasure(_)) => self.counts.erasures += 1,
+            (Outcome::Duplicate, _) => events.duplicates += 1,
+            (Outcome::Applied(_), Record::Order(_)) => events.orders += 1,
+            (Outcome::Applied(_), Record::Cancellation(_)) => events.cancellations += 1,
+            (Outcome::Applied(_), Record::Return(_)) => events.returns += 1,
+        }
+        None
+    }
+
+    fn count_guest(&mut self, record: &GuestRecord, outcome: Outcome) -> Option<Refusal> {
+        match (outcome, record) {
+            (Outcome::Refused(refusal), _) => return Some(refused(refusal)),
+            (Outcome::TimersPending, _) => unreachable!("any number of timers may fire"),
+            (Outcome::Applied(_) | Outcome::Duplicate, GuestRecord::Order { .. }) => {
+                self.counts.events.orders += 1;
+            }
+            (Outcome::Applied(_) | Outcome::Duplicate, GuestRecord::Return { .. }) => {
+                self.counts.events.returns += 1;
+            }
+        }
+        None
+    }
+
+    /// Writes a line for each midnight that the clock leaves behind on its way: by then all of its instant has happened.
+    fn cross_midnights(&mut self, to: Time) -> Result<(), Failure> {
+        let first = self.next_midnight();
+        let following = |midnight: &Time| Some(midnight.next_midnight());
+        for midnight in std::iter::successors(first, following).take_while(|midnight| *midnight < to) {
+            self.move_clock(midnight)?;
+            self.write_shop_metrics(midnight)?;
+        }
+        Ok(())
+    }
+
+    /// The next midnight that the clock will leave behind; it may stand there.
+    fn next_midnight(&self) -> Option<Time> {
+        let clock = self.engine.clock()?;
+        let is_midnight = clock.as_millis() % Span::DAY.as_millis() == 0;
+        Some(if is_midnight { clock } else { clock.next_midnight() })
+    }
+
+    fn move_clock(&mut self, to: Time) -> Result<(), Failure> {
+        let progress = self.engine.advance_clock(to, usize::MAX, &mut self.effects);
+        assert_eq!(progress, Progress::Done, "any number of timers may fire");
+        self.take_effects(None)
+    }
+
+    fn take_effects(&mut self, record: Option<&RecordContext<'_>>) -> Result<(), Failure> {
+        for signal in self.effects.signals.drain(..) {
+            let name = signal.kind.name();
+            let index = SignalKind::NAMES.iter().position(|other| *other == name);
+            self.counts.signals[index.expect("every name is in the list")] += 1;
+            self.buffer.clear();
+            let key = self.engine.key(signal.customer);
+            self.signal_encoder.encode(key, &signal, record, &mut self.buffer);
+            self.buffer.push(b'\n');
+            self.signals.write(&self.buffer)?;
+        }
+        for change in self.engine.changes() {
+            if let Change::Customer { slot, profile_at: Some(at) } = change {
+                let slot = slot.0 as usize;
+                if slot >= self.profiles_at.len() {
+                    self.profiles_at.resize(slot + 1, *at);
+                }
+                self.profiles_at[slot] = *at;
+            }
+        }
+        self.engine.changes_committed();
+        Ok(())
+    }
+
+    fn write_shop_metrics(&mut self, at: Time) -> Result<(), Failure> {
+        for shop in self.settings.shops.indexes() {
+            let metrics = ShopMetrics {
+                store_id: self.settings.shops.store_id(shop),
+                at,
+                currency: self.settings.shops.get(shop).currency,
+                figures: self.engine.figures(shop),
+            };
+            self.buffer.clear();
+            encode_shop_metrics(&mut self.buffer, &metrics);
+            self.shop_metrics.write(&self.buffer)?;
+        }
+        Ok(())
+    }
+}
+
+fn refused(refusal: EngineRefusal) -> Refusal {
+    match refusal {
+        EngineRefusal::TooOld => Refusal::new(
+            Reason::TooOld,
+            "it is older than what the customer's full ledger has folded away, or than the lateness",
+        ),
+        EngineRefusal::Erased => Refusal::new(
+            Reason::Erased,
+            "the customer was erased, and it is from before the request or names an order from before it",
+        ),
+    }
+}

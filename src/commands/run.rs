@@ -1,0 +1,296 @@
+//! `run`: the workers on their threads, HTTP beside them, and one way to end it all.
+//!
+//! ```text
+//!  main thread: tokio ─► HTTP, signals          worker threads: turn, turn, turn ... until told to stop
+//!        first signal: drain, stop the workers, exit 0          a worker fails: the others stop too, its exit code
+//!        second signal: exit at once
+//! ```
+
+mod snapshot_thread;
+mod state_folder;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, ScopedJoinHandle};
+use std::time::{Duration, Instant};
+
+use prometheus::Registry;
+use tokio::runtime::{self, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{error, info, warn};
+
+use crate::commands::cli::RunArguments;
+use crate::config::Config;
+use crate::exit::{Exit, Failure};
+use crate::kafka::{self, KafkaBroker, KafkaSettings, Layout, SlotSettings, host_wall_clock};
+use crate::observe::http::{About, HttpContext, HttpServer};
+use crate::observe::metrics::{self, FatalKind, Metrics, Vocabulary};
+use crate::observe::status::{ServiceStatus, WorkerStatus};
+use crate::observe::telemetry;
+use crate::snapshot::{SnapshotRules, Snapshots};
+use crate::stream::broker::{Broker, BrokerError};
+use crate::stream::partition::restore::OnOtherOffsets;
+use crate::stream::query::QueryRouter;
+use crate::stream::worker::clock::ShopTime;
+use crate::stream::worker::hub::Hub;
+use crate::stream::worker::rules::Rules;
+use crate::stream::worker::{Stop, Worker};
+use crate::wire::reason::Reason;
+
+pub use state_folder::StateFolder;
+
+/// At the end, the snapshots that the workers have left are waited for so long. Without them, the next start takes longer.
+const SNAPSHOTS_MAX: Duration = Duration::from_secs(20);
+
+/// Runs the service on the configured brokers until a signal ends it.
+///
+/// # Errors
+/// With the exit code of what stopped it.
+pub fn run(config: &Config, arguments: &RunArguments) -> Result<(), Failure> {
+    let on_other_offsets =
+        if arguments.accept_offsets { OnOtherOffsets::Accept } else { OnOtherOffsets::Stop };
+    let mut rules = Rules::new(config, ShopTime::Wall, on_other_offsets);
+    let metrics = new_metrics(&rules)?;
+    telemetry::install(&config.log, &metrics).map_err(|error| Failure::new(Exit::Internal, error))?;
+    let _folder = StateFolder::lock(&config.state_dir)?;
+    rules.snapshots = Some(start_snapshots(config, &metrics)?);
+    let runtime = new_runtime()?;
+    let service = Service { config, rules, metrics: Arc::clone(&metrics), runtime: &runtime };
+    let mut until = Box::pin(signals(&runtime)?);
+    // Before the brokers are asked: a port in use is told at once, not after they have answered.
+    let server = service.bind()?;
+    let settings = Arc::new(KafkaSettings::new(config));
+    let Some(layout) = examine_until(&runtime, &settings, config.commit.patience, until.as_mut())? else {
+        info!("told to end before the topics were known");
+        drop((service, server));
+        // The examination waits for its brokers as long as they like; nobody waits for it.
+        runtime.shutdown_background();
+        return Ok(());
+    };
+    let open = |slot| {
+        let slot = SlotSettings { settings: Arc::clone(&settings), layout, slot, wall: host_wall_clock() };
+        KafkaBroker::open(slot, Some(Arc::clone(&metrics)))
+    };
+    service.serve(server, open, until)
+}
+
+/// Looks at the topics beside `until`; none if that is done first.
+fn examine_until(
+    runtime: &Runtime,
+    settings: &Arc<KafkaSettings>,
+    patience: Duration,
+    until: impl Future<Output = ()>,
+) -> Result<Option<Layout>, Failure> {
+    let settings = Arc::clone(settings);
+    let examination = runtime.spawn_blocking(move || kafka::examine(&settings, patience));
+    runtime.block_on(async {
+        tokio::select! {
+            () = until => Ok(None),
+            examined = examination => match examined {
+                Ok(layout) => layout.map(Some),
+                Err(error) => Err(Failure::new(Exit::Internal, error)),
+            },
+        }
+    })
+}
+
+fn start_snapshots(config: &Config, metrics: &Arc<Metrics>) -> Result<Snapshots, Failure> {
+    let rules = SnapshotRules::new(config);
+    let (snapshots, writer, prepared) = Snapshots::open(&config.state_dir, rules, snapshot_thread::elapsed);
+    snapshot_thread::start(writer, prepared, Arc::clone(metrics))?;
+    Ok(snapshots)
+}
+
+/// The metrics of a process.
+///
+/// # Errors
+/// None that could happen; a name registered twice would be a bug.
+pub fn new_metrics(rules: &Rules) -> Result<Arc<Metrics>, Failure> {
+    let mut currencies = rules.currencies.clone();
+    currencies.sort();
+    currencies.dedup();
+    let vocabulary = Vocabulary {
+        version: metrics::VERSION,
+        revision: metrics::REVISION,
+        dead_letter_reasons: Reason::ALL.map(Reason::name).to_vec(),
+        currencies,
+    };
+    let metrics =
+        Metrics::new(&Registry::new(), &vocabulary).map_err(|error| Failure::new(Exit::Internal, error))?;
+    Ok(Arc::new(metrics))
+}
+
+/// What HTTP and signals run on.
+///
+/// # Errors
+/// The system has no threads left.
+pub fn new_runtime() -> Result<Runtime, Failure> {
+    runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Unavailable, error))
+}
+
+/// A service that is to be run, on whatever broker.
+pub struct Service<'a> {
+    pub config: &'a Config,
+    pub rules: Rules,
+    pub metrics: Arc<Metrics>,
+    pub runtime: &'a Runtime,
+}
+
+impl Service<'_> {
+    /// Takes the configured port.
+    ///
+    /// # Errors
+    /// It is in use, or not for us.
+    pub fn bind(&self) -> Result<HttpServer, Failure> {
+        let server = self.runtime.block_on(HttpServer::bind(&self.config.http));
+        let server = server.map_err(|error| Failure::new(Exit::Configuration, error))?;
+        info!(address = %server.address(), "serving HTTP");
+        Ok(server)
+    }
+
+    /// Starts a worker for each slot and serves HTTP until `until` is done, or a worker fails; then ends the workers.
+    ///
+    /// # Errors
+    /// The first failure of a worker.
+    pub fn serve<B: Broker>(
+        self,
+        server: HttpServer,
+        open: impl Fn(usize) -> Result<B, BrokerError> + Sync,
+        until: impl Future<Output = ()>,
+    ) -> Result<(), Failure> {
+        let (status, pens) = ServiceStatus::new(self.config.workers, Instant::now());
+        let (queries, questions) = QueryRouter::new(self.config.workers);
+        let context = HttpContext {
+            metrics: Arc::clone(&self.metrics),
+            status: status.clone(),
+            queries,
+            about: About {
+                application: self.config.application.clone(),
+                instance: self.config.instance.clone(),
+                version: metrics::VERSION,
+            },
+        };
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let (stop_http, http_stopped) = oneshot::channel::<()>();
+            let http = self.runtime.spawn(server.serve(context, async { drop(http_stopped.await) }));
+            let (ended, mut first_end) = mpsc::channel(1);
+            let mut workers = Vec::new();
+            for (slot, (pen, questions)) in pens.into_iter().zip(questions).enumerate() {
+                let hub = Hub::new(&self.metrics, status.clone(), pen, questions, tick);
+                let (rules, ended, open, stop) = (self.rules.clone(), Ended(ended.clone()), &open, &stop);
+                let worker =
+                    thread::Builder::new().name(format!("worker-{slot}")).spawn_scoped(scope, move || {
+                        let _ended = ended;
+                        work(open(slot), rules, hub, stop)
+                    });
+                workers.push(worker.map_err(|error| Failure::new(Exit::Unavailable, error)));
+            }
+            if workers.iter().all(Result::is_ok) {
+                self.runtime.block_on(async {
+                    tokio::select! {
+                        () = until => info!("shutting down"),
+                        _ = first_end.recv() => {}
+                    }
+                });
+            }
+            status.drain();
+            stop.store(true, Ordering::Release);
+            let results =
+                workers.into_iter().map(|worker| worker.and_then(|worker| self.join(worker, &status)));
+            // All are waited for; the first failure counts.
+            let result = results.collect::<Vec<_>>().into_iter().collect();
+            let snapshots = &self.rules.snapshots;
+            if snapshots.as_ref().is_some_and(|snapshots| !snapshots.finish(SNAPSHOTS_MAX)) {
+                warn!("the last snapshots were not written in time");
+            }
+            drop(stop_http);
+            http.abort();
+            result
+        })
+    }
+
+    /// Waits for a worker's end, and says why it ended if it was not told to.
+    fn join(
+        &self,
+        worker: ScopedJoinHandle<'_, Result<(), Stop>>,
+        status: &ServiceStatus,
+    ) -> Result<(), Failure> {
+        let stopped = match worker.join() {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(stopped)) => stopped,
+            Err(_) => Stop::new(
+                FatalKind::Internal,
+                "a worker has panicked, which is a bug; the message stands above",
+            ),
+        };
+        self.metrics.on_fatal_error(stopped.kind);
+        status.fail(&stopped.message());
+        error!(error = stopped.message(), "worker stopped");
+        Err(stopped.into_failure())
+    }
+}
+
+/// Tells, when it is dropped, that a worker has ended, even by a panic.
+struct Ended(mpsc::Sender<()>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // A full channel says so already.
+        let _ = self.0.try_send(());
+    }
+}
+
+/// One worker, from its first turn to its last.
+fn work<B: Broker>(
+    broker: Result<B, BrokerError>,
+    rules: Rules,
+    hub: Hub<'_>,
+    stop: &AtomicBool,
+) -> Result<(), Stop> {
+    let mut processor = Worker::new(broker?, rules, hub);
+    while !stop.load(Ordering::Acquire) {
+        if let Err(stopped) = processor.turn() {
+            processor.close();
+            return Err(stopped);
+        }
+    }
+    processor.shut_down()
+}
+
+fn tick(status: &WorkerStatus) {
+    status.tick(Instant::now());
+}
+
+/// Done at the first SIGTERM or SIGINT. A second one ends the process at once.
+///
+/// # Errors
+/// The system does not deliver signals.
+pub fn signals(runtime: &Runtime) -> Result<impl Future<Output = ()> + use<>, Failure> {
+    let _inside = runtime.enter();
+    let unavailable = |error| Failure::new(Exit::Unavailable, error);
+    let mut terminate = signal(SignalKind::terminate()).map_err(unavailable)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(unavailable)?;
+    let (first, asked) = oneshot::channel();
+    runtime.spawn(async move {
+        let mut first = Some(first);
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            match first.take() {
+                // Nobody listens any more if the service is ending already; then this signal is the first one all the same.
+                Some(first) => drop(first.send(())),
+                None => std::process::exit(i32::from(Exit::Unavailable.code())),
+            }
+        }
+    });
+    Ok(async move { drop(asked.await) })
+}

@@ -1,0 +1,127 @@
+//! Erasure: everything held of a customer goes, and late records must not bring them back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::{Applied, Change, Effects, Engine, Outcome, Refusal};
+use crate::domain::store::packed;
+use crate::domain::values::event::{ErasureRecord, Record};
+use crate::domain::values::ids::{CustomerKey, CustomerSlot};
+use crate::domain::values::time::{Span, Time};
+
+/// Erasures whose late records must still be refused, by keyed hash of the customer's key.
+#[derive(Default)]
+pub struct Markers {
+    requested: BTreeMap<[u8; 16], Time>,
+    ends: BTreeSet<(Time, [u8; 16])>,
+}
+
+impl Engine {
+    /// Late records of somebody who was erased, and later ones that refer to an order that was erased with them.
+    pub(in crate::domain) fn erasure_refusal(
+        &mut self,
+        key: CustomerKey<'_>,
+        record: &Record,
+    ) -> Option<Refusal> {
+        if self.markers.requested.is_empty() {
+            return None;
+        }
+        let requested_at = *self.markers.requested.get(&(self.settings.erasure_hash)(key.bytes))?;
+        let named = match record {
+            Record::Order(_) => None,
+            Record::Cancellation(cancellation) => Some(cancellation.order),
+            Record::Return(returned) => returned.order,
+            Record::Erasure(_) => return None,
+        };
+        let names_unknown = named.is_some_and(|order| {
+            self.find(key).is_none_or(|slot| {
+                let customer = &mut self.scratch.customer;
+                packed::unpack(self.store.packed(slot), customer).expect("packed by this engine");
+                customer.ledger.order(order).is_none()
+            })
+        });
+        (record.time() <= requested_at || names_unknown).then_some(Refusal::Erased)
+    }
+
+    pub(in crate::domain) fn erase(
+        &mut self,
+        key: CustomerKey<'_>,
+        record: &ErasureRecord,
+        clock: Time,
+    ) -> Outcome {
+        let hash = (self.settings.erasure_hash)(key.bytes);
+        let slot = self.find(key);
+        let marked = self.markers.requested.get(&hash).copied();
+        if slot.is_none() && marked >= Some(record.requested_at) {
+            return Outcome::Duplicate;
+        }
+        if let Some(slot) = slot {
+            self.remove(key, slot);
+        }
+        self.changes.push(Change::Erased { key: key.bytes.into() });
+        let requested_at = marked.map_or(record.requested_at, |marked| marked.max(record.requested_at));
+        if requested_at.plus(self.settings.ledger_horizon()) > clock {
+            self.markers.set(hash, requested_at, self.settings.ledger_horizon());
+            self.changes.push(Change::MarkerSet { hash, requested_at });
+        }
+        Outcome::Applied(Applied::Other)
+    }
+
+    fn remove(&mut self, key: CustomerKey<'_>, slot: CustomerSlot) {
+        let settings = Arc::clone(&self.settings);
+        let shop = settings.shops.of_key(key.bytes).expect("only keys of configured shops are held");
+        let (at, shop_settings) = (self.window_ends.at_of(slot), settings.shops.get(shop));
+        let totals = self.scratch.totals(slot, self.store.packed(slot), at, shop_settings, &settings);
+        self.figures[usize::from(shop.0)].remove(self.scratch.customer.emitted.state, &totals.blocks);
+        self.window_ends.schedule(slot, None);
+        self.timers.schedule(slot, Time::MAX, || key.hash);
+        let mark = self.store.mark(slot) as usize;
+        if mark > 0 {
+            self.changes[mark - 1] = Change::Withdrawn;
+        }
+        self.store.remove(slot);
+    }
+
+    pub(in crate::domain) fn end_marker(&mut self, end: Time, hash: [u8; 16], effects: &mut Effects) {
+        self.move_clock(end);
+        effects.timers_silent += 1;
+        self.markers.remove(&hash, self.settings.ledger_horizon());
+        self.changes.push(Change::MarkerEnded { hash });
+    }
+}
+
+impl Markers {
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Markers in the order of their hashes.
+    pub(in crate::domain) fn from(
+        &self,
+        from: Bound<[u8; 16]>,
+    ) -> impl Iterator<Item = ([u8; 16], Time)> + '_ {
+        self.requested.range((from, Bound::Unbounded)).map(|(hash, requested_at)| (*hash, *requested_at))
+    }
+
+    /// The marker that ends first, if it ends at or before `by`.
+    pub fn first_end(&self, by: Time) -> Option<(Time, [u8; 16])> {
+        self.ends.first().copied().filter(|(end, _)| *end <= by)
+    }
+
+    pub fn set(&mut self, hash: [u8; 16], requested_at: Time, horizon: Span) {
+        self.remove(&hash, horizon);
+        self.requested.insert(hash, requested_at);
+        self.ends.insert((requested_at.plus(horizon), hash));
+    }
+
+    pub fn remove(&mut self, hash: &[u8; 16], horizon: Span) {
+        if let Some(requested_at) = self.requested.remove(hash) {
+            self.ends.remove(&(requested_at.plus(horizon), *hash));
+        }
+    }
+}

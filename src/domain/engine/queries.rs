@@ -1,0 +1,78 @@
+//! What can be asked of an engine; nothing that is held changes.
+
+use super::shop_totals::{GuestTotals, ShopTotals};
+use super::{Engine, Progress};
+use crate::domain::customer::facts::Facts;
+use crate::domain::signals::signal::Profile;
+use crate::domain::store::packed;
+use crate::domain::values::ids::{CustomerKey, CustomerSlot, ShopIndex};
+use crate::domain::values::time::Time;
+
+impl Engine {
+    /// The customer of a key, if any is held.
+    pub fn find(&self, key: CustomerKey<'_>) -> Option<CustomerSlot> {
+        self.store.find(key)
+    }
+
+    /// Whether the open batch changed this customer.
+    pub fn is_touched(&self, slot: CustomerSlot) -> bool {
+        self.store.mark(slot) > 0
+    }
+
+    /// The customer's key.
+    pub fn key(&self, slot: CustomerSlot) -> &[u8] {
+        self.store.key(slot)
+    }
+
+    /// The customer's state as bytes of [`packed::FORMAT`].
+    pub fn packed(&self, slot: CustomerSlot) -> &[u8] {
+        self.store.packed(slot)
+    }
+
+    /// The customer's facts at `as_of`, which may not lie before the customer's last change.
+    pub fn profile(&mut self, slot: CustomerSlot, as_of: Time) -> Profile {
+        let (settings, bytes) = (&*self.settings, self.store.packed(slot));
+        let index =
+            settings.shops.of_key(packed::key(bytes)).expect("only keys of configured shops are held");
+        let totals = self.scratch.totals(slot, bytes, as_of, settings.shops.get(index), settings);
+        Facts::new(&totals, settings).profile(index, self.scratch.customer.skus, as_of, settings)
+    }
+
+    /// Every customer, in no particular order.
+    pub fn customers(&self) -> impl Iterator<Item = CustomerSlot> + '_ {
+        self.store.iter()
+    }
+
+    pub fn customers_len(&self) -> usize {
+        self.store.len()
+    }
+
+    /// Timers that are set: customers with a deadline ahead, and erasure markers.
+    pub fn timers_len(&self) -> usize {
+        self.timers.len() + self.markers.len()
+    }
+
+    /// Figures of one shop at the clock.
+    pub fn figures(&mut self, shop: ShopIndex) -> &ShopTotals {
+        while self.settle_figures(usize::MAX) == Progress::More {}
+        self.settled_figures(shop)
+    }
+
+    /// Figures of one shop in which what has left a window since [`Self::settle_figures`] still is.
+    pub fn settled_figures(&self, shop: ShopIndex) -> &ShopTotals {
+        &self.figures[usize::from(shop.0)]
+    }
+
+    /// What guests did since this engine was made.
+    pub fn guests(&self, shop: ShopIndex) -> &GuestTotals {
+        &self.guests[usize::from(shop.0)]
+    }
+
+    /// Bytes held for customers, roughly.
+    pub fn heap_bytes(&self) -> usize {
+        self.store.heap_bytes()
+            + self.timers.heap_bytes()
+            + self.window_ends.heap_bytes()
+            + self.scratch.totals_cache.heap_bytes()
+    }
+}

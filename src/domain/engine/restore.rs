@@ -1,0 +1,157 @@
+//! Restore: from the last state of every customer to an engine that goes on as if nothing had happened.
+
+use std::sync::Arc;
+
+use super::Engine;
+use super::scratch::Scratch;
+use super::window_ends::WindowEnds;
+use crate::domain::customer::facts::Facts;
+use crate::domain::settings::Settings;
+use crate::domain::signals::lifecycle::next_instant;
+use crate::domain::store::packed;
+use crate::domain::values::ids::{CustomerKey, CustomerSlot};
+use crate::domain::values::time::Time;
+
+/// Collects the last state of every customer before an engine is made of them.
+pub struct Restore {
+    engine: Engine,
+    slots_settled: usize,
+}
+
+/// Whether every customer has its timer and its part in the figures.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Settled {
+    Some,
+    All,
+}
+
+/// Why a state cannot be used.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RestoreError {
+    /// The bytes are not a customer of this format.
+    Corrupt,
+    /// The key's store is not configured any more.
+    UnknownShop,
+    /// A currency in the state has no rate any more.
+    UnknownCurrency,
+}
+
+impl Restore {
+    pub fn new(settings: Arc<Settings>) -> Self {
+        Self { engine: Engine::new(settings), slots_settled: 0 }
+    }
+
+    /// Makes room for customers that are to come.
+    pub fn reserve(&mut self, customers: usize) {
+        self.engine.store.reserve(customers);
+        self.engine.timers.reserve(customers);
+    }
+
+    /// See [`Engine::look_ahead`].
+    pub fn look_ahead<'k>(&mut self, next: usize, count: usize, key: impl Fn(usize) -> Option<&'k [u8]>) {
+        self.engine.look_ahead(next, count, key);
+    }
+
+    /// A customer's state, found by the key in it; replaces the one before.
+    pub fn packed_customer(&mut self, bytes: &[u8], hash: fn(&[u8]) -> u64) -> Result<(), packed::Corrupt> {
+        let key = packed::checked_key(bytes).ok_or(packed::Corrupt)?;
+        let key = CustomerKey { bytes: key, hash: hash(key) };
+        self.put(key, bytes);
+        Ok(())
+    }
+
+    /// A customer's state replaces the one before.
+    pub fn customer(&mut self, key: CustomerKey<'_>, bytes: &[u8]) -> Result<(), RestoreError> {
+        if !packed::has_key(bytes, key.bytes) {
+            return Err(RestoreError::Corrupt);
+        }
+        self.put(key, bytes);
+        Ok(())
+    }
+
+    fn put(&mut self, key: CustomerKey<'_>, bytes: &[u8]) {
+        match self.engine.store.find(key) {
+            Some(slot) => {
+                self.engine.store.replace(slot, bytes, &[]);
+            }
+            None => {
+                self.engine.store.insert(key, bytes);
+            }
+        }
+    }
+
+    /// A customer's state is gone.
+    pub fn remove_customer(&mut self, key: CustomerKey<'_>) {
+        if let Some(slot) = self.engine.store.find(key) {
+            self.engine.store.remove(slot);
+        }
+    }
+
+    pub fn marker(&mut self, hash: [u8; 16], requested_at: Time) {
+        let horizon = self.engine.settings.ledger_horizon();
+        self.engine.markers.set(hash, requested_at, horizon);
+    }
+
+    pub fn remove_marker(&mut self, hash: [u8; 16]) {
+        let horizon = self.engine.settings.ledger_horizon();
+        self.engine.markers.remove(&hash, horizon);
+    }
+
+    /// Makes the engine: checks every state, and derives timers and figures at the clock of the last commit.
+    pub fn finish(mut self, clock: Option<Time>) -> Result<Engine, RestoreError> {
+        while self.settle(clock, usize::MAX)? == Settled::Some {}
+        Ok(self.into_engine())
+    }
+
+    /// Does a part of [`Self::finish`]: at most so many customers. Nothing may be added between two parts.
+    pub fn settle(&mut self, clock: Option<Time>, customers_max: usize) -> Result<Settled, RestoreError> {
+        let engine = &mut self.engine;
+        engine.clock = clock;
+        let settings = Arc::clone(&engine.settings);
+        // What leaves the year at the very clock may not have fired yet; firing it again says nothing twice.
+        let at = clock.unwrap_or(Time::MIN).just_before();
+        if self.slots_settled == 0 {
+            engine.window_ends = WindowEnds::new(at);
+            engine.window_ends.reserve(engine.store.slots_len());
+        }
+        let end = self.slots_settled.saturating_add(customers_max).min(engine.store.slots_len());
+        for index in self.slots_settled..end {
+            let bytes = engine.store.packed_at(index);
+            if bytes.is_empty() {
+                continue;
+            }
+            let Scratch { customer, attribution, .. } = &mut engine.scratch;
+            packed::unpack(bytes, customer).map_err(|packed::Corrupt| RestoreError::Corrupt)?;
+            if !customer.summary.leaves_room() || !customer.ledger.has_distinct_ids() {
+                return Err(RestoreError::Corrupt);
+            }
+            let key = packed::key(bytes);
+            let shop = settings.shops.of_key(key).ok_or(RestoreError::UnknownShop)?;
+            if !customer.ledger.currencies().all(|currency| settings.shops.get(shop).accepts(currency)) {
+                return Err(RestoreError::UnknownCurrency);
+            }
+            let shop_settings = settings.shops.get(shop);
+            attribution.derive(&customer.ledger, shop_settings, settings.return_window);
+            let totals = customer.totals(at, attribution, shop_settings);
+            let facts = Facts::new(&totals, &settings);
+            engine.figures[usize::from(shop.0)].add(customer.emitted.state, &totals.blocks);
+            let slot = CustomerSlot(u32::try_from(index).expect("checked at insertion"));
+            let due = next_instant(customer.emitted.state, &facts, &settings.thresholds);
+            engine.timers.schedule(slot, due, || (settings.hash)(key));
+            engine.window_ends.schedule(slot, totals.next_end());
+        }
+        self.slots_settled = end;
+        Ok(if end == engine.store.slots_len() { Settled::All } else { Settled::Some })
+    }
+
+    /// The engine, once everything is settled.
+    pub fn into_engine(self) -> Engine {
+        assert_eq!(self.slots_settled, self.engine.store.slots_len(), "a restore is settled before its end");
+        self.engine
+    }
+
+    /// How many customers are still to be settled, at most.
+    pub fn unsettled(&self) -> usize {
+        self.engine.store.slots_len() - self.slots_settled
+    }
+}

@@ -1,0 +1,49 @@
+//! Memory that is reused for every record, and what customers add up to, derived in it.
+
+use crate::domain::customer::Customer;
+use crate::domain::customer::facts::CustomerTotals;
+use crate::domain::customer::ledger::Attribution;
+use crate::domain::settings::{Settings, Shop};
+use crate::domain::store::Store;
+use crate::domain::store::packed::{self, FixedWidthOrders};
+use crate::domain::store::totals_cache::TotalsCache;
+use crate::domain::values::ids::{CustomerKey, CustomerSlot};
+use crate::domain::values::time::Time;
+
+/// Memory that is reused for every record.
+#[derive(Default)]
+pub(in crate::domain) struct Scratch {
+    pub(in crate::domain) customer: Customer,
+    pub(in crate::domain) attribution: Attribution,
+    pub(in crate::domain) bytes: Vec<u8>,
+    /// The end of a packed customer, behind `bytes`.
+    pub(in crate::domain) entries: Vec<u8>,
+    pub(in crate::domain) totals_cache: TotalsCache,
+}
+
+impl Scratch {
+    /// What a packed customer adds up to at an instant; `customer` gets all but the ledger.
+    pub(in crate::domain) fn totals(
+        &mut self,
+        slot: CustomerSlot,
+        packed: &[u8],
+        at: Time,
+        shop: &Shop,
+        settings: &Settings,
+    ) -> CustomerTotals {
+        let Self { customer, attribution, totals_cache, .. } = self;
+        let entries = packed::unpack_head(packed, customer).expect("packed by this engine");
+        if let Some(orders) = FixedWidthOrders::of(entries) {
+            return totals_cache.totals(slot, &customer.summary, orders.valued(shop), at, &shop.zone);
+        }
+        packed::unpack_entries(entries, &mut customer.ledger).expect("packed by this engine");
+        attribution.derive(&customer.ledger, shop, settings.return_window);
+        customer.totals(at, attribution, shop)
+    }
+
+    /// A slot for a new customer of whom nothing is known yet.
+    pub(in crate::domain) fn insert(&mut self, store: &mut Store, key: CustomerKey<'_>) -> CustomerSlot {
+        packed::pack(key.bytes, &Customer::default(), &mut self.bytes);
+        store.insert(key, &self.bytes)
+    }
+}

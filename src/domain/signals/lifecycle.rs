@@ -1,0 +1,366 @@
+//! The difference between what was told and what is: the only place where signals are made.
+//!
+//! Second law: after every record and every timer the told state equals the facts'.
+
+use super::signal::{
+    Cause, FrequencyChange, OpenAlert, OrderValueChange, RecordDigest, RetractedKind, ReturnedOrder, Signal,
+    SignalKind, Silence, State,
+};
+use crate::domain::customer::facts::{Deadlines, Facts};
+use crate::domain::customer::ledger::{Attribution, Ledger, ReturnTarget};
+use crate::domain::customer::{Armed, Emitted};
+use crate::domain::settings::{Settings, Thresholds};
+use crate::domain::values::event::{CancellationRecord, Record, ReturnRecord};
+use crate::domain::values::ids::{CustomerSlot, ShopIndex};
+use crate::domain::values::number::Ratio;
+use crate::domain::values::time::Time;
+
+/// When time alone may next change what was told; [`Time::MAX`] for never: at a deadline, or at an end of the year that the
+/// return rate looks at. An end of the year matters only while something was refunded in it: without, the rate is nothing
+/// before and after, and a record that brought an order has armed the signal already.
+pub fn next_instant(emitted: State, facts: &Facts<'_>, thresholds: &Thresholds) -> Time {
+    let deadline = facts.next(emitted).map(|(_, at)| at);
+    let year = facts.year();
+    let rate_may_move = year.refunded > 0 && year.placed >= thresholds.return_rate_orders_min;
+    let year_end = facts.year_end().filter(|_| rate_may_move);
+    deadline.into_iter().chain(year_end).min().unwrap_or(Time::MAX)
+}
+
+/// The record that may be a reason to say something. Most say nothing, so its digest waits until one does.
+#[derive(Clone, Copy)]
+pub struct TriggeringRecord<'a> {
+    /// No erasure.
+    pub record: &'a Record,
+    pub hash: fn(&[u8]) -> u64,
+}
+
+impl TriggeringRecord<'_> {
+    fn digest(self) -> RecordDigest {
+        RecordDigest::of(self.record, self.hash).expect("erasures are handled by their own function")
+    }
+}
+
+/// Compares told with facts for one customer and one record or instant, and says the difference.
+pub struct SignalEmitter<'a> {
+    pub customer: CustomerSlot,
+    pub shop: ShopIndex,
+    pub settings: &'a Settings,
+    pub facts: &'a Facts<'a>,
+    /// The partition's clock.
+    pub clock: Time,
+    /// The record's time, or the instant of the timer.
+    pub occurred_at: Time,
+    /// The told state before anything was said about this record, deadline or expiry.
+    pub before: State,
+    pub signals: &'a mut Vec<Signal>,
+}
+
+impl SignalEmitter<'_> {
+    /// What a record changed, in the order of `docs/DEFINITIONS.md`.
+    pub fn tell_record(&mut self, emitted: &mut Emitted, record: TriggeringRecord<'_>) {
+        let after = self.facts.state(self.clock);
+        if after == State::Prospect && emitted.state != State::Prospect {
+            self.say(SignalKind::BecameProspect, Cause::Record(record.digest()));
+            *emitted = Emitted::NOTHING;
+        }
+        self.tell_first_orders(emitted, record);
+        self.tell_return_to_life(emitted, record);
+        if after != self.before {
+            match after {
+                State::AtRisk => {
+                    let cause = self.say_by_record(SignalKind::AtRisk, |deadlines| deadlines.at_risk, record);
+                    emitted.at_risk = Some(cause);
+                }
+                State::Lapsed => {
+                    let cause = self.say_by_record(SignalKind::Lapsed, |deadlines| deadlines.lapsed, record);
+                    emitted.lapsed = Some(cause);
+                }
+                State::Prospect | State::Active => {}
+            }
+        }
+        emitted.state = after;
+        self.tell_frequency(&mut emitted.armed, record);
+        self.tell_order_value(&mut emitted.armed, record);
+        self.tell_return_rate(&mut emitted.armed, || Cause::Record(record.digest()));
+    }
+
+    /// What an instant changed: a deadline was reached, or something left a window. Returns whether the state moved.
+    pub fn tell_instant(&mut self, emitted: &mut Emitted) -> bool {
+        let due = self.facts.next(emitted.state).filter(|(_, at)| *at <= self.occurred_at);
+        if let Some((state, deadline)) = due {
+            let totals = OpenAlert { deadline, record: None };
+            let silence = self.silence(deadline);
+            match state {
+                State::AtRisk => {
+                    self.say(SignalKind::AtRisk(silence), Cause::Deadline(deadline));
+                    emitted.at_risk = Some(totals);
+                }
+                State::Lapsed => {
+                    self.say(SignalKind::Lapsed(silence), Cause::Deadline(deadline));
+                    emitted.lapsed = Some(totals);
+                }
+                State::Prospect | State::Active => unreachable!("silence leads to at_risk and lapsed only"),
+            }
+            emitted.state = state;
+            // What is said about the expiry comes after it.
+            self.before = state;
+        }
+        let occurred_at = self.occurred_at;
+        self.tell_return_rate(&mut emitted.armed, || Cause::Expiry(occurred_at));
+        due.is_some()
+    }
+
+    /// The first cancellation of an order was accepted.
+    pub fn tell_cancelled(
+        &mut self,
+        record: &CancellationRecord,
+        ledger: &Ledger,
+        attribution: &Attribution,
+    ) -> bool {
+        let known = ledger.orders.iter().position(|order| order.id == record.order);
+        let ineffective = known.is_some_and(|index| {
+            let distance = record.cancelled_at.distance(ledger.orders[index].placed_at);
+            distance > self.settings.return_window
+        });
+        if ineffective || known.is_some_and(|index| ledger.orders[index].test) {
+            return !ineffective;
+        }
+        let value = known.map(|index| attribution.orders[index].cancelled);
+        let net = self.facts.all_time().net();
+        let kind = SignalKind::OrderCancelled { order: record.order, value, net };
+        self.say(kind, Cause::Cancelled(record.order));
+        true
+    }
+
+    /// A return was accepted for the first time.
+    pub fn tell_returned(&mut self, record: &ReturnRecord, ledger: &Ledger, attribution: &Attribution) {
+        let index = ledger.returns.iter().position(|entry| entry.id == record.id);
+        let order = match attribution.targets[index.expect("the record was applied just before")] {
+            ReturnTarget::Ignored(_) => return,
+            ReturnTarget::Alone => None,
+            ReturnTarget::Order(index) => Some(ReturnedOrder {
+                placed_at: ledger.orders[index].placed_at,
+                kept: attribution.orders[index].kept,
+                after: record.returned_at.since(ledger.orders[index].placed_at),
+            }),
+        };
+        let shop = self.settings.shops.get(self.shop);
+        let refund = shop.convert(record.refund, record.currency);
+        self.say(
+            SignalKind::OrderReturned { returned: record.id, refund, order },
+            Cause::Returned(record.id),
+        );
+    }
+
+    fn tell_first_orders(&mut self, emitted: &mut Emitted, record: TriggeringRecord<'_>) {
+        let [first, second] = self.facts.kept().first_values;
+        if self.facts.kept().count >= 1 && !emitted.first_order {
+            self.say(SignalKind::FirstOrder { value: first }, Cause::Record(record.digest()));
+            emitted.first_order = true;
+        }
+        if self.facts.kept().count >= 2 && !emitted.second_order {
+            self.say(SignalKind::SecondOrder { value: second }, Cause::Record(record.digest()));
+            emitted.second_order = true;
+        }
+    }
+
+    /// A customer came back, or what was said of the silence turns out to be wrong.
+    fn tell_return_to_life(&mut self, emitted: &mut Emitted, record: TriggeringRecord<'_>) {
+        let (after, kept) = (self.facts.state(self.clock), self.facts.kept());
+        let away = kept.previous_at.map(|previous_at| kept.last_at.since(previous_at));
+        if emitted.state == State::Lapsed && after != State::Lapsed {
+            let lapsed = emitted.lapsed.take().expect("a emitted lapsed state stands on a lapsed signal");
+            if kept.last_at >= lapsed.deadline {
+                self.say(SignalKind::WonBack { away }, Cause::Record(record.digest()));
+                emitted.at_risk = None;
+            } else {
+                self.retract(RetractedKind::Lapsed, lapsed, record);
+            }
+        }
+        if after == State::Active
+            && let Some(at_risk) = emitted.at_risk.take()
+        {
+            if kept.last_at >= at_risk.deadline {
+                self.say(SignalKind::Recovered { away }, Cause::Record(record.digest()));
+            } else {
+                self.retract(RetractedKind::AtRisk, at_risk, record);
+            }
+        }
+    }
+
+    fn retract(&mut self, retracted: RetractedKind, emitted: OpenAlert, record: TriggeringRecord<'_>) {
+        let cause = Cause::Retraction(retracted, emitted, record.digest());
+        self.say(SignalKind::LapseRetracted { retracted, emitted }, cause);
+    }
+
+    fn say_by_record(
+        &mut self,
+        kind: fn(Silence) -> SignalKind,
+        deadline: fn(Deadlines) -> Time,
+        record: TriggeringRecord<'_>,
+    ) -> OpenAlert {
+        let deadline = deadline(self.facts.deadlines.expect("a state of silence has deadlines"));
+        let digest = record.digest();
+        self.say(kind(self.silence(deadline)), Cause::DeadlineByRecord(deadline, digest));
+        OpenAlert { deadline, record: Some(digest) }
+    }
+
+    fn silence(&self, deadline: Time) -> Silence {
+        let kept = self.facts.kept();
+        Silence {
+            deadline,
+            last_order_at: kept.last_at,
+            expected_gap: kept.days.expected_gap(&self.settings.lapse),
+        }
+    }
+
+    fn tell_frequency(&mut self, armed: &mut Armed, record: TriggeringRecord<'_>) {
+        let thresholds = &self.settings.thresholds;
+        let Some((recent, earlier, count)) =
+            self.facts.kept().days.recent_and_earlier(thresholds.earlier_min)
+        else {
+            return;
+        };
+        let Some(comparison) = Comparison::new(i64::from(recent), i64::from(earlier), count) else {
+            return;
+        };
+        let Comparison { ratio, recent, earlier } = comparison;
+        let change = FrequencyChange { ratio, recent, earlier };
+        if fires(
+            &mut armed.frequency_fell,
+            ratio,
+            Rising(thresholds.frequency_fell, thresholds.frequency_fell_rearm),
+        ) {
+            self.say(SignalKind::FrequencyFell(change), Cause::Record(record.digest()));
+        }
+        if fires(
+            &mut armed.frequency_rose,
+            ratio,
+            Falling(thresholds.frequency_rose, thresholds.frequency_rose_rearm),
+        ) {
+            self.say(SignalKind::FrequencyRose(change), Cause::Record(record.digest()));
+        }
+    }
+
+    fn tell_order_value(&mut self, armed: &mut Armed, record: TriggeringRecord<'_>) {
+        let thresholds = &self.settings.thresholds;
+        let Some((recent, earlier, count)) = self.facts.kept().recent_and_earlier(thresholds.earlier_min)
+        else {
+            return;
+        };
+        let Some(comparison) = Comparison::new(recent, earlier, count) else {
+            return;
+        };
+        let Comparison { ratio, recent, earlier } = comparison;
+        let change = OrderValueChange { ratio, recent, earlier };
+        let fell = Falling(thresholds.order_value_fell, thresholds.order_value_fell_rearm);
+        if fires(&mut armed.order_value_fell, ratio, fell) {
+            self.say(SignalKind::OrderValueFell(change), Cause::Record(record.digest()));
+        }
+        let rose = Rising(thresholds.order_value_rose, thresholds.order_value_rose_rearm);
+        if fires(&mut armed.order_value_rose, ratio, rose) {
+            self.say(SignalKind::OrderValueRose(change), Cause::Record(record.digest()));
+        }
+    }
+
+    fn tell_return_rate(&mut self, armed: &mut Armed, cause: impl FnOnce() -> Cause) {
+        let &Thresholds { return_rate_high, return_rate_high_rearm, return_rate_orders_min, .. } =
+            &self.settings.thresholds;
+        let year = self.facts.year();
+        if year.placed < return_rate_orders_min {
+            return;
+        }
+        // Compared as refunded against a share of gross, since gross may be zero.
+        let share = |threshold: crate::domain::values::number::Decimal| {
+            threshold.numerator() * i128::from(year.gross)
+        };
+        let refunded = |threshold: crate::domain::values::number::Decimal| {
+            threshold.denominator() * i128::from(year.refunded)
+        };
+        if refunded(return_rate_high_rearm) < share(return_rate_high_rearm) {
+            armed.return_rate_high = true;
+        } else if armed.return_rate_high
+            && year.refunded > 0
+            && refunded(return_rate_high) >= share(return_rate_high)
+        {
+            armed.return_rate_high = false;
+            let ratio = Ratio::new(year.refunded, year.gross);
+            let (refunded, gross, placed) = (year.refunded, year.gross, year.placed);
+            self.say(SignalKind::ReturnRateHigh { ratio, refunded, gross, placed }, cause());
+        }
+    }
+
+    fn say(&mut self, kind: SignalKind, cause: Cause) {
+        self.signals.push(Signal {
+            customer: self.customer,
+            shop: self.shop,
+            kind,
+            occurred_at: self.occurred_at,
+            before: self.before,
+            after: self.facts.state(self.clock),
+            cause,
+        });
+    }
+}
+
+/// Mean of the last three against the mean of those before.
+struct Comparison {
+    ratio: Ratio,
+    recent: Ratio,
+    earlier: Ratio,
+}
+
+impl Comparison {
+    fn new(recent: i64, earlier: i64, earlier_count: u32) -> Option<Self> {
+        let recent_count = crate::domain::customer::purchases::RECENT as i64;
+        let numerator = i128::from(recent) * i128::from(earlier_count);
+        Some(Self {
+            ratio: Ratio::new(numerator, i128::from(earlier) * i128::from(recent_count))?,
+            recent: Ratio::new(recent, recent_count)?,
+            earlier: Ratio::new(earlier, i64::from(earlier_count))?,
+        })
+    }
+}
+
+/// Fires at or above the first number, re-arms below the second.
+struct Rising(crate::domain::values::number::Decimal, crate::domain::values::number::Decimal);
+
+/// Fires at or below the first number, re-arms above the second.
+struct Falling(crate::domain::values::number::Decimal, crate::domain::values::number::Decimal);
+
+trait Trigger {
+    fn fires(&self, ratio: Ratio) -> bool;
+    fn rearms(&self, ratio: Ratio) -> bool;
+}
+
+impl Trigger for Rising {
+    fn fires(&self, ratio: Ratio) -> bool {
+        ratio.at_least(self.0)
+    }
+
+    fn rearms(&self, ratio: Ratio) -> bool {
+        !ratio.at_least(self.1)
+    }
+}
+
+impl Trigger for Falling {
+    fn fires(&self, ratio: Ratio) -> bool {
+        ratio.at_most(self.0)
+    }
+
+    fn rearms(&self, ratio: Ratio) -> bool {
+        !ratio.at_most(self.1)
+    }
+}
+
+/// Moves one armed bit; true when the signal is to be said.
+fn fires(armed: &mut bool, ratio: Ratio, trigger: impl Trigger) -> bool {
+    if trigger.rearms(ratio) {
+        *armed = true;
+        return false;
+    }
+    *armed && trigger.fires(ratio) && {
+        *armed = false;
+        true
+    }
+}

@@ -1,0 +1,5 @@
+//! What a signal says, and when one is emitted.
+
+pub mod signal;
+
+pub mod lifecycle;

@@ -1,0 +1,344 @@
+//! What is said about a customer: signals with their causes, and the facts behind a profile.
+
+use crate::domain::values::event::Record;
+use crate::domain::values::ids::{CustomerSlot, OrderHash, ReturnHash, ShopIndex};
+use crate::domain::values::number::Ratio;
+use crate::domain::values::time::{Span, Time};
+use crate::domain::values::window::OrderTotals;
+
+/// Where a customer stands.
+///
+/// ```text
+///              first kept order                silence                 silence
+///  (prospect) ──────────────────► active ───────────────► at_risk ───────────────► lapsed
+///                                   ▲  ▲      kept order     │       kept order      │
+///                                   │  └──────(recovered)────┘                       │
+///                                   └───────────────(won_back)───────────────────────┘
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum State {
+    /// Known, but without a kept order.
+    Prospect,
+    Active,
+    AtRisk,
+    Lapsed,
+}
+
+impl State {
+    pub const ALL: [Self; 4] = [Self::Prospect, Self::Active, Self::AtRisk, Self::Lapsed];
+
+    /// The name in records and labels.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Prospect => "prospect",
+            Self::Active => "active",
+            Self::AtRisk => "at_risk",
+            Self::Lapsed => "lapsed",
+        }
+    }
+}
+
+/// One thing that happened to one customer.
+#[derive(Clone, Debug)]
+pub struct Signal {
+    pub customer: CustomerSlot,
+    pub shop: ShopIndex,
+    pub kind: SignalKind,
+    /// The record's time, or the deadline or expiry that the clock crossed.
+    pub occurred_at: Time,
+    /// The told state before the record, deadline or expiry.
+    pub before: State,
+    pub after: State,
+    pub cause: Cause,
+}
+
+/// The type of a signal with its data. Money is in the shop's minor units.
+#[derive(Clone, Debug)]
+pub enum SignalKind {
+    FirstOrder {
+        value: i64,
+    },
+    SecondOrder {
+        value: i64,
+    },
+    AtRisk(Silence),
+    Lapsed(Silence),
+    Recovered {
+        away: Option<Span>,
+    },
+    WonBack {
+        away: Option<Span>,
+    },
+    LapseRetracted {
+        retracted: RetractedKind,
+        emitted: OpenAlert,
+    },
+    FrequencyFell(FrequencyChange),
+    FrequencyRose(FrequencyChange),
+    OrderValueFell(OrderValueChange),
+    OrderValueRose(OrderValueChange),
+    ReturnRateHigh {
+        ratio: Option<Ratio>,
+        refunded: i64,
+        gross: i64,
+        placed: u32,
+    },
+    /// `value` is what the cancellation takes back (none if the order is not known yet); `net` what remains of the customer.
+    OrderCancelled {
+        order: OrderHash,
+        value: Option<i64>,
+        net: i64,
+    },
+    OrderReturned {
+        returned: ReturnHash,
+        refund: i64,
+        order: Option<ReturnedOrder>,
+    },
+    BecameProspect,
+}
+
+impl SignalKind {
+    /// The type in records and labels.
+    pub const fn name(&self) -> &'static str {
+        Self::NAMES[self.index()]
+    }
+
+    /// The position in [`Self::NAMES`].
+    pub const fn index(&self) -> usize {
+        match self {
+            Self::FirstOrder { .. } => 0,
+            Self::SecondOrder { .. } => 1,
+            Self::AtRisk(_) => 2,
+            Self::Lapsed(_) => 3,
+            Self::Recovered { .. } => 4,
+            Self::WonBack { .. } => 5,
+            Self::LapseRetracted { .. } => 6,
+            Self::FrequencyFell(_) => 7,
+            Self::FrequencyRose(_) => 8,
+            Self::OrderValueFell(_) => 9,
+            Self::OrderValueRose(_) => 10,
+            Self::ReturnRateHigh { .. } => 11,
+            Self::OrderCancelled { .. } => 12,
+            Self::OrderReturned { .. } => 13,
+            Self::BecameProspect => 14,
+        }
+    }
+
+    /// Every name, in the order of the enum.
+    pub const NAMES: [&'static str; 15] = [
+        "first_order",
+        "second_order",
+        "at_risk",
+        "lapsed",
+        "recovered",
+        "won_back",
+        "lapse_retracted",
+        "frequency_fell",
+        "frequency_rose",
+        "order_value_fell",
+        "order_value_rose",
+        "return_rate_high",
+        "order_cancelled",
+        "order_returned",
+        "became_prospect",
+    ];
+}
+
+/// The numbers behind `at_risk` and `lapsed`.
+#[derive(Clone, Copy, Debug)]
+pub struct Silence {
+    pub deadline: Time,
+    pub last_order_at: Time,
+    /// In days; none under the `fixed` policy.
+    pub expected_gap: Option<Ratio>,
+}
+
+/// Which signal a retraction takes back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RetractedKind {
+    AtRisk,
+    Lapsed,
+}
+
+impl RetractedKind {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AtRisk => "at_risk",
+            Self::Lapsed => "lapsed",
+        }
+    }
+}
+
+/// Mean gaps in days.
+#[derive(Clone, Copy, Debug)]
+pub struct FrequencyChange {
+    pub ratio: Ratio,
+    pub recent: Ratio,
+    pub earlier: Ratio,
+}
+
+/// Mean net values of kept orders in minor units.
+#[derive(Clone, Copy, Debug)]
+pub struct OrderValueChange {
+    pub ratio: Ratio,
+    pub recent: Ratio,
+    pub earlier: Ratio,
+}
+
+/// The order that a return was attributed to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReturnedOrder {
+    pub placed_at: Time,
+    pub kept: bool,
+    /// From the order to the return.
+    pub after: Span,
+}
+
+/// What a signal's identity is made of beside the customer and the type.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// The record that was applied.
+    Record(RecordDigest),
+    /// The clock crossed a deadline.
+    Deadline(Time),
+    /// A record showed that silence had reached a deadline.
+    DeadlineByRecord(Time, RecordDigest),
+    /// The clock crossed the end of a window.
+    Expiry(Time),
+    /// An order is reported cancelled once.
+    Cancelled(OrderHash),
+    /// A return is reported once.
+    Returned(ReturnHash),
+    /// A standing signal is taken back by a record.
+    Retraction(RetractedKind, OpenAlert, RecordDigest),
+}
+
+/// Why a standing `at_risk` or `lapsed` was said: its deadline, and the record if one said it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OpenAlert {
+    pub deadline: Time,
+    pub record: Option<RecordDigest>,
+}
+
+impl OpenAlert {
+    pub const fn cause(self) -> Cause {
+        match self.record {
+            None => Cause::Deadline(self.deadline),
+            Some(digest) => Cause::DeadlineByRecord(self.deadline, digest),
+        }
+    }
+}
+
+/// 64-bit digest of a record's kind, identity, version and content.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct RecordDigest(pub u64);
+
+impl RecordDigest {
+    /// None for an erasure, which causes no signal.
+    pub fn of(record: &Record, hash: fn(&[u8]) -> u64) -> Option<Self> {
+        let (kind, id, version) = match record {
+            Record::Order(order) => (1u8, order.id.0, order.version),
+            Record::Cancellation(cancellation) => (2, cancellation.order.0, 0),
+            Record::Return(returned) => (3, returned.id.0, 0),
+            Record::Erasure(_) => return None,
+        };
+        let mut bytes = [0; 21];
+        bytes[0] = kind;
+        bytes[1..9].copy_from_slice(&id.to_le_bytes());
+        bytes[9..13].copy_from_slice(&version.to_le_bytes());
+        bytes[13..].copy_from_slice(&content_hash(record, hash).to_le_bytes());
+        Some(Self(hash(&bytes)))
+    }
+}
+
+/// Hash of what figures depend on: `docs/RECORDS.md`, "Content".
+pub fn content_hash(record: &Record, hash: fn(&[u8]) -> u64) -> u64 {
+    let mut bytes = [0; 28];
+    bytes[..8].copy_from_slice(&record.time().as_millis().to_le_bytes());
+    let length = match record {
+        Record::Order(order) => {
+            bytes[8..16].copy_from_slice(&order.total.to_le_bytes());
+            bytes[16..19].copy_from_slice(&order.currency.code());
+            bytes[19] = u8::from(order.test);
+            20
+        }
+        Record::Return(returned) => {
+            bytes[8..16].copy_from_slice(&returned.refund.to_le_bytes());
+            bytes[16..19].copy_from_slice(&returned.currency.code());
+            match returned.order {
+                None => 20,
+                Some(order) => {
+                    bytes[19] = 1;
+                    bytes[20..28].copy_from_slice(&order.0.to_le_bytes());
+                    28
+                }
+            }
+        }
+        Record::Cancellation(_) | Record::Erasure(_) => 8,
+    };
+    hash(&bytes[..length])
+}
+
+/// The facts of one customer at one clock, ready to be written.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    pub shop: ShopIndex,
+    /// The clock at the customer's last change.
+    pub as_of: Time,
+    pub state: State,
+    /// While active: whether there is only one kept order.
+    pub kind: Option<ActiveKind>,
+    pub since: Option<Time>,
+    pub customer_type: Option<CustomerType>,
+    /// The state that silence leads to, and when.
+    pub next: Option<(State, Time)>,
+    pub first_order_at: Option<Time>,
+    pub last_order_at: Option<Time>,
+    pub purchase_days: u32,
+    /// In days.
+    pub mean_gap: Option<Ratio>,
+    /// In days; none without a kept order and under the `fixed` policy.
+    pub expected_gap: Option<Ratio>,
+    /// All time, then the windows of [`WINDOWS`](crate::domain::values::window::WINDOWS).
+    pub blocks: [OrderTotals; 4],
+}
+
+/// Whether an active customer has come back yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ActiveKind {
+    New,
+    Established,
+}
+
+impl ActiveKind {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Established => "established",
+        }
+    }
+}
+
+/// What the rhythm and the goods say about a customer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CustomerType {
+    /// One kept order.
+    OneTime,
+    /// At least three gaps that vary little.
+    Recurring,
+    /// At least three kept orders of varied goods, or goods never seen.
+    Repeat,
+    /// Everyone else who came back.
+    Returning,
+}
+
+impl CustomerType {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OneTime => "one_time",
+            Self::Recurring => "recurring",
+            Self::Repeat => "repeat",
+            Self::Returning => "returning",
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! A customer as bytes: the form in memory and, behind a version byte, in the changelog.
+//!
+//! ```text
+//! key length (varint) │ key │ flags u32 │ standing causes │ goods │ summary │ orders │ returns │ cancellations
+//! ```
+//! Four orders and a 16-byte key take 125 B. Little endian; times and amounts have 48 bits.
+
+mod bytes;
+mod orders;
+
+use crate::domain::customer::ledger::{Cancellation, Ledger, Return};
+use crate::domain::customer::{Armed, Customer, Emitted, Summary};
+use crate::domain::signals::signal::{OpenAlert, RecordDigest, State};
+use crate::domain::values::event::SkuVariety;
+use crate::domain::values::ids::{OrderHash, ReturnHash};
+use crate::domain::values::money::Currency;
+use crate::domain::values::time::Time;
+use bytes::{Reader, put_48, put_signed, put_varint};
+use orders::{put_orders, read_orders};
+
+pub use orders::{FixedWidthOrders, ValuedOrders};
+
+/// Raised whenever the bytes change; `wire` writes it before them.
+pub const FORMAT: u8 = 1;
+
+/// The bytes are not a packed customer of [`FORMAT`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Corrupt;
+
+/// The key at the front of a packed customer.
+pub fn key(packed: &[u8]) -> &[u8] {
+    let mut reader = Reader(packed);
+    reader.key().expect("packed by this engine or checked at restore")
+}
+
+/// The key at the front of bytes that may be anything; none if there is none, or an empty one.
+pub fn checked_key(bytes: &[u8]) -> Option<&[u8]> {
+    Reader(bytes).key().filter(|key| !key.is_empty())
+}
+
+/// Whether these bytes begin with this key.
+pub fn has_key(packed: &[u8], key: &[u8]) -> bool {
+    Reader(packed).key() == Some(key)
+}
+
+/// Packs a customer after clearing `bytes`.
+pub fn pack(key: &[u8], customer: &Customer, bytes: &mut Vec<u8>) {
+    pack_head(key, customer, bytes);
+    put_varint(bytes, customer.ledger.orders.len() as u64);
+    put_orders(bytes, &customer.ledger.orders);
+    put_varint(bytes, customer.ledger.returns.len() as u64);
+    for returned in &customer.ledger.returns {
+        bytes.extend_from_slice(&returned.id.0.to_le_bytes());
+        put_48(bytes, returned.returned_at.as_millis());
+        put_48(bytes, returned.refund);
+        let named = u16::from(returned.order.is_some()) << 15;
+        bytes.extend_from_slice(&(returned.currency.to_bits() | named).to_le_bytes());
+        if let Some(order) = returned.order {
+            bytes.extend_from_slice(&order.0.to_le_bytes());
+        }
+    }
+    put_varint(bytes, customer.ledger.cancellations.len() as u64);
+    for cancellation in &customer.ledger.cancellations {
+        bytes.extend_from_slice(&cancellation.order.0.to_le_bytes());
+        put_48(bytes, cancellation.cancelled_at.as_millis());
+    }
+}
+
+/// Packs all of a customer that stands before the entries of the ledger, after clearing `bytes`.
+pub fn pack_head(key: &[u8], customer: &Customer, bytes: &mut Vec<u8>) {
+    bytes.clear();
+    put_varint(bytes, key.len() as u64);
+    bytes.extend_from_slice(key);
+    let has_summary = !customer.summary.is_empty();
+    put_told(bytes, &customer.emitted, customer.skus, has_summary);
+    if has_summary {
+        put_summary(bytes, &customer.summary);
+    }
+}
+
+/// Unpacks into a customer whose memory is reused.
+pub fn unpack(packed: &[u8], customer: &mut Customer) -> Result<(), Corrupt> {
+    let entries = unpack_head(packed, customer)?;
+    unpack_entries(entries, &mut customer.ledger)
+}
+
+/// Unpacks all but the entries of the ledger, of which there are none then. Gives their bytes.
+pub fn unpack_head<'a>(packed: &'a [u8], customer: &mut Customer) -> Result<&'a [u8], Corrupt> {
+    let mut reader = Reader(packed);
+    customer.clear();
+    reader.key().and_then(|_| read_head(&mut reader, customer)).ok_or(Corrupt)?;
+    Ok(reader.0)
+}
+
+/// Unpacks the entries of a ledger, behind those that it has.
+pub fn unpack_entries(entries: &[u8], ledger: &mut Ledger) -> Result<(), Corrupt> {
+    let mut reader = Reader(entries);
+    read_entries(&mut reader, ledger).filter(|()| reader.0.is_empty()).ok_or(Corrupt)
+}
+
+const FIRST_ORDER: u32 = 1 << 2;
+const SECOND_ORDER: u32 = 1 << 3;
+const FREQUENCY_FELL: u32 = 1 << 4;
+const FREQUENCY_ROSE: u32 = 1 << 5;
+const ORDER_VALUE_FELL: u32 = 1 << 6;
+const ORDER_VALUE_ROSE: u32 = 1 << 7;
+const RETURN_RATE_HIGH: u32 = 1 << 8;
+const AT_RISK: u32 = 1 << 9;
+const AT_RISK_BY_RECORD: u32 = 1 << 10;
+const LAPSED: u32 = 1 << 11;
+const LAPSED_BY_RECORD: u32 = 1 << 12;
+const ONE_SKU: u32 = 1 << 13;
+const VARIED_GOODS: u32 = 1 << 14;
+const SUMMARY: u32 = 1 << 15;
+/// Bits that no version of this format sets.
+const UNUSED: u32 = !0 << 16;
+
+fn put_told(bytes: &mut Vec<u8>, emitted: &Emitted, skus: SkuVariety, has_summary: bool) {
+    let bit = |on: bool, bit: u32| if on { bit } else { 0 };
+    let totals = |cause: Option<OpenAlert>, said: u32, by_record: u32| {
+        cause.map_or(0, |cause| said | bit(cause.record.is_some(), by_record))
+    };
+    let state = match emitted.state {
+        State::Prospect => 0,
+        State::Active => 1,
+        State::AtRisk => 2,
+        State::Lapsed => 3,
+    };
+    let goods_bits = match skus {
+        SkuVariety::Unknown => 0,
+        SkuVariety::One(_) => ONE_SKU,
+        SkuVariety::Varied => VARIED_GOODS,
+    };
+    let flags = state
+        | bit(emitted.first_order, FIRST_ORDER)
+        | bit(emitted.second_order, SECOND_ORDER)
+        | bit(emitted.armed.frequency_fell, FREQUENCY_FELL)
+        | bit(emitted.armed.frequency_rose, FREQUENCY_ROSE)
+        | bit(emitted.armed.order_value_fell, ORDER_VALUE_FELL)
+        | bit(emitted.armed.order_value_rose, ORDER_VALUE_ROSE)
+        | bit(emitted.armed.return_rate_high, RETURN_RATE_HIGH)
+        | totals(emitted.at_risk, AT_RISK, AT_RISK_BY_RECORD)
+        | totals(emitted.lapsed, LAPSED, LAPSED_BY_RECORD)
+        | goods_bits
+        | bit(has_summary, SUMMARY);
+    bytes.extend_from_slice(&flags.to_le_bytes());
+    for cause in [emitted.at_risk, emitted.lapsed].into_iter().flatten() {
+        put_48(bytes, cause.deadline.as_millis());
+        if let Some(digest) = cause.record {
+            bytes.extend_from_slice(&digest.0.to_le_bytes());
+        }
+    }
+    if let SkuVariety::One(sku) = skus {
+        bytes.extend_from_slice(&sku.to_le_bytes());
+    }
+}
+
+fn read_head(reader: &mut Reader<'_>, customer: &mut Customer) -> Option<()> {
+    let flags = u32::from_le_bytes(reader.take()?);
+    let has = |bit: u32| flags & bit != 0;
+    if has(UNUSED) || (has(ONE_SKU) && has(VARIED_GOODS)) {
+        return None;
+    }
+    let state = match flags & 3 {
+        0 => State::Prospect,
+        1 => State::Active,
+        2 => State::AtRisk,
+        _ => State::Lapsed,
+    };
+    let mut totals = |said: u32, by_record: u32| -> Option<Option<OpenAlert>> {
+        if !has(said) {
+            return (!has(by_record)).then_some(None);
+        }
+        let deadline = reader.time()?;
+        let record = if has(by_record) { Some(RecordDigest(reader.u64()?)) } else { None };
+        Some(Some(OpenAlert { deadline, record }))
+    };
+    let at_risk = totals(AT_RISK, AT_RISK_BY_RECORD)?;
+    let lapsed = totals(LAPSED, LAPSED_BY_RECORD)?;
+    // What follows from a told state is decided without looking further.
+    if state == State::Lapsed && lapsed.is_none() {
+        return None;
+    }
+    customer.emitted = Emitted {
+        state,
+        first_order: has(FIRST_ORDER),
+        second_order: has(SECOND_ORDER),
+        at_risk,
+        lapsed,
+        armed: Armed {
+            frequency_fell: has(FREQUENCY_FELL),
+            frequency_rose: has(FREQUENCY_ROSE),
+            order_value_fell: has(ORDER_VALUE_FELL),
+            order_value_rose: has(ORDER_VALUE_ROSE),
+            return_rate_high: has(RETURN_RATE_HIGH),
+        },
+    };
+    customer.skus = match (has(ONE_SKU), has(VARIED_GOODS)) {
+        (true, _) => SkuVariety::One(reader.u64()?),
+        (false, true) => SkuVariety::Varied,
+        (false, false) => SkuVariety::Unknown,
+    };
+    if has(SUMMARY) {
+        customer.summary = read_summary(reader).filter(|summary| !summary.is_empty())?;
+    }
+    Some(())
+}
+
+fn put_summary(bytes: &mut Vec<u8>, summary: &Summary) {
+    let Summary { block, kept, newest_order_at, newest_return_at } = summary;
+    for count in [block.placed, block.kept, block.returned_orders, kept.count, kept.days.count] {
+        put_varint(bytes, u64::from(count));
+    }
+    for amount in [block.gross, block.refunded, block.cancelled, block.unattributed, block.excess, kept.net] {
+        put_signed(bytes, amount);
+    }
+    for value in kept.last_values {
+        put_signed(bytes, value);
+    }
+    for day in [kept.days.first].into_iter().chain(kept.days.last) {
+        put_signed(bytes, i64::from(day));
+    }
+    put_varint(bytes, kept.days.squares);
+    put_varint(bytes, kept.last_id.0);
+    let optional = |time: &Option<Time>| time.map_or(0, |time| time.as_millis() as u64 + 1);
+    for time in [kept.first_at.as_millis() as u64, kept.last_at.as_millis() as u64] {
+        put_varint(bytes, time);
+    }
+    put_varint(bytes, optional(newest_order_at));
+    put_varint(bytes, optional(newest_return_at));
+}
+
+fn read_summary(reader: &mut Reader<'_>) -> Option<Summary> {
+    let mut summary = Summary::default();
+    let Summary { block, kept, .. } = &mut summary;
+    for count in [
+        &mut block.placed,
+        &mut block.kept,
+        &mut block.returned_orders,
+        &mut kept.count,
+        &mut kept.days.count,
+    ] {
+        *count = u32::try_from(reader.varint()?).ok()?;
+    }
+    for amount in [
+        &mut block.gross,
+        &mut block.refunded,
+        &mut block.cancelled,
+        &mut block.unattributed,
+        &mut block.excess,
+        &mut kept.net,
+    ] {
+        *amount = reader.signed()?;
+    }
+    for value in &mut kept.last_values {
+        *value = reader.signed()?;
+    }
+    for day in [&mut kept.days.first].into_iter().chain(&mut kept.days.last) {
+        *day = i32::try_from(reader.signed()?).ok()?;
+    }
+    kept.days.squares = reader.varint()?;
+    kept.last_id = OrderHash(reader.varint()?);
+    kept.first_at = Time::from_millis(i64::try_from(reader.varint()?).ok()?)?;
+    kept.last_at = Time::from_millis(i64::try_from(reader.varint()?).ok()?)?;
+    summary.newest_order_at = reader.optional_time()?;
+    summary.newest_return_at = reader.optional_time()?;
+    Some(summary)
+}
+
+fn read_entries(reader: &mut Reader<'_>, ledger: &mut Ledger) -> Option<()> {
+    read_orders(reader, &mut ledger.orders)?;
+    for _ in 0..reader.varint()? {
+        let id = ReturnHash(reader.u64()?);
+        let (returned_at, refund) = (reader.time()?, reader.amount()?);
+        let marks = u16::from_le_bytes(reader.take()?);
+        let order = if marks >> 15 == 1 { Some(OrderHash(reader.u64()?)) } else { None };
+        let currency = Currency::from_bits(marks & 0x7fff)?;
+        ledger.returns.push(Return { id, returned_at, refund, currency, order });
+    }
+    for _ in 0..reader.varint()? {
+        let order = OrderHash(reader.u64()?);
+        ledger.cancellations.push(Cancellation { order, cancelled_at: reader.time()? });
+    }
+    let sorted = ledger.returns.is_sorted_by_key(|returned| (returned.returned_at, returned.id))
+        && ledger.cancellations.is_sorted_by_key(|entry| (entry.cancelled_at, entry.order));
+    sorted.then_some(())
+}

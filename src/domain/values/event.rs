@@ -1,0 +1,105 @@
+//! Validated input records. Whoever builds one has checked every bound; nothing here can be refused for its form.
+
+use super::ids::{OrderHash, ReturnHash};
+use super::money::Currency;
+use super::time::Time;
+
+/// What a customer's record says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Record {
+    Order(OrderRecord),
+    Cancellation(CancellationRecord),
+    Return(ReturnRecord),
+    Erasure(ErasureRecord),
+}
+
+impl Record {
+    /// The business time by which inputs are merged and the clock moves.
+    pub fn time(&self) -> Time {
+        match self {
+            Self::Order(order) => order.placed_at,
+            Self::Cancellation(cancellation) => cancellation.cancelled_at,
+            Self::Return(returned) => returned.returned_at,
+            Self::Erasure(erasure) => erasure.requested_at,
+        }
+    }
+}
+
+/// An order was placed, or a new version of it was written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OrderRecord {
+    pub id: OrderHash,
+    /// A higher version replaces a lower one.
+    pub version: u32,
+    pub placed_at: Time,
+    /// What the customer pays, in minor units of `currency`: 0 to [`AMOUNT_LIMIT`](super::money::AMOUNT_LIMIT), exclusive.
+    pub total: i64,
+    /// As sent; the shop's own or one with a configured rate.
+    pub currency: Currency,
+    /// A test order is remembered and never counted.
+    pub test: bool,
+    pub skus: SkuVariety,
+}
+
+/// An order was cancelled as a whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CancellationRecord {
+    pub order: OrderHash,
+    pub cancelled_at: Time,
+}
+
+/// Goods came back or money was refunded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReturnRecord {
+    pub id: ReturnHash,
+    pub returned_at: Time,
+    /// Money given back, in minor units of `currency`: 0 to [`AMOUNT_LIMIT`](super::money::AMOUNT_LIMIT), exclusive.
+    pub refund: i64,
+    /// As sent; the shop's own or one with a configured rate.
+    pub currency: Currency,
+    /// The order that the record names, if it names one.
+    pub order: Option<OrderHash>,
+}
+
+/// A customer asked to be forgotten.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ErasureRecord {
+    pub requested_at: Time,
+}
+
+/// An order or return of somebody without an identity.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum GuestRecord {
+    Order { placed_at: Time, total: i64, currency: Currency, test: bool },
+    Return { returned_at: Time, refund: i64, currency: Currency },
+}
+
+impl GuestRecord {
+    pub fn time(&self) -> Time {
+        match self {
+            Self::Order { placed_at, .. } => *placed_at,
+            Self::Return { returned_at, .. } => *returned_at,
+        }
+    }
+}
+
+/// Which goods were seen, as far as it matters: none, one SKU, or different ones.
+///
+/// Equivalent to the smallest and largest SKU hash of a set, in half the memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SkuVariety {
+    Unknown,
+    One(u64),
+    Varied,
+}
+
+impl SkuVariety {
+    /// The goods of both together; order and repetition do not matter.
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Unknown, skus) | (skus, Self::Unknown) => skus,
+            (Self::One(a), Self::One(b)) if a == b => self,
+            (Self::One(_) | Self::Varied, Self::One(_) | Self::Varied) => Self::Varied,
+        }
+    }
+}

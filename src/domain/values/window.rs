@@ -1,0 +1,95 @@
+//! Figures of one customer over all time and over the trailing windows.
+
+use super::time::{Span, Time};
+
+/// The trailing windows: name in records and labels, and length.
+pub const WINDOWS: [(&str, Span); 3] =
+    [("30d", Span::days(30)), ("90d", Span::days(90)), ("365d", Span::days(365))];
+
+/// Index of the 365-day window in [`TotalsByWindow`].
+pub const YEAR: usize = 3;
+
+/// All time, then each of [`WINDOWS`].
+pub type TotalsByWindow = [OrderTotals; 4];
+
+/// Sums over the orders and lone refunds of one span of time. Money is in the shop's minor units.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct OrderTotals {
+    /// Orders, test orders aside.
+    pub placed: u32,
+    /// Orders that were not cancelled and are worth more than was refunded.
+    pub kept: u32,
+    /// Placed orders with at least one return attributed to them.
+    pub returned_orders: u32,
+    /// Sum of totals of placed orders.
+    pub gross: i64,
+    /// Refunds up to each order's total, and those that stand without an order.
+    pub refunded: i64,
+    /// What cancellations took back beyond refunds.
+    pub cancelled: i64,
+    /// The part of `refunded` that stands without an order.
+    pub unattributed: i64,
+    /// What was refunded beyond orders' totals; in no other figure.
+    pub excess: i64,
+}
+
+impl OrderTotals {
+    /// gross − refunded − cancelled.
+    pub const fn net(&self) -> i64 {
+        self.gross - self.refunded - self.cancelled
+    }
+
+    /// Takes away the figures of a part of this block.
+    pub fn remove(&mut self, part: &Self) {
+        self.placed -= part.placed;
+        self.kept -= part.kept;
+        self.returned_orders -= part.returned_orders;
+        self.gross -= part.gross;
+        self.refunded -= part.refunded;
+        self.cancelled -= part.cancelled;
+        self.unattributed -= part.unattributed;
+        self.excess -= part.excess;
+    }
+
+    /// Adds the figures of another block.
+    pub fn add(&mut self, other: &Self) {
+        self.placed += other.placed;
+        self.kept += other.kept;
+        self.returned_orders += other.returned_orders;
+        self.gross += other.gross;
+        self.refunded += other.refunded;
+        self.cancelled += other.cancelled;
+        self.unattributed += other.unattributed;
+        self.excess += other.excess;
+    }
+}
+
+/// How many of [`TotalsByWindow`] something of time `time` lies in at `clock`: it is in the blocks from the returned index on, and in
+/// block 0 always. The windows are nested, so it is as many as it has left.
+pub fn first_window(time: Time, clock: Time) -> usize {
+    let age = clock.since(time);
+    1 + WINDOWS.iter().map(|(_, length)| usize::from(age >= *length)).sum::<usize>()
+}
+
+/// When something of time `time` leaves the window of an index in [`TotalsByWindow`].
+pub fn end_of(time: Time, window: usize) -> Time {
+    time.plus(WINDOWS[window - 1].1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_of_d_days_ends_exactly_d_times_24_hours_later() {
+        let time = Time::from_millis(1_000).expect("in range");
+        let after =
+            |days: i64, millis: i64| time.plus(Span::from_millis(Span::days(days).as_millis() + millis));
+        for (window, days) in [(1, 30), (2, 90), (3, 365)] {
+            let end = after(days, 0);
+            assert_eq!(end_of(time, window), end);
+            assert_eq!([after(days, -1), end].map(|clock| first_window(time, clock)), [window, window + 1]);
+        }
+        assert_eq!(first_window(time, time), 1);
+    }
+}

@@ -1,0 +1,3 @@
+//! Input formats: each module reads the bytes of one source format into native records, or says why it cannot.
+
+pub mod native;

@@ -1,0 +1,210 @@
+//! One JSON value, read from its own text as what it should be.
+
+use std::borrow::Cow;
+
+use super::amount::{self, Fault};
+use super::characters::Characters;
+use super::{text, time};
+use crate::domain::values::money::{AMOUNT_LIMIT, Currency};
+use crate::domain::values::time::Time;
+use crate::wire::reason::{Reason, Refusal};
+
+/// Ids are at most this many bytes long.
+pub const ID_BYTES_MAX: usize = 512;
+
+/// A JSON value, neither absent nor null.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Value<'a> {
+    /// Valid JSON without white space around it.
+    pub(super) text: &'a [u8],
+    pub(super) characters: Characters,
+}
+
+enum Kind {
+    Bool,
+    Number,
+    String,
+    Container,
+}
+
+impl<'a> Value<'a> {
+    /// A string that identifies something: 1 to [`ID_BYTES_MAX`] bytes.
+    #[inline(always)]
+    pub(super) fn id(self, name: &'static str) -> Result<Cow<'a, str>, Refusal> {
+        match self.plain_id().and_then(text::of) {
+            Some(id) => Ok(Cow::Borrowed(id)),
+            None => self.id_in_general(name),
+        }
+    }
+
+    /// The same for who only compares it.
+    #[inline(always)]
+    pub(super) fn id_bytes(self, name: &'static str) -> Result<Cow<'a, [u8]>, Refusal> {
+        match self.plain_id() {
+            Some(id) => Ok(Cow::Borrowed(id)),
+            None => self.id_bytes_in_general(name),
+        }
+    }
+
+    /// An id without escapes.
+    #[inline]
+    pub(super) fn plain_id(self) -> Option<&'a [u8]> {
+        let id = self.plain_content()?;
+        (1..=ID_BYTES_MAX).contains(&id.len()).then_some(id)
+    }
+
+    #[cold]
+    fn id_in_general(self, name: &'static str) -> Result<Cow<'a, str>, Refusal> {
+        Ok(match self.id_bytes_in_general(name)? {
+            Cow::Borrowed(id) => Cow::Borrowed(std::str::from_utf8(id).expect(WAS_UTF_8)),
+            Cow::Owned(id) => Cow::Owned(String::from_utf8(id).expect(WAS_UTF_8)),
+        })
+    }
+
+    #[cold]
+    fn id_bytes_in_general(self, name: &'static str) -> Result<Cow<'a, [u8]>, Refusal> {
+        let id = self.content(name)?;
+        match id.len() {
+            0 => Err(refuse(Reason::InvalidField, name, "is empty")),
+            1..=ID_BYTES_MAX => Ok(id),
+            _ => Err(refuse(Reason::OutOfRange, name, "is longer than 512 bytes")),
+        }
+    }
+
+    /// An RFC 3339 string, or a number of milliseconds since 1970.
+    #[inline]
+    pub(super) fn time(self, name: &'static str) -> Result<Time, Refusal> {
+        match self.plain_content().and_then(time::from_bytes) {
+            Some(time) => Ok(time),
+            None => self.time_in_general(name),
+        }
+    }
+
+    #[inline(never)]
+    fn time_in_general(self, name: &'static str) -> Result<Time, Refusal> {
+        let instant = match self.kind() {
+            Kind::String => time::from_bytes(&self.content(name)?),
+            Kind::Number => match amount::whole_from_json_number(self.text, Time::MAX.as_millis() + 1) {
+                Ok(millis) => Time::from_millis(millis),
+                Err(Fault::Negative | Fault::TooLarge) => None,
+                Err(Fault::Form | Fault::Digits) => {
+                    return Err(refuse(
+                        Reason::InvalidType,
+                        name,
+                        "is a number, but not of whole milliseconds",
+                    ));
+                }
+            },
+            Kind::Bool | Kind::Container => {
+                return Err(refuse(Reason::InvalidType, name, "is neither a string nor a number"));
+            }
+        };
+        instant.ok_or_else(|| {
+            refuse(
+                Reason::InvalidTime,
+                name,
+                "is not an RFC 3339 time with an offset, or milliseconds, from 1970 to 9999",
+            )
+        })
+    }
+
+    /// The code of a currency.
+    pub(super) fn currency(self, name: &'static str) -> Result<Currency, Refusal> {
+        Currency::from_code(&self.content(name)?)
+            .ok_or_else(|| refuse(Reason::UnknownCurrency, name, "is not an ISO 4217 code"))
+    }
+
+    /// Whether this is the string of these three letters, written plainly.
+    pub(super) fn is_code(self, [a, b, c]: [u8; 3]) -> bool {
+        self.text == [b'"', a, b, c, b'"']
+    }
+
+    /// Money in minor units of a currency with so many digits: 0 to [`AMOUNT_LIMIT`], exclusive.
+    #[inline]
+    pub(super) fn amount(self, name: &'static str, digits: u8) -> Result<i64, Refusal> {
+        match self.plain_content().and_then(|text| amount::from_usual_string(text, digits)) {
+            Some(minor) if minor < AMOUNT_LIMIT => Ok(minor),
+            Some(_) | None => self.amount_in_general(name, digits),
+        }
+    }
+
+    #[inline(never)]
+    fn amount_in_general(self, name: &'static str, digits: u8) -> Result<i64, Refusal> {
+        let minor = match self.kind() {
+            Kind::String => amount::from_string(&self.content(name)?, digits, AMOUNT_LIMIT),
+            Kind::Number => amount::from_json_number(self.text, digits, AMOUNT_LIMIT),
+            Kind::Bool | Kind::Container => {
+                return Err(refuse(Reason::InvalidType, name, "is neither a string nor a number"));
+            }
+        };
+        minor.map_err(|fault| match fault {
+            Fault::Form => refuse(Reason::InvalidAmount, name, "is not a decimal number"),
+            Fault::Digits => refuse(Reason::InvalidAmount, name, "has more digits than its currency"),
+            Fault::Negative => refuse(Reason::OutOfRange, name, "is negative"),
+            Fault::TooLarge => refuse(Reason::OutOfRange, name, "is 2^47 minor units or more"),
+        })
+    }
+
+    /// A whole number from 0 to 2³²−1.
+    pub(super) fn version(self, name: &'static str) -> Result<u32, Refusal> {
+        let whole = match self.kind() {
+            Kind::Number => amount::whole_from_json_number(self.text, 1 << 32),
+            Kind::Bool | Kind::String | Kind::Container => Err(Fault::Form),
+        };
+        whole.map(|whole| u32::try_from(whole).expect("below the limit")).map_err(|fault| match fault {
+            Fault::Form | Fault::Digits => refuse(Reason::InvalidType, name, "is not a whole number"),
+            Fault::Negative | Fault::TooLarge => {
+                refuse(Reason::OutOfRange, name, "is not from 0 to 4294967295")
+            }
+        })
+    }
+
+    pub(super) fn bool(self, name: &'static str) -> Result<bool, Refusal> {
+        match self.kind() {
+            Kind::Bool => Ok(self.text == b"true"),
+            Kind::Number | Kind::String | Kind::Container => {
+                Err(refuse(Reason::InvalidType, name, "is neither true nor false"))
+            }
+        }
+    }
+
+    /// The content of a string if no string of the record holds escapes.
+    #[inline]
+    fn plain_content(self) -> Option<&'a [u8]> {
+        match (self.characters, self.text) {
+            (Characters::Unescaped, [b'"', content @ .., b'"']) => Some(content),
+            (Characters::Unescaped | Characters::Any, _) => None,
+        }
+    }
+
+    /// The content of a string; borrowed unless it holds escapes.
+    fn content(self, name: &'static str) -> Result<Cow<'a, [u8]>, Refusal> {
+        let [b'"', content @ .., b'"'] = self.text else {
+            return Err(refuse(Reason::InvalidType, name, "is not a string"));
+        };
+        if self.characters == Characters::Unescaped || !content.contains(&b'\\') {
+            return Ok(Cow::Borrowed(content));
+        }
+        // What escapes stand for was not looked at on the first pass: half of a surrogate pair is found only now.
+        serde_json::from_slice(self.text)
+            .map(|content: String| Cow::Owned(content.into_bytes()))
+            .map_err(|_| refuse(Reason::MalformedJson, name, "holds an invalid escape"))
+    }
+
+    fn kind(self) -> Kind {
+        match self.text.first() {
+            Some(b'"') => Kind::String,
+            Some(b't' | b'f') => Kind::Bool,
+            Some(b'[' | b'{') => Kind::Container,
+            Some(_) | None => Kind::Number,
+        }
+    }
+}
+
+/// Why no id is refused for its bytes.
+const WAS_UTF_8: &str = "the whole record is UTF-8";
+
+#[cold]
+pub(super) fn refuse(reason: Reason, name: &'static str, what: &'static str) -> Refusal {
+    Refusal::new(reason, format!("{name} {what}"))
+}

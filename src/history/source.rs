@@ -1,0 +1,156 @@
+//! The records of one input, in the order of their times: what is merged and applied.
+
+use super::input::InputFile;
+use super::refused::Refused;
+use crate::domain::values::time::Time;
+use crate::exit::Failure;
+use crate::formats::native::Decoder;
+use crate::wire::Input;
+use crate::wire::reason::{Reason, Refusal};
+
+/// Records as text, and where each stands. A record is decoded twice, once for its time and once to be applied: that is cheaper
+/// than to hold what was decoded.
+pub(crate) struct Source {
+    pub(crate) input: Input,
+    /// Where the records come from, for dead letters.
+    pub(crate) file: String,
+    pub(crate) origin: Origin,
+    texts: Texts,
+    lines: Vec<Line>,
+}
+
+/// Whether the records are the lines of the file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Origin {
+    Lines,
+    /// They were made from documents.
+    Documents,
+}
+
+/// One record of a [`Source`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line {
+    pub(crate) time: Time,
+    /// In the file, from 1; of a document, the first of its lines.
+    pub(crate) number: u64,
+    place: Place,
+}
+
+impl Source {
+    pub(crate) fn new(input: Input, file: String, origin: Origin) -> Self {
+        Self { input, file, origin, texts: Texts::default(), lines: Vec::new() }
+    }
+
+    /// Reads JSON Lines; what cannot be decoded is refused at once.
+    ///
+    /// # Errors
+    /// The file cannot be read to its end, or a dead letter not written.
+    pub(crate) fn read(
+        input: Input,
+        mut file: InputFile,
+        decoder: &Decoder,
+        bytes_max: usize,
+        refused: &mut Refused,
+    ) -> Result<Self, Failure> {
+        let mut source = Self::new(input, file.name.clone(), Origin::Lines);
+        let (mut key, mut text) = (Vec::new(), Vec::new());
+        for number in 1.. {
+            text.clear();
+            let Some(line) = file.read_line(bytes_max, &mut text)? else { break };
+            let added = if line.length > bytes_max as u64 {
+                let detail = format!("{} bytes, allowed are {bytes_max}", line.length);
+                Err(Refusal::new(Reason::TooLarge, detail))
+            } else if text.trim_ascii().is_empty() {
+                Err(Refusal::new(Reason::MalformedJson, "the line is empty"))
+            } else {
+                source.add(&text, number, decoder, &mut key)
+            };
+            if let Err(refusal) = added {
+                refused.refuse(&refusal, &source.file, number, &text)?;
+            }
+        }
+        source.sort();
+        Ok(source)
+    }
+
+    /// Adds a record; one that cannot be decoded is not added.
+    pub(crate) fn add(
+        &mut self,
+        text: &[u8],
+        number: u64,
+        decoder: &Decoder,
+        key: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
+        let time = decoder.decode_line(self.input, text, key)?.time();
+        let place = self.texts.add(text);
+        self.lines.push(Line { time, number, place });
+        Ok(())
+    }
+
+    /// Stable: records of one instant stay in their order.
+    pub(crate) fn sort(&mut self) {
+        self.lines.sort_by_key(|line| line.time);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// The text of a record.
+    pub(crate) fn record(&self, line: &Line) -> &[u8] {
+        self.texts.get(line.place)
+    }
+}
+
+/// Many texts one after the other, in blocks: a single one would be copied whenever it grows, and take twice the memory then.
+#[derive(Default)]
+struct Texts {
+    blocks: Vec<Vec<u8>>,
+}
+
+const BLOCK_BYTES: usize = 8 << 20;
+
+/// Where a text stands.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    block: u32,
+    start: u32,
+    length: u32,
+}
+
+impl Texts {
+    fn add(&mut self, text: &[u8]) -> Place {
+        let fits = self.blocks.last().is_some_and(|block| block.capacity() - block.len() >= text.len());
+        if !fits {
+            self.blocks.push(Vec::with_capacity(text.len().max(BLOCK_BYTES)));
+        }
+        let index = self.blocks.len() - 1;
+        let block = &mut self.blocks[index];
+        let narrow = |number: usize| {
+            u32::try_from(number).expect("a block is small, and there are fewer than memory could hold")
+        };
+        let place = Place { block: narrow(index), start: narrow(block.len()), length: narrow(text.len()) };
+        block.extend_from_slice(text);
+        place
+    }
+
+    fn get(&self, place: Place) -> &[u8] {
+        &self.blocks[place.block as usize][place.start as usize..][..place.length as usize]
+    }
+}
+
+/// All records by time; at one time orders before returns before erasures, then by file and line. `sources` must be in that
+/// order.
+pub(crate) fn merged(sources: &[Source]) -> impl Iterator<Item = (&Source, &Line)> {
+    let mut positions = vec![0; sources.len()];
+    std::iter::from_fn(move || {
+        let next = (0..sources.len())
+            .filter_map(|index| Some((index, sources[index].lines.get(positions[index])?)))
+            // The first of equals.
+            .min_by_key(|(_, line)| line.time);
+        next.map(|(index, line)| {
+            positions[index] += 1;
+            (&sources[index], line)
+        })
+    })
+}

@@ -1,0 +1,170 @@
+//! The JSON bodies: the figures behind the live page, and the answers about a customer.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, SecondsFormat};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::HttpContext;
+use crate::observe::metrics::{InputTopic, Label, PartitionTotals, PerLabel, TransactionResult};
+use crate::stream::query::CommittedPosition;
+
+/// Whether customer ids are in the body.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum CustomerIds {
+    Shown,
+    Hidden,
+}
+
+/// Totals count since the start; the page makes rates of them.
+#[derive(Serialize)]
+pub(super) struct StatusBody {
+    application: String,
+    instance: String,
+    version: &'static str,
+    state: &'static str,
+    unready_reasons: Vec<String>,
+    uptime_seconds: f64,
+    input_records: BTreeMap<&'static str, u64>,
+    outcomes: BTreeMap<&'static str, u64>,
+    signals: BTreeMap<&'static str, u64>,
+    transactions: u64,
+    timers_fired: u64,
+    latency: LatencyBody,
+    partitions: usize,
+    lag_records: BTreeMap<&'static str, f64>,
+    lag_seconds_max: f64,
+    customers: BTreeMap<&'static str, f64>,
+    state_entries: f64,
+    state_bytes: f64,
+    timers_pending: f64,
+    restore_remaining: f64,
+    clock: Option<ClockBody>,
+    recent_signals: Vec<SignalBody>,
+}
+
+#[derive(Serialize)]
+struct LatencyBody {
+    records: u64,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct ClockBody {
+    min: String,
+    max: String,
+}
+
+#[derive(Serialize)]
+struct SignalBody {
+    #[serde(rename = "type")]
+    signal_type: &'static str,
+    occurred_at: String,
+    customer_id: Option<String>,
+}
+
+/// A profile with the commit that it is from.
+#[derive(Serialize)]
+pub(super) struct CustomerBody<'p> {
+    #[serde(flatten)]
+    position: PositionBody,
+    customer: &'p RawValue,
+}
+
+/// A customer that the owner does not know.
+#[derive(Serialize)]
+pub(super) struct UnknownCustomerBody {
+    error: &'static str,
+    #[serde(flatten)]
+    position: PositionBody,
+}
+
+/// A customer whose partition cannot answer here and now.
+#[derive(Serialize)]
+pub(super) struct ElsewhereBody {
+    error: &'static str,
+    partition: i32,
+}
+
+#[derive(Serialize)]
+struct PositionBody {
+    partition: i32,
+    batch: u64,
+    next_offsets: BTreeMap<&'static str, i64>,
+    clock: Option<String>,
+    staleness_seconds: f64,
+}
+
+pub(super) fn status(context: &HttpContext, customer_ids: CustomerIds) -> StatusBody {
+    let overview = context.metrics.overview();
+    let (latency_records, latency_seconds) = overview.end_to_end_latency;
+    let totals = &overview.partitions;
+    let recent_signals = context.status.recent_signals().into_iter().map(|signal| SignalBody {
+        signal_type: signal.signal_type.name(),
+        occurred_at: instant(signal.occurred_at_ms),
+        customer_id: (customer_ids == CustomerIds::Shown).then_some(signal.customer_id),
+    });
+    StatusBody {
+        application: context.about.application.clone(),
+        instance: context.about.instance.clone(),
+        version: context.about.version,
+        state: context.status.state().name(),
+        unready_reasons: context.status.unready_reasons(),
+        uptime_seconds: context.status.started_at().elapsed().as_secs_f64(),
+        input_records: named(&overview.input_records),
+        outcomes: named(&overview.outcomes),
+        signals: named(&overview.signals),
+        transactions: overview.transactions[TransactionResult::Committed],
+        timers_fired: overview.timers_fired,
+        latency: LatencyBody { records: latency_records, seconds: latency_seconds },
+        partitions: overview.assigned_partitions,
+        lag_records: named(&totals.lag_records),
+        lag_seconds_max: totals.lag_seconds_max,
+        customers: named(&totals.customers),
+        state_entries: totals.state_entries,
+        state_bytes: totals.state_bytes,
+        timers_pending: totals.timers_pending,
+        restore_remaining: totals.restore_remaining,
+        clock: clock(totals),
+        recent_signals: recent_signals.collect(),
+    }
+}
+
+/// `None` if the profile is not JSON.
+pub(super) fn customer<'p>(profile: &'p [u8], position: &CommittedPosition) -> Option<CustomerBody<'p>> {
+    Some(CustomerBody { position: position_body(position), customer: serde_json::from_slice(profile).ok()? })
+}
+
+pub(super) fn unknown_customer(position: &CommittedPosition) -> UnknownCustomerBody {
+    UnknownCustomerBody { error: "no such customer", position: position_body(position) }
+}
+
+pub(super) fn elsewhere(error: &'static str, partition: i32) -> ElsewhereBody {
+    ElsewhereBody { error, partition }
+}
+
+fn position_body(position: &CommittedPosition) -> PositionBody {
+    PositionBody {
+        partition: position.partition,
+        batch: position.batch,
+        next_offsets: InputTopic::all().map(|topic| (topic.name(), position.next_offsets[topic])).collect(),
+        clock: position.clock_ms.map(instant),
+        staleness_seconds: position.staleness_seconds,
+    }
+}
+
+fn clock(totals: &PartitionTotals) -> Option<ClockBody> {
+    let text = |seconds: f64| instant((seconds * 1_000.0).round() as i64);
+    Some(ClockBody { min: text(totals.clock_seconds_min?), max: text(totals.clock_seconds_max?) })
+}
+
+fn named<L: Label, T: Copy>(items: &PerLabel<L, T>) -> BTreeMap<&'static str, T> {
+    items.iter().map(|(label, item)| (label.values()[0], *item)).collect()
+}
+
+/// An instant beyond the calendar cannot come out of a partition; it would read as empty.
+fn instant(ms: i64) -> String {
+    DateTime::from_timestamp_millis(ms)
+        .map_or_else(String::new, |instant| instant.to_rfc3339_opts(SecondsFormat::Millis, true))
+}

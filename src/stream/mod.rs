@@ -1,0 +1,9 @@
+//! From Kafka's records to Kafka's records: one worker is one thread, one member of the consumer group, and owns partitions.
+
+pub mod broker;
+
+pub mod partition;
+
+pub mod worker;
+
+pub mod query;

@@ -1,0 +1,371 @@
+//! Records in, effects collected: the inner loop of the service.
+//!
+//! Heads borrow from the batches at hand, so nothing is copied on the way; a head that is not applied before the loop is left
+//! is decoded once more.
+
+use std::time::Duration;
+
+use crate::domain::engine::{Applied, Effects, Engine, Outcome, Progress, Refusal as EngineRefusal};
+use crate::domain::values::event::{GuestRecord, Record};
+use crate::domain::values::time::Time;
+use crate::fault::{self, Noted};
+use crate::formats::native::{CustomerEvent, Event, Subject};
+use crate::observe::metrics::{OrderKind, Outcome as RecordOutcome, Remark, TimerOutcome};
+use crate::stream::broker::{Input, Moment, Partition, PerInput, RecordBatch, RecordView};
+use crate::stream::worker::report;
+use crate::stream::worker::rules::Rules;
+use crate::wire::changelog;
+use crate::wire::encode::{DeadLetter, RecordContext, Source};
+use crate::wire::hash;
+use crate::wire::reason::{Reason, Refusal};
+
+use super::Running;
+use super::dead_letters::Crossing;
+use super::merge::{Choice, Cursor, MergeKey, Offer, choose};
+use super::partition_batch::PartitionBatch;
+
+/// More timers at once are spread over several batches: a transaction must end well within its timeout.
+pub const TIMERS_MAX: usize = 10_000;
+/// Of so many records one is timed: reading the clock for each would cost as much as some of the work.
+const TIMED_OF: u32 = 32;
+
+/// What the loop needs beside the partition.
+pub struct Tools<'a> {
+    pub rules: &'a Rules,
+    pub partition: Partition,
+    /// The shop's time, taken once for the run.
+    pub shop_now: Time,
+    /// The machine's, in milliseconds since 1970, taken with it.
+    pub wall_millis: i64,
+    /// The most that a dead letter may measure.
+    pub record_bytes_max: usize,
+    pub moment: &'a dyn Fn() -> Moment,
+    pub decoding: &'a mut Decoding,
+}
+
+/// Time spent on decoding: measured for some of the records, estimated for all.
+#[derive(Default)]
+pub struct Decoding {
+    records: u32,
+    timed_records: u32,
+    timed: Duration,
+}
+
+impl Decoding {
+    pub fn estimate(&self) -> Duration {
+        (self.timed * self.records).checked_div(self.timed_records).unwrap_or_default()
+    }
+}
+
+/// Why the loop was left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pause {
+    /// An input has to be fetched.
+    Fetch,
+    /// The next record waits for this input, which has more to fetch.
+    Wait(Input),
+    /// Everything at hand is applied.
+    Empty,
+    /// As many records as were asked for are applied.
+    Full,
+    /// The part is closed: the batch has to be committed first.
+    Closed,
+}
+
+/// The share of dead letters is above its limit: how many of the last records.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LimitCrossed {
+    pub dead_letters: u32,
+    pub records: u32,
+}
+
+/// An input's next record.
+struct Head<'a> {
+    view: RecordView<'a>,
+    key: MergeKey,
+    content: Result<Event<'a>, Refusal>,
+}
+
+impl<T: RecordBatch> Running<T> {
+    /// Applies records in merge order, at most `records_max`.
+    pub fn apply(&mut self, tools: &mut Tools<'_>, records_max: usize) -> Result<Pause, LimitCrossed> {
+        let Self { engine, streams, window, part, applied_at, effects, .. } = self;
+        let batches = &streams.batches;
+        let cursors = &mut streams.cursors;
+        let mut heads = PerInput::from_fn(|_| None);
+        for _ in 0..records_max {
+            if part.is_closed {
+                return Ok(Pause::Closed);
+            }
+            for input in Input::ALL {
+                if heads[input].is_none() {
+                    let (batch, cursor) = (batches[input].as_ref(), &mut cursors[input]);
+                    heads[input] = next_head(input, batch, cursor, part, tools);
+                    if let Some(batch) = batch {
+                        engine.look_ahead(cursor.index(), batch.len(), |index| batch.get(index).key);
+                    }
+                }
+            }
+            let offers = PerInput::from_fn(|input| match (&heads[input], &batches[input]) {
+                (Some(head), _) => Offer::Head(head.key),
+                (None, Some(_)) => Offer::Unknown,
+                (None, None) => cursors[input].offer_without_head(),
+            });
+            let input = match choose(&offers) {
+                Choice::Take(input) => input,
+                Choice::Fetch(_) => return Ok(Pause::Fetch),
+                Choice::Wait(input) => return Ok(Pause::Wait(input)),
+                Choice::Empty => return Ok(Pause::Empty),
+            };
+            let head = heads[input].take().expect("only a head is taken");
+            let mut applying = Applying { engine, part, effects, tools, input, view: head.view };
+            let outcome = match &head.content {
+                Ok(event) => applying.event(event),
+                Err(refusal) => Some(applying.dead_letter(refusal)),
+            };
+            let Some(outcome) = outcome else {
+                // Its timers were too many for one batch; the record comes again.
+                if let Some(clock) = engine.clock() {
+                    fault::note(tools.partition, Noted::TimersFired(clock));
+                }
+                part.is_closed = true;
+                part.has_timers_left = true;
+                return Ok(Pause::Closed);
+            };
+            cursors[input].advance(head.view.offset.next(), head.key);
+            fault::note(tools.partition, Noted::Applied(input, head.view.offset));
+            applied_at[input] = head.view.timestamp_millis;
+            part.records += 1;
+            match window.push(outcome) {
+                Crossing::None => {}
+                Crossing::Limit => {
+                    let (dead_letters, records) = window.share();
+                    return Err(LimitCrossed { dead_letters, records });
+                }
+                Crossing::TooOld => tracing::warn!(
+                    partition = %tools.partition,
+                    "over half of the last records are too old: is an old export being loaded?"
+                ),
+            }
+        }
+        Ok(Pause::Full)
+    }
+
+    /// Moves the clock of a partition whose ends are confirmed. That is the last thing in its batch.
+    pub fn advance_clock(&mut self, tools: &mut Tools<'_>, to: Time) {
+        let Self { engine, part, effects, .. } = self;
+        let first_signal = part.signals.len();
+        let progress = engine.advance_clock(to, timers_max(), effects);
+        drain_signals(engine, effects, None, part, tools);
+        fault::note(tools.partition, Noted::ClockMoved(engine.clock().unwrap_or(to)));
+        part.is_closed = true;
+        part.has_timers_left = progress == Progress::More;
+        if part.has_timers_left {
+            fault::note(tools.partition, Noted::TimersLeft);
+        }
+        if !tools.rules.shop_time.is_wall() {
+            return; // A delay in the shop's time says nothing about the machine.
+        }
+        let delays = part.signals.iter().skip(first_signal).map(|signal| to.since(signal.occurred_at));
+        let delays: Vec<_> =
+            delays.map(|delay| Duration::from_millis(delay.as_millis().max(0).unsigned_abs())).collect();
+        part.summary.timer_delays.extend(delays);
+    }
+}
+
+/// Decodes an input's next record, if one is at hand.
+fn next_head<'a, T: RecordBatch>(
+    input: Input,
+    batch: Option<&'a T>,
+    cursor: &mut Cursor,
+    part: &mut PartitionBatch,
+    tools: &mut Tools<'_>,
+) -> Option<Head<'a>> {
+    let (index, skipped) = cursor.seek(batch);
+    if skipped > 0 {
+        part.summary.input_records[report::input_topic(input)] += skipped as u64;
+        part.summary.outcomes[RecordOutcome::Skipped] += skipped as u64;
+    }
+    let view = batch?.get(index?);
+    let timed_from = tools.decoding.records.is_multiple_of(TIMED_OF).then(|| (tools.moment)());
+    tools.decoding.records += 1;
+    let decoded = tools.rules.decoder.decode(report::wire_input(input), view.key, view.value);
+    if let Some(from) = timed_from {
+        tools.decoding.timed += (tools.moment)().since(from);
+        tools.decoding.timed_records += 1;
+    }
+    let key = match &decoded {
+        Ok(event) if !is_in_future(event, &view, tools) => cursor.key.max(Some(event.time())),
+        Ok(_) | Err(_) => cursor.key,
+    };
+    let content = decoded.and_then(|event| check_place(&event, &view, tools).map(|()| event));
+    Some(Head { view, key, content })
+}
+
+/// What depends on where and when the record was read: refused before it can move a clock.
+fn check_place(event: &Event<'_>, view: &RecordView<'_>, tools: &Tools<'_>) -> Result<(), Refusal> {
+    if let Subject::Customer(customer) = &event.subject {
+        let partition = hash::partition(customer.key.bytes, tools.rules.partitions);
+        if partition != tools.partition.0 {
+            let detail = format!("the key belongs to partition {partition} (murmur2)");
+            return Err(Refusal::new(Reason::WrongPartition, detail));
+        }
+    }
+    if is_in_future(event, view, tools) {
+        return Err(Refusal::new(Reason::InFuture, "the time lies ahead of the broker's and of the wall's"));
+    }
+    Ok(())
+}
+
+fn is_in_future(event: &Event<'_>, view: &RecordView<'_>, tools: &Tools<'_>) -> bool {
+    let skew = tools.rules.clock.skew;
+    if event.time() > tools.shop_now.plus(skew) {
+        return true;
+    }
+    let broker_time = view.timestamp_millis.filter(|_| tools.rules.shop_time.is_wall());
+    broker_time.is_some_and(|millis| event.time().as_millis() > millis.saturating_add(skew.as_millis()))
+}
+
+/// One record and what it may change.
+struct Applying<'a, 't> {
+    engine: &'a mut Engine,
+    part: &'a mut PartitionBatch,
+    effects: &'a mut Effects,
+    tools: &'a mut Tools<'t>,
+    input: Input,
+    view: RecordView<'a>,
+}
+
+impl Applying<'_, '_> {
+    /// None if timers have to be committed first.
+    fn event(&mut self, event: &Event<'_>) -> Option<changelog::Outcome> {
+        let clock = self.engine.clock();
+        let outcome = match &event.subject {
+            Subject::Customer(customer) => self.customer(event, customer),
+            Subject::Guest(guest) => self.engine.handle_guest(event.shop, guest, timers_max(), self.effects),
+        };
+        let record = RecordContext::of(event);
+        drain_signals(self.engine, self.effects, record.as_ref(), self.part, self.tools);
+        match outcome {
+            Outcome::TimersPending => None,
+            Outcome::Refused(refusal) => Some(self.dead_letter(&refused(refusal))),
+            Outcome::Duplicate => {
+                self.count(RecordOutcome::Duplicate);
+                Some(changelog::Outcome::Passed)
+            }
+            Outcome::Applied(applied) => {
+                self.count(RecordOutcome::Applied);
+                let summary = &mut self.part.summary;
+                summary.late_records += u64::from(clock > Some(event.time()));
+                let topic = report::input_topic(self.input);
+                summary.appended_at_ms[topic].extend(self.view.timestamp_millis);
+                summary.happened_at_ms[topic].push(event.time().as_millis(), self.tools.wall_millis);
+                self.count_business(event, applied);
+                Some(changelog::Outcome::Passed)
+            }
+        }
+    }
+
+    fn customer(&mut self, event: &Event<'_>, customer: &CustomerEvent<'_>) -> Outcome {
+        if let Record::Erasure(erasure) = &customer.record {
+            // Signals of timers that are due before it name customers, so they are drained while this one still has a name.
+            let progress = self.engine.advance_clock(erasure.requested_at, timers_max(), self.effects);
+            drain_signals(self.engine, self.effects, None, self.part, self.tools);
+            if progress == Progress::More {
+                return Outcome::TimersPending;
+            }
+        }
+        self.engine.handle_record(customer.key, event.shop, &customer.record, timers_max(), self.effects)
+    }
+
+    fn dead_letter(&mut self, refusal: &Refusal) -> changelog::Outcome {
+        self.count(RecordOutcome::DeadLettered);
+        let topic = report::input_topic(self.input);
+        *self.part.summary.dead_letters.entry((topic, refusal.reason.name())).or_default() += 1;
+        let source = Source {
+            topic: self.tools.rules.topic_name(self.input),
+            partition: self.tools.partition.0,
+            offset: self.view.offset.0,
+            timestamp_millis: self.view.timestamp_millis,
+        };
+        let RecordView { key, value, .. } = self.view;
+        let letter = DeadLetter::new(refusal, &source, key, value, self.tools.record_bytes_max);
+        self.part.add_dead_letter(letter);
+        changelog::Outcome::of_refusal(refusal.reason)
+    }
+
+    fn count(&mut self, outcome: RecordOutcome) {
+        let summary = &mut self.part.summary;
+        let topic = report::input_topic(self.input);
+        let bytes = self.view.key.map_or(0, <[u8]>::len) + self.view.value.map_or(0, <[u8]>::len);
+        summary.input_records[topic] += 1;
+        summary.input_bytes[topic] += bytes as u64;
+        summary.outcomes[outcome] += 1;
+    }
+
+    fn count_business(&mut self, event: &Event<'_>, applied: Applied) {
+        let summary = &mut self.part.summary;
+        let currency = self.tools.rules.currencies[usize::from(event.shop.0)];
+        let shop = self.tools.rules.settings.shops.get(event.shop);
+        match &event.subject {
+            Subject::Guest(GuestRecord::Order { total, currency: sent, test: false, .. }) => {
+                summary.guest_orders += 1;
+                let values = summary.values.entry(currency).or_default();
+                values.guest_orders_minor += shop.convert(*total, *sent).unsigned_abs();
+            }
+            Subject::Guest(GuestRecord::Order { test: true, .. } | GuestRecord::Return { .. }) => {}
+            Subject::Customer(customer) => {
+                let is_test = matches!(&customer.record, Record::Order(order) if order.test);
+                summary.remarks[Remark::TestOrder] += u64::from(is_test);
+            }
+        }
+        match applied {
+            Applied::Order { value, first } => {
+                summary.orders[if first { OrderKind::First } else { OrderKind::Repeat }] += 1;
+                summary.values.entry(currency).or_default().orders_minor += value.unsigned_abs();
+            }
+            Applied::Return { refund } => {
+                summary.returns += 1;
+                summary.values.entry(currency).or_default().refunds_minor += refund.unsigned_abs();
+            }
+            Applied::Other => {}
+            Applied::Conflicting => summary.remarks[Remark::Conflicting] += 1,
+            Applied::Ineffective => summary.remarks[Remark::IneffectiveCancellation] += 1,
+        }
+    }
+}
+
+fn timers_max() -> usize {
+    fault::bound(TIMERS_MAX)
+}
+
+/// Encodes what the engine has said, before anything else is applied.
+fn drain_signals(
+    engine: &Engine,
+    effects: &mut Effects,
+    record: Option<&RecordContext<'_>>,
+    part: &mut PartitionBatch,
+    tools: &mut Tools<'_>,
+) {
+    part.summary.timers_fired[TimerOutcome::None] += std::mem::take(&mut effects.timers_silent);
+    for signal in effects.signals.drain(..) {
+        let key = engine.key(signal.customer);
+        let kind = report::signal_type(&signal.kind);
+        part.summary.signals[kind] += 1;
+        if let Some(timer) = report::timer_outcome(&signal) {
+            part.summary.timers_fired[timer] += 1;
+        }
+        part.signals.push(key, kind, signal.occurred_at, |bytes| {
+            tools.rules.signals.encode(key, &signal, record, bytes)
+        });
+    }
+}
+
+fn refused(refusal: EngineRefusal) -> Refusal {
+    match refusal {
+        EngineRefusal::TooOld => {
+            Refusal::new(Reason::TooOld, "behind the partition's clock by more than the lateness")
+        }
+        EngineRefusal::Erased => Refusal::new(Reason::Erased, "the customer has asked to be forgotten"),
+    }
+}

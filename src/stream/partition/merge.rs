@@ -1,0 +1,284 @@
+//! The inputs of one partition, merged by event time.
+//!
+//! A record's merge key is the running maximum of its input's event times, so keys of one input never fall, and what is
+//! read out of order within an input stays in the order of its offsets. Of several records at hand the one with the
+//! smallest key is next; ties go to orders, then returns, then erasures.
+//!
+//! An input at its end is not waited for, so live latency does not suffer. One with more to fetch is, unless its last
+//! key already says that nothing smaller can come; but only for a while, because a transaction that somebody forgot must
+//! not hold the others up.
+
+use std::time::Duration;
+
+use crate::domain::values::time::Time;
+use crate::stream::broker::{Broker, BrokerError, Input, Moment, Partition, PerInput, Position, RecordBatch};
+
+/// How long a record waits for an input that has more to fetch.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// What an input's records are ordered by; none before its first readable record.
+pub type MergeKey = Option<Time>;
+
+/// What an input without a record at hand has to come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Supply {
+    /// Nothing: it was read to the end that the client knows.
+    AtEnd,
+    /// More to fetch; since when a record of another input has been waiting for it.
+    Behind { waited_since: Option<Moment> },
+    /// More to fetch, waited for too long already.
+    GivenUp,
+}
+
+/// What an input offers to the merge.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Offer {
+    /// Its next record, by this key.
+    Head(MergeKey),
+    /// No record at hand; it has to be fetched before anybody knows what is next.
+    Unknown,
+    /// Its next record can only come later, with at least this key.
+    Coming(MergeKey),
+    /// Nothing that is worth waiting for.
+    Nothing,
+}
+
+/// What is next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Choice {
+    Take(Input),
+    /// This input has to be fetched first.
+    Fetch(Input),
+    /// The next record waits for this input.
+    Wait(Input),
+    /// No input has a record at hand.
+    Empty,
+}
+
+/// The merge's one decision.
+pub fn choose(offers: &PerInput<Offer>) -> Choice {
+    let mut has_head = false;
+    let mut first: Option<(MergeKey, Choice)> = None;
+    for (input, offer) in offers.iter() {
+        let (key, choice) = match *offer {
+            Offer::Unknown => return Choice::Fetch(input),
+            Offer::Head(key) => (key, Choice::Take(input)),
+            Offer::Coming(key) => (key, Choice::Wait(input)),
+            Offer::Nothing => continue,
+        };
+        has_head |= matches!(offer, Offer::Head(_));
+        // Of equal keys the first input's.
+        if first.is_none_or(|(first, _)| key < first) {
+            first = Some((key, choice));
+        }
+    }
+    first.filter(|_| has_head).map_or(Choice::Empty, |(_, choice)| choice)
+}
+
+/// How far an input was taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Cursor {
+    /// The place of the next record in the batch at hand.
+    index: usize,
+    /// Every record below was applied or skipped.
+    pub next: Position,
+    /// The key of the last record.
+    pub key: MergeKey,
+    pub supply: Supply,
+    /// Where the input ended when the partition was assigned.
+    end_at_assign: Position,
+    /// The end, as the client last knew it.
+    pub end: Position,
+}
+
+impl Cursor {
+    fn new(next: Position, key: MergeKey, end: Position) -> Self {
+        Self { index: 0, next, key, supply: Supply::Behind { waited_since: None }, end_at_assign: end, end }
+    }
+
+    /// The record of the batch that is next, by its index. Those below the next position are passed over: they come again
+    /// after a rebalance. Gives how many were.
+    pub fn seek<T: RecordBatch>(&mut self, batch: Option<&T>) -> (Option<usize>, usize) {
+        let Some(batch) = batch else { return (None, 0) };
+        let before = self.index;
+        while self.index < batch.len() && batch.get(self.index).offset.next() <= self.next {
+            self.index += 1;
+        }
+        ((self.index < batch.len()).then_some(self.index), self.index - before)
+    }
+
+    /// The place of the next record in the batch at hand.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The record at the index was applied: the next one begins behind it.
+    pub fn advance(&mut self, next: Position, key: MergeKey) {
+        assert!(next > self.next && key >= self.key, "an input is read forward");
+        self.index += 1;
+        self.next = next;
+        self.key = key;
+    }
+
+    /// What an input without a record at hand offers.
+    pub fn offer_without_head(&self) -> Offer {
+        match self.supply {
+            Supply::AtEnd | Supply::GivenUp => Offer::Nothing,
+            Supply::Behind { .. } => Offer::Coming(self.key),
+        }
+    }
+}
+
+/// The inputs of one partition: what was fetched and not applied yet, and how far each was taken.
+pub struct Streams<T> {
+    pub batches: PerInput<Option<T>>,
+    pub cursors: PerInput<Cursor>,
+}
+
+impl<T: RecordBatch> Streams<T> {
+    /// `ends` are the inputs' high watermarks; until the first fetch nothing else says whether there is something to wait for.
+    pub fn new(starts: &PerInput<(Position, MergeKey)>, ends: &PerInput<Position>) -> Self {
+        Self {
+            batches: PerInput::default(),
+            cursors: PerInput::from_fn(|input| {
+                let (next, key) = starts[input];
+                Cursor::new(next, key, ends[input])
+            }),
+        }
+    }
+
+    /// Fetches every input that has no record at hand, and learns of those that stay empty whether they are at their end.
+    pub fn refill<B: Broker<Batch = T>>(
+        &mut self,
+        broker: &mut B,
+        partition: Partition,
+        records_max: usize,
+    ) -> Result<(), BrokerError> {
+        for input in Input::ALL {
+            let cursor = &mut self.cursors[input];
+            if cursor.seek(self.batches[input].as_ref()).0.is_some() {
+                continue;
+            }
+            self.batches[input] = broker.fetch(partition, input, records_max)?;
+            cursor.index = 0;
+            if self.batches[input].is_some() {
+                cursor.supply = Supply::Behind { waited_since: None };
+                continue;
+            }
+            let progress = broker.progress(partition, input)?;
+            cursor.end = progress.high_watermark.unwrap_or(cursor.end_at_assign);
+            // Nothing at hand: what lies below the client's position are control records and records of aborted transactions.
+            cursor.next = cursor.next.max(progress.position);
+            if cursor.next >= cursor.end {
+                cursor.supply = Supply::AtEnd;
+            } else if cursor.supply == Supply::AtEnd {
+                cursor.supply = Supply::Behind { waited_since: None };
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether ends that the brokers have just given are reached; if not, there is more to fetch.
+    pub fn confirm_ends(&mut self, ends: &[Position; 3]) -> bool {
+        for input in Input::ALL {
+            let cursor = &mut self.cursors[input];
+            let end = ends[input as usize];
+            cursor.end = cursor.end.max(end);
+            if cursor.next < end && cursor.supply == Supply::AtEnd {
+                cursor.supply = Supply::Behind { waited_since: None };
+            }
+        }
+        self.is_at_end()
+    }
+
+    /// Whether all that is left to read lies behind somebody's open transaction.
+    pub fn is_held_up(&self, stable_ends: &[Position; 3]) -> bool {
+        self.cursors.iter().any(|(input, cursor)| {
+            self.batches[input].is_none()
+                && cursor.next < cursor.end
+                && cursor.next >= stable_ends[input as usize]
+        })
+    }
+
+    /// Broker time of an input's next record, if it is at hand.
+    pub fn next_timestamp(&self, input: Input) -> Option<i64> {
+        let batch = self.batches[input].as_ref()?;
+        let index = self.cursors[input].index;
+        (index < batch.len()).then(|| batch.get(index).timestamp_millis)?
+    }
+
+    /// Whether no input has a record at hand.
+    pub fn is_empty(&self) -> bool {
+        self.batches.iter().all(|(_, batch)| batch.is_none())
+    }
+
+    /// Whether every input was read to the end that the client knows, and everything read was applied.
+    pub fn is_at_end(&self) -> bool {
+        self.is_empty() && self.cursors.iter().all(|(_, cursor)| cursor.supply == Supply::AtEnd)
+    }
+
+    /// Notes that a record waits for `input`. Gives whether that has lasted too long: then it is no longer waited for.
+    pub fn wait_for(&mut self, input: Input, now: Moment) -> bool {
+        let cursor = &mut self.cursors[input];
+        let Supply::Behind { waited_since } = cursor.supply else {
+            return false;
+        };
+        let since = waited_since.unwrap_or(now);
+        let is_over = now.since(since) >= WAIT_MAX;
+        cursor.supply = if is_over { Supply::GivenUp } else { Supply::Behind { waited_since: Some(since) } };
+        is_over
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smallest_key_is_next_and_what_may_still_be_smaller_is_waited_for() {
+        let key = |millis| Time::from_millis(millis);
+        let head = |millis| Offer::Head(key(millis));
+        let coming = |millis| Offer::Coming(key(millis));
+        let (orders, returns, erasures) = (Input::Orders, Input::Returns, Input::Erasures);
+        let (unread, nothing) = (Offer::Coming(None), Offer::Nothing);
+        for (offers, expected) in [
+            ([nothing, nothing, nothing], Choice::Empty),
+            ([unread, nothing, coming(5)], Choice::Empty),
+            ([head(5), nothing, nothing], Choice::Take(orders)),
+            ([head(5), head(4), nothing], Choice::Take(returns)),
+            ([head(5), head(5), head(5)], Choice::Take(orders)),
+            ([nothing, head(5), head(5)], Choice::Take(returns)),
+            ([head(5), head(6), Offer::Head(None)], Choice::Take(erasures)),
+            ([head(5), unread, nothing], Choice::Wait(returns)),
+            ([head(5), coming(4), nothing], Choice::Wait(returns)),
+            // The next return has at least key 5, and orders go first.
+            ([head(5), coming(5), nothing], Choice::Take(orders)),
+            ([coming(5), head(5), nothing], Choice::Wait(orders)),
+            ([coming(6), head(5), nothing], Choice::Take(returns)),
+            ([head(5), Offer::Unknown, nothing], Choice::Fetch(returns)),
+        ] {
+            assert_eq!(choose(&PerInput(offers)), expected, "{offers:?}");
+        }
+    }
+
+    #[test]
+    fn an_input_is_waited_for_a_limited_time() {
+        struct NoRecords;
+        impl RecordBatch for NoRecords {
+            fn len(&self) -> usize {
+                0
+            }
+            fn get(&self, _: usize) -> crate::stream::broker::RecordView<'_> {
+                unreachable!("there are none")
+            }
+        }
+        let starts = PerInput([(Position(0), None); 3]);
+        let mut streams = Streams::<NoRecords>::new(&starts, &PerInput([Position(9); 3]));
+        let start = Moment(Duration::from_secs(100));
+        assert!(!streams.wait_for(Input::Returns, start));
+        assert!(!streams.wait_for(Input::Returns, start.plus(WAIT_MAX / 2)));
+        assert!(streams.wait_for(Input::Returns, start.plus(WAIT_MAX)));
+        assert_eq!(streams.cursors[Input::Returns].offer_without_head(), Offer::Nothing);
+        assert!(!streams.wait_for(Input::Returns, start.plus(WAIT_MAX * 2)), "told once");
+    }
+}

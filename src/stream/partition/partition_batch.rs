@@ -1,0 +1,120 @@
+//! What one partition adds to the open batch: signals and dead letters as bytes, and counts. Changed customers are not in it;
+//! they are encoded from the state, at the commit and again for each further attempt.
+
+use std::ops::Range;
+
+use crate::domain::values::time::Time;
+use crate::observe::metrics::{BatchSummary, OutputTopic, PerLabel, SignalType};
+use crate::wire::encode::DeadLetter;
+use crate::wire::hash::SignalId;
+
+/// A partition's part of the open batch.
+#[derive(Default)]
+pub struct PartitionBatch {
+    pub signals: Signals,
+    pub dead_letters: Vec<DeadLetter>,
+    dead_letter_bytes: usize,
+    /// Counts of what it has said and holds no more, by topic.
+    pub sent_ahead: PerLabel<OutputTopic, u64>,
+    pub summary: BatchSummary,
+    /// Records taken from the inputs, skipped ones aside.
+    pub records: usize,
+    /// Nothing more may be added: wall time has moved the clock, or too many timers are due at once.
+    pub is_closed: bool,
+    /// It was closed for too many timers: the rest waits for the commit.
+    pub has_timers_left: bool,
+    /// Whether all inputs were read to their ends at some moment since the batch was begun: then somebody waits for it.
+    pub was_at_end: bool,
+}
+
+impl PartitionBatch {
+    /// Begins the next batch, with the memory of this one.
+    pub fn clear(&mut self) {
+        self.forget_said();
+        self.sent_ahead = PerLabel::default();
+        self.summary.clear();
+        self.records = 0;
+        self.is_closed = false;
+        self.has_timers_left = false;
+        self.was_at_end = false;
+    }
+
+    /// Signals and dead letters are with the producer.
+    pub fn forget_said(&mut self) {
+        self.signals.bytes.clear();
+        self.signals.entries.clear();
+        self.dead_letters.clear();
+        self.dead_letter_bytes = 0;
+    }
+
+    pub fn add_dead_letter(&mut self, letter: DeadLetter) {
+        self.dead_letter_bytes +=
+            letter.key.as_ref().map_or(0, Vec::len) + letter.value.as_ref().map_or(0, Vec::len);
+        self.dead_letters.push(letter);
+    }
+
+    /// Bytes that wait to be written.
+    pub fn bytes(&self) -> usize {
+        self.signals.bytes.len() + self.dead_letter_bytes
+    }
+}
+
+/// Encoded signals, one after the other.
+#[derive(Default)]
+pub struct Signals {
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    id: SignalId,
+    kind: SignalType,
+    occurred_at: Time,
+    key: Range<usize>,
+    value: Range<usize>,
+}
+
+/// One encoded signal.
+pub struct EncodedSignal<'a> {
+    pub id: SignalId,
+    pub kind: SignalType,
+    pub occurred_at: Time,
+    pub key: &'a [u8],
+    pub value: &'a [u8],
+}
+
+impl Signals {
+    /// Appends a signal whose value `encode` writes, giving its id.
+    pub fn push(
+        &mut self,
+        key: &[u8],
+        kind: SignalType,
+        occurred_at: Time,
+        encode: impl FnOnce(&mut Vec<u8>) -> SignalId,
+    ) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(key);
+        let middle = self.bytes.len();
+        let id = encode(&mut self.bytes);
+        let end = self.bytes.len();
+        self.entries.push(Entry { id, kind, occurred_at, key: start..middle, value: middle..end });
+    }
+
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = EncodedSignal<'_>> {
+        self.entries.iter().map(|entry| EncodedSignal {
+            id: entry.id,
+            kind: entry.kind,
+            occurred_at: entry.occurred_at,
+            key: &self.bytes[entry.key.clone()],
+            value: &self.bytes[entry.value.clone()],
+        })
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}

@@ -1,0 +1,471 @@
+//! From an assigned partition to one that can go on: barrier, changelog, seal, and whether these agree.
+//!
+//! ```text
+//!  committed offsets, stable ─► high watermark of the changelog ─► records up to it ─► edges of the inputs ─► agree? ─► timers
+//!                                                              └─► snapshot ─► the rest ─┘
+//! ```
+//!
+//! In this order: once the committed offsets are stable, a predecessor whose offsets were accepted has nothing left to write,
+//! so all of its records are below a high watermark that is asked afterwards. The high watermark is asked read_uncommitted,
+//! because below a crashed writer's open transaction the last stable offset hides what was committed behind it.
+//!
+//! All of it runs beside the worker and in short steps; dropping [`Restoring`] cancels it.
+
+mod local;
+mod read;
+mod start;
+mod unusable;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use crate::config::DeadLetterLimit;
+use crate::domain::engine::Engine;
+use crate::domain::engine::restore::{Restore, RestoreError, Settled};
+use crate::domain::settings::Settings;
+use crate::exit::Exit;
+use crate::fault::{self, Mutation};
+use crate::snapshot::Snapshots;
+use crate::snapshot::discard::Discard;
+use crate::stream::broker::{
+    BrokerError, ChangelogIdentity, Committed, Input, Lookup, Moment, Output, Partition, PerInput, Position,
+    Stability, Step, TRANSACTION_TIMEOUT, Task, Topic, Waker, Watermark,
+};
+use crate::wire::changelog::Seal;
+
+use self::start::Disagreement;
+use super::BatchName;
+use super::dead_letters::DeadLetterWindow;
+use super::merge::MergeKey;
+
+use local::{Changelog, Loading, Used};
+use unusable::unusable_state;
+
+/// One bounded call of the task.
+const CALL_MAX: Duration = Duration::from_millis(500);
+/// Between two reports of progress.
+const TELL_AFTER: Duration = Duration::from_millis(200);
+/// Customers that one step gives their timers.
+const SETTLED_A_STEP: usize = 100_000;
+/// A predecessor's transaction that is open for longer than this is ended.
+const BLOCKED_MAX: Duration = Duration::from_secs(1);
+/// The broker ends a transaction at its timeout, and looks for such transactions every 10 s.
+const GIVE_UP_AFTER: Duration = TRANSACTION_TIMEOUT.saturating_add(Duration::from_secs(10));
+
+/// What a restored partition starts with.
+pub struct Restored {
+    pub engine: Engine,
+    pub window: DeadLetterWindow,
+    pub batch_number: u64,
+    pub starts: PerInput<(Position, MergeKey)>,
+    /// The inputs' high watermarks.
+    pub ends: PerInput<Position>,
+    /// Changelog records read, ...
+    pub records: u64,
+    /// ... and those that no [`News::Progress`] has told of.
+    pub records_untold: u64,
+    /// None where the brokers do not tell, or nobody wants to know.
+    pub changelog: Option<ChangelogIdentity>,
+    /// The age of the snapshot that it came from, if it did.
+    pub snapshot_created_at_ms: Option<i64>,
+}
+
+/// What the task tells the worker.
+pub enum News {
+    Progress { records: u64, remaining: u64 },
+    Done(Box<Restored>),
+    Failed(BrokerError),
+}
+
+/// The worker's end of a restore.
+pub struct Restoring {
+    pub started_at: Moment,
+    news: mpsc::Receiver<News>,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Restoring {
+    /// What the task has told and nobody has heard yet.
+    pub fn next_news(&self) -> Option<News> {
+        self.news.try_recv().ok()
+    }
+}
+
+impl Drop for Restoring {
+    fn drop(&mut self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What a restore depends on beside the partition.
+#[derive(Clone)]
+pub struct RestoreRules {
+    pub settings: Arc<Settings>,
+    pub dead_letters: DeadLetterLimit,
+    /// Of the erasure secret: markers made with another one would not be found again.
+    pub secret: [u8; 8],
+    pub on_other_offsets: OnOtherOffsets,
+    /// None: there are none.
+    pub snapshots: Option<Snapshots>,
+}
+
+/// What to do when the group's offsets are not the seal's: somebody has reset the group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnOtherOffsets {
+    Stop,
+    /// `--accept-offsets`
+    Accept,
+}
+
+/// A restore to be started.
+pub struct Order {
+    pub partition: Partition,
+    /// This worker's own id: its transactions are not to be ended from here.
+    pub transactional_id: String,
+    pub has_transactional_offsets: bool,
+    pub waker: Waker,
+    /// Milliseconds since 1970.
+    pub wall_millis: i64,
+    pub rules: RestoreRules,
+}
+
+impl Order {
+    pub fn start<L: Lookup + 'static>(self, now: Moment) -> (Restoring, Task<L>) {
+        let (sender, news) = mpsc::channel();
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let restoring = Restoring { started_at: now, news, cancelled: Arc::clone(&cancelled) };
+        let mut work = Work {
+            restore: Restore::new(Arc::clone(&self.rules.settings)),
+            stage: Stage::Barrier,
+            changelog: None,
+            used: None,
+            newest_ms: i64::MIN,
+            seal: None,
+            records: 0,
+            records_untold: 0,
+            told_at: None,
+            blocked: Blocked::default(),
+            order: self,
+        };
+        let task = move |lookup: &mut L| {
+            if cancelled.load(Ordering::Relaxed) {
+                return Step::Done;
+            }
+            let news = match work.step(lookup) {
+                Ok(None) => return Step::Again,
+                Ok(Some(news)) => news,
+                Err(BrokerError::Retry(_)) => return Step::Again,
+                Err(error) => News::Failed(error),
+            };
+            let step = if matches!(news, News::Progress { .. }) { Step::Again } else { Step::Done };
+            // A worker that has dropped its end has cancelled the restore; the next step sees it.
+            let _ = sender.send(news);
+            (work.order.waker)();
+            step
+        };
+        (restoring, Box::new(task))
+    }
+}
+
+/// Where a restore stands.
+enum Stage {
+    Barrier,
+    Changelog { committed: Offsets },
+    Snapshot { committed: Offsets, loading: Box<Loading>, from: Position, end: Position },
+    Reading { committed: Offsets, position: Position, end: Position },
+    Inputs { committed: Offsets },
+    Recheck { committed: Offsets, disagreement: Disagreement },
+    Settling(Inputs),
+    Over,
+}
+
+type Offsets = PerInput<Option<Committed>>;
+
+/// Where the inputs are to be read from, and how far they go.
+#[derive(Clone, Copy)]
+struct Inputs {
+    starts: PerInput<(Position, MergeKey)>,
+    ends: PerInput<Position>,
+}
+
+struct Work {
+    order: Order,
+    stage: Stage,
+    restore: Restore,
+    changelog: Option<ChangelogIdentity>,
+    /// The snapshot whose state is in `restore`.
+    used: Option<Used>,
+    /// The latest timestamp of a record that was read.
+    newest_ms: i64,
+    seal: Option<Seal>,
+    records: u64,
+    records_untold: u64,
+    told_at: Option<Moment>,
+    blocked: Blocked,
+}
+
+/// How long somebody's open transaction has held the restore up.
+#[derive(Default)]
+struct Blocked {
+    since: Option<Moment>,
+    has_ended_transaction: bool,
+}
+
+impl Work {
+    fn step<L: Lookup>(&mut self, lookup: &mut L) -> Result<Option<News>, BrokerError> {
+        let partition = self.order.partition;
+        let changelog = [(Topic::Output(Output::Changelog), partition)];
+        match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Barrier => {
+                self.stage = Stage::Barrier;
+                let committed = match lookup.committed(&[partition], Stability::Stable, CALL_MAX) {
+                    Err(BrokerError::Retry(cause)) => {
+                        self.end_open_transaction(lookup)?;
+                        return Err(BrokerError::Retry(cause));
+                    }
+                    other => other?,
+                };
+                let committed = committed.into_iter().next().expect("one partition was asked for");
+                self.stage = Stage::Changelog { committed };
+                self.blocked = Blocked::default();
+            }
+            Stage::Changelog { committed } => {
+                self.stage = Stage::Changelog { committed: committed.clone() };
+                let end = lookup.watermarks(Watermark::High, &changelog, CALL_MAX)?[0];
+                let from = lookup.watermarks(Watermark::Low, &changelog, CALL_MAX)?[0];
+                if self.order.has_transactional_offsets {
+                    start::check_beginning(from)
+                        .map_err(|disagreement| BrokerError::stop(Exit::Configuration, disagreement))?;
+                }
+                self.stage = match self.find_snapshot(lookup, from, end)? {
+                    Some(loading) => Stage::Snapshot { committed, loading: Box::new(loading), from, end },
+                    None => Stage::Reading { committed, position: from, end },
+                };
+            }
+            Stage::Snapshot { committed, loading, from, end } => {
+                return Ok(self.load(committed, loading, from, end, lookup.now()));
+            }
+            Stage::Reading { committed, position, end } if position >= end => {
+                self.stage = match self.doubt() {
+                    None => Stage::Inputs { committed },
+                    Some(reason) => {
+                        self.discard_snapshot(&reason);
+                        Stage::Changelog { committed }
+                    }
+                };
+            }
+            Stage::Reading { committed, position, end } => {
+                self.stage = Stage::Reading { committed: committed.clone(), position, end };
+                let (batch, next) = lookup.read_changelog(partition, position, CALL_MAX)?;
+                self.stage = Stage::Reading { committed, position: next, end };
+                if next == position {
+                    self.end_open_transaction(lookup)?;
+                    return Ok(None);
+                }
+                self.blocked = Blocked::default();
+                self.read(&batch)?;
+                return Ok(self.progress(lookup.now(), end.0.saturating_sub(next.0)));
+            }
+            Stage::Inputs { committed } => {
+                self.stage = Stage::Inputs { committed: committed.clone() };
+                let inputs = Input::ALL.map(|input| (Topic::Input(input), partition));
+                let ends = lookup.watermarks(Watermark::High, &inputs, CALL_MAX)?;
+                let lows = lookup.watermarks(Watermark::Low, &inputs, CALL_MAX)?;
+                self.stage = match self.inputs(&committed, &lows, &ends) {
+                    Ok(inputs) => Stage::Settling(inputs),
+                    Err(disagreement) => Stage::Recheck { committed, disagreement },
+                };
+            }
+            Stage::Recheck { committed, disagreement } => {
+                self.check_doubt(lookup, committed, disagreement)?
+            }
+            Stage::Settling(inputs) => return self.settle(inputs, lookup.now()),
+            Stage::Over => unreachable!("a finished restore is not stepped"),
+        }
+        Ok(None)
+    }
+
+    /// Whether what disagrees does so for good. If somebody has committed since the barrier, this worker has stood still for so long
+    /// that it has lost the partition, and will hear of it; until then, what it reads is no reason to end the service.
+    fn check_doubt<L: Lookup>(
+        &mut self,
+        lookup: &mut L,
+        committed: Offsets,
+        disagreement: Disagreement,
+    ) -> Result<(), BrokerError> {
+        self.stage = Stage::Recheck { committed: committed.clone(), disagreement: disagreement.clone() };
+        let now = lookup.committed(&[self.order.partition], Stability::Stable, CALL_MAX)?;
+        if now.first() == Some(&committed) {
+            return Err(BrokerError::stop(Exit::Configuration, disagreement));
+        }
+        self.restore = Restore::new(Arc::clone(&self.order.rules.settings));
+        self.seal = None;
+        self.used = None;
+        self.stage = Stage::Barrier;
+        Ok(())
+    }
+
+    /// Now and then; to tell of every batch would keep the worker from its work.
+    fn progress(&mut self, now: Moment, remaining: u64) -> Option<News> {
+        if now.since(*self.told_at.get_or_insert(now)) < TELL_AFTER {
+            return None;
+        }
+        self.told_at = Some(now);
+        Some(News::Progress { records: std::mem::take(&mut self.records_untold), remaining })
+    }
+
+    fn load(
+        &mut self,
+        committed: Offsets,
+        mut loading: Box<Loading>,
+        from: Position,
+        end: Position,
+        now: Moment,
+    ) -> Option<News> {
+        let position = match loading.step(&mut self.restore, &self.order.rules.settings) {
+            Ok(None) => {
+                let remaining = loading.remaining() + end.0.saturating_sub(loading.position().0);
+                self.stage = Stage::Snapshot { committed, loading, from, end };
+                return self.progress(now, remaining);
+            }
+            Ok(Some(used)) => {
+                self.used = Some(used);
+                used.position
+            }
+            Err(reason) => {
+                self.discard_snapshot(&reason);
+                from
+            }
+        };
+        self.stage = Stage::Reading { committed, position, end };
+        None
+    }
+
+    fn settle(&mut self, inputs: Inputs, now: Moment) -> Result<Option<News>, BrokerError> {
+        self.stage = Stage::Settling(inputs);
+        let clock = self.seal.as_ref().and_then(|seal| seal.clock);
+        match self.restore.settle(clock, SETTLED_A_STEP) {
+            Ok(Settled::Some) => Ok(self.progress(now, 0)),
+            Ok(Settled::All) => {
+                self.stage = Stage::Over;
+                Ok(Some(News::Done(Box::new(self.finish(inputs)))))
+            }
+            Err(RestoreError::Corrupt) if self.used.is_some() => {
+                self.discard_snapshot(&Discard::Corrupt);
+                self.stage = Stage::Barrier;
+                Ok(None)
+            }
+            Err(error) => Err(unusable_state(&error)),
+        }
+    }
+
+    /// The partition's snapshot, if there is one that belongs to this changelog.
+    fn find_snapshot<L: Lookup>(
+        &mut self,
+        lookup: &mut L,
+        start: Position,
+        end: Position,
+    ) -> Result<Option<Loading>, BrokerError> {
+        let Some(snapshots) = &self.order.rules.snapshots else { return Ok(None) };
+        if self.changelog.is_none() {
+            self.changelog = lookup.changelog_identity(CALL_MAX)?;
+        }
+        Ok(self.changelog.as_ref().and_then(|identity| {
+            let (partition, now_ms) = (self.order.partition, self.order.wall_millis);
+            Loading::start(snapshots, &Changelog { identity, partition, start, end, now_ms })
+        }))
+    }
+
+    /// What speaks against the snapshot now that the changelog behind it was read.
+    fn doubt(&self) -> Option<Discard> {
+        let (used, changelog) = (self.used?, self.changelog.as_ref()?);
+        if self.seal.is_none() {
+            return Some(Discard::NoSeal);
+        }
+        used.check_age(self.newest_ms, changelog.tombstone_retention).err()
+    }
+
+    /// Forgets what a snapshot has brought, and all that was built on it.
+    fn discard_snapshot(&mut self, reason: &Discard) {
+        if let Some(snapshots) = &self.order.rules.snapshots {
+            local::discard(snapshots, self.order.partition, reason);
+        }
+        self.restore = Restore::new(Arc::clone(&self.order.rules.settings));
+        self.seal = None;
+        self.used = None;
+    }
+
+    /// Where to go on from, if everything agrees.
+    fn inputs(
+        &self,
+        committed: &Offsets,
+        lows: &[Position],
+        ends: &[Position],
+    ) -> Result<Inputs, Disagreement> {
+        let rules = &self.order.rules;
+        let evidence = start::Evidence {
+            seal: self.seal.as_ref(),
+            committed: (self.order.has_transactional_offsets
+                && !fault::is(Mutation::StartOffsetFromSnapshot))
+            .then_some(committed),
+            changelog_is_empty: self.records == 0,
+            edges: PerInput::from_fn(|input| (lows[input as usize], ends[input as usize])),
+        };
+        let starts = start::starts(&evidence, rules.on_other_offsets, rules.secret)?;
+        Ok(Inputs { starts, ends: PerInput::from_fn(|input| ends[input as usize]) })
+    }
+
+    fn finish(&mut self, inputs: Inputs) -> Restored {
+        let rules = &self.order.rules;
+        let restore = std::mem::replace(&mut self.restore, Restore::new(Arc::clone(&rules.settings)));
+        let seal = self.seal.take();
+        let runs = seal.as_ref().map_or(&[][..], |seal| &seal.outcomes);
+        Restored {
+            engine: restore.into_engine(),
+            window: DeadLetterWindow::new(rules.dead_letters, runs),
+            batch_number: seal.as_ref().map_or(0, |seal| seal.batch),
+            starts: inputs.starts,
+            ends: inputs.ends,
+            records: self.records,
+            records_untold: self.records_untold,
+            changelog: self.changelog.take(),
+            snapshot_created_at_ms: self.used.map(|used| used.created_at_ms),
+        }
+    }
+
+    /// Counts a fruitless call. After a while, ends the transaction that somebody left open in this partition: whoever has it open
+    /// without owning the partition has to abort it anyway, and the broker's own timeout takes long.
+    fn end_open_transaction<L: Lookup>(&mut self, lookup: &mut L) -> Result<(), BrokerError> {
+        let now = lookup.now();
+        let waited = now.since(*self.blocked.since.get_or_insert(now));
+        if waited > GIVE_UP_AFTER {
+            let message = "an open transaction in the partition does not end: look for a process that still writes under \
+                           this application, or lower `transaction.max.timeout.ms` of the brokers";
+            return Err(BrokerError::stop(Exit::Unavailable, message));
+        }
+        if waited < BLOCKED_MAX || self.blocked.has_ended_transaction {
+            return Ok(());
+        }
+        let committed = lookup.committed(&[self.order.partition], Stability::Unstable, CALL_MAX)?;
+        let orders = committed.first().and_then(|committed| committed[Input::Orders].as_ref());
+        let name = orders.and_then(|committed| BatchName::parse(&committed.metadata));
+        let id = name.map(|name| name.transactional_id);
+        match id {
+            Some(id) if id != self.order.transactional_id => {
+                info!(partition = %self.order.partition, transactional_id = id, "ending an open transaction");
+                lookup.end_transaction_of(id, CALL_MAX)?;
+            }
+            // Taking over our own id would fence ourselves; without an id there is nobody to fence.
+            Some(_) | None => warn!(
+                partition = %self.order.partition,
+                "an open transaction of an unknown writer holds the restore up until its timeout"
+            ),
+        }
+        self.blocked.has_ended_transaction = true;
+        Ok(())
+    }
+}

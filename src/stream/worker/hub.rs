@@ -1,0 +1,89 @@
+//! Where a worker reports to, and where questions come from.
+
+use std::collections::BTreeMap;
+
+use crossbeam_channel::Receiver;
+
+use crate::observe::metrics::{BatchSummary, Metrics, RestoreInProgress};
+use crate::observe::status::{RecentSignal, ServiceStatus, WorkerStatus};
+use crate::stream::broker::Partition;
+use crate::stream::partition::partition_batch::PartitionBatch;
+use crate::stream::query::CustomerQuery;
+
+/// Signals of one commit that the live page may show.
+const RECENT_SIGNALS_MAX: usize = 40;
+
+/// See the module.
+pub struct Hub<'m> {
+    pub metrics: &'m Metrics,
+    pub service: ServiceStatus,
+    pub status: WorkerStatus,
+    pub queries: Receiver<CustomerQuery>,
+    /// Says that the loop has turned. A function of whoever runs the worker, because it reads a clock.
+    pub tick: fn(&WorkerStatus),
+    restores: BTreeMap<Partition, RestoreInProgress<'m>>,
+}
+
+impl<'m> Hub<'m> {
+    pub fn new(
+        metrics: &'m Metrics,
+        service: ServiceStatus,
+        status: WorkerStatus,
+        queries: Receiver<CustomerQuery>,
+        tick: fn(&WorkerStatus),
+    ) -> Self {
+        Self { metrics, service, status, queries, tick, restores: BTreeMap::new() }
+    }
+
+    pub(super) fn tick(&self) {
+        (self.tick)(&self.status);
+    }
+
+    pub(super) fn on_restore_started(&mut self, partition: Partition) {
+        self.restores.insert(partition, self.metrics.restore(label(partition)));
+        self.status.restoring(label(partition), None);
+    }
+
+    pub(super) fn on_restore_progress(&self, partition: Partition, records: u64, remaining: u64) {
+        if let Some(restore) = self.restores.get(&partition) {
+            restore.on_records(records, remaining);
+        }
+        self.status.restoring(label(partition), Some(remaining));
+    }
+
+    pub(super) fn on_restored(&mut self, partition: Partition, duration: std::time::Duration) {
+        if let Some(restore) = self.restores.remove(&partition) {
+            restore.finish(duration);
+        }
+        self.status.not_restoring(label(partition));
+    }
+
+    /// A partition was restored from a snapshot of this time.
+    pub(super) fn on_snapshot_restored(&self, partition: Partition, created_at_ms: i64) {
+        self.metrics.partition(label(partition)).set_snapshot_time(created_at_ms);
+    }
+
+    /// The partition is not owned any more: its gauges must not stand beside the next owner's.
+    pub(super) fn forget_partition(&mut self, partition: Partition) {
+        self.restores.remove(&partition);
+        self.status.not_restoring(label(partition));
+        self.metrics.remove_partition(label(partition));
+    }
+
+    /// A part of a batch is known to be committed.
+    pub(super) fn on_part_committed(&self, part: &PartitionBatch, committed_at_ms: i64) {
+        let summary: &BatchSummary = &part.summary;
+        self.metrics.on_batch(summary, committed_at_ms);
+        let first = part.signals.len().saturating_sub(RECENT_SIGNALS_MAX);
+        self.service.on_signals(part.signals.iter().skip(first).map(|signal| RecentSignal {
+            signal_type: signal.kind,
+            occurred_at_ms: signal.occurred_at.as_millis(),
+            customer_id: String::from_utf8_lossy(signal.key).into_owned(),
+        }));
+    }
+}
+
+/// A partition as the metrics label it.
+pub(super) fn label(partition: Partition) -> i32 {
+    i32::try_from(partition.0).expect("Kafka counts partitions in 31 bits")
+}

@@ -1,0 +1,104 @@
+//! The seal: where a partition stands after a batch. It is written with the batch and is the truth; the group's offsets mirror it.
+//!
+//! ```text
+//! version │ present (bit 0 clock, bits 1-3 merge keys) │ batch u64 │ next offsets 3 × u64 │ clock i64? │ merge keys i64? │
+//! fingerprint of the erasure secret 8 │ number of runs (varint) │ runs (varint: records × 4 + outcome)
+//! ```
+
+use super::StateError;
+use super::outcomes::{Outcome, OutcomeRun};
+use super::reader::{Reader, put_varint};
+use crate::domain::values::time::Time;
+use crate::wire::Input;
+
+const KIND: &str = "seal";
+const FORMAT: u8 = 1;
+
+/// Everything about a partition that is not a customer's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Seal {
+    /// Counts the partition's batches, from 1.
+    pub batch: u64,
+    /// By [`Input::index`].
+    pub inputs: [SealedInput; Input::ALL.len()],
+    /// None before the first accepted record.
+    pub clock: Option<Time>,
+    /// What became of the last records, oldest first; no two neighbours alike.
+    pub outcomes: Vec<OutcomeRun>,
+    /// Of the secret under which erasure markers are kept.
+    pub secret: [u8; 8],
+}
+
+/// Where one input goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct SealedInput {
+    /// The offset of the next record to read.
+    pub next: u64,
+    /// The greatest event time so far, by which inputs are merged; none before the first.
+    pub merge_key: Option<Time>,
+}
+
+impl Seal {
+    /// Appends the seal.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let instants = [self.clock].into_iter().chain(self.inputs.map(|input| input.merge_key));
+        let present =
+            instants.clone().enumerate().map(|(bit, instant)| u8::from(instant.is_some()) << bit).sum();
+        out.extend_from_slice(&[FORMAT, present]);
+        out.extend_from_slice(&self.batch.to_le_bytes());
+        for input in &self.inputs {
+            out.extend_from_slice(&input.next.to_le_bytes());
+        }
+        for instant in instants.flatten() {
+            out.extend_from_slice(&instant.as_millis().to_le_bytes());
+        }
+        out.extend_from_slice(&self.secret);
+        put_varint(out, self.outcomes.len() as u64);
+        for run in &self.outcomes {
+            debug_assert!(run.records > 0, "an empty run is no run");
+            put_varint(out, u64::from(run.records) << 2 | run.outcome as u64);
+        }
+    }
+
+    pub(super) fn decode(value: &[u8]) -> Result<Self, StateError> {
+        let mut reader = Reader::versioned(value, KIND, FORMAT)?;
+        let present = reader.byte()?;
+        if present > 0b1111 {
+            return Err(reader.invalid());
+        }
+        let batch = reader.u64()?;
+        let mut inputs = [SealedInput::default(); Input::ALL.len()];
+        for input in &mut inputs {
+            input.next = reader.u64()?;
+        }
+        let clock = reader.time_if(present & 1 != 0)?;
+        for (index, input) in inputs.iter_mut().enumerate() {
+            input.merge_key = reader.time_if(present >> (index + 1) & 1 != 0)?;
+        }
+        let secret = reader.array()?;
+        let outcomes = outcomes(&mut reader)?;
+        reader.end()?;
+        Ok(Self { batch, inputs, clock, outcomes, secret })
+    }
+}
+
+fn outcomes(reader: &mut Reader<'_>) -> Result<Vec<OutcomeRun>, StateError> {
+    let count = reader.varint()?;
+    // Not reserved ahead: the count may be nonsense, the bytes for it are then missing.
+    let mut runs: Vec<OutcomeRun> = Vec::new();
+    let mut total: u32 = 0;
+    for _ in 0..count {
+        let run = reader.varint()?;
+        let outcome = Outcome::ALL.get((run & 3) as usize);
+        let records = u32::try_from(run >> 2).ok().filter(|records| *records > 0);
+        let (Some(outcome), Some(records)) = (outcome.copied(), records) else {
+            return Err(reader.invalid());
+        };
+        if runs.last().is_some_and(|last| last.outcome == outcome) {
+            return Err(reader.invalid());
+        }
+        total = total.checked_add(records).ok_or_else(|| reader.invalid())?;
+        runs.push(OutcomeRun { outcome, records });
+    }
+    Ok(runs)
+}
