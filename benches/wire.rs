@@ -7,8 +7,9 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use retention_signals::domain::settings::{Shop, Shops};
+use retention_signals::domain::signals::kind::SignalKind;
 use retention_signals::domain::signals::signal::{
-    ActiveKind, Cause, CustomerType, Profile, RecordDigest, Signal, SignalKind, Silence, State,
+    ActiveKind, Cause, CustomerType, Profile, RecordDigest, Signal, Silence, State,
 };
 use retention_signals::domain::values::ids;
 use retention_signals::domain::values::money::Currency;

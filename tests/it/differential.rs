@@ -14,7 +14,7 @@ use libtest_mimic::{Completion, Failed, Trial};
 use retention_signals::config::{self, Config, Purpose, Sources};
 use retention_signals::domain::engine::shop_totals::GuestTotals;
 use retention_signals::domain::engine::{Applied, Change, Effects, Engine, Outcome, Refusal};
-use retention_signals::domain::signals::signal::SignalKind;
+use retention_signals::domain::signals::kind::SignalType;
 use retention_signals::domain::values::event::Record;
 use retention_signals::domain::values::ids::ShopIndex;
 use retention_signals::domain::values::time::Time;
@@ -296,7 +296,7 @@ impl Service {
         let summary = Summary {
             events: EventCounts::default(),
             dead_letters: [0; Reason::ALL.len()],
-            signals: [0; SignalKind::NAMES.len()],
+            signals: [0; SignalType::NAMES.len()],
             shops: vec![(currency, *self.engine.figures(ShopIndex(0)), GuestTotals::default())],
             elapsed: Duration::ZERO,
             records: 0,

@@ -23,6 +23,7 @@ mod record_pages;
 mod replay;
 mod schemas;
 mod service;
+mod signal_types;
 mod sim;
 mod story;
 mod tidy;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
     trials.extend(replay::trials());
     trials.extend(schemas::trials());
     trials.extend(service::trials());
+    trials.extend(signal_types::trials());
     trials.extend(sim::trials());
     trials.extend(story::trials());
     trials.extend(tidy::trials());

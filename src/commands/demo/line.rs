@@ -1,9 +1,9 @@
 //! A signal as a line that people can read.
 
-use std::fmt::Write as _;
-
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::domain::signals::kind::{SignalType, Tone};
 
 /// A signal as a subscriber reads it from the topic.
 #[derive(Deserialize, Debug)]
@@ -45,68 +45,64 @@ impl SignalRecord {
         serde_json::from_slice(value).ok()
     }
 
-    /// Date, type, customer and what matters of the data. Money of ratios is in `currency`.
+    /// Date, type, customer, and the data as the table of signal types shows it. All money is in `currency`.
     pub fn line(&self, currency: &str, paint: Paint) -> String {
         let date = self.occurred_at.get(..10).unwrap_or_default();
+        let entry = SignalType::of_name(&self.signal_type).map(SignalType::entry);
+        let tone = entry.map_or(Tone::Neutral, |entry| entry.tone);
         let signal_type = format!("{:<16}", self.signal_type);
         format!(
             "{}  {}  {:<22}  {}",
             paint.with(DIM, date),
-            paint.with(colour(&self.signal_type), &signal_type),
+            paint.with(colour(tone), &signal_type),
             self.customer_id,
-            self.detail(currency)
+            entry.map_or_else(String::new, |entry| self.detail(entry.line, currency))
         )
     }
 
-    fn detail(&self, currency: &str) -> String {
-        match self.signal_type.as_str() {
-            "first_order" | "second_order" => format!("{} {currency}", self.text("value")),
-            "at_risk" | "lapsed" => {
-                let mut detail = format!("silent for {}", self.days("silence_days"));
-                if self.data["expected_gap_days"].is_number() {
-                    let expected = self.data["expected_gap_days"].as_f64().unwrap_or_default();
-                    let _ = write!(detail, ", expected after {expected:.0}");
-                }
-                detail
+    /// The parts of the type's line of which all fields have a value.
+    fn detail(&self, line: &str, currency: &str) -> String {
+        let parts = line.split(", ").filter_map(|part| self.part(part, currency));
+        parts.collect::<Vec<_>>().join(", ")
+    }
+
+    /// One part with the values in their places; none if one of them is null.
+    fn part(&self, part: &str, currency: &str) -> Option<String> {
+        let mut pieces = part.split('{');
+        let mut text = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            let (place, rest) = piece.split_once('}')?;
+            match place {
+                "currency" => text.push_str(currency),
+                _ => text.push_str(&self.value(place)?),
             }
-            "recovered" | "won_back" => format!("away {}", self.days("days_away")),
-            "lapse_retracted" => format!("not {}: an order came late", self.text("retracted_type")),
-            "frequency_fell" | "frequency_rose" => {
-                format!("every {}, was every {}", self.days("recent"), self.days("earlier"))
-            }
-            "order_value_fell" | "order_value_rose" => {
-                format!("{} {currency} an order, was {}", self.text("recent"), self.text("earlier"))
-            }
-            "return_rate_high" => {
-                let share = self.data["ratio"].as_f64().unwrap_or_default() * 100.0;
-                format!("{share:.0} % of {} {currency} sent back", self.text("gross"))
-            }
-            "order_cancelled" => format!("{} {currency}", self.text("value")),
-            "order_returned" if self.data["days_since_order"].is_number() => {
-                format!("{} {currency}, after {}", self.text("refund"), self.days("days_since_order"))
-            }
-            "order_returned" => format!("{} {currency}", self.text("refund")),
-            "became_prospect" => "no order is left that was kept".to_owned(),
-            _ => String::new(),
+            text.push_str(rest);
         }
+        Some(text)
     }
 
-    fn text(&self, name: &str) -> &str {
-        self.data[name].as_str().unwrap_or("?")
-    }
-
-    fn days(&self, name: &str) -> String {
-        let days = self.data[name].as_f64().unwrap_or_default().round();
-        if days == 1.0 { "1 day".to_owned() } else { format!("{days} days") }
+    /// A field of the data, in the form that the line asks for.
+    fn value(&self, place: &str) -> Option<String> {
+        let (name, form) = place.split_once(':').unwrap_or((place, "text"));
+        let value = &self.data[name];
+        match form {
+            "number" => Some(format!("{:.0}", value.as_f64()?)),
+            "percent" => Some(format!("{:.0} %", value.as_f64()? * 100.0)),
+            "days" => match value.as_f64()?.round() {
+                1.0 => Some("1 day".to_owned()),
+                days => Some(format!("{days} days")),
+            },
+            _ => value.as_str().map(str::to_owned),
+        }
     }
 }
 
-fn colour(signal_type: &str) -> &'static str {
-    match signal_type {
-        "first_order" | "second_order" | "recovered" | "won_back" | "lapse_retracted" => GREEN,
-        "at_risk" | "return_rate_high" | "frequency_fell" | "order_value_fell" => YELLOW,
-        "lapsed" | "became_prospect" => RED,
-        _ => CYAN,
+const fn colour(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Good => GREEN,
+        Tone::Warning => YELLOW,
+        Tone::Bad => RED,
+        Tone::Neutral => CYAN,
     }
 }
 
@@ -158,7 +154,12 @@ mod tests {
         check(
             "return_rate_high",
             r#"{"ratio":0.625,"refunded":"50.00","gross":"80.00","placed_orders":3}"#,
-            "return_rate_high  ada-birch-17            62 % of 80.00 EUR sent back",
+            "return_rate_high  ada-birch-17            50.00 EUR sent back, 62 % of 80.00",
+        );
+        check(
+            "return_rate_high",
+            r#"{"ratio":null,"refunded":"50.00","gross":"0.00","placed_orders":3}"#,
+            "return_rate_high  ada-birch-17            50.00 EUR sent back",
         );
         check(
             "order_returned",

@@ -163,7 +163,7 @@ mod tests {
     use super::*;
     use crate::config::{Purpose, Sources, load};
     use crate::domain::engine::{Effects, Engine, Outcome};
-    use crate::domain::signals::signal::SignalKind;
+    use crate::domain::signals::kind::SignalType;
     use crate::formats::native::{Decoder, Limits, Subject};
 
     /// How far the shop's clock stays behind in the demo.
@@ -211,7 +211,7 @@ mod tests {
     fn a_year_gives_every_signal() {
         for seed in 1..=3 {
             let signals = signals_of_a_year(seed);
-            for name in SignalKind::NAMES {
+            for name in SignalType::NAMES {
                 let count = signals.get(name).copied().unwrap_or_default();
                 assert!(count >= 5, "{name} comes {count} times with seed {seed}: {signals:?}");
             }

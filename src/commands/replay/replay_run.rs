@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::domain::engine::shop_totals::{GuestTotals, ShopTotals};
 use crate::domain::engine::{Change, Effects, Engine, Outcome, Progress, Refusal as EngineRefusal};
 use crate::domain::settings::Settings;
-use crate::domain::signals::signal::SignalKind;
+use crate::domain::signals::kind::SignalType;
 use crate::domain::values::event::{GuestRecord, Record};
 use crate::domain::values::ids::CustomerSlot;
 use crate::domain::values::money::Currency;
@@ -43,8 +43,8 @@ pub(crate) struct ReplayRun<'c> {
 pub(crate) struct Counts {
     pub(crate) events: EventCounts,
     pub(crate) erasures: u64,
-    /// By [`SignalKind::NAMES`].
-    pub(crate) signals: [u64; SignalKind::NAMES.len()],
+    /// By [`SignalType::NAMES`].
+    pub(crate) signals: [u64; SignalType::NAMES.len()],
 }
 
 impl<'c> ReplayRun<'c> {
@@ -233,9 +233,7 @@ impl<'c> ReplayRun<'c> {
 
     fn take_effects(&mut self, record: Option<&RecordContext<'_>>) -> Result<(), Failure> {
         for signal in self.effects.signals.drain(..) {
-            let name = signal.kind.name();
-            let index = SignalKind::NAMES.iter().position(|other| *other == name);
-            self.counts.signals[index.expect("every name is in the list")] += 1;
+            self.counts.signals[signal.kind.signal_type().index()] += 1;
             self.buffer.clear();
             let key = self.engine.key(signal.customer);
             self.signal_encoder.encode(key, &signal, record, &mut self.buffer);

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use crate::commands::cli::ReplayArguments;
 use crate::config::{Config, Origin};
 use crate::domain::engine::shop_totals::{ShopTotals, WindowTotals};
-use crate::domain::signals::signal::{SignalKind, State};
+use crate::domain::signals::kind::SignalType;
+use crate::domain::signals::signal::State;
 use crate::domain::values::money::Currency;
 use crate::domain::values::number::Ratio;
 use crate::domain::values::time::Time;
@@ -198,7 +199,7 @@ impl Report<'_> {
         let total: u64 = self.summary.signals.iter().sum();
         line(out, "signals", &grouped(total.into()));
         for (name, count) in
-            SignalKind::NAMES.iter().zip(self.summary.signals).filter(|(_, count)| *count > 0)
+            SignalType::NAMES.iter().zip(self.summary.signals).filter(|(_, count)| *count > 0)
         {
             line(out, &format!("  {name}"), &format!("{:>12}", grouped(count.into())));
         }

@@ -2,9 +2,10 @@
 //!
 //! Second law: after every record and every timer the told state equals the facts'.
 
+use super::kind::SignalKind;
 use super::signal::{
     Cause, FrequencyChange, OpenAlert, OrderValueChange, RecordDigest, RetractedKind, ReturnedOrder, Signal,
-    SignalKind, Silence, State,
+    Silence, State,
 };
 use crate::domain::customer::facts::{Deadlines, Facts};
 use crate::domain::customer::ledger::{Attribution, Ledger, ReturnTarget};

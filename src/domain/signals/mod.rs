@@ -1,5 +1,6 @@
 //! What a signal says, and when one is emitted.
 
+pub mod kind;
 pub mod signal;
 
 pub mod lifecycle;

@@ -1,5 +1,6 @@
 //! What is said about a customer: signals with their causes, and the facts behind a profile.
 
+use super::kind::{SignalKind, SignalType};
 use crate::domain::values::event::Record;
 use crate::domain::values::ids::{CustomerSlot, OrderHash, ReturnHash, ShopIndex};
 use crate::domain::values::number::Ratio;
@@ -52,98 +53,6 @@ pub struct Signal {
     pub cause: Cause,
 }
 
-/// The type of a signal with its data. Money is in the shop's minor units.
-#[derive(Clone, Debug)]
-pub enum SignalKind {
-    FirstOrder {
-        value: i64,
-    },
-    SecondOrder {
-        value: i64,
-    },
-    AtRisk(Silence),
-    Lapsed(Silence),
-    Recovered {
-        away: Option<Span>,
-    },
-    WonBack {
-        away: Option<Span>,
-    },
-    LapseRetracted {
-        retracted: RetractedKind,
-        emitted: OpenAlert,
-    },
-    FrequencyFell(FrequencyChange),
-    FrequencyRose(FrequencyChange),
-    OrderValueFell(OrderValueChange),
-    OrderValueRose(OrderValueChange),
-    ReturnRateHigh {
-        ratio: Option<Ratio>,
-        refunded: i64,
-        gross: i64,
-        placed: u32,
-    },
-    /// `value` is what the cancellation takes back (none if the order is not known yet); `net` what remains of the customer.
-    OrderCancelled {
-        order: OrderHash,
-        value: Option<i64>,
-        net: i64,
-    },
-    OrderReturned {
-        returned: ReturnHash,
-        refund: i64,
-        order: Option<ReturnedOrder>,
-    },
-    BecameProspect,
-}
-
-impl SignalKind {
-    /// The type in records and labels.
-    pub const fn name(&self) -> &'static str {
-        Self::NAMES[self.index()]
-    }
-
-    /// The position in [`Self::NAMES`].
-    pub const fn index(&self) -> usize {
-        match self {
-            Self::FirstOrder { .. } => 0,
-            Self::SecondOrder { .. } => 1,
-            Self::AtRisk(_) => 2,
-            Self::Lapsed(_) => 3,
-            Self::Recovered { .. } => 4,
-            Self::WonBack { .. } => 5,
-            Self::LapseRetracted { .. } => 6,
-            Self::FrequencyFell(_) => 7,
-            Self::FrequencyRose(_) => 8,
-            Self::OrderValueFell(_) => 9,
-            Self::OrderValueRose(_) => 10,
-            Self::ReturnRateHigh { .. } => 11,
-            Self::OrderCancelled { .. } => 12,
-            Self::OrderReturned { .. } => 13,
-            Self::BecameProspect => 14,
-        }
-    }
-
-    /// Every name, in the order of the enum.
-    pub const NAMES: [&'static str; 15] = [
-        "first_order",
-        "second_order",
-        "at_risk",
-        "lapsed",
-        "recovered",
-        "won_back",
-        "lapse_retracted",
-        "frequency_fell",
-        "frequency_rose",
-        "order_value_fell",
-        "order_value_rose",
-        "return_rate_high",
-        "order_cancelled",
-        "order_returned",
-        "became_prospect",
-    ];
-}
-
 /// The numbers behind `at_risk` and `lapsed`.
 #[derive(Clone, Copy, Debug)]
 pub struct Silence {
@@ -163,8 +72,8 @@ pub enum RetractedKind {
 impl RetractedKind {
     pub const fn name(self) -> &'static str {
         match self {
-            Self::AtRisk => "at_risk",
-            Self::Lapsed => "lapsed",
+            Self::AtRisk => SignalType::AtRisk.name(),
+            Self::Lapsed => SignalType::Lapsed.name(),
         }
     }
 }

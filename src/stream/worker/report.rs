@@ -1,7 +1,8 @@
 //! What the processor tells about its work: the domain's and the port's words in those of the metrics.
 
 use crate::domain::engine::Engine;
-use crate::domain::signals::signal::{Cause, Signal, SignalKind, State};
+use crate::domain::signals::kind::SignalKind;
+use crate::domain::signals::signal::{Cause, Signal, State};
 use crate::domain::values::time::Time;
 use crate::observe::metrics::{
     Basis, BatchSummary, CustomerState, InputTopic, PartitionGauges, PerLabel, RevenueKind, SignalType,

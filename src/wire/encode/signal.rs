@@ -4,8 +4,9 @@ use super::shops::ShopTexts;
 use super::text::{QUOTED, Text, Word, append};
 use super::{json, words};
 use crate::domain::settings::Shops;
+use crate::domain::signals::kind::SignalKind;
 use crate::domain::signals::signal::{
-    Cause, FrequencyChange, OrderValueChange, ReturnedOrder, Signal, SignalKind, Silence, State,
+    Cause, FrequencyChange, OrderValueChange, ReturnedOrder, Signal, Silence, State,
 };
 use crate::domain::values::event::Record;
 use crate::domain::values::time::Time;
@@ -330,6 +331,7 @@ impl Data<'_> {
 mod tests {
     use super::*;
     use crate::domain::settings::Shop;
+    use crate::domain::signals::kind::SignalType;
     use crate::domain::signals::signal::{OpenAlert, RetractedKind};
     use crate::domain::values::ids::{CustomerSlot, OrderHash, ReturnHash, ShopIndex};
     use crate::domain::values::money::Currency;
@@ -374,7 +376,7 @@ mod tests {
         let encoder = SignalEncoder::new(&shops, "cadence", "0123456789abcdef");
         let kind = RecordKind::Order { version: u32::MAX };
         let record = RecordContext { kind, id: "o1", at: Time::MIN, store_id: None };
-        for (kind, name) in kinds.into_iter().zip(SignalKind::NAMES) {
+        for (kind, name) in kinds.into_iter().zip(SignalType::NAMES) {
             for cause in [Cause::Deadline(Time::MAX), Cause::Cancelled(OrderHash(0))] {
                 let signal = Signal {
                     customer: CustomerSlot(0),

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{json, metrics};
 use crate::domain::engine::shop_totals::{GuestTotals, ShopTotals};
-use crate::domain::signals::signal::{SignalKind, State};
+use crate::domain::signals::kind::SignalType;
+use crate::domain::signals::signal::State;
 use crate::domain::values::money::Currency;
 use crate::wire::reason::Reason;
 
@@ -23,8 +24,8 @@ pub struct Summary {
     pub events: EventCounts,
     /// By [`Reason::index`].
     pub dead_letters: [u64; Reason::ALL.len()],
-    /// By [`SignalKind::NAMES`].
-    pub signals: [u64; SignalKind::NAMES.len()],
+    /// By [`SignalType::NAMES`].
+    pub signals: [u64; SignalType::NAMES.len()],
     /// Of all shops of a currency together; one entry a currency, sorted.
     pub shops: Vec<(Currency, ShopTotals, GuestTotals)>,
     pub elapsed: Duration,
@@ -53,7 +54,7 @@ pub fn encode(out: &mut Vec<u8>, summary: &Summary) {
     out.push(b',');
     metrics::windows(out, &figures);
     out.extend_from_slice(b",\"signals\":");
-    counts(out, SignalKind::NAMES.into_iter().zip(summary.signals).filter(|(_, count)| *count > 0));
+    counts(out, SignalType::NAMES.into_iter().zip(summary.signals).filter(|(_, count)| *count > 0));
     guests(out, &summary.shops);
     speed(out, summary);
     out.extend_from_slice(b"}\n");

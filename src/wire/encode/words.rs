@@ -1,7 +1,8 @@
 //! Names in quotes with what always stands behind them, ready to be put into a text.
 
 use super::text::Word;
-use crate::domain::signals::signal::{ActiveKind, CustomerType, SignalKind, State};
+use crate::domain::signals::kind::{SignalKind, SignalType};
+use crate::domain::signals::signal::{ActiveKind, CustomerType, State};
 
 /// By [`State`].
 pub(super) const fn states(behind: &str) -> [Word; State::ALL.len()] {
@@ -44,16 +45,16 @@ pub(super) fn customer_type_then_next(customer_type: Option<CustomerType>) -> &'
 
 /// The type of a signal, up to the customer id.
 pub(super) fn type_then_customer(kind: &SignalKind) -> &'static Word<40> {
-    static TYPES: [Word<40>; SignalKind::NAMES.len()] = {
-        let mut words = [Word::new("", "", ""); SignalKind::NAMES.len()];
+    static TYPES: [Word<40>; SignalType::NAMES.len()] = {
+        let mut words = [Word::new("", "", ""); SignalType::NAMES.len()];
         let mut index = 0;
         while index < words.len() {
-            words[index] = Word::new("", SignalKind::NAMES[index], "\",\"customer_id\":\"");
+            words[index] = Word::new("", SignalType::NAMES[index], "\",\"customer_id\":\"");
             index += 1;
         }
         words
     };
-    &TYPES[kind.index()]
+    &TYPES[kind.signal_type().index()]
 }
 
 pub(super) fn bool_then_returned_orders(value: bool) -> &'static Word {

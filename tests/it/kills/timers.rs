@@ -7,7 +7,7 @@ use libtest_mimic::{Failed, Trial};
 use retention_signals::domain::engine::{Effects, Engine, Outcome, Progress};
 use retention_signals::domain::lapse::LapsePolicy;
 use retention_signals::domain::settings::{Settings, Shop, Shops, Thresholds};
-use retention_signals::domain::signals::signal::SignalKind;
+use retention_signals::domain::signals::kind::SignalKind;
 use retention_signals::domain::values::event::{OrderRecord, Record, SkuVariety};
 use retention_signals::domain::values::ids::{CustomerKey, OrderHash, ShopIndex};
 use retention_signals::domain::values::money::Currency;

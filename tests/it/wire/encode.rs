@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use libtest_mimic::{Failed, Trial};
 use retention_signals::domain::settings::Shops;
-use retention_signals::domain::signals::signal::SignalKind;
+use retention_signals::domain::signals::kind::{SignalKind, SignalType};
 use retention_signals::domain::values::ids::ShopIndex;
 use retention_signals::wire::encode::{
     EventCounts, ProfileEncoder, RecordContext, ShopMetrics, SignalEncoder, Summary, encode_dead_letter_line,
@@ -149,7 +149,7 @@ fn summary(example: &Value) -> Result<(), Failed> {
             duplicates: events[3],
         },
         dead_letters: from_json::counts(&example["dead_letters"], Reason::ALL.map(Reason::name)),
-        signals: from_json::counts(&example["signals"], SignalKind::NAMES),
+        signals: from_json::counts(&example["signals"], SignalType::NAMES),
         shops,
         elapsed: Duration::from_millis(millis),
         records: per_second * millis / 1_000,

@@ -1,9 +1,10 @@
 //! Outputs back from JSON, so that the examples can be written again: the encoders have to give the same record.
 
 use retention_signals::domain::engine::shop_totals::{GuestTotals, ShopTotals, WindowTotals};
+use retention_signals::domain::signals::kind::SignalKind;
 use retention_signals::domain::signals::signal::{
     ActiveKind, Cause, CustomerType, FrequencyChange, OpenAlert, OrderValueChange, Profile, RecordDigest,
-    RetractedKind, ReturnedOrder, Signal, SignalKind, Silence, State,
+    RetractedKind, ReturnedOrder, Signal, Silence, State,
 };
 use retention_signals::domain::values::ids::{CustomerSlot, OrderHash, ReturnHash, ShopIndex};
 use retention_signals::domain::values::number::{Decimal, Ratio};
