@@ -29,13 +29,9 @@ use super::signals::lifecycle::{SignalEmitter, TriggeringRecord, next_instant};
 use super::signals::signal::{Signal, State};
 use super::store::Store;
 use super::store::packed;
-use super::store::prefetch::prefetch;
 use super::values::event::{GuestRecord, Record};
 use super::values::ids::{CustomerKey, CustomerSlot, ShopIndex};
 use super::values::time::Time;
-
-/// How many customers are worth looking up together: as many as a processor waits for at once, or a few more.
-const GROUP: usize = 16;
 
 /// The state of one partition.
 pub struct Engine {
@@ -50,10 +46,6 @@ pub struct Engine {
     pub(in crate::domain) guests: Vec<GuestTotals>,
     pub(in crate::domain) changes: Vec<Change>,
     pub(in crate::domain) scratch: Scratch,
-    /// The last group of [`Self::look_ahead`].
-    looked_up: [Option<CustomerSlot>; GROUP],
-    /// The group before it, as far as its bytes were not asked for yet.
-    to_bring: [Option<CustomerSlot>; GROUP],
 }
 
 /// What one call gave, to be drained by the caller before the next.
@@ -145,8 +137,6 @@ impl Engine {
             guests: vec![GuestTotals::default(); shops],
             changes: Vec::new(),
             scratch: Scratch::default(),
-            looked_up: [None; GROUP],
-            to_bring: [None; GROUP],
         }
     }
 
@@ -244,72 +234,6 @@ impl Engine {
             self.clock = Some(to);
         }
         progress
-    }
-
-    /// Looks up customers of whom a record comes soon. To be called before each of `count` records at hand, of which `next` is the next
-    /// one; `key` gives a record's key. Nothing depends on it: what lies scattered in memory is asked for.
-    ///
-    /// Where the bytes of a customer lie must be known before they can be asked for, so a group of customers is looked up two groups
-    /// ahead, and their bytes are asked for one group ahead: one customer's before each record, as a processor can wait for a
-    /// dozen lines only.
-    pub fn look_ahead<'k>(&mut self, next: usize, count: usize, key: impl Fn(usize) -> Option<&'k [u8]>) {
-        let place = next % GROUP;
-        if place == 0 {
-            let group_ahead = |groups: usize| count.min(next + groups * GROUP);
-            if next == 0 {
-                let first = self.look_up((0..group_ahead(1)).map(&key));
-                first.into_iter().flatten().for_each(|slot| self.bring_bytes(slot));
-                self.looked_up = self.look_up((group_ahead(1)..group_ahead(2)).map(&key));
-            }
-            self.to_bring = self.looked_up;
-            self.looked_up = self.look_up((group_ahead(2)..group_ahead(3)).map(&key));
-        }
-        if let Some(slot) = self.to_bring[place].take() {
-            self.bring_bytes(slot);
-        }
-    }
-
-    /// Finds a group of customers, and asks for what tells where their bytes lie.
-    fn look_up<'k>(&self, keys: impl Iterator<Item = Option<&'k [u8]>>) -> [Option<CustomerSlot>; GROUP] {
-        // Hashes first: the steps that wait for memory stand close together then, and a processor takes many of them at once.
-        let mut hashes = [None; GROUP];
-        for (hash, key) in hashes.iter_mut().zip(keys) {
-            *hash = key.map(self.settings.hash);
-        }
-        let group = hashes.map(|hash| self.store.likely(hash?));
-        for slot in group.into_iter().flatten() {
-            self.store.prefetch(slot);
-            self.timers.prefetch(slot);
-            self.window_ends.prefetch(slot);
-        }
-        group
-    }
-
-    /// Asks for a customer's bytes, and for what the open batch has noted of the customer.
-    fn bring_bytes(&self, slot: CustomerSlot) {
-        self.store.prefetch_packed(slot);
-        if let Some(noted) = (self.store.mark(slot) as usize).checked_sub(1) {
-            prefetch(&self.changes[noted]);
-        }
-    }
-
-    /// The same for customers whose changes are written, of which the one at `next` of [`Self::changes`] is the next one.
-    pub fn look_ahead_in_changes(&self, next: usize) {
-        if !next.is_multiple_of(GROUP) {
-            return;
-        }
-        let groups_ahead = |groups: usize| self.changes.len().min(next + groups * GROUP);
-        let from = if next == 0 { 0 } else { groups_ahead(1) };
-        for change in &self.changes[from..groups_ahead(2)] {
-            if let Change::Customer { slot, .. } = change {
-                self.store.prefetch_packed(*slot);
-            }
-        }
-        for change in &self.changes[groups_ahead(2)..groups_ahead(3)] {
-            if let Change::Customer { slot, .. } = change {
-                self.store.prefetch(*slot);
-            }
-        }
     }
 
     /// What the open batch changed, in order, until [`Self::changes_committed`].

@@ -1,12 +1,10 @@
 //! The customers of a partition: packed bytes in numbered slots, found by key.
 
 pub mod packed;
-pub mod prefetch;
 pub mod totals_cache;
 
 use hashbrown::HashTable;
 
-use super::store::prefetch::{CACHE_LINE, prefetch};
 use super::values::ids::{CustomerKey, CustomerSlot};
 
 /// Customers by slot and by key.
@@ -67,9 +65,6 @@ const ROOM_STEP: usize = 64;
 /// What many orders take grows by a part of itself, so that all of it is seldom copied for one more.
 const ROOM_PART: usize = 8;
 
-/// As many cache lines as some thirty orders take.
-const PREFETCHED_LINES: usize = 12;
-
 impl Slot {
     /// See [`packed`]; empty when the slot is free.
     fn packed(&self) -> &[u8] {
@@ -94,12 +89,6 @@ impl Store {
             entry.hash == short && packed::has_key(self.packed(entry.slot), key.bytes)
         });
         entry.map(|entry| entry.slot)
-    }
-
-    /// Who has a key with this hash, in all likelihood: found without a look at anybody's key.
-    pub fn likely(&self, key_hash: u64) -> Option<CustomerSlot> {
-        let short = short(key_hash);
-        self.index.find(place(short), |entry| entry.hash == short).map(|entry| entry.slot)
     }
 
     /// A slot for a new customer with its first bytes, which begin with its key.
@@ -158,16 +147,6 @@ impl Store {
 
     pub fn packed(&self, slot: CustomerSlot) -> &[u8] {
         self.slots[slot.0 as usize].packed()
-    }
-
-    /// Asks memory for what tells where a customer's bytes lie.
-    pub fn prefetch(&self, slot: CustomerSlot) {
-        prefetch(&self.slots[slot.0 as usize]);
-    }
-
-    /// Asks memory for a customer's bytes: the first of them, if they are many. A processor reads on by itself.
-    pub fn prefetch_packed(&self, slot: CustomerSlot) {
-        self.packed(slot).chunks(CACHE_LINE).take(PREFETCHED_LINES).for_each(|line| prefetch(&line[0]));
     }
 
     pub fn key(&self, slot: CustomerSlot) -> &[u8] {
@@ -247,7 +226,5 @@ mod tests {
         for (index, (name, slot)) in names.iter().zip(&slots).enumerate() {
             assert_eq!(store.find(key(name.as_bytes())), (index != 40).then_some(*slot), "{name}");
         }
-        assert!(store.likely(7).is_some());
-        assert_eq!(store.likely(8), None);
     }
 }

@@ -47,11 +47,6 @@ impl Restore {
         self.engine.timers.reserve(customers);
     }
 
-    /// See [`Engine::look_ahead`].
-    pub fn look_ahead<'k>(&mut self, next: usize, count: usize, key: impl Fn(usize) -> Option<&'k [u8]>) {
-        self.engine.look_ahead(next, count, key);
-    }
-
     /// A customer's state, found by the key in it; replaces the one before.
     pub fn packed_customer(&mut self, bytes: &[u8], hash: fn(&[u8]) -> u64) -> Result<(), packed::Corrupt> {
         let key = packed::checked_key(bytes).ok_or(packed::Corrupt)?;

@@ -6,7 +6,6 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use crate::domain::store::prefetch::prefetch;
 use crate::domain::values::ids::CustomerSlot;
 use crate::domain::values::time::Time;
 
@@ -23,9 +22,6 @@ struct Timer {
 }
 
 const NO_BUCKET: u32 = u32::MAX;
-
-/// Timers of a bucket that memory is asked for in advance.
-const PREFETCHED: usize = 16;
 
 const NEVER: Timer = Timer { due: Time::MAX, bucket: NO_BUCKET };
 
@@ -104,13 +100,6 @@ impl Timers {
         self.timers.get(customer.0 as usize).map_or(Time::MAX, |timer| timer.due)
     }
 
-    /// Asks memory for a customer's timer.
-    pub fn prefetch(&self, customer: CustomerSlot) {
-        if let Some(timer) = self.timers.get(customer.0 as usize) {
-            prefetch(timer);
-        }
-    }
-
     /// The earliest timer that is due at or before `by`. Opens buckets as needed.
     pub fn earliest(&mut self, by: Time, key_hash: impl Fn(CustomerSlot) -> u64) -> Option<Entry> {
         while let Some(first) = self.buckets.first_entry().filter(|first| *first.key() <= bucket_of(by)) {
@@ -129,10 +118,7 @@ impl Timers {
 
     /// Orders what is due in a bucket and sends the rest to where it belongs by now.
     fn open(&mut self, bucket: u32, customers: &[CustomerSlot], key_hash: &impl Fn(CustomerSlot) -> u64) {
-        for (index, customer) in customers.iter().enumerate() {
-            if let Some(later) = customers.get(index + PREFETCHED) {
-                self.prefetch(*later);
-            }
+        for customer in customers {
             let timer = &mut self.timers[customer.0 as usize];
             if timer.bucket != bucket {
                 continue;

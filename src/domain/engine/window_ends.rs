@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 
 use super::timers::{bucket_of, last_of_bucket};
-use crate::domain::store::prefetch::prefetch;
 use crate::domain::values::ids::CustomerSlot;
 use crate::domain::values::time::Time;
 
@@ -41,13 +40,6 @@ impl WindowEnds {
     /// The instant that a customer's part in the sums still is of.
     pub fn at_of(&self, customer: CustomerSlot) -> Time {
         if self.listed.get(customer.0 as usize) == Some(&OPEN) { self.from } else { self.at }
-    }
-
-    /// Asks memory for where a customer is listed.
-    pub fn prefetch(&self, customer: CustomerSlot) {
-        if let Some(listed) = self.listed.get(customer.0 as usize) {
-            prefetch(listed);
-        }
     }
 
     /// The customer's part is that of [`Self::at`] now, and changes next at `end`.
