@@ -9,8 +9,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use retention_signals::domain::engine::{Change, Effects, Engine, Outcome};
-use retention_signals::domain::lapse::{Cadence, LapsePolicy};
+use retention_signals::domain::engine::{Change, Engine, Outcome};
+use retention_signals::domain::lapse::{Cadence, LapsePolicies, LapsePolicy};
 use retention_signals::domain::settings::{Settings, Shop, Shops, Thresholds};
 use retention_signals::domain::values::money::Currency;
 use retention_signals::domain::values::time::{Span, Time, Zone};
@@ -99,14 +99,13 @@ fn main() {
     report("decode", size.events, decode);
 
     let events: Vec<Event<'_>> = log.records().map(|(key, value)| bench.decode(key, value)).collect();
-    let mut effects = Effects::default();
     let mut encoding = 0.0;
     let (mut out, mut outputs) = (Vec::new(), 0);
     let apply = seconds(|| {
         for batch in events.chunks(BATCH) {
             for event in batch {
-                bench.apply(&mut engine, event, &mut effects);
-                outputs += bench.encode_signals(&engine, event, &mut effects, &mut out);
+                bench.apply(&mut engine, event);
+                outputs += bench.encode_signals(&mut engine, event, &mut out);
             }
             encoding += seconds(|| outputs += bench.encode_changes(&mut engine, &mut out));
         }
@@ -118,7 +117,7 @@ fn main() {
     let last = events.last().expect("at least one event").time();
     let log = bench.log(&size, last.as_millis(), &mut random);
     let allocations = ALLOCATOR.count.load(Ordering::Relaxed);
-    let whole = seconds(|| bench.run(&mut engine, &log, &mut effects, &mut out));
+    let whole = seconds(|| bench.run(&mut engine, &log, &mut out));
     report("decode, apply and encode", size.events, whole);
     let allocations = (ALLOCATOR.count.load(Ordering::Relaxed) - allocations) as f64 / size.events as f64;
     println!("{allocations:.3} allocations an event, {ALLOCATIONS_MAX} are allowed at toy size");
@@ -170,14 +169,14 @@ impl Bench {
         Self {
             euro,
             decoder: Decoder::new(shops.clone(), Limits::default()),
-            signals: SignalEncoder::new(&shops, "cadence", "0123456789abcdef"),
+            signals: SignalEncoder::new(&shops),
             profiles: ProfileEncoder::new(&shops),
             settings: Arc::new(Settings {
                 shops,
                 return_window: Span::days(365),
                 lateness: Span::days(35),
                 orders_max: 1_000,
-                lapse: LapsePolicy::Cadence(Cadence::default()),
+                lapse: LapsePolicies::new(LapsePolicy::Cadence(Cadence::default()), hash),
                 thresholds: Thresholds::default(),
                 hash,
                 erasure_hash: Arc::new(|_| [0; 16]),
@@ -187,15 +186,15 @@ impl Bench {
 
     /// Gives every customer its first orders, a week apart.
     fn load(&self, engine: &mut Engine, size: &Size, start: i64, random: &mut fastrand::Rng) {
-        let (mut effects, mut bytes) = (Effects::default(), Vec::new());
+        let mut bytes = Vec::new();
         for round in 0..ORDERS_BEFORE as i64 {
             for customer in 0..size.customers {
                 bytes.clear();
                 let at = start + round * 7 * Span::DAY.as_millis() + customer as i64 / 100;
                 let key = self.order(&mut bytes, customer, at, random);
                 let event = self.decode(key.as_bytes(), &bytes);
-                self.apply(engine, &event, &mut effects);
-                effects.signals.clear();
+                self.apply(engine, &event);
+                engine.drain_signals().for_each(drop);
             }
             engine.changes_committed();
         }
@@ -240,28 +239,22 @@ impl Bench {
         self.decoder.decode(Input::Orders, Some(key), Some(value)).expect("a valid order")
     }
 
-    fn apply(&self, engine: &mut Engine, event: &Event<'_>, effects: &mut Effects) {
+    fn apply(&self, engine: &mut Engine, event: &Event<'_>) {
         let Subject::Customer(customer) = &event.subject else { unreachable!("no guests here") };
-        let outcome = engine.handle_record(customer.key, event.shop, &customer.record, usize::MAX, effects);
+        let outcome = engine.handle_record(customer.key, event.shop, &customer.record, usize::MAX);
         assert!(matches!(outcome, Outcome::Applied(_)), "{outcome:?}");
     }
 
-    fn encode_signals(
-        &self,
-        engine: &Engine,
-        event: &Event<'_>,
-        effects: &mut Effects,
-        out: &mut Vec<u8>,
-    ) -> usize {
+    fn encode_signals(&self, engine: &mut Engine, event: &Event<'_>, out: &mut Vec<u8>) -> usize {
         let context = RecordContext::of(event);
-        for signal in &effects.signals {
+        let mut outputs = 0;
+        for (key, signal) in engine.drain_signals() {
             out.clear();
-            self.signals.encode(engine.key(signal.customer), signal, context.as_ref(), out);
+            self.signals.encode(key, &signal, context.as_ref(), out);
             black_box(&out);
+            outputs += 1;
         }
-        let said = effects.signals.len();
-        effects.signals.clear();
-        said
+        outputs
     }
 
     /// The changelog and profile records of a batch.
@@ -286,11 +279,11 @@ impl Bench {
         outputs
     }
 
-    fn run(&self, engine: &mut Engine, log: &Log, effects: &mut Effects, out: &mut Vec<u8>) {
+    fn run(&self, engine: &mut Engine, log: &Log, out: &mut Vec<u8>) {
         for (index, (key, value)) in log.records().enumerate() {
             let event = self.decode(key, value);
-            self.apply(engine, &event, effects);
-            self.encode_signals(engine, &event, effects, out);
+            self.apply(engine, &event);
+            self.encode_signals(engine, &event, out);
             if index % BATCH == BATCH - 1 {
                 self.encode_changes(engine, out);
             }

@@ -11,8 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use retention_signals::config::DeadLetterLimit;
-use retention_signals::domain::engine::{Effects, Engine};
-use retention_signals::domain::lapse::{Cadence, LapsePolicy};
+use retention_signals::domain::engine::Engine;
+use retention_signals::domain::lapse::{Cadence, LapsePolicies, LapsePolicy};
 use retention_signals::domain::settings::{Settings, Shop, Shops, Thresholds};
 use retention_signals::domain::values::event::{OrderRecord, Record, SkuVariety};
 use retention_signals::domain::values::ids::{CustomerKey, OrderHash, ShopIndex};
@@ -115,7 +115,7 @@ fn settings() -> Arc<Settings> {
         return_window: Span::days(365),
         lateness: Span::days(35),
         orders_max: 1_000,
-        lapse: LapsePolicy::Cadence(Cadence::default()),
+        lapse: LapsePolicies::new(LapsePolicy::Cadence(Cadence::default()), hash),
         thresholds: Thresholds::default(),
         hash,
         erasure_hash: Arc::new(|_| [0; 16]),
@@ -125,7 +125,6 @@ fn settings() -> Arc<Settings> {
 /// Every customer's orders, a week apart.
 fn build(settings: &Arc<Settings>, customers: usize) -> Engine {
     let mut engine = Engine::new(Arc::clone(settings));
-    let mut effects = Effects::default();
     let mut random = fastrand::Rng::with_seed(1);
     let currency = Currency::from_code(b"EUR").expect("a currency");
     for round in 0..ORDERS {
@@ -142,8 +141,8 @@ fn build(settings: &Arc<Settings>, customers: usize) -> Engine {
                 skus: SkuVariety::One(random.u64(..3)),
             });
             let key = CustomerKey { bytes: key.as_bytes(), hash: hash(key.as_bytes()) };
-            engine.handle_record(key, ShopIndex(0), &order, usize::MAX, &mut effects);
-            effects.signals.clear();
+            engine.handle_record(key, ShopIndex(0), &order, usize::MAX);
+            engine.drain_signals().for_each(drop);
         }
         engine.changes_committed();
     }

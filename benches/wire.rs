@@ -6,6 +6,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use retention_signals::domain::lapse::PolicyId;
 use retention_signals::domain::settings::{Shop, Shops};
 use retention_signals::domain::signals::kind::SignalKind;
 use retention_signals::domain::signals::signal::{
@@ -58,7 +59,7 @@ fn bench_decode(shops: &Shops, records: usize, rounds: usize) {
         measure(what, records, rounds, |index| {
             let event = decoder.decode(input, Some(keys[index].as_bytes()), Some(&values[index]));
             let event = event.expect("a valid record");
-            assert!(matches!(&event.subject, Subject::Customer(event) if event.id.is_some()));
+            assert!(matches!(&event.subject, Subject::Customer(event) if !event.id.is_empty()));
             black_box(&event);
             values[index].len()
         });
@@ -80,7 +81,7 @@ fn bench_encode(shops: &Shops, records: usize, rounds: usize) {
         black_box(&out).len()
     });
 
-    let encoder = SignalEncoder::new(shops, "cadence", "0123456789abcdef");
+    let encoder = SignalEncoder::new(shops);
     let signals: Vec<Signal> = (0..records).map(signal).collect();
     let context = RecordContext {
         kind: RecordKind::Order { version: 0 },
@@ -213,5 +214,6 @@ fn signal(index: usize) -> Signal {
         before: State::Prospect,
         after: State::Active,
         cause,
+        policy: PolicyId { name: "cadence", version: 0x0123_4567_89ab_cdef },
     }
 }

@@ -9,6 +9,7 @@ use super::{
     ClockRules, CommitPace, Config, DeadLetterLimit, HttpSettings, LogFormat, LogLevel, LogSettings, Purpose,
     RecordBounds, Topics, kafka, policy, shops,
 };
+use crate::domain::lapse::LapsePolicies;
 use crate::domain::settings::Settings;
 use crate::domain::values::time::Span;
 use crate::wire;
@@ -114,7 +115,7 @@ fn read_settings(reader: &mut Reader<'_>, erasure_secret: &Secret) -> Option<Set
             .to_owned()
     });
     let orders_max = usize::try_from(reader.count("records.max_orders")).expect("bounded by the table");
-    let lapse = policy::read_lapse(reader);
+    let lapse = LapsePolicies::new(policy::read_lapse(reader), wire::hash::hash);
     let thresholds = policy::read_thresholds(reader);
     Some(Settings {
         shops: shops?,

@@ -39,7 +39,7 @@ fn the_defaults_are_those_of_the_domain() {
     assert_eq!(config.settings.lateness, Span::days(35));
     assert_eq!(config.settings.orders_max, 1_000);
     assert_eq!(config.settings.thresholds, Thresholds::default());
-    assert_eq!(format!("{:?}", config.settings.lapse), format!("Cadence({:?})", Cadence::default()));
+    assert!(format!("{:?}", config.settings.lapse).contains(&format!("Cadence({:?})", Cadence::default())));
     assert_eq!(config.clock.grace, Span::from_millis(60_000));
     assert_eq!(config.clock.at_end, AtEnd::Wall);
     assert_eq!(config.clock.skew, Span::from_millis(3_600_000));

@@ -27,20 +27,49 @@ pub struct Customer {
     pub ledger: Ledger,
 }
 
-/// What was said about a customer so far.
+/// What was emitted about a customer so far.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Emitted {
-    pub state: State,
+    pub lifecycle: EmittedLifecycle,
     pub first_order: bool,
     pub second_order: bool,
-    /// The `at_risk` that was said and not taken back or ended.
-    pub at_risk: Option<OpenAlert>,
-    /// The `lapsed` that was said and not taken back or ended.
-    pub lapsed: Option<OpenAlert>,
     pub armed: Armed,
 }
 
-/// Which ratio signals may be said.
+/// The state that signals have reported, with the alerts that a later record may retract or end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EmittedLifecycle {
+    Prospect,
+    Active,
+    AtRisk(OpenAlert),
+    /// A record may lead from active to lapsed at once: then there was no `at_risk`.
+    Lapsed {
+        lapsed: OpenAlert,
+        at_risk: Option<OpenAlert>,
+    },
+}
+
+impl EmittedLifecycle {
+    pub const fn state(self) -> State {
+        match self {
+            Self::Prospect => State::Prospect,
+            Self::Active => State::Active,
+            Self::AtRisk(_) => State::AtRisk,
+            Self::Lapsed { .. } => State::Lapsed,
+        }
+    }
+
+    /// The `at_risk` that was emitted and neither retracted nor ended.
+    pub const fn at_risk(self) -> Option<OpenAlert> {
+        match self {
+            Self::Prospect | Self::Active => None,
+            Self::AtRisk(alert) => Some(alert),
+            Self::Lapsed { at_risk, .. } => at_risk,
+        }
+    }
+}
+
+/// Which ratio signals may be emitted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Armed {
     pub frequency_fell: bool,
@@ -51,13 +80,11 @@ pub struct Armed {
 }
 
 impl Emitted {
-    /// Nothing was said yet.
+    /// Nothing was emitted yet.
     pub const NOTHING: Self = Self {
-        state: State::Prospect,
+        lifecycle: EmittedLifecycle::Prospect,
         first_order: false,
         second_order: false,
-        at_risk: None,
-        lapsed: None,
         armed: Armed {
             frequency_fell: true,
             frequency_rose: true,
@@ -66,6 +93,10 @@ impl Emitted {
             return_rate_high: true,
         },
     };
+
+    pub const fn state(&self) -> State {
+        self.lifecycle.state()
+    }
 }
 
 /// What has left the ledger and can no longer change.
@@ -155,7 +186,6 @@ impl Customer {
             Record::Return(returned) => {
                 self.ledger.returned(returned.id).is_some_and(|held| *held == return_entry(returned))
             }
-            Record::Erasure(_) => false,
         }
     }
 
@@ -169,17 +199,16 @@ impl Customer {
                 Some(returned.returned_at) <= self.summary.newest_return_at
                     && self.ledger.returned(returned.id).is_none()
             }
-            Record::Cancellation(_) | Record::Erasure(_) => false,
+            Record::Cancellation(_) => false,
         }
     }
 
-    /// Puts a record that is no erasure into the ledger.
+    /// Puts a record into the ledger.
     pub fn apply(&mut self, record: &Record, hash: fn(&[u8]) -> u64) -> Change {
         match record {
             Record::Order(order) => self.apply_order(order, hash),
             Record::Cancellation(cancellation) => self.apply_cancellation(cancellation),
             Record::Return(returned) => self.apply_return(returned, hash),
-            Record::Erasure(_) => unreachable!("erasures are handled by their own function"),
         }
     }
 

@@ -1,10 +1,12 @@
 //! One partition: its customers, its clock, its timers. Records and instants in; signals and changes out.
 //!
-//! The caller drains [`Effects`] after each call and writes [`Engine::changes`] at its commit. Nothing here can fail.
+//! The effects of all calls stand in one queue, see [`effects`]: the caller drains signals as they come, writes
+//! [`Engine::changes`] when it commits, and then calls [`Engine::changes_committed`]. Nothing here can fail.
 
 mod scratch;
 
 pub mod append;
+pub mod effects;
 pub mod erasure;
 pub mod export;
 pub mod queries;
@@ -19,6 +21,7 @@ use std::sync::Arc;
 use super::customer::facts::{CustomerTotals, Facts};
 use super::customer::ledger::Attribution;
 use super::customer::{Change as LedgerChange, Customer};
+use super::engine::effects::Effects;
 use super::engine::erasure::Markers;
 use super::engine::scratch::Scratch;
 use super::engine::shop_totals::{GuestTotals, ShopTotals};
@@ -26,12 +29,14 @@ use super::engine::timers::Timers;
 use super::engine::window_ends::WindowEnds;
 use super::settings::Settings;
 use super::signals::lifecycle::{SignalEmitter, TriggeringRecord, next_instant};
-use super::signals::signal::{Signal, State};
+use super::signals::signal::State;
 use super::store::Store;
 use super::store::packed;
-use super::values::event::{GuestRecord, Record};
+use super::values::event::{ErasureRecord, GuestRecord, Record};
 use super::values::ids::{CustomerKey, CustomerSlot, ShopIndex};
 use super::values::time::Time;
+
+pub use effects::{Change, Transitions};
 
 /// The state of one partition.
 pub struct Engine {
@@ -44,41 +49,8 @@ pub struct Engine {
     pub(in crate::domain) figures: Vec<ShopTotals>,
     pub(in crate::domain) window_ends: WindowEnds,
     pub(in crate::domain) guests: Vec<GuestTotals>,
-    pub(in crate::domain) changes: Vec<Change>,
+    pub(in crate::domain) effects: Effects,
     pub(in crate::domain) scratch: Scratch,
-}
-
-/// What one call gave, to be drained by the caller before the next.
-#[derive(Default, Debug)]
-pub struct Effects {
-    pub signals: Vec<Signal>,
-    /// How many customers went from one state to another, by [`State`] as a number.
-    pub transitions: [[u64; 4]; 4],
-    /// How many timers have fired without a signal.
-    pub timers_silent: u64,
-}
-
-impl Effects {
-    pub(in crate::domain) fn note_transition(&mut self, before: State, after: State) {
-        if before != after {
-            self.transitions[before as usize][after as usize] += 1;
-        }
-    }
-}
-
-/// A change of state that the changelog must hold. In order.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Change {
-    /// The customer's state changed; with `profile_at`, its profile too, at that clock.
-    Customer { slot: CustomerSlot, profile_at: Option<Time> },
-    /// All that was held of this key is gone.
-    Erased { key: Box<[u8]> },
-    /// Records of the erased customer are refused from now on.
-    MarkerSet { hash: [u8; 16], requested_at: Time },
-    /// They can no longer come.
-    MarkerEnded { hash: [u8; 16] },
-    /// A customer touched before was erased in the same batch; [`Change::Erased`] follows.
-    Withdrawn,
 }
 
 /// What became of a record.
@@ -135,7 +107,7 @@ impl Engine {
             figures: vec![ShopTotals::default(); shops],
             window_ends: WindowEnds::new(Time::MIN),
             guests: vec![GuestTotals::default(); shops],
-            changes: Vec::new(),
+            effects: Effects::default(),
             scratch: Scratch::default(),
         }
     }
@@ -149,9 +121,6 @@ impl Engine {
     pub fn refusal(&mut self, key: CustomerKey<'_>, record: &Record) -> Option<Refusal> {
         if let Some(refusal) = self.erasure_refusal(key, record) {
             return Some(refusal);
-        }
-        if matches!(record, Record::Erasure(_)) {
-            return None;
         }
         self.load(key);
         self.is_too_old(record).then_some(Refusal::TooOld)
@@ -167,39 +136,44 @@ impl Engine {
         shop: ShopIndex,
         record: &Record,
         timers_max: usize,
-        effects: &mut Effects,
     ) -> Outcome {
         if let Some(refusal) = self.erasure_refusal(key, record) {
             return Outcome::Refused(refusal);
         }
         let clock = self.clock.unwrap_or(Time::MIN).max(record.time());
         // A record that is too old lies before the clock: it moves nothing here and is refused below.
-        if self.fire(clock, timers_max, effects) == Progress::More {
+        if self.fire(clock, timers_max) == Progress::More {
             return Outcome::TimersPending;
         }
         self.clock = Some(clock);
-        if let Record::Erasure(erasure) = record {
-            return self.erase(key, erasure, clock);
-        }
-        match self.append(key, shop, record, clock, effects) {
+        match self.append(key, shop, record, clock) {
             Some(applied) => Outcome::Applied(applied),
-            None => self.apply(key, shop, record, clock, effects),
+            None => self.apply(key, shop, record, clock),
         }
     }
 
-    /// Counts a guest's record after every timer that is due before it; see [`Self::handle_record`].
-    pub fn handle_guest(
+    /// Forgets a customer after every timer that is due before the erasure; see [`Self::handle_record`].
+    pub fn handle_erasure(
         &mut self,
-        shop: ShopIndex,
-        record: &GuestRecord,
+        key: CustomerKey<'_>,
+        record: &ErasureRecord,
         timers_max: usize,
-        effects: &mut Effects,
     ) -> Outcome {
+        let clock = self.clock.unwrap_or(Time::MIN).max(record.requested_at);
+        if self.fire(clock, timers_max) == Progress::More {
+            return Outcome::TimersPending;
+        }
+        self.clock = Some(clock);
+        self.erase(key, record, clock)
+    }
+
+    /// Counts a guest's record after every timer that is due before it; see [`Self::handle_record`].
+    pub fn handle_guest(&mut self, shop: ShopIndex, record: &GuestRecord, timers_max: usize) -> Outcome {
         if self.is_late(record.time()) {
             return Outcome::Refused(Refusal::TooOld);
         }
         let clock = self.clock.unwrap_or(Time::MIN).max(record.time());
-        if self.fire(clock, timers_max, effects) == Progress::More {
+        if self.fire(clock, timers_max) == Progress::More {
             return Outcome::TimersPending;
         }
         self.clock = Some(clock);
@@ -227,27 +201,13 @@ impl Engine {
     }
 
     /// Moves the clock forward, firing what is due on the way; never backwards. After about `timers_max` timers it stops.
-    pub fn advance_clock(&mut self, to: Time, timers_max: usize, effects: &mut Effects) -> Progress {
+    pub fn advance_clock(&mut self, to: Time, timers_max: usize) -> Progress {
         let to = self.clock.map_or(to, |clock| clock.max(to));
-        let progress = self.fire(to, timers_max, effects);
+        let progress = self.fire(to, timers_max);
         if progress == Progress::Done {
             self.clock = Some(to);
         }
         progress
-    }
-
-    /// What the open batch changed, in order, until [`Self::changes_committed`].
-    pub fn changes(&self) -> &[Change] {
-        &self.changes
-    }
-
-    /// The batch is known to be committed: a new one begins.
-    pub fn changes_committed(&mut self) {
-        for change in self.changes.drain(..) {
-            if let Change::Customer { slot, .. } = change {
-                self.store.set_mark(slot, 0);
-            }
-        }
     }
 
     /// Unpacks the customer of a key into `scratch`, or a new one.
@@ -278,7 +238,6 @@ impl Engine {
         shop_index: ShopIndex,
         record: &Record,
         clock: Time,
-        effects: &mut Effects,
     ) -> Outcome {
         let held = self.load(key);
         if self.is_too_old(record) {
@@ -289,7 +248,7 @@ impl Engine {
         let shop = settings.shops.get(shop_index);
         let at = held.map_or(self.window_ends.at(), |slot| self.window_ends.at_of(slot));
         let Scratch { customer, attribution, .. } = &mut self.scratch;
-        let state_before = customer.emitted.state;
+        let state_before = customer.emitted.state();
         let blocks_before = held.is_some().then(|| {
             attribution.derive(&customer.ledger, shop, settings.return_window);
             customer.totals(at, attribution, shop).blocks
@@ -307,7 +266,7 @@ impl Engine {
             clock,
             occurred_at: record.time(),
             before: state_before,
-            signals: &mut effects.signals,
+            signals: &mut self.effects.signals,
         };
         let Scratch { customer, attribution, .. } = &mut self.scratch;
         let applied = emit(emitter, customer, attribution, record, change);
@@ -316,7 +275,7 @@ impl Engine {
             attribution.derive(&customer.ledger, shop, settings.return_window);
         }
         let counted = customer.totals(self.window_ends.at(), attribution, shop);
-        let state = customer.emitted.state;
+        let state = customer.emitted.state();
         let figures = &mut self.figures[usize::from(shop_index.0)];
         match blocks_before {
             None => figures.add(state, &counted.blocks),
@@ -325,7 +284,7 @@ impl Engine {
                 figures.change_blocks(&before, &counted.blocks);
             }
         }
-        effects.note_transition(state_before, state);
+        self.effects.count_transition(state_before, state);
         self.schedule(slot, key, state, &counted, &facts);
         if self.save(slot) || held.is_none() {
             self.touch(slot, Some(clock));
@@ -353,20 +312,9 @@ impl Engine {
         totals_cache.forget(slot);
         self.store.replace(slot, bytes, &[])
     }
-
-    /// Notes that the open batch changed a customer; with `profile_at` its profile is published.
-    pub(in crate::domain) fn touch(&mut self, slot: CustomerSlot, profile_at: Option<Time>) {
-        let mark = self.store.mark(slot) as usize;
-        if mark == 0 {
-            self.changes.push(Change::Customer { slot, profile_at });
-            self.store.set_mark(slot, u32::try_from(self.changes.len()).expect("a batch is bounded"));
-        } else if let Change::Customer { profile_at: noted, .. } = &mut self.changes[mark - 1] {
-            *noted = profile_at.or(*noted);
-        }
-    }
 }
 
-/// Says what the record changed, and tells the caller what it was.
+/// Emits what the record changed, and returns what the record was.
 pub(in crate::domain) fn emit(
     mut emitter: SignalEmitter<'_>,
     customer: &mut Customer,
@@ -383,14 +331,14 @@ pub(in crate::domain) fn emit(
             first: emitter.facts.all_time().placed == 1,
         },
         Record::Return(returned) if is_new => {
-            emitter.tell_returned(returned, &customer.ledger, attribution);
+            emitter.emit_returned(returned, &customer.ledger, attribution);
             Applied::Return { refund: shop.convert(returned.refund, returned.currency) }
         }
         Record::Cancellation(cancellation) if is_new => {
-            let effective = emitter.tell_cancelled(cancellation, &customer.ledger, attribution);
+            let effective = emitter.emit_cancelled(cancellation, &customer.ledger, attribution);
             if effective { Applied::Other } else { Applied::Ineffective }
         }
-        Record::Order(_) | Record::Return(_) | Record::Cancellation(_) | Record::Erasure(_) => match change {
+        Record::Order(_) | Record::Return(_) | Record::Cancellation(_) => match change {
             LedgerChange::Superseded { conflicting: true } | LedgerChange::Replaced { conflicting: true } => {
                 Applied::Conflicting
             }
@@ -400,6 +348,6 @@ pub(in crate::domain) fn emit(
             | LedgerChange::Replaced { conflicting: false } => Applied::Other,
         },
     };
-    emitter.tell_record(&mut customer.emitted, TriggeringRecord { record, hash: settings.hash });
+    emitter.emit_record(&mut customer.emitted, TriggeringRecord { record, hash: settings.hash });
     applied
 }

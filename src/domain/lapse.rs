@@ -1,9 +1,45 @@
-//! Lapse policies: how long a silence may last. Deadlines are exact rationals, clamped, then floored to milliseconds.
+//! Lapse policies: how long a customer's silence may last before signals report it.
+//!
+//! A policy sees a [`PurchaseHistory`] and gives [`Deadlines`]. Those of today's policies are exact rationals, clamped, then
+//! floored to milliseconds.
 
 use super::values::number::{Decimal, Ratio};
-use super::values::time::Span;
+use super::values::time::{Span, Time};
 
-/// Decides from the rhythm alone when a customer is at risk and when lapsed.
+/// The kept orders of a customer, as far as a policy looks at them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PurchaseHistory {
+    /// x: purchase days after the first one, which is also the number of gaps between them.
+    pub repeat_days: u32,
+    /// t_x: whole days from the first to the last purchase day, which is also the sum of the gaps.
+    pub span_days: i32,
+    /// When the silence began. T, the age of the customer, is t_x and the time since then.
+    pub last_order_at: Time,
+}
+
+/// When silence makes a customer at risk, and lapsed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Deadlines {
+    pub at_risk: Time,
+    pub lapsed: Time,
+}
+
+/// Which policy judged a silence, and with which settings. Every signal carries it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PolicyId {
+    pub name: &'static str,
+    /// XXH3-64 of [`LapsePolicy::text`].
+    pub version: u64,
+}
+
+/// The policies of a service, of which one is in force for each customer.
+#[derive(Clone, Debug)]
+pub struct LapsePolicies {
+    policy: LapsePolicy,
+    id: PolicyId,
+}
+
+/// Decides from the history alone when a customer is at risk and when lapsed.
 #[derive(Clone, Debug)]
 pub enum LapsePolicy {
     /// The same silence for everyone.
@@ -48,9 +84,38 @@ impl Default for Cadence {
 
 /// How long after the last kept order each state begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LapseThresholds {
-    pub at_risk: Span,
-    pub lapsed: Span,
+struct LapseThresholds {
+    at_risk: Span,
+    lapsed: Span,
+}
+
+impl LapsePolicies {
+    /// One policy that is always in force. `hash` is XXH3-64.
+    pub fn new(policy: LapsePolicy, hash: fn(&[u8]) -> u64) -> Self {
+        let id = PolicyId { name: policy.name(), version: hash(policy.text().as_bytes()) };
+        Self { policy, id }
+    }
+
+    /// When this customer's silence is reported; none if the policy never reports it.
+    pub fn deadlines(&self, history: &PurchaseHistory) -> Option<Deadlines> {
+        self.in_force(Some(history)).0.deadlines(history)
+    }
+
+    /// The gap in days that the policy expects before the next order; none under a policy that expects none.
+    pub fn expected_gap(&self, history: &PurchaseHistory) -> Option<Ratio> {
+        self.in_force(Some(history)).0.expected_gap(history)
+    }
+
+    /// The identity of the policy that judges this customer; one without a kept order has no history.
+    pub fn id(&self, history: Option<&PurchaseHistory>) -> PolicyId {
+        self.in_force(history).1
+    }
+
+    /// The one place that selects a policy. A policy that comes into force at an instant must be selected by
+    /// [`PurchaseHistory::last_order_at`], so that no deadline of a running silence moves.
+    fn in_force(&self, _history: Option<&PurchaseHistory>) -> (&LapsePolicy, PolicyId) {
+        (&self.policy, self.id)
+    }
 }
 
 impl LapsePolicy {
@@ -83,26 +148,29 @@ impl LapsePolicy {
         }
     }
 
-    /// The patience with a customer of `gaps` gaps that add up to `span_days` days.
-    pub fn thresholds(&self, gaps: u32, span_days: i32) -> LapseThresholds {
-        match self {
+    fn deadlines(&self, history: &PurchaseHistory) -> Option<Deadlines> {
+        let thresholds = match self {
             Self::Fixed { at_risk, lapsed } => LapseThresholds { at_risk: *at_risk, lapsed: *lapsed },
-            Self::Cadence(cadence) => cadence.thresholds(gaps, span_days),
-        }
+            Self::Cadence(cadence) => cadence.thresholds(history),
+        };
+        Some(Deadlines {
+            at_risk: history.last_order_at.plus(thresholds.at_risk),
+            lapsed: history.last_order_at.plus(thresholds.lapsed),
+        })
     }
 
-    /// The expected gap in days; none under a policy that expects none.
-    pub fn expected_gap(&self, gaps: u32, span_days: i32) -> Option<Ratio> {
+    fn expected_gap(&self, history: &PurchaseHistory) -> Option<Ratio> {
         match self {
             Self::Fixed { .. } => None,
-            Self::Cadence(cadence) => Some(cadence.expected_gap(gaps, span_days)),
+            Self::Cadence(cadence) => Some(cadence.expected_gap(history)),
         }
     }
 }
 
 impl Cadence {
     /// n · own mean gap is the span from the first to the last purchase day, so no division happens before the end.
-    fn expected_gap(&self, gaps: u32, span_days: i32) -> Ratio {
+    fn expected_gap(&self, history: &PurchaseHistory) -> Ratio {
+        let &PurchaseHistory { repeat_days: gaps, span_days, .. } = history;
         let (weight, weight_scale) = (self.prior_weight.numerator(), self.prior_weight.denominator());
         let (prior, prior_scale) = (self.prior_gap.numerator(), self.prior_gap.denominator());
         Ratio {
@@ -111,8 +179,8 @@ impl Cadence {
         }
     }
 
-    fn thresholds(&self, gaps: u32, span_days: i32) -> LapseThresholds {
-        let gap = self.expected_gap(gaps, span_days);
+    fn thresholds(&self, history: &PurchaseHistory) -> LapseThresholds {
+        let gap = self.expected_gap(history);
         let at_risk = clamped(gap, self.at_risk_factor, self.at_risk_min, self.at_risk_max);
         let lapsed = clamped(gap, self.lapsed_factor, self.lapsed_min, self.lapsed_max);
         LapseThresholds { at_risk, lapsed: lapsed.max(at_risk.plus(Span::DAY)) }
@@ -180,13 +248,20 @@ mod tests {
         assert_eq!(texts.len(), 12);
     }
 
+    const LAST: Time = Time::MIN;
+
+    fn deadlines(cadence: Cadence, repeat_days: u32, span_days: i32) -> Deadlines {
+        let policies = LapsePolicies::new(LapsePolicy::Cadence(cadence), |_| 0);
+        let history = PurchaseHistory { repeat_days, span_days, last_order_at: LAST };
+        policies.deadlines(&history).expect("a policy with deadlines")
+    }
+
     fn days(days: i64, millis: i64) -> Span {
         Span::from_millis(days * Span::DAY.as_millis() + millis)
     }
 
     #[test]
     fn cadence_deadlines_are_exact() {
-        let policy = LapsePolicy::Cadence(Cadence::default());
         let half_day = Span::DAY.as_millis() / 2;
         for (gaps, span, at_risk, lapsed) in [
             (0, 0, days(67, half_day), days(135, 0)), // g = 45
@@ -195,11 +270,9 @@ mod tests {
             (50, 50, days(14, 0), days(30, 0)),   // clamped from below
             (1, 900, days(180, 0), days(365, 0)), // clamped from above
         ] {
-            assert_eq!(
-                policy.thresholds(gaps, span),
-                LapseThresholds { at_risk, lapsed },
-                "{gaps} gaps of {span} days"
-            );
+            let expected = Deadlines { at_risk: LAST.plus(at_risk), lapsed: LAST.plus(lapsed) };
+            let deadlines = deadlines(Cadence::default(), gaps, span);
+            assert_eq!(deadlines, expected, "{gaps} gaps of {span} days");
         }
     }
 
@@ -207,7 +280,7 @@ mod tests {
     fn lapsed_comes_at_least_a_day_after_at_risk() {
         let cadence =
             Cadence { lapsed_factor: Decimal::new(15, 1).expect("one digit"), ..Cadence::default() };
-        let thresholds = LapsePolicy::Cadence(cadence).thresholds(0, 0);
-        assert_eq!(thresholds.lapsed, thresholds.at_risk.plus(Span::DAY));
+        let deadlines = deadlines(cadence, 0, 0);
+        assert_eq!(deadlines.lapsed, deadlines.at_risk.plus(Span::DAY));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::lapse::LapsePolicy;
+use super::lapse::LapsePolicies;
 use super::values::ids::ShopIndex;
 use super::values::money::{Conversion, Currency};
 use super::values::number::Decimal;
@@ -18,7 +18,7 @@ pub struct Settings {
     pub lateness: Span,
     /// Orders (and returns) a customer's ledger holds at most; older ones fold early.
     pub orders_max: usize,
-    pub lapse: LapsePolicy,
+    pub lapse: LapsePolicies,
     pub thresholds: Thresholds,
     /// XXH3-64; injected because the domain depends on nothing.
     pub hash: fn(&[u8]) -> u64,

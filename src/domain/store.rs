@@ -106,7 +106,7 @@ impl Store {
         slot
     }
 
-    /// Forgets a customer; the slot may be used again.
+    /// Forgets a customer. The slot stays empty and reserved until [`Self::release`].
     pub fn remove(&mut self, slot: CustomerSlot) {
         let entry = Entry::of(slot, self.key_hash(slot));
         self.index
@@ -116,6 +116,11 @@ impl Store {
         let held = &mut self.slots[slot.0 as usize];
         self.room_bytes -= held.room.len();
         *held = Slot::default();
+    }
+
+    /// Gives back the slot of a customer who was removed: another may have it from now on.
+    pub fn release(&mut self, slot: CustomerSlot) {
+        debug_assert!(self.packed(slot).is_empty(), "only the slot of a removed customer is released");
         self.free.push(slot);
     }
 
@@ -223,6 +228,7 @@ mod tests {
             })
             .collect();
         store.remove(slots[40]);
+        store.release(slots[40]);
         for (index, (name, slot)) in names.iter().zip(&slots).enumerate() {
             assert_eq!(store.find(key(name.as_bytes())), (index != 40).then_some(*slot), "{name}");
         }

@@ -15,7 +15,7 @@ pub mod restore;
 use std::fmt;
 use std::time::Duration;
 
-use crate::domain::engine::{Effects, Engine, Progress};
+use crate::domain::engine::{Engine, Progress};
 use crate::domain::values::time::Time;
 use crate::snapshot::snapshot_schedule::SnapshotSchedule;
 use crate::stream::broker::{Moment, PerInput, Position};
@@ -67,7 +67,6 @@ pub struct Running<T> {
     pub applied_at: PerInput<Option<i64>>,
     /// When the figures of all customers were last those of the clock.
     figures_at: Moment,
-    effects: Effects,
 }
 
 /// The name of a partition's batch, kept by the broker beside the committed offset of `orders`.
@@ -131,7 +130,6 @@ impl<T: crate::stream::broker::RecordBatch> Running<T> {
             starved_since: None,
             applied_at: PerInput::default(),
             figures_at: now,
-            effects: Effects::default(),
         }
     }
 
@@ -143,7 +141,6 @@ impl<T: crate::stream::broker::RecordBatch> Running<T> {
     /// The open batch is known to be committed.
     pub fn on_committed(&mut self, batch_number: u64, now: Moment) {
         self.engine.changes_committed();
-        self.effects.transitions = Default::default();
         self.part.clear();
         self.committed =
             CommittedState { batch_number, next: self.next_positions(), clock: self.engine.clock(), at: now };
@@ -159,10 +156,5 @@ impl<T: crate::stream::broker::RecordBatch> Running<T> {
         {
             self.figures_at = now;
         }
-    }
-
-    /// How many customers changed state in the open batch, from and to.
-    pub fn transitions(&self) -> &[[u64; 4]; 4] {
-        &self.effects.transitions
     }
 }

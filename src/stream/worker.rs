@@ -297,8 +297,7 @@ impl<'m, B: Broker> Worker<'m, B> {
         let mut records = 0;
         for part in std::mem::take(&mut self.batch.parts) {
             let running = running_mut(&mut self.owned, part.partition);
-            let transitions = *running.transitions();
-            report::add_transitions(&mut running.part.summary, &transitions);
+            report::add_transitions(&mut running.part.summary, running.engine.transitions());
             records += running.part.summary.output_records.iter().map(|(_, count)| count).sum::<u64>();
             self.hub.on_part_committed(&running.part, clocks.wall_millis);
             running.on_committed(part.batch_number, clocks.monotonic);

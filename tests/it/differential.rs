@@ -13,9 +13,8 @@ use std::time::Duration;
 use libtest_mimic::{Completion, Failed, Trial};
 use retention_signals::config::{self, Config, Purpose, Sources};
 use retention_signals::domain::engine::shop_totals::GuestTotals;
-use retention_signals::domain::engine::{Applied, Change, Effects, Engine, Outcome, Refusal};
+use retention_signals::domain::engine::{Applied, Change, Engine, Outcome, Refusal};
 use retention_signals::domain::signals::kind::SignalType;
-use retention_signals::domain::values::event::Record;
 use retention_signals::domain::values::ids::ShopIndex;
 use retention_signals::domain::values::time::Time;
 use retention_signals::formats::native::{Decoder, Limits, Subject};
@@ -23,7 +22,6 @@ use retention_signals::wire::Input as Topic;
 use retention_signals::wire::encode::{
     EventCounts, ProfileEncoder, RecordContext, SignalEncoder, Summary, encode_summary,
 };
-use retention_signals::wire::hash;
 use retention_signals::wire::reason::Reason;
 use serde_json::Value;
 
@@ -181,11 +179,11 @@ impl Service {
         let sources = Sources { file_text: Some(text.clone()), host_name, ..Sources::default() };
         let config =
             config::load(&sources, Purpose::Offline).unwrap_or_else(|error| panic!("{error}\n{text}"));
-        let (shops, policy) = (&config.settings.shops, &config.settings.lapse);
-        let policy_version = hash::policy_version(&policy.text());
+        let shops = &config.settings.shops;
+        let policy_version = format!("{:016x}", config.settings.lapse.id(None).version);
         Service {
             decoder: Decoder::new(shops.clone(), Limits::default()),
-            signals: SignalEncoder::new(shops, policy.name(), &policy_version),
+            signals: SignalEncoder::new(shops),
             profiles: ProfileEncoder::new(shops),
             engine: Engine::new(Arc::new(config.settings.clone())),
             policy_version,
@@ -197,10 +195,9 @@ impl Service {
     fn apply(&mut self, input: &Input) -> Vec<String> {
         let mut steps = match input {
             Input::Clock(clock) => {
-                let mut effects = Effects::default();
                 let to = Time::from_millis(*clock).expect("a time of the calendar");
-                self.engine.advance_clock(to, usize::MAX, &mut effects);
-                self.said(&effects, None)
+                self.engine.advance_clock(to, usize::MAX);
+                self.emitted(None)
             }
             Input::Record { topic, value } => self.record(*topic, value),
         };
@@ -220,28 +217,17 @@ impl Service {
             Ok(event) => event,
             Err(refusal) => return vec![format!("refused {}", refusal.reason.name())],
         };
-        let mut effects = Effects::default();
-        if let Subject::Customer(customer) = &event.subject
-            && let Record::Erasure(erasure) = &customer.record
-        {
-            // Signals of timers that are due before it name customers, this one too while it is there.
-            self.engine.advance_clock(erasure.requested_at, usize::MAX, &mut effects);
-            let mut steps = self.said(&effects, None);
-            self.engine.handle_record(customer.key, event.shop, &customer.record, usize::MAX, &mut effects);
-            steps.truncate(effects.signals.len());
-            return steps;
-        }
         let outcome = match &event.subject {
-            Subject::Customer(customer) => self.engine.handle_record(
-                customer.key,
-                event.shop,
-                &customer.record,
-                usize::MAX,
-                &mut effects,
-            ),
-            Subject::Guest(guest) => self.engine.handle_guest(event.shop, guest, usize::MAX, &mut effects),
+            Subject::Customer(customer) => {
+                self.engine.handle_record(customer.key, event.shop, &customer.record, usize::MAX)
+            }
+            Subject::Erasure { key, record } => {
+                self.engine.handle_erasure(*key, record, usize::MAX);
+                return self.emitted(None);
+            }
+            Subject::Guest(guest) => self.engine.handle_guest(event.shop, guest, usize::MAX),
         };
-        let mut steps = self.said(&effects, RecordContext::of(&event).as_ref());
+        let mut steps = self.emitted(RecordContext::of(&event).as_ref());
         steps.extend(match outcome {
             Outcome::Applied(Applied::Conflicting) => Some("conflicting".to_owned()),
             Outcome::Applied(Applied::Ineffective) => Some("ineffective".to_owned()),
@@ -254,18 +240,18 @@ impl Service {
         steps
     }
 
-    fn said(&self, effects: &Effects, record: Option<&RecordContext<'_>>) -> Vec<String> {
-        let encoded = effects.signals.iter().map(|signal| {
+    fn emitted(&mut self, record: Option<&RecordContext<'_>>) -> Vec<String> {
+        let encoded = self.engine.drain_signals().map(|(key, signal)| {
             let mut bytes = Vec::new();
-            self.signals.encode(self.engine.key(signal.customer), signal, record, &mut bytes);
+            self.signals.encode(key, &signal, record, &mut bytes);
             normal(&bytes)
         });
-        let mut said: Vec<Value> = encoded.collect();
+        let mut emitted: Vec<Value> = encoded.collect();
         // Which of two customers with one deadline comes first is not defined.
-        let by_clock = said.partition_point(|signal| signal["cause"]["id"].is_null());
+        let by_clock = emitted.partition_point(|signal| signal["cause"]["id"].is_null());
         let order = |signal: &Value| [&signal["occurred_at"], &signal["customer_id"]].map(Value::to_string);
-        said[..by_clock].sort_by_key(order);
-        said.iter().map(Value::to_string).collect()
+        emitted[..by_clock].sort_by_key(order);
+        emitted.iter().map(Value::to_string).collect()
     }
 
     /// What would be published now.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use libtest_mimic::{Failed, Trial};
-use retention_signals::domain::engine::{Effects, Engine, Outcome};
-use retention_signals::domain::lapse::{Cadence, LapsePolicy};
+use retention_signals::domain::engine::{Engine, Outcome};
+use retention_signals::domain::lapse::{Cadence, LapsePolicies, LapsePolicy};
 use retention_signals::domain::settings::{Settings, Shop, Shops, Thresholds};
 use retention_signals::domain::signals::signal::Signal;
 use retention_signals::domain::values::money::Currency;
@@ -125,25 +125,24 @@ fn live() -> Story {
     // Stable: at one instant orders come before returns, and lines in their order.
     decoded.sort_by_key(|event| event.time());
     for event in decoded {
-        let mut effects = Effects::default();
         let outcome = match &event.subject {
             Subject::Customer(customer) => {
-                engine.handle_record(customer.key, event.shop, &customer.record, usize::MAX, &mut effects)
+                engine.handle_record(customer.key, event.shop, &customer.record, usize::MAX)
             }
-            Subject::Guest(record) => engine.handle_guest(event.shop, record, usize::MAX, &mut effects),
+            Subject::Erasure { key, record } => engine.handle_erasure(*key, record, usize::MAX),
+            Subject::Guest(record) => engine.handle_guest(event.shop, record, usize::MAX),
         };
         match outcome {
             Outcome::Applied(_) => story.accepted += 1,
             Outcome::Duplicate => story.duplicates += 1,
             Outcome::Refused(_) | Outcome::TimersPending => story.refused += 1,
         }
-        story.signals.extend(effects.signals.iter().map(|signal| told(&engine, signal)));
+        story.signals.extend(engine.drain_signals().map(|(key, signal)| told(key, &signal)));
     }
     story
 }
 
-fn told(engine: &Engine, signal: &Signal) -> Told {
-    let key = engine.key(signal.customer);
+fn told(key: &[u8], signal: &Signal) -> Told {
     let customer = String::from_utf8_lossy(key);
     let (kind, at) = (signal.kind.name(), written(signal.occurred_at));
     Told {
@@ -168,7 +167,7 @@ fn settings() -> Settings {
         return_window: Span::days(365),
         lateness: Span::days(35),
         orders_max: 1_000,
-        lapse: LapsePolicy::Cadence(Cadence::default()),
+        lapse: LapsePolicies::new(LapsePolicy::Cadence(Cadence::default()), hash),
         thresholds: Thresholds::default(),
         hash,
         erasure_hash: erasure_hash(b"a secret of this test"),

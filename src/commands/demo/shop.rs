@@ -162,7 +162,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Purpose, Sources, load};
-    use crate::domain::engine::{Effects, Engine, Outcome};
+    use crate::domain::engine::{Engine, Outcome};
     use crate::domain::signals::kind::SignalType;
     use crate::formats::native::{Decoder, Limits, Subject};
 
@@ -183,23 +183,21 @@ mod tests {
         let mut signals = BTreeMap::new();
         for day in 0..365 {
             let now = opening.plus(Span::days(day));
-            let mut effects = Effects::default();
             while let Some(record) = population.next_record(now) {
                 let Written { input, key, value } = written(&record, currency);
                 let event = decoder.decode(input, key.as_ref().map(String::as_bytes), Some(&value)).unwrap();
                 let outcome = match &event.subject {
                     Subject::Customer(customer) => {
                         let record = &customer.record;
-                        engine.handle_record(customer.key, event.shop, record, usize::MAX, &mut effects)
+                        engine.handle_record(customer.key, event.shop, record, usize::MAX)
                     }
-                    Subject::Guest(record) => {
-                        engine.handle_guest(event.shop, record, usize::MAX, &mut effects)
-                    }
+                    Subject::Erasure { key, record } => engine.handle_erasure(*key, record, usize::MAX),
+                    Subject::Guest(record) => engine.handle_guest(event.shop, record, usize::MAX),
                 };
                 assert!(matches!(outcome, Outcome::Applied(_)), "{record:?}: {outcome:?}");
             }
-            engine.advance_clock(now.minus(GRACE), usize::MAX, &mut effects);
-            for signal in &effects.signals {
+            engine.advance_clock(now.minus(GRACE), usize::MAX);
+            for (_, signal) in engine.drain_signals() {
                 *signals.entry(signal.kind.name()).or_default() += 1;
             }
             engine.changes_committed();

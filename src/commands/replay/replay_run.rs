@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::domain::engine::shop_totals::{GuestTotals, ShopTotals};
-use crate::domain::engine::{Change, Effects, Engine, Outcome, Progress, Refusal as EngineRefusal};
+use crate::domain::engine::{Change, Engine, Outcome, Progress, Refusal as EngineRefusal};
 use crate::domain::settings::Settings;
 use crate::domain::signals::kind::SignalType;
 use crate::domain::values::event::{GuestRecord, Record};
@@ -19,7 +19,6 @@ use crate::history::source::{Line, Source};
 use crate::wire::encode::{
     EventCounts, ProfileEncoder, RecordContext, ShopMetrics, SignalEncoder, encode_shop_metrics,
 };
-use crate::wire::hash;
 use crate::wire::reason::{Reason, Refusal};
 
 /// The shop of one replay.
@@ -33,7 +32,6 @@ pub(crate) struct ReplayRun<'c> {
     /// By slot: the clock at the customer's last change.
     profiles_at: Vec<Time>,
     pub(crate) counts: Counts,
-    effects: Effects,
     key: Vec<u8>,
     buffer: Vec<u8>,
 }
@@ -54,17 +52,15 @@ impl<'c> ReplayRun<'c> {
         signals: Output,
         shop_metrics: Output,
     ) -> Self {
-        let (shops, policy) = (&config.settings.shops, &config.settings.lapse);
         Self {
             settings: &config.settings,
             engine: Engine::new(Arc::new(config.settings.clone())),
             decoder,
-            signal_encoder: SignalEncoder::new(shops, policy.name(), &hash::policy_version(&policy.text())),
+            signal_encoder: SignalEncoder::new(&config.settings.shops),
             signals,
             shop_metrics,
             profiles_at: Vec::new(),
             counts: Counts::default(),
-            effects: Effects::default(),
             key: Vec::new(),
             buffer: Vec::new(),
         }
@@ -156,23 +152,21 @@ impl<'c> ReplayRun<'c> {
                     }
                     self.cross_midnights(time)?;
                 }
-                if matches!(customer.record, Record::Erasure(_)) {
-                    // What is due before is said while the customer still has a key.
-                    self.move_clock(time)?;
-                }
-                let outcome = self.engine.handle_record(
-                    customer.key,
-                    event.shop,
-                    &customer.record,
-                    usize::MAX,
-                    &mut self.effects,
-                );
+                let outcome =
+                    self.engine.handle_record(customer.key, event.shop, &customer.record, usize::MAX);
                 self.take_effects(RecordContext::of(event).as_ref())?;
                 Ok(self.count_record(&customer.record, outcome))
             }
+            Subject::Erasure { key, record } => {
+                self.cross_midnights(time)?;
+                self.engine.handle_erasure(*key, record, usize::MAX);
+                self.take_effects(None)?;
+                self.counts.erasures += 1;
+                Ok(None)
+            }
             Subject::Guest(record) => {
                 self.cross_midnights(time)?;
-                let outcome = self.engine.handle_guest(event.shop, record, usize::MAX, &mut self.effects);
+                let outcome = self.engine.handle_guest(event.shop, record, usize::MAX);
                 self.take_effects(None)?;
                 Ok(self.count_guest(record, outcome))
             }
@@ -184,7 +178,6 @@ impl<'c> ReplayRun<'c> {
         match (outcome, record) {
             (Outcome::Refused(refusal), _) => return Some(refused(refusal)),
             (Outcome::TimersPending, _) => unreachable!("any number of timers may fire"),
-            (_, Record::Erasure(_)) => self.counts.erasures += 1,
             (Outcome::Duplicate, _) => events.duplicates += 1,
             (Outcome::Applied(_), Record::Order(_)) => events.orders += 1,
             (Outcome::Applied(_), Record::Cancellation(_)) => events.cancellations += 1,
@@ -226,16 +219,15 @@ impl<'c> ReplayRun<'c> {
     }
 
     fn move_clock(&mut self, to: Time) -> Result<(), Failure> {
-        let progress = self.engine.advance_clock(to, usize::MAX, &mut self.effects);
+        let progress = self.engine.advance_clock(to, usize::MAX);
         assert_eq!(progress, Progress::Done, "any number of timers may fire");
         self.take_effects(None)
     }
 
     fn take_effects(&mut self, record: Option<&RecordContext<'_>>) -> Result<(), Failure> {
-        for signal in self.effects.signals.drain(..) {
+        for (key, signal) in self.engine.drain_signals() {
             self.counts.signals[signal.kind.signal_type().index()] += 1;
             self.buffer.clear();
-            let key = self.engine.key(signal.customer);
             self.signal_encoder.encode(key, &signal, record, &mut self.buffer);
             self.buffer.push(b'\n');
             self.signals.write(&self.buffer)?;

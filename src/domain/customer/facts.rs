@@ -4,6 +4,7 @@ use super::history::{Entry, History, LedgerOrders};
 use super::ledger::{Attribution, UnattributedRefund};
 use super::purchases::{KeptOrder, PurchaseStats};
 use super::{Customer, Summary};
+use crate::domain::lapse::Deadlines;
 use crate::domain::settings::{Settings, Shop};
 use crate::domain::signals::signal::{ActiveKind, CustomerType, Profile, State};
 use crate::domain::store::packed::ValuedOrders;
@@ -38,24 +39,11 @@ pub struct Added {
     pub first_window: usize,
 }
 
-/// When silence makes a customer at risk, and lapsed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Deadlines {
-    pub at_risk: Time,
-    pub lapsed: Time,
-}
-
 impl<'s> Facts<'s> {
     /// The facts at the instant of `totals`, or at any later one for which its year lasts.
     pub fn new(totals: &'s CustomerTotals, settings: &Settings) -> Self {
-        let kept = &totals.kept;
-        let deadlines = (kept.count > 0).then(|| {
-            let thresholds = kept.days.thresholds(&settings.lapse);
-            Deadlines {
-                at_risk: kept.last_at.plus(thresholds.at_risk),
-                lapsed: kept.last_at.plus(thresholds.lapsed),
-            }
-        });
+        let history = totals.kept.history();
+        let deadlines = history.and_then(|history| settings.lapse.deadlines(&history));
         Self { totals, deadlines }
     }
 
@@ -79,7 +67,8 @@ impl<'s> Facts<'s> {
 
     pub fn state(&self, clock: Time) -> State {
         match self.deadlines {
-            None => State::Prospect,
+            None if self.kept().count == 0 => State::Prospect,
+            None => State::Active,
             Some(deadlines) if clock >= deadlines.lapsed => State::Lapsed,
             Some(deadlines) if clock >= deadlines.at_risk => State::AtRisk,
             Some(_) => State::Active,
@@ -133,7 +122,7 @@ impl<'s> Facts<'s> {
             last_order_at: is_customer.then_some(kept.last_at),
             purchase_days: kept.days.count,
             mean_gap: kept.days.mean_gap(),
-            expected_gap: kept.days.expected_gap(&settings.lapse).filter(|_| is_customer),
+            expected_gap: kept.history().and_then(|history| settings.lapse.expected_gap(&history)),
             blocks: self.totals.blocks,
         }
     }

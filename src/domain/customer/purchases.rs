@@ -1,6 +1,6 @@
 //! The kept orders of one customer, taken in time order: how many, how far apart, how much.
 
-use crate::domain::lapse::{LapsePolicy, LapseThresholds};
+use crate::domain::lapse::PurchaseHistory;
 use crate::domain::values::ids::OrderHash;
 use crate::domain::values::number::Ratio;
 use crate::domain::values::time::{Day, Days, Time, Zone};
@@ -103,6 +103,15 @@ impl PurchaseStats {
         }
     }
 
+    /// What a lapse policy looks at; none without a kept order.
+    pub fn history(&self) -> Option<PurchaseHistory> {
+        (self.count > 0).then(|| PurchaseHistory {
+            repeat_days: self.days.gaps(),
+            span_days: self.days.span(),
+            last_order_at: self.last_at,
+        })
+    }
+
     /// The sum of the last three values and of those before them; none with fewer than `earlier_min` of these.
     pub fn recent_and_earlier(&self, earlier_min: u32) -> Option<(i64, i64, u32)> {
         let earlier_count =
@@ -196,16 +205,6 @@ impl PurchaseDays {
             self.gaps().checked_sub(RECENT as u32).filter(|count| *count >= earlier_min.max(1))?;
         let recent = self.last[RECENT] - self.last[0];
         Some((recent, self.span() - recent, earlier_count))
-    }
-
-    /// How long this rhythm's silence may last.
-    pub fn thresholds(&self, policy: &LapsePolicy) -> LapseThresholds {
-        policy.thresholds(self.gaps(), self.span())
-    }
-
-    /// The gap that a policy expects of this rhythm, in days.
-    pub fn expected_gap(&self, policy: &LapsePolicy) -> Option<Ratio> {
-        policy.expected_gap(self.gaps(), self.span())
     }
 }
 

@@ -4,7 +4,7 @@
 //! is not certain here, goes the long way, `Engine::apply`, which comes to the same.
 
 use super::scratch::Scratch;
-use super::{Applied, Effects, Engine, emit};
+use super::{Applied, Engine, emit};
 use crate::domain::customer::facts::{Added, Facts};
 use crate::domain::customer::history::{Entry, History};
 use crate::domain::customer::{Change as LedgerChange, entry};
@@ -23,7 +23,6 @@ impl Engine {
         shop_index: ShopIndex,
         record: &Record,
         clock: Time,
-        effects: &mut Effects,
     ) -> Option<Applied> {
         let Record::Order(order) = record else { return None };
         let slot = self.find(key)?;
@@ -47,7 +46,7 @@ impl Engine {
         let added = Added::new(orders.entries().next_back()?, at);
         let orders_left = orders.entries().len() - folding;
         let facts = Facts::new(&totals, settings);
-        let state_before = customer.emitted.state;
+        let state_before = customer.emitted.state();
         customer.skus = customer.skus.and(order.skus);
         let emitter = SignalEmitter {
             customer: slot,
@@ -57,10 +56,10 @@ impl Engine {
             clock,
             occurred_at: order.placed_at,
             before: state_before,
-            signals: &mut effects.signals,
+            signals: &mut self.effects.signals,
         };
         let applied = emit(emitter, customer, attribution, record, LedgerChange::New);
-        let state = customer.emitted.state;
+        let state = customer.emitted.state();
         let figures = &mut self.figures[usize::from(shop_index.0)];
         figures.change_state(state_before, state);
         let mut counted = totals;
@@ -74,7 +73,7 @@ impl Engine {
             held.skip(folding).append(&entry(order), entries).expect("as before");
             figures.change_blocks(&totals.blocks_without(&added), &counted.blocks);
         }
-        effects.note_transition(state_before, state);
+        self.effects.count_transition(state_before, state);
         packed::pack_head(key.bytes, customer, bytes);
         self.store.replace(slot, bytes, entries);
         totals_cache.keep(slot, orders_left, at, &counted);
@@ -99,7 +98,7 @@ mod tests {
 
     use super::super::{Change, Outcome, Progress};
     use super::*;
-    use crate::domain::lapse::{Cadence, LapsePolicy};
+    use crate::domain::lapse::{Cadence, LapsePolicies, LapsePolicy};
     use crate::domain::settings::{Shop, Shops, Thresholds};
     use crate::domain::values::event::{
         CancellationRecord, ErasureRecord, OrderRecord, ReturnRecord, SkuVariety,
@@ -123,14 +122,16 @@ mod tests {
             vec![(Span::days(400).as_millis(), 7_200), (Span::days(700).as_millis(), 3_600)],
         );
         let shop = Shop { currency: currency(EURO), zone, conversions: vec![yen.expect("rates")] };
+        let hash =
+            |bytes: &[u8]| bytes.iter().fold(7, |hash: u64, byte| hash.wrapping_mul(31) ^ u64::from(*byte));
         Arc::new(Settings {
             shops: Shops::One(shop),
             return_window,
             lateness,
             orders_max,
-            lapse: LapsePolicy::Cadence(Cadence::default()),
+            lapse: LapsePolicies::new(LapsePolicy::Cadence(Cadence::default()), hash),
             thresholds: Thresholds::default(),
-            hash: |bytes| bytes.iter().fold(7, |hash: u64, byte| hash.wrapping_mul(31) ^ u64::from(*byte)),
+            hash,
             erasure_hash: Arc::new(|_| [0; 16]),
         })
     }
@@ -169,11 +170,11 @@ mod tests {
     }
 
     /// [`Engine::handle_record`] without the short cut.
-    fn apply(engine: &mut Engine, key: CustomerKey<'_>, record: &Record, effects: &mut Effects) -> Outcome {
+    fn apply(engine: &mut Engine, key: CustomerKey<'_>, record: &Record) -> Outcome {
         let clock = engine.clock.unwrap_or(Time::MIN).max(record.time());
-        assert_eq!(engine.fire(clock, usize::MAX, effects), Progress::Done);
+        assert_eq!(engine.fire(clock, usize::MAX), Progress::Done);
         engine.clock = Some(clock);
-        engine.apply(key, ShopIndex(0), record, clock, effects)
+        engine.apply(key, ShopIndex(0), record, clock)
     }
 
     #[test]
@@ -193,25 +194,25 @@ mod tests {
                 let record = record(short.clock.map_or(0, Time::as_millis), &mut random);
                 if random.u8(0..60) == 0 {
                     let requested_at = short.clock.unwrap_or(Time::MIN);
-                    let erasure = Record::Erasure(ErasureRecord { requested_at });
                     for engine in [&mut short, &mut long] {
-                        let mut effects = Effects::default();
-                        engine.handle_record(key, ShopIndex(0), &erasure, usize::MAX, &mut effects);
+                        engine.handle_erasure(key, &ErasureRecord { requested_at }, usize::MAX);
                     }
                 }
-                let (mut short_effects, mut long_effects) = (Effects::default(), Effects::default());
                 let clock = short.clock.unwrap_or(Time::MIN).max(record.time());
-                assert_eq!(short.fire(clock, usize::MAX, &mut short_effects), Progress::Done);
+                assert_eq!(short.fire(clock, usize::MAX), Progress::Done);
                 short.clock = Some(clock);
-                let outcome = short.append(key, ShopIndex(0), &record, clock, &mut short_effects);
+                let outcome = short.append(key, ShopIndex(0), &record, clock);
                 appended += usize::from(outcome.is_some());
-                let outcome = outcome.map_or_else(
-                    || short.apply(key, ShopIndex(0), &record, clock, &mut short_effects),
-                    Outcome::Applied,
-                );
+                let outcome =
+                    outcome.map_or_else(|| short.apply(key, ShopIndex(0), &record, clock), Outcome::Applied);
                 let at = format!("seed {seed}, step {step}");
-                assert_eq!(outcome, apply(&mut long, key, &record, &mut long_effects), "{at}");
-                assert_eq!(format!("{short_effects:?}"), format!("{long_effects:?}"), "{at}");
+                assert_eq!(outcome, apply(&mut long, key, &record), "{at}");
+                let effects = [&mut short, &mut long].map(|engine| {
+                    let signals: Vec<String> =
+                        engine.drain_signals().map(|(key, signal)| format!("{key:?} {signal:?}")).collect();
+                    (signals, engine.take_silent_timers(), *engine.transitions())
+                });
+                assert_eq!(effects[0], effects[1], "{at}");
                 assert_eq!(short.changes(), long.changes(), "{at}");
                 for slot in short.customers().collect::<Vec<CustomerSlot>>() {
                     let packed = short.store.packed(slot);
@@ -268,9 +269,8 @@ mod tests {
         let key = CustomerKey { bytes: b"a", hash: (settings.hash)(b"a") };
         let (mut short, mut long) = (Engine::new(Arc::clone(&settings)), Engine::new(Arc::clone(&settings)));
         for record in &records {
-            let mut effects = [Effects::default(), Effects::default()];
-            short.handle_record(key, ShopIndex(0), record, usize::MAX, &mut effects[0]);
-            apply(&mut long, key, record, &mut effects[1]);
+            short.handle_record(key, ShopIndex(0), record, usize::MAX);
+            apply(&mut long, key, record);
         }
         let slot = short.find(key).expect("held");
         assert_eq!(short.packed(slot), long.packed(slot));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::{Applied, Change, Effects, Engine, Outcome, Refusal};
+use super::{Applied, Change, Engine, Outcome, Refusal};
 use crate::domain::store::packed;
 use crate::domain::values::event::{ErasureRecord, Record};
 use crate::domain::values::ids::{CustomerKey, CustomerSlot};
@@ -18,7 +18,7 @@ pub struct Markers {
 }
 
 impl Engine {
-    /// Late records of somebody who was erased, and later ones that refer to an order that was erased with them.
+    /// Refuses late records of an erased customer, and later ones that name an order that was erased.
     pub(in crate::domain) fn erasure_refusal(
         &mut self,
         key: CustomerKey<'_>,
@@ -32,7 +32,6 @@ impl Engine {
             Record::Order(_) => None,
             Record::Cancellation(cancellation) => Some(cancellation.order),
             Record::Return(returned) => returned.order,
-            Record::Erasure(_) => return None,
         };
         let names_unknown = named.is_some_and(|order| {
             self.find(key).is_none_or(|slot| {
@@ -59,11 +58,11 @@ impl Engine {
         if let Some(slot) = slot {
             self.remove(key, slot);
         }
-        self.changes.push(Change::Erased { key: key.bytes.into() });
+        self.effects.changes.push(Change::Erased { key: key.bytes.into() });
         let requested_at = marked.map_or(record.requested_at, |marked| marked.max(record.requested_at));
         if requested_at.plus(self.settings.ledger_horizon()) > clock {
             self.markers.set(hash, requested_at, self.settings.ledger_horizon());
-            self.changes.push(Change::MarkerSet { hash, requested_at });
+            self.effects.changes.push(Change::MarkerSet { hash, requested_at });
         }
         Outcome::Applied(Applied::Other)
     }
@@ -73,21 +72,22 @@ impl Engine {
         let shop = settings.shops.of_key(key.bytes).expect("only keys of configured shops are held");
         let (at, shop_settings) = (self.window_ends.at_of(slot), settings.shops.get(shop));
         let totals = self.scratch.totals(slot, self.store.packed(slot), at, shop_settings, &settings);
-        self.figures[usize::from(shop.0)].remove(self.scratch.customer.emitted.state, &totals.blocks);
+        self.figures[usize::from(shop.0)].remove(self.scratch.customer.emitted.state(), &totals.blocks);
         self.window_ends.schedule(slot, None);
         self.timers.schedule(slot, Time::MAX, || key.hash);
         let mark = self.store.mark(slot) as usize;
         if mark > 0 {
-            self.changes[mark - 1] = Change::Withdrawn;
+            self.effects.changes[mark - 1] = Change::Withdrawn;
         }
         self.store.remove(slot);
+        self.effects.erased.push((slot, key.bytes.into()));
     }
 
-    pub(in crate::domain) fn end_marker(&mut self, end: Time, hash: [u8; 16], effects: &mut Effects) {
+    pub(in crate::domain) fn end_marker(&mut self, end: Time, hash: [u8; 16]) {
         self.move_clock(end);
-        effects.timers_silent += 1;
+        self.effects.timers_silent += 1;
         self.markers.remove(&hash, self.settings.ledger_horizon());
-        self.changes.push(Change::MarkerEnded { hash });
+        self.effects.changes.push(Change::MarkerEnded { hash });
     }
 }
 

@@ -79,6 +79,7 @@ impl Restore {
     pub fn remove_customer(&mut self, key: CustomerKey<'_>) {
         if let Some(slot) = self.engine.store.find(key) {
             self.engine.store.remove(slot);
+            self.engine.store.release(slot);
         }
     }
 
@@ -129,9 +130,9 @@ impl Restore {
             attribution.derive(&customer.ledger, shop_settings, settings.return_window);
             let totals = customer.totals(at, attribution, shop_settings);
             let facts = Facts::new(&totals, &settings);
-            engine.figures[usize::from(shop.0)].add(customer.emitted.state, &totals.blocks);
+            engine.figures[usize::from(shop.0)].add(customer.emitted.state(), &totals.blocks);
             let slot = CustomerSlot(u32::try_from(index).expect("checked at insertion"));
-            let due = next_instant(customer.emitted.state, &facts, &settings.thresholds);
+            let due = next_instant(customer.emitted.state(), &facts, &settings.thresholds);
             engine.timers.schedule(slot, due, || (settings.hash)(key));
             engine.window_ends.schedule(slot, totals.next_end());
         }

@@ -1,7 +1,7 @@
 //! What happens by time alone: timers and markers fire, and sums over customers are brought to the clock.
 
 use super::scratch::Scratch;
-use super::{Effects, Engine, Progress};
+use super::{Engine, Progress};
 use crate::domain::customer::facts::Facts;
 use crate::domain::signals::lifecycle::{SignalEmitter, next_instant};
 use crate::domain::store::packed;
@@ -11,17 +11,17 @@ use crate::domain::values::time::Time;
 impl Engine {
     /// Fires everything that is due at or before `to`, in order, and leaves the clock at the last fired instant. Never stops
     /// between two timers of one instant of one customer, but may between customers.
-    pub(in crate::domain) fn fire(&mut self, to: Time, timers_max: usize, effects: &mut Effects) -> Progress {
+    pub(in crate::domain) fn fire(&mut self, to: Time, timers_max: usize) -> Progress {
         for _ in 0..timers_max {
             let marker = self.markers.first_end(to);
             let timer = self.timers.earliest(to, |slot| self.store.key_hash(slot));
             match (timer, marker) {
-                (Some(timer), Some((end, hash))) if end < timer.due => self.end_marker(end, hash, effects),
+                (Some(timer), Some((end, hash))) if end < timer.due => self.end_marker(end, hash),
                 (Some(timer), _) => {
                     self.move_clock(timer.due);
-                    self.fire_customer(timer.customer, timer.key_hash, timer.due, effects);
+                    self.fire_customer(timer.customer, timer.key_hash, timer.due);
                 }
-                (None, Some((end, hash))) => self.end_marker(end, hash, effects),
+                (None, Some((end, hash))) => self.end_marker(end, hash),
                 (None, None) => return Progress::Done,
             }
         }
@@ -32,7 +32,7 @@ impl Engine {
         self.clock = self.clock.max(Some(to));
     }
 
-    fn fire_customer(&mut self, slot: CustomerSlot, key_hash: u64, instant: Time, effects: &mut Effects) {
+    fn fire_customer(&mut self, slot: CustomerSlot, key_hash: u64, instant: Time) {
         let settings = &*self.settings;
         let packed = self.store.packed(slot);
         let shop_index =
@@ -41,8 +41,8 @@ impl Engine {
         let totals = self.scratch.totals(slot, packed, instant, shop, settings);
         let facts = Facts::new(&totals, settings);
         let emitted = &mut self.scratch.customer.emitted;
-        let told_before = *emitted;
-        let signals_before = effects.signals.len();
+        let emitted_before = *emitted;
+        let signals_before = self.effects.signals.len();
         let mut emitter = SignalEmitter {
             customer: slot,
             shop: shop_index,
@@ -50,15 +50,15 @@ impl Engine {
             facts: &facts,
             clock: instant,
             occurred_at: instant,
-            before: told_before.state,
-            signals: &mut effects.signals,
+            before: emitted_before.state(),
+            signals: &mut self.effects.signals,
         };
-        let moved = emitter.tell_instant(emitted);
-        effects.timers_silent += u64::from(effects.signals.len() == signals_before);
+        let moved = emitter.emit_instant(emitted);
         let emitted = *emitted;
-        self.timers.schedule(slot, next_instant(emitted.state, &facts, &settings.thresholds), || key_hash);
+        self.effects.timers_silent += u64::from(self.effects.signals.len() == signals_before);
+        self.timers.schedule(slot, next_instant(emitted.state(), &facts, &settings.thresholds), || key_hash);
         // What leaves the year seldom changes what is held.
-        if emitted == told_before {
+        if emitted == emitted_before {
             return;
         }
         let Scratch { customer, attribution, .. } = &mut self.scratch;
@@ -66,8 +66,8 @@ impl Engine {
         customer.emitted = emitted;
         if moved {
             let figures = &mut self.figures[usize::from(shop_index.0)];
-            figures.change_state(told_before.state, emitted.state);
-            effects.note_transition(told_before.state, emitted.state);
+            figures.change_state(emitted_before.state(), emitted.state());
+            self.effects.count_transition(emitted_before.state(), emitted.state());
             if customer.may_fold(settings, instant) {
                 let at = self.window_ends.at_of(slot);
                 attribution.derive(&customer.ledger, shop, settings.return_window);

@@ -1,22 +1,23 @@
-//! The difference between what was told and what is: the only place where signals are made.
+//! Makes signals from the difference between what was emitted and what the facts are. No other place makes any.
 //!
-//! Second law: after every record and every timer the told state equals the facts'.
+//! Second law: after every record and every timer the emitted state equals the facts'.
 
 use super::kind::SignalKind;
 use super::signal::{
     Cause, FrequencyChange, OpenAlert, OrderValueChange, RecordDigest, RetractedKind, ReturnedOrder, Signal,
     Silence, State,
 };
-use crate::domain::customer::facts::{Deadlines, Facts};
+use crate::domain::customer::facts::Facts;
 use crate::domain::customer::ledger::{Attribution, Ledger, ReturnTarget};
-use crate::domain::customer::{Armed, Emitted};
+use crate::domain::customer::{Armed, Emitted, EmittedLifecycle};
+use crate::domain::lapse::Deadlines;
 use crate::domain::settings::{Settings, Thresholds};
 use crate::domain::values::event::{CancellationRecord, Record, ReturnRecord};
 use crate::domain::values::ids::{CustomerSlot, ShopIndex};
 use crate::domain::values::number::Ratio;
 use crate::domain::values::time::Time;
 
-/// When time alone may next change what was told; [`Time::MAX`] for never: at a deadline, or at an end of the year that the
+/// When time alone may next cause a signal; [`Time::MAX`] for never: at a deadline, or at an end of the year that the
 /// return rate looks at. An end of the year matters only while something was refunded in it: without, the rate is nothing
 /// before and after, and a record that brought an order has armed the signal already.
 pub fn next_instant(emitted: State, facts: &Facts<'_>, thresholds: &Thresholds) -> Time {
@@ -27,21 +28,20 @@ pub fn next_instant(emitted: State, facts: &Facts<'_>, thresholds: &Thresholds) 
     deadline.into_iter().chain(year_end).min().unwrap_or(Time::MAX)
 }
 
-/// The record that may be a reason to say something. Most say nothing, so its digest waits until one does.
+/// The record that may cause signals. Most cause none, so the digest is computed when one does.
 #[derive(Clone, Copy)]
 pub struct TriggeringRecord<'a> {
-    /// No erasure.
     pub record: &'a Record,
     pub hash: fn(&[u8]) -> u64,
 }
 
 impl TriggeringRecord<'_> {
     fn digest(self) -> RecordDigest {
-        RecordDigest::of(self.record, self.hash).expect("erasures are handled by their own function")
+        RecordDigest::of(self.record, self.hash)
     }
 }
 
-/// Compares told with facts for one customer and one record or instant, and says the difference.
+/// Compares what was emitted with the facts of one customer after one record or instant, and emits the difference.
 pub struct SignalEmitter<'a> {
     pub customer: CustomerSlot,
     pub shop: ShopIndex,
@@ -51,68 +51,40 @@ pub struct SignalEmitter<'a> {
     pub clock: Time,
     /// The record's time, or the instant of the timer.
     pub occurred_at: Time,
-    /// The told state before anything was said about this record, deadline or expiry.
+    /// The emitted state before the first signal about this record, deadline or expiry.
     pub before: State,
     pub signals: &'a mut Vec<Signal>,
 }
 
 impl SignalEmitter<'_> {
     /// What a record changed, in the order of `docs/DEFINITIONS.md`.
-    pub fn tell_record(&mut self, emitted: &mut Emitted, record: TriggeringRecord<'_>) {
-        let after = self.facts.state(self.clock);
-        if after == State::Prospect && emitted.state != State::Prospect {
-            self.say(SignalKind::BecameProspect, Cause::Record(record.digest()));
+    pub fn emit_record(&mut self, emitted: &mut Emitted, record: TriggeringRecord<'_>) {
+        if self.facts.state(self.clock) == State::Prospect && emitted.state() != State::Prospect {
+            self.emit(SignalKind::BecameProspect, Cause::Record(record.digest()));
             *emitted = Emitted::NOTHING;
         }
-        self.tell_first_orders(emitted, record);
-        self.tell_return_to_life(emitted, record);
-        if after != self.before {
-            match after {
-                State::AtRisk => {
-                    let cause = self.say_by_record(SignalKind::AtRisk, |deadlines| deadlines.at_risk, record);
-                    emitted.at_risk = Some(cause);
-                }
-                State::Lapsed => {
-                    let cause = self.say_by_record(SignalKind::Lapsed, |deadlines| deadlines.lapsed, record);
-                    emitted.lapsed = Some(cause);
-                }
-                State::Prospect | State::Active => {}
-            }
-        }
-        emitted.state = after;
-        self.tell_frequency(&mut emitted.armed, record);
-        self.tell_order_value(&mut emitted.armed, record);
-        self.tell_return_rate(&mut emitted.armed, || Cause::Record(record.digest()));
+        self.emit_first_orders(emitted, record);
+        emitted.lifecycle = self.emit_lifecycle(emitted.lifecycle, record);
+        self.emit_frequency(&mut emitted.armed, record);
+        self.emit_order_value(&mut emitted.armed, record);
+        self.emit_return_rate(&mut emitted.armed, || Cause::Record(record.digest()));
     }
 
-    /// What an instant changed: a deadline was reached, or something left a window. Returns whether the state moved.
-    pub fn tell_instant(&mut self, emitted: &mut Emitted) -> bool {
-        let due = self.facts.next(emitted.state).filter(|(_, at)| *at <= self.occurred_at);
-        if let Some((state, deadline)) = due {
-            let totals = OpenAlert { deadline, record: None };
-            let silence = self.silence(deadline);
-            match state {
-                State::AtRisk => {
-                    self.say(SignalKind::AtRisk(silence), Cause::Deadline(deadline));
-                    emitted.at_risk = Some(totals);
-                }
-                State::Lapsed => {
-                    self.say(SignalKind::Lapsed(silence), Cause::Deadline(deadline));
-                    emitted.lapsed = Some(totals);
-                }
-                State::Prospect | State::Active => unreachable!("silence leads to at_risk and lapsed only"),
-            }
-            emitted.state = state;
-            // What is said about the expiry comes after it.
-            self.before = state;
+    /// What an instant changed: the clock reached a deadline, or an order left a window. Returns whether the state moved.
+    pub fn emit_instant(&mut self, emitted: &mut Emitted) -> bool {
+        let reached = self.emit_deadline(emitted.lifecycle);
+        if let Some(lifecycle) = reached {
+            emitted.lifecycle = lifecycle;
+            // The signal about the expiry comes after the one about the deadline.
+            self.before = lifecycle.state();
         }
         let occurred_at = self.occurred_at;
-        self.tell_return_rate(&mut emitted.armed, || Cause::Expiry(occurred_at));
-        due.is_some()
+        self.emit_return_rate(&mut emitted.armed, || Cause::Expiry(occurred_at));
+        reached.is_some()
     }
 
     /// The first cancellation of an order was accepted.
-    pub fn tell_cancelled(
+    pub fn emit_cancelled(
         &mut self,
         record: &CancellationRecord,
         ledger: &Ledger,
@@ -129,12 +101,12 @@ impl SignalEmitter<'_> {
         let value = known.map(|index| attribution.orders[index].cancelled);
         let net = self.facts.all_time().net();
         let kind = SignalKind::OrderCancelled { order: record.order, value, net };
-        self.say(kind, Cause::Cancelled(record.order));
+        self.emit(kind, Cause::Cancelled(record.order));
         true
     }
 
     /// A return was accepted for the first time.
-    pub fn tell_returned(&mut self, record: &ReturnRecord, ledger: &Ledger, attribution: &Attribution) {
+    pub fn emit_returned(&mut self, record: &ReturnRecord, ledger: &Ledger, attribution: &Attribution) {
         let index = ledger.returns.iter().position(|entry| entry.id == record.id);
         let order = match attribution.targets[index.expect("the record was applied just before")] {
             ReturnTarget::Ignored(_) => return,
@@ -147,54 +119,92 @@ impl SignalEmitter<'_> {
         };
         let shop = self.settings.shops.get(self.shop);
         let refund = shop.convert(record.refund, record.currency);
-        self.say(
+        self.emit(
             SignalKind::OrderReturned { returned: record.id, refund, order },
             Cause::Returned(record.id),
         );
     }
 
-    fn tell_first_orders(&mut self, emitted: &mut Emitted, record: TriggeringRecord<'_>) {
+    fn emit_first_orders(&mut self, emitted: &mut Emitted, record: TriggeringRecord<'_>) {
         let [first, second] = self.facts.kept().first_values;
         if self.facts.kept().count >= 1 && !emitted.first_order {
-            self.say(SignalKind::FirstOrder { value: first }, Cause::Record(record.digest()));
+            self.emit(SignalKind::FirstOrder { value: first }, Cause::Record(record.digest()));
             emitted.first_order = true;
         }
         if self.facts.kept().count >= 2 && !emitted.second_order {
-            self.say(SignalKind::SecondOrder { value: second }, Cause::Record(record.digest()));
+            self.emit(SignalKind::SecondOrder { value: second }, Cause::Record(record.digest()));
             emitted.second_order = true;
         }
     }
 
-    /// A customer came back, or what was said of the silence turns out to be wrong.
-    fn tell_return_to_life(&mut self, emitted: &mut Emitted, record: TriggeringRecord<'_>) {
+    /// The customer came back, the record disproves an alert, or it shows a silence that nothing has reported yet.
+    fn emit_lifecycle(
+        &mut self,
+        emitted: EmittedLifecycle,
+        record: TriggeringRecord<'_>,
+    ) -> EmittedLifecycle {
         let (after, kept) = (self.facts.state(self.clock), self.facts.kept());
+        if after == emitted.state() {
+            return emitted;
+        }
         let away = kept.previous_at.map(|previous_at| kept.last_at.since(previous_at));
-        if emitted.state == State::Lapsed && after != State::Lapsed {
-            let lapsed = emitted.lapsed.take().expect("a emitted lapsed state stands on a lapsed signal");
+        let mut at_risk = emitted.at_risk();
+        if let EmittedLifecycle::Lapsed { lapsed, .. } = emitted {
             if kept.last_at >= lapsed.deadline {
-                self.say(SignalKind::WonBack { away }, Cause::Record(record.digest()));
-                emitted.at_risk = None;
+                self.emit(SignalKind::WonBack { away }, Cause::Record(record.digest()));
+                at_risk = None;
             } else {
                 self.retract(RetractedKind::Lapsed, lapsed, record);
             }
         }
-        if after == State::Active
-            && let Some(at_risk) = emitted.at_risk.take()
-        {
-            if kept.last_at >= at_risk.deadline {
-                self.say(SignalKind::Recovered { away }, Cause::Record(record.digest()));
-            } else {
-                self.retract(RetractedKind::AtRisk, at_risk, record);
+        match after {
+            State::Prospect => EmittedLifecycle::Prospect,
+            State::Active => {
+                match at_risk {
+                    Some(at_risk) if kept.last_at >= at_risk.deadline => {
+                        self.emit(SignalKind::Recovered { away }, Cause::Record(record.digest()));
+                    }
+                    Some(at_risk) => self.retract(RetractedKind::AtRisk, at_risk, record),
+                    None => {}
+                }
+                EmittedLifecycle::Active
             }
+            State::AtRisk => EmittedLifecycle::AtRisk(self.alert_by_record(
+                SignalKind::AtRisk,
+                |deadlines| deadlines.at_risk,
+                record,
+            )),
+            State::Lapsed => EmittedLifecycle::Lapsed {
+                lapsed: self.alert_by_record(SignalKind::Lapsed, |deadlines| deadlines.lapsed, record),
+                at_risk,
+            },
+        }
+    }
+
+    /// The next state, if the clock has reached its deadline.
+    fn emit_deadline(&mut self, emitted: EmittedLifecycle) -> Option<EmittedLifecycle> {
+        let deadlines = self.facts.deadlines?;
+        match emitted {
+            EmittedLifecycle::Active if deadlines.at_risk <= self.occurred_at => {
+                Some(EmittedLifecycle::AtRisk(self.alert_by_clock(SignalKind::AtRisk, deadlines.at_risk)))
+            }
+            EmittedLifecycle::AtRisk(at_risk) if deadlines.lapsed <= self.occurred_at => {
+                let lapsed = self.alert_by_clock(SignalKind::Lapsed, deadlines.lapsed);
+                Some(EmittedLifecycle::Lapsed { lapsed, at_risk: Some(at_risk) })
+            }
+            EmittedLifecycle::Prospect
+            | EmittedLifecycle::Active
+            | EmittedLifecycle::AtRisk(_)
+            | EmittedLifecycle::Lapsed { .. } => None,
         }
     }
 
     fn retract(&mut self, retracted: RetractedKind, emitted: OpenAlert, record: TriggeringRecord<'_>) {
         let cause = Cause::Retraction(retracted, emitted, record.digest());
-        self.say(SignalKind::LapseRetracted { retracted, emitted }, cause);
+        self.emit(SignalKind::LapseRetracted { retracted, emitted }, cause);
     }
 
-    fn say_by_record(
+    fn alert_by_record(
         &mut self,
         kind: fn(Silence) -> SignalKind,
         deadline: fn(Deadlines) -> Time,
@@ -202,20 +212,26 @@ impl SignalEmitter<'_> {
     ) -> OpenAlert {
         let deadline = deadline(self.facts.deadlines.expect("a state of silence has deadlines"));
         let digest = record.digest();
-        self.say(kind(self.silence(deadline)), Cause::DeadlineByRecord(deadline, digest));
+        self.emit(kind(self.silence(deadline)), Cause::DeadlineByRecord(deadline, digest));
         OpenAlert { deadline, record: Some(digest) }
+    }
+
+    fn alert_by_clock(&mut self, kind: fn(Silence) -> SignalKind, deadline: Time) -> OpenAlert {
+        self.emit(kind(self.silence(deadline)), Cause::Deadline(deadline));
+        OpenAlert { deadline, record: None }
     }
 
     fn silence(&self, deadline: Time) -> Silence {
         let kept = self.facts.kept();
+        let history = kept.history();
         Silence {
             deadline,
             last_order_at: kept.last_at,
-            expected_gap: kept.days.expected_gap(&self.settings.lapse),
+            expected_gap: history.and_then(|history| self.settings.lapse.expected_gap(&history)),
         }
     }
 
-    fn tell_frequency(&mut self, armed: &mut Armed, record: TriggeringRecord<'_>) {
+    fn emit_frequency(&mut self, armed: &mut Armed, record: TriggeringRecord<'_>) {
         let thresholds = &self.settings.thresholds;
         let Some((recent, earlier, count)) =
             self.facts.kept().days.recent_and_earlier(thresholds.earlier_min)
@@ -232,18 +248,18 @@ impl SignalEmitter<'_> {
             ratio,
             Rising(thresholds.frequency_fell, thresholds.frequency_fell_rearm),
         ) {
-            self.say(SignalKind::FrequencyFell(change), Cause::Record(record.digest()));
+            self.emit(SignalKind::FrequencyFell(change), Cause::Record(record.digest()));
         }
         if fires(
             &mut armed.frequency_rose,
             ratio,
             Falling(thresholds.frequency_rose, thresholds.frequency_rose_rearm),
         ) {
-            self.say(SignalKind::FrequencyRose(change), Cause::Record(record.digest()));
+            self.emit(SignalKind::FrequencyRose(change), Cause::Record(record.digest()));
         }
     }
 
-    fn tell_order_value(&mut self, armed: &mut Armed, record: TriggeringRecord<'_>) {
+    fn emit_order_value(&mut self, armed: &mut Armed, record: TriggeringRecord<'_>) {
         let thresholds = &self.settings.thresholds;
         let Some((recent, earlier, count)) = self.facts.kept().recent_and_earlier(thresholds.earlier_min)
         else {
@@ -256,15 +272,15 @@ impl SignalEmitter<'_> {
         let change = OrderValueChange { ratio, recent, earlier };
         let fell = Falling(thresholds.order_value_fell, thresholds.order_value_fell_rearm);
         if fires(&mut armed.order_value_fell, ratio, fell) {
-            self.say(SignalKind::OrderValueFell(change), Cause::Record(record.digest()));
+            self.emit(SignalKind::OrderValueFell(change), Cause::Record(record.digest()));
         }
         let rose = Rising(thresholds.order_value_rose, thresholds.order_value_rose_rearm);
         if fires(&mut armed.order_value_rose, ratio, rose) {
-            self.say(SignalKind::OrderValueRose(change), Cause::Record(record.digest()));
+            self.emit(SignalKind::OrderValueRose(change), Cause::Record(record.digest()));
         }
     }
 
-    fn tell_return_rate(&mut self, armed: &mut Armed, cause: impl FnOnce() -> Cause) {
+    fn emit_return_rate(&mut self, armed: &mut Armed, cause: impl FnOnce() -> Cause) {
         let &Thresholds { return_rate_high, return_rate_high_rearm, return_rate_orders_min, .. } =
             &self.settings.thresholds;
         let year = self.facts.year();
@@ -287,11 +303,11 @@ impl SignalEmitter<'_> {
             armed.return_rate_high = false;
             let ratio = Ratio::new(year.refunded, year.gross);
             let (refunded, gross, placed) = (year.refunded, year.gross, year.placed);
-            self.say(SignalKind::ReturnRateHigh { ratio, refunded, gross, placed }, cause());
+            self.emit(SignalKind::ReturnRateHigh { ratio, refunded, gross, placed }, cause());
         }
     }
 
-    fn say(&mut self, kind: SignalKind, cause: Cause) {
+    fn emit(&mut self, kind: SignalKind, cause: Cause) {
         self.signals.push(Signal {
             customer: self.customer,
             shop: self.shop,
@@ -300,6 +316,7 @@ impl SignalEmitter<'_> {
             before: self.before,
             after: self.facts.state(self.clock),
             cause,
+            policy: self.settings.lapse.id(self.facts.kept().history().as_ref()),
         });
     }
 }
@@ -354,7 +371,7 @@ impl Trigger for Falling {
     }
 }
 
-/// Moves one armed bit; true when the signal is to be said.
+/// Moves one armed bit; true when the signal must be emitted.
 fn fires(armed: &mut bool, ratio: Ratio, trigger: impl Trigger) -> bool {
     if trigger.rearms(ratio) {
         *armed = true;

@@ -1,6 +1,7 @@
 //! What is said about a customer: signals with their causes, and the facts behind a profile.
 
 use super::kind::{SignalKind, SignalType};
+use crate::domain::lapse::PolicyId;
 use crate::domain::values::event::Record;
 use crate::domain::values::ids::{CustomerSlot, OrderHash, ReturnHash, ShopIndex};
 use crate::domain::values::number::Ratio;
@@ -51,6 +52,8 @@ pub struct Signal {
     pub before: State,
     pub after: State,
     pub cause: Cause,
+    /// The lapse policy in force for the customer's last kept order.
+    pub policy: PolicyId,
 }
 
 /// The numbers behind `at_risk` and `lapsed`.
@@ -143,20 +146,18 @@ impl OpenAlert {
 pub struct RecordDigest(pub u64);
 
 impl RecordDigest {
-    /// None for an erasure, which causes no signal.
-    pub fn of(record: &Record, hash: fn(&[u8]) -> u64) -> Option<Self> {
+    pub fn of(record: &Record, hash: fn(&[u8]) -> u64) -> Self {
         let (kind, id, version) = match record {
             Record::Order(order) => (1u8, order.id.0, order.version),
             Record::Cancellation(cancellation) => (2, cancellation.order.0, 0),
             Record::Return(returned) => (3, returned.id.0, 0),
-            Record::Erasure(_) => return None,
         };
         let mut bytes = [0; 21];
         bytes[0] = kind;
         bytes[1..9].copy_from_slice(&id.to_le_bytes());
         bytes[9..13].copy_from_slice(&version.to_le_bytes());
         bytes[13..].copy_from_slice(&content_hash(record, hash).to_le_bytes());
-        Some(Self(hash(&bytes)))
+        Self(hash(&bytes))
     }
 }
 
@@ -183,7 +184,7 @@ pub fn content_hash(record: &Record, hash: fn(&[u8]) -> u64) -> u64 {
                 }
             }
         }
-        Record::Cancellation(_) | Record::Erasure(_) => 8,
+        Record::Cancellation(_) => 8,
     };
     hash(&bytes[..length])
 }

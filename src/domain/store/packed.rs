@@ -9,8 +9,8 @@ mod bytes;
 mod orders;
 
 use crate::domain::customer::ledger::{Cancellation, Ledger, Return};
-use crate::domain::customer::{Armed, Customer, Emitted, Summary};
-use crate::domain::signals::signal::{OpenAlert, RecordDigest, State};
+use crate::domain::customer::{Armed, Customer, Emitted, EmittedLifecycle, Summary};
+use crate::domain::signals::signal::{OpenAlert, RecordDigest};
 use crate::domain::values::event::SkuVariety;
 use crate::domain::values::ids::{OrderHash, ReturnHash};
 use crate::domain::values::money::Currency;
@@ -120,11 +120,11 @@ fn put_told(bytes: &mut Vec<u8>, emitted: &Emitted, skus: SkuVariety, has_summar
     let totals = |cause: Option<OpenAlert>, said: u32, by_record: u32| {
         cause.map_or(0, |cause| said | bit(cause.record.is_some(), by_record))
     };
-    let state = match emitted.state {
-        State::Prospect => 0,
-        State::Active => 1,
-        State::AtRisk => 2,
-        State::Lapsed => 3,
+    let (state, at_risk, lapsed) = match emitted.lifecycle {
+        EmittedLifecycle::Prospect => (0, None, None),
+        EmittedLifecycle::Active => (1, None, None),
+        EmittedLifecycle::AtRisk(at_risk) => (2, Some(at_risk), None),
+        EmittedLifecycle::Lapsed { lapsed, at_risk } => (3, at_risk, Some(lapsed)),
     };
     let goods_bits = match skus {
         SkuVariety::Unknown => 0,
@@ -139,12 +139,12 @@ fn put_told(bytes: &mut Vec<u8>, emitted: &Emitted, skus: SkuVariety, has_summar
         | bit(emitted.armed.order_value_fell, ORDER_VALUE_FELL)
         | bit(emitted.armed.order_value_rose, ORDER_VALUE_ROSE)
         | bit(emitted.armed.return_rate_high, RETURN_RATE_HIGH)
-        | totals(emitted.at_risk, AT_RISK, AT_RISK_BY_RECORD)
-        | totals(emitted.lapsed, LAPSED, LAPSED_BY_RECORD)
+        | totals(at_risk, AT_RISK, AT_RISK_BY_RECORD)
+        | totals(lapsed, LAPSED, LAPSED_BY_RECORD)
         | goods_bits
         | bit(has_summary, SUMMARY);
     bytes.extend_from_slice(&flags.to_le_bytes());
-    for cause in [emitted.at_risk, emitted.lapsed].into_iter().flatten() {
+    for cause in [at_risk, lapsed].into_iter().flatten() {
         put_48(bytes, cause.deadline.as_millis());
         if let Some(digest) = cause.record {
             bytes.extend_from_slice(&digest.0.to_le_bytes());
@@ -161,12 +161,6 @@ fn read_head(reader: &mut Reader<'_>, customer: &mut Customer) -> Option<()> {
     if has(UNUSED) || (has(ONE_SKU) && has(VARIED_GOODS)) {
         return None;
     }
-    let state = match flags & 3 {
-        0 => State::Prospect,
-        1 => State::Active,
-        2 => State::AtRisk,
-        _ => State::Lapsed,
-    };
     let mut totals = |said: u32, by_record: u32| -> Option<Option<OpenAlert>> {
         if !has(said) {
             return (!has(by_record)).then_some(None);
@@ -177,16 +171,17 @@ fn read_head(reader: &mut Reader<'_>, customer: &mut Customer) -> Option<()> {
     };
     let at_risk = totals(AT_RISK, AT_RISK_BY_RECORD)?;
     let lapsed = totals(LAPSED, LAPSED_BY_RECORD)?;
-    // What follows from a told state is decided without looking further.
-    if state == State::Lapsed && lapsed.is_none() {
-        return None;
-    }
+    let lifecycle = match (flags & 3, at_risk, lapsed) {
+        (0, None, None) => EmittedLifecycle::Prospect,
+        (1, None, None) => EmittedLifecycle::Active,
+        (2, Some(at_risk), None) => EmittedLifecycle::AtRisk(at_risk),
+        (3, at_risk, Some(lapsed)) => EmittedLifecycle::Lapsed { lapsed, at_risk },
+        _ => return None, // The engine leads to no other combination.
+    };
     customer.emitted = Emitted {
-        state,
+        lifecycle,
         first_order: has(FIRST_ORDER),
         second_order: has(SECOND_ORDER),
-        at_risk,
-        lapsed,
         armed: Armed {
             frequency_fell: has(FREQUENCY_FELL),
             frequency_rose: has(FREQUENCY_ROSE),

@@ -4,13 +4,12 @@ use super::ids::{OrderHash, ReturnHash};
 use super::money::Currency;
 use super::time::Time;
 
-/// What a customer's record says.
+/// A record that enters a customer's ledger and may cause signals. Erasures are apart: see [`ErasureRecord`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Record {
     Order(OrderRecord),
     Cancellation(CancellationRecord),
     Return(ReturnRecord),
-    Erasure(ErasureRecord),
 }
 
 impl Record {
@@ -20,7 +19,6 @@ impl Record {
             Self::Order(order) => order.placed_at,
             Self::Cancellation(cancellation) => cancellation.cancelled_at,
             Self::Return(returned) => returned.returned_at,
-            Self::Erasure(erasure) => erasure.requested_at,
         }
     }
 }
@@ -61,7 +59,7 @@ pub struct ReturnRecord {
     pub order: Option<OrderHash>,
 }
 
-/// A customer asked to be forgotten.
+/// A customer asked to be forgotten. It removes a ledger instead of entering one, so it is no [`Record`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ErasureRecord {
     pub requested_at: Time,

@@ -49,7 +49,19 @@ impl Event<'_> {
     pub fn time(&self) -> Time {
         match &self.subject {
             Subject::Customer(event) => event.record.time(),
+            Subject::Erasure { record, .. } => record.requested_at,
             Subject::Guest(record) => record.time(),
+        }
+    }
+}
+
+impl<'a> Event<'a> {
+    /// The key of the customer that the event names; a guest has none.
+    pub fn customer_key(&self) -> Option<CustomerKey<'a>> {
+        match &self.subject {
+            Subject::Customer(event) => Some(event.key),
+            Subject::Erasure { key, .. } => Some(*key),
+            Subject::Guest(_) => None,
         }
     }
 }
@@ -58,6 +70,11 @@ impl Event<'_> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Subject<'a> {
     Customer(CustomerEvent<'a>),
+    /// A customer asked to be forgotten.
+    Erasure {
+        key: CustomerKey<'a>,
+        record: ErasureRecord,
+    },
     /// Nobody who could be told from others.
     Guest(GuestRecord),
 }
@@ -67,8 +84,8 @@ pub enum Subject<'a> {
 pub struct CustomerEvent<'a> {
     /// The record key, which was found to name this customer.
     pub key: CustomerKey<'a>,
-    /// The order id of an order or a cancellation, the return id of a return; an erasure has none.
-    pub id: Option<Cow<'a, str>>,
+    /// The order id of an order or a cancellation, the return id of a return.
+    pub id: Cow<'a, str>,
     /// The order that a return names, if it names one.
     pub named_order: Option<Cow<'a, str>>,
     pub record: Record,
@@ -244,7 +261,7 @@ impl<'a> Incoming<'_, 'a> {
                     test,
                     skus,
                 }),
-                id: Some(id),
+                id,
                 named_order: None,
             }),
         };
@@ -258,7 +275,7 @@ impl<'a> Incoming<'_, 'a> {
             order: OrderHash(hash(id.as_bytes())),
             cancelled_at: cancelled_at.time(Field::CancelledAt.name())?,
         });
-        let subject = Subject::Customer(CustomerEvent { key, id: Some(id), named_order: None, record });
+        let subject = Subject::Customer(CustomerEvent { key, id, named_order: None, record });
         Ok(Event { shop, store_id, subject })
     }
 
@@ -279,7 +296,7 @@ impl<'a> Incoming<'_, 'a> {
                     currency,
                     order: named_order.as_ref().map(|order| OrderHash(hash(order.as_bytes()))),
                 }),
-                id: Some(id),
+                id,
                 named_order,
             }),
         };
@@ -288,9 +305,8 @@ impl<'a> Incoming<'_, 'a> {
 
     fn erasure(&self) -> Result<Event<'a>, Refusal> {
         let (shop, store_id, key) = self.customer_origin()?;
-        let record = Record::Erasure(ErasureRecord { requested_at: self.required_time(Field::RequestedAt)? });
-        let subject = Subject::Customer(CustomerEvent { key, id: None, named_order: None, record });
-        Ok(Event { shop, store_id, subject })
+        let record = ErasureRecord { requested_at: self.required_time(Field::RequestedAt)? };
+        Ok(Event { shop, store_id, subject: Subject::Erasure { key, record } })
     }
 
     // === Whose record it is ===

@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use crate::domain::engine::{Applied, Effects, Engine, Outcome, Progress, Refusal as EngineRefusal};
+use crate::domain::engine::{Applied, Engine, Outcome, Progress, Refusal as EngineRefusal};
 use crate::domain::values::event::{GuestRecord, Record};
 use crate::domain::values::time::Time;
 use crate::fault::{self, Noted};
-use crate::formats::native::{CustomerEvent, Event, Subject};
+use crate::formats::native::{Event, Subject};
 use crate::observe::metrics::{OrderKind, Outcome as RecordOutcome, Remark, TimerOutcome};
 use crate::stream::broker::{Input, Moment, Partition, PerInput, RecordBatch, RecordView};
 use crate::stream::worker::report;
@@ -89,7 +89,7 @@ struct Head<'a> {
 impl<T: RecordBatch> Running<T> {
     /// Applies records in merge order, at most `records_max`.
     pub fn apply(&mut self, tools: &mut Tools<'_>, records_max: usize) -> Result<Pause, LimitCrossed> {
-        let Self { engine, streams, window, part, applied_at, effects, .. } = self;
+        let Self { engine, streams, window, part, applied_at, .. } = self;
         let batches = &streams.batches;
         let cursors = &mut streams.cursors;
         let mut heads = PerInput::from_fn(|_| None);
@@ -115,7 +115,7 @@ impl<T: RecordBatch> Running<T> {
                 Choice::Empty => return Ok(Pause::Empty),
             };
             let head = heads[input].take().expect("only a head is taken");
-            let mut applying = Applying { engine, part, effects, tools, input, view: head.view };
+            let mut applying = Applying { engine, part, tools, input, view: head.view };
             let outcome = match &head.content {
                 Ok(event) => applying.event(event),
                 Err(refusal) => Some(applying.dead_letter(refusal)),
@@ -150,10 +150,10 @@ impl<T: RecordBatch> Running<T> {
 
     /// Moves the clock of a partition whose ends are confirmed. That is the last thing in its batch.
     pub fn advance_clock(&mut self, tools: &mut Tools<'_>, to: Time) {
-        let Self { engine, part, effects, .. } = self;
+        let Self { engine, part, .. } = self;
         let first_signal = part.signals.len();
-        let progress = engine.advance_clock(to, timers_max(), effects);
-        drain_signals(engine, effects, None, part, tools);
+        let progress = engine.advance_clock(to, timers_max());
+        drain_signals(engine, None, part, tools);
         fault::note(tools.partition, Noted::ClockMoved(engine.clock().unwrap_or(to)));
         part.is_closed = true;
         part.has_timers_left = progress == Progress::More;
@@ -201,8 +201,8 @@ fn next_head<'a, T: RecordBatch>(
 
 /// What depends on where and when the record was read: refused before it can move a clock.
 fn check_place(event: &Event<'_>, view: &RecordView<'_>, tools: &Tools<'_>) -> Result<(), Refusal> {
-    if let Subject::Customer(customer) = &event.subject {
-        let partition = hash::partition(customer.key.bytes, tools.rules.partitions);
+    if let Some(key) = event.customer_key() {
+        let partition = hash::partition(key.bytes, tools.rules.partitions);
         if partition != tools.partition.0 {
             let detail = format!("the key belongs to partition {partition} (murmur2)");
             return Err(Refusal::new(Reason::WrongPartition, detail));
@@ -227,7 +227,6 @@ fn is_in_future(event: &Event<'_>, view: &RecordView<'_>, tools: &Tools<'_>) -> 
 struct Applying<'a, 't> {
     engine: &'a mut Engine,
     part: &'a mut PartitionBatch,
-    effects: &'a mut Effects,
     tools: &'a mut Tools<'t>,
     input: Input,
     view: RecordView<'a>,
@@ -238,11 +237,14 @@ impl Applying<'_, '_> {
     fn event(&mut self, event: &Event<'_>) -> Option<changelog::Outcome> {
         let clock = self.engine.clock();
         let outcome = match &event.subject {
-            Subject::Customer(customer) => self.customer(event, customer),
-            Subject::Guest(guest) => self.engine.handle_guest(event.shop, guest, timers_max(), self.effects),
+            Subject::Customer(customer) => {
+                self.engine.handle_record(customer.key, event.shop, &customer.record, timers_max())
+            }
+            Subject::Erasure { key, record } => self.engine.handle_erasure(*key, record, timers_max()),
+            Subject::Guest(guest) => self.engine.handle_guest(event.shop, guest, timers_max()),
         };
         let record = RecordContext::of(event);
-        drain_signals(self.engine, self.effects, record.as_ref(), self.part, self.tools);
+        drain_signals(self.engine, record.as_ref(), self.part, self.tools);
         match outcome {
             Outcome::TimersPending => None,
             Outcome::Refused(refusal) => Some(self.dead_letter(&refused(refusal))),
@@ -261,18 +263,6 @@ impl Applying<'_, '_> {
                 Some(changelog::Outcome::Passed)
             }
         }
-    }
-
-    fn customer(&mut self, event: &Event<'_>, customer: &CustomerEvent<'_>) -> Outcome {
-        if let Record::Erasure(erasure) = &customer.record {
-            // Signals of timers that are due before it name customers, so they are drained while this one still has a name.
-            let progress = self.engine.advance_clock(erasure.requested_at, timers_max(), self.effects);
-            drain_signals(self.engine, self.effects, None, self.part, self.tools);
-            if progress == Progress::More {
-                return Outcome::TimersPending;
-            }
-        }
-        self.engine.handle_record(customer.key, event.shop, &customer.record, timers_max(), self.effects)
     }
 
     fn dead_letter(&mut self, refusal: &Refusal) -> changelog::Outcome {
@@ -310,7 +300,8 @@ impl Applying<'_, '_> {
                 let values = summary.values.entry(currency).or_default();
                 values.guest_orders_minor += shop.convert(*total, *sent).unsigned_abs();
             }
-            Subject::Guest(GuestRecord::Order { test: true, .. } | GuestRecord::Return { .. }) => {}
+            Subject::Guest(GuestRecord::Order { test: true, .. } | GuestRecord::Return { .. })
+            | Subject::Erasure { .. } => {}
             Subject::Customer(customer) => {
                 let is_test = matches!(&customer.record, Record::Order(order) if order.test);
                 summary.remarks[Remark::TestOrder] += u64::from(is_test);
@@ -336,17 +327,15 @@ fn timers_max() -> usize {
     fault::bound(TIMERS_MAX)
 }
 
-/// Encodes what the engine has said, before anything else is applied.
+/// Encodes the signals that the engine has emitted, while the record that caused them is at hand.
 fn drain_signals(
-    engine: &Engine,
-    effects: &mut Effects,
+    engine: &mut Engine,
     record: Option<&RecordContext<'_>>,
     part: &mut PartitionBatch,
     tools: &mut Tools<'_>,
 ) {
-    part.summary.timers_fired[TimerOutcome::None] += std::mem::take(&mut effects.timers_silent);
-    for signal in effects.signals.drain(..) {
-        let key = engine.key(signal.customer);
+    part.summary.timers_fired[TimerOutcome::None] += engine.take_silent_timers();
+    for (key, signal) in engine.drain_signals() {
         let kind = report::signal_type(&signal.kind);
         part.summary.signals[kind] += 1;
         if let Some(timer) = report::timer_outcome(&signal) {

@@ -1,6 +1,6 @@
 //! What the processor tells about its work: the domain's and the port's words in those of the metrics.
 
-use crate::domain::engine::Engine;
+use crate::domain::engine::{Engine, Transitions};
 use crate::domain::signals::kind::SignalKind;
 use crate::domain::signals::signal::{Cause, Signal, State};
 use crate::domain::values::time::Time;
@@ -77,7 +77,7 @@ fn customer_state(state: State) -> CustomerState {
 }
 
 /// Adds the engine's counts of moves between states, from and to.
-pub fn add_transitions(summary: &mut BatchSummary, counts: &[[u64; 4]; 4]) {
+pub fn add_transitions(summary: &mut BatchSummary, counts: &Transitions) {
     for from in State::ALL {
         for to in State::ALL {
             if let Some(transition) = Transition::new(customer_state(from), customer_state(to)) {

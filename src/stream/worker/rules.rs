@@ -10,7 +10,6 @@ use crate::snapshot::Snapshots;
 use crate::stream::broker::Input;
 use crate::stream::partition::restore::{OnOtherOffsets, RestoreRules};
 use crate::wire::encode::{CloudEvents, ProfileEncoder, SignalEncoder};
-use crate::wire::hash;
 
 use super::clock::ShopTime;
 
@@ -42,7 +41,7 @@ pub struct Rules {
 
 impl Rules {
     pub fn new(config: &Config, shop_time: ShopTime, on_other_offsets: OnOtherOffsets) -> Self {
-        let (shops, policy) = (&config.settings.shops, &config.settings.lapse);
+        let shops = &config.settings.shops;
         let limits =
             Limits { bytes_max: config.record_bounds.bytes_max, depth_max: config.record_bounds.depth_max };
         let currencies = shops.indexes().map(|shop| {
@@ -53,7 +52,7 @@ impl Rules {
         });
         Self {
             decoder: Decoder::new(shops.clone(), limits),
-            signals: SignalEncoder::new(shops, policy.name(), &hash::policy_version(&policy.text())),
+            signals: SignalEncoder::new(shops),
             profiles: ProfileEncoder::new(shops),
             events: CloudEvents::new(&config.application),
             clock: config.clock,

@@ -11,7 +11,7 @@ use crate::domain::signals::signal::{
 use crate::domain::values::event::Record;
 use crate::domain::values::time::Time;
 use crate::formats::native::{Event, Subject};
-use crate::wire::hash::SignalId;
+use crate::wire::hash::{self, SignalId};
 
 /// What a signal tells about the record that caused it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,14 +47,8 @@ impl<'a> RecordContext<'a> {
             Record::Order(order) => RecordKind::Order { version: order.version },
             Record::Cancellation(_) => RecordKind::Cancellation,
             Record::Return(_) => RecordKind::Return { order_id: customer.named_order.as_deref() },
-            Record::Erasure(_) => return None,
         };
-        Some(Self {
-            kind,
-            id: customer.id.as_deref()?,
-            at: event.time(),
-            store_id: event.store_id.as_deref(),
-        })
+        Some(Self { kind, id: &customer.id, at: event.time(), store_id: event.store_id.as_deref() })
     }
 }
 
@@ -62,20 +56,11 @@ impl<'a> RecordContext<'a> {
 #[derive(Clone, Debug)]
 pub struct SignalEncoder {
     shops: ShopTexts,
-    /// `},"policy":{…},"cause":{"kind":"`
-    policy: Word<96>,
 }
 
 impl SignalEncoder {
-    /// With the policy's name and the version by which signals tell its settings.
-    ///
-    /// # Panics
-    /// If the two are far longer than any policy's are.
-    pub fn new(shops: &Shops, policy_name: &str, policy_version: &str) -> Self {
-        let policy = format!(
-            r#"}},"policy":{{"name":"{policy_name}","version":"{policy_version}"}},"cause":{{"kind":""#
-        );
-        Self { shops: ShopTexts::new(shops), policy: Word::new("", &policy, "") }
+    pub fn new(shops: &Shops) -> Self {
+        Self { shops: ShopTexts::new(shops) }
     }
 
     /// Appends a signal and returns its id. `record` is the record being applied, none if only the clock moved; a signal of the
@@ -118,7 +103,11 @@ impl SignalEncoder {
                 .put(b",\"state\":{\"before\":")
                 .word(&BEFORE[signal.before as usize])
                 .word(&AFTER[signal.after as usize])
-                .word(&self.policy)
+                .put(b"},\"policy\":{\"name\":\"")
+                .slice(signal.policy.name.as_bytes())
+                .put(b"\",\"version\":\"")
+                .put(&hash::hex_16(signal.policy.version))
+                .put(b"\"},\"cause\":{\"kind\":\"")
                 .word(cause_kind(signal, record))
         });
         let occurred_at = *out[start..].first_chunk().expect("just appended");
@@ -330,6 +319,7 @@ impl Data<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::lapse::PolicyId;
     use crate::domain::settings::Shop;
     use crate::domain::signals::kind::SignalType;
     use crate::domain::signals::signal::{OpenAlert, RetractedKind};
@@ -373,7 +363,8 @@ mod tests {
         ];
         let currency = Currency::from_code(b"EUR").expect("a currency");
         let shops = Shops::One(Shop { currency, zone: Zone::utc(), conversions: Vec::new() });
-        let encoder = SignalEncoder::new(&shops, "cadence", "0123456789abcdef");
+        let encoder = SignalEncoder::new(&shops);
+        let policy = PolicyId { name: "cadence", version: 0x0123_4567_89ab_cdef };
         let kind = RecordKind::Order { version: u32::MAX };
         let record = RecordContext { kind, id: "o1", at: Time::MIN, store_id: None };
         for (kind, name) in kinds.into_iter().zip(SignalType::NAMES) {
@@ -386,6 +377,7 @@ mod tests {
                     before: State::Prospect,
                     after: State::Prospect,
                     cause,
+                    policy,
                 };
                 let mut out = Vec::new();
                 let id = encoder.encode(b"c1", &signal, Some(&record), &mut out);

@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use libtest_mimic::{Failed, Trial};
-use retention_signals::domain::engine::{Effects, Engine, Outcome, Progress};
-use retention_signals::domain::lapse::LapsePolicy;
+use retention_signals::domain::engine::{Engine, Outcome, Progress};
+use retention_signals::domain::lapse::{LapsePolicies, LapsePolicy};
 use retention_signals::domain::settings::{Settings, Shop, Shops, Thresholds};
 use retention_signals::domain::signals::kind::SignalKind;
+use retention_signals::domain::signals::signal::Signal;
 use retention_signals::domain::values::event::{OrderRecord, Record, SkuVariety};
 use retention_signals::domain::values::ids::{CustomerKey, OrderHash, ShopIndex};
 use retention_signals::domain::values::money::Currency;
@@ -29,7 +30,7 @@ fn settings(currency: Currency) -> Settings {
         return_window: Span::days(365),
         lateness: Span::days(35),
         orders_max: 1_000,
-        lapse: LapsePolicy::Fixed { at_risk: AT_RISK, lapsed: Span::days(60) },
+        lapse: LapsePolicies::new(LapsePolicy::Fixed { at_risk: AT_RISK, lapsed: Span::days(60) }, hash),
         thresholds: Thresholds::default(),
         hash,
         erasure_hash: Arc::new(|_| unreachable!("nobody is erased")),
@@ -40,7 +41,6 @@ fn settings(currency: Currency) -> Settings {
 fn million_timers() -> Result<(), Failed> {
     let currency = Currency::from_code(b"EUR").expect("a currency");
     let mut engine = Engine::new(Arc::new(settings(currency)));
-    let mut effects = Effects::default();
     let placed_at = Time::from_millis(1_700_000_000_000).expect("in range");
     for customer in 0..CUSTOMERS {
         let bytes = customer.to_be_bytes();
@@ -48,10 +48,9 @@ fn million_timers() -> Result<(), Failed> {
         let id = OrderHash(customer);
         let skus = SkuVariety::Unknown;
         let order = OrderRecord { id, version: 0, placed_at, total: 1_000, currency, test: false, skus };
-        let outcome =
-            engine.handle_record(key, ShopIndex(0), &Record::Order(order), TIMERS_MAX, &mut effects);
+        let outcome = engine.handle_record(key, ShopIndex(0), &Record::Order(order), TIMERS_MAX);
         assert!(matches!(outcome, Outcome::Applied(_)), "{outcome:?}");
-        effects.signals.clear();
+        engine.drain_signals().for_each(drop);
         if customer % 100_000 == 0 {
             engine.changes_committed();
         }
@@ -61,10 +60,11 @@ fn million_timers() -> Result<(), Failed> {
     let deadline = placed_at.plus(AT_RISK);
     let (mut told, mut batches) = (HashSet::new(), 0);
     loop {
-        let progress = engine.advance_clock(deadline.plus(Span::days(1)), TIMERS_MAX, &mut effects);
+        let progress = engine.advance_clock(deadline.plus(Span::days(1)), TIMERS_MAX);
         batches += 1;
-        assert!(effects.signals.len() <= TIMERS_MAX, "{} signals in one batch", effects.signals.len());
-        for signal in effects.signals.drain(..) {
+        let signals: Vec<Signal> = engine.drain_signals().map(|(_, signal)| signal).collect();
+        assert!(signals.len() <= TIMERS_MAX, "{} signals in one batch", signals.len());
+        for signal in signals {
             assert!(matches!(signal.kind, SignalKind::AtRisk(_)), "{signal:?}");
             assert_eq!(signal.occurred_at, deadline);
             assert!(told.insert(signal.customer), "{:?} was told of twice", signal.customer);

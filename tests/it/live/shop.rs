@@ -276,8 +276,10 @@ impl Shop {
 
 /// Of the default policy; the version is not the oracle's to know.
 fn policy_version() -> String {
-    use retention_signals::domain::lapse::{Cadence, LapsePolicy};
-    retention_signals::wire::hash::policy_version(&LapsePolicy::Cadence(Cadence::default()).text())
+    use retention_signals::domain::lapse::{Cadence, LapsePolicies, LapsePolicy};
+    let policies =
+        LapsePolicies::new(LapsePolicy::Cadence(Cadence::default()), retention_signals::wire::hash::hash);
+    format!("{:016x}", policies.id(None).version)
 }
 
 fn time_text(millis: i64) -> String {

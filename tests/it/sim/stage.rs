@@ -11,7 +11,6 @@ use retention_signals::snapshot::SnapshotRules;
 use retention_signals::stream::partition::restore::OnOtherOffsets;
 use retention_signals::stream::worker::clock::ShopTime;
 use retention_signals::stream::worker::rules::Rules;
-use retention_signals::wire::hash;
 use tempfile::TempDir;
 
 use super::shop::{Pace, START_MILLIS};
@@ -56,7 +55,7 @@ impl Setup {
             ..Sources::default()
         };
         let config = config::load(&sources, Purpose::Offline).expect("a valid configuration");
-        let policy_version = hash::policy_version(&config.settings.lapse.text());
+        let policy_version = format!("{:016x}", config.settings.lapse.id(None).version);
         let rules = Rules::new(&config, ShopTime::Wall, OnOtherOffsets::Stop);
         let snapshots = SnapshotRules::new(&config);
         Setup { rules, snapshots, oracle: OracleConfig { policy_version, ..oracle } }

@@ -39,10 +39,7 @@ fn accepts(input: Input, text: &str) -> Result<(), Failed> {
     let event = decoder(Settings::OneShop)
         .decode(input, customer.map(str::as_bytes), Some(text.as_bytes()))
         .map_err(|refusal| format!("{}: {}", refusal.reason.name(), refusal.detail))?;
-    let key = match &event.subject {
-        Subject::Customer(event) => Some(event.key.bytes),
-        Subject::Guest(_) => None,
-    };
+    let key = event.customer_key().map(|key| key.bytes);
     if key != customer.map(str::as_bytes) || event.store_id.as_deref() != record["store_id"].as_str() {
         return Err(format!("decoded as {event:?}").into());
     }
@@ -103,8 +100,8 @@ fn decodes_nothing_but_json() -> Result<(), Failed> {
                         accepted += 1;
                         let json = json.ok_or_else(context)?;
                         let id = match &event.subject {
-                            Subject::Customer(event) => event.id.as_deref(),
-                            Subject::Guest(_) => None,
+                            Subject::Customer(event) => Some(&*event.id),
+                            Subject::Erasure { .. } | Subject::Guest(_) => None,
                         };
                         let ids = [&json["order_id"], &json["return_id"]].map(Value::as_str);
                         if id.is_some() && !ids.contains(&id) {

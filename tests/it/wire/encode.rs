@@ -70,9 +70,7 @@ fn signal(example: &Value) -> Result<(), Failed> {
     for from_record in [true, false] {
         let (shops, shop, key) = origin(example, from_record);
         let signal = from_json::signal(example, shop);
-        let policy = &example["policy"];
-        let encoder =
-            SignalEncoder::new(&shops, from_json::text(&policy["name"]), from_json::text(&policy["version"]));
+        let encoder = SignalEncoder::new(&shops);
         let context = RecordContext {
             kind: from_json::record_kind(example),
             id: example["cause"]["id"].as_str().unwrap_or("looked at by nobody"),

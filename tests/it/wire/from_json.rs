@@ -1,6 +1,7 @@
 //! Outputs back from JSON, so that the examples can be written again: the encoders have to give the same record.
 
 use retention_signals::domain::engine::shop_totals::{GuestTotals, ShopTotals, WindowTotals};
+use retention_signals::domain::lapse::PolicyId;
 use retention_signals::domain::signals::kind::SignalKind;
 use retention_signals::domain::signals::signal::{
     ActiveKind, Cause, CustomerType, FrequencyChange, OpenAlert, OrderValueChange, Profile, RecordDigest,
@@ -72,7 +73,17 @@ pub fn signal(json: &Value, shop: ShopIndex) -> Signal {
         before: state(&json["state"]["before"]),
         after: state(&json["state"]["after"]),
         cause: cause(json),
+        policy: policy(&json["policy"]),
     }
+}
+
+fn policy(json: &Value) -> PolicyId {
+    let name = match text(&json["name"]) {
+        "cadence" => "cadence",
+        "fixed" => "fixed",
+        other => panic!("{other} is no policy"),
+    };
+    PolicyId { name, version: u64::from_str_radix(text(&json["version"]), 16).expect("hexadecimal digits") }
 }
 
 fn cause(json: &Value) -> Cause {

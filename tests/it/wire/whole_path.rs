@@ -6,8 +6,8 @@ use std::sync::Arc;
 use fastrand::Rng;
 use jsonschema::Validator;
 use libtest_mimic::{Failed, Trial};
-use retention_signals::domain::engine::{Effects, Engine};
-use retention_signals::domain::lapse::{Cadence, LapsePolicy};
+use retention_signals::domain::engine::Engine;
+use retention_signals::domain::lapse::{Cadence, LapsePolicies, LapsePolicy};
 use retention_signals::domain::settings::{Settings as DomainSettings, Shops, Thresholds};
 use retention_signals::domain::values::time::{Span, Time};
 use retention_signals::formats::native::{Decoder, Limits, Subject};
@@ -16,7 +16,7 @@ use retention_signals::wire::encode::{
     CancellationText, ErasureText, OrderText, ProfileEncoder, RecordContext, ReturnText, ShopMetrics,
     SignalEncoder, encode_shop_metrics,
 };
-use retention_signals::wire::hash::{erasure_hash, hash, policy_version};
+use retention_signals::wire::hash::{erasure_hash, hash};
 use serde_json::Value;
 
 use super::{currency, shops};
@@ -141,7 +141,7 @@ impl Path {
             return_window: Span::days(365),
             lateness: Span::days(35),
             orders_max: 1_000,
-            lapse: LapsePolicy::Cadence(Cadence::default()),
+            lapse: LapsePolicies::new(LapsePolicy::Cadence(Cadence::default()), hash),
             thresholds: Thresholds::default(),
             hash,
             erasure_hash: erasure_hash(b"a secret of this test"),
@@ -151,7 +151,7 @@ impl Path {
         Self {
             decoder: Decoder::new(shops.clone(), Limits::default()),
             engine: Engine::new(Arc::new(settings)),
-            signals: SignalEncoder::new(shops, "cadence", &policy_version("a policy")),
+            signals: SignalEncoder::new(shops),
             profiles: ProfileEncoder::new(shops),
             validators: names.into_iter().map(|name| (name, validator(name))).collect(),
             written: BTreeMap::new(),
@@ -164,23 +164,31 @@ impl Path {
         let event = decoder
             .decode(input, Some(key.as_bytes()), Some(value))
             .map_err(|refusal| format!("{}: {}", refusal.reason.name(), refusal.detail))?;
-        let Subject::Customer(customer) = &event.subject else {
-            return Err(format!("a guest: {event:?}"));
-        };
-        let mut effects = Effects::default();
-        self.engine.handle_record(customer.key, event.shop, &customer.record, usize::MAX, &mut effects);
-        let record = RecordContext::of(&event);
-        for signal in &effects.signals {
-            let mut out = Vec::new();
-            let key = self.engine.key(signal.customer).to_vec();
-            self.signals.encode(&key, signal, record.as_ref(), &mut out);
-            self.check("signals", &out)?;
+        let key = event.customer_key().ok_or_else(|| format!("a guest: {event:?}"))?;
+        match &event.subject {
+            Subject::Customer(customer) => {
+                self.engine.handle_record(key, event.shop, &customer.record, usize::MAX);
+            }
+            Subject::Erasure { record, .. } => {
+                self.engine.handle_erasure(key, record, usize::MAX);
+            }
+            Subject::Guest(_) => {}
         }
-        if let Some(slot) = self.engine.find(customer.key) {
+        let record = RecordContext::of(&event);
+        let mut signals = Vec::new();
+        for (key, signal) in self.engine.drain_signals() {
+            let mut out = Vec::new();
+            self.signals.encode(key, &signal, record.as_ref(), &mut out);
+            signals.push(out);
+        }
+        for signal in &signals {
+            self.check("signals", signal)?;
+        }
+        if let Some(slot) = self.engine.find(key) {
             let as_of = self.engine.clock().ok_or("no clock")?;
             let profile = self.engine.profile(slot, as_of);
             let mut out = Vec::new();
-            self.profiles.encode(customer.key.bytes, &profile, &mut out);
+            self.profiles.encode(key.bytes, &profile, &mut out);
             self.check("customers", &out)?;
         }
         self.engine.changes_committed();

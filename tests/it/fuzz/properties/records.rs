@@ -85,10 +85,7 @@ fn files_and_topics_agree(decoder: &Decoder, input: Input, key: Option<&[u8]>, v
     let mut key_of_line = Vec::new();
     let line = decoder.decode_line(input, value, &mut key_of_line);
     if let Ok(event) = &line {
-        let key = match &event.subject {
-            Subject::Customer(event) => Some(event.key.bytes),
-            Subject::Guest(_) => None,
-        };
+        let key = event.customer_key().map(|key| key.bytes);
         assert_eq!(decoder.decode(input, key, Some(value)).as_ref(), Ok(event), "a topic as a file");
     }
     match (decoder.decode(input, key, Some(value)), &line) {
@@ -104,37 +101,40 @@ fn check(shops: &Shops, key: Option<&[u8]>, event: &Event<'_>) {
         assert!(shops.get(event.shop).accepts(currency), "{currency}");
     };
     assert!((Time::MIN..=Time::MAX).contains(&event.time()));
+    if let Some(named) = event.customer_key() {
+        assert_eq!((named.bytes, named.hash), (key.unwrap_or_default(), hash(named.bytes)));
+    }
     match &event.subject {
         Subject::Guest(GuestRecord::Order { total: amount, currency, .. })
         | Subject::Guest(GuestRecord::Return { refund: amount, currency, .. }) => {
             is_money(*amount, *currency)
         }
         Subject::Customer(event) => {
-            assert_eq!((event.key.bytes, event.key.hash), (key.unwrap_or_default(), hash(event.key.bytes)));
-            for id in [&event.id, &event.named_order].into_iter().flatten() {
+            for id in [Some(&event.id), event.named_order.as_ref()].into_iter().flatten() {
                 assert!((1..=ID_BYTES_MAX).contains(&id.len()), "{id}");
             }
             match &event.record {
                 Record::Order(order) => is_money(order.total, order.currency),
                 Record::Return(returned) => is_money(returned.refund, returned.currency),
-                Record::Cancellation(_) | Record::Erasure(_) => {}
+                Record::Cancellation(_) => {}
             }
         }
+        Subject::Erasure { .. } => {}
     }
 }
 
 /// Another parser reads the same ids.
 fn check_ids(event: &Event<'_>, json: &Value) {
     assert_eq!(event.store_id.as_deref(), json["store_id"].as_str());
+    let Some(key) = event.customer_key() else { return };
+    let customer_id = json["customer_id"].as_str().expect("a customer's record names it");
+    assert!(key.bytes.ends_with(customer_id.as_bytes()));
     let Subject::Customer(event) = &event.subject else { return };
     let (id, named_order) = match &event.record {
         Record::Order(_) | Record::Cancellation(_) => (&json["order_id"], &Value::Null),
         Record::Return(_) => (&json["return_id"], &json["order_id"]),
-        Record::Erasure(_) => (&Value::Null, &Value::Null),
     };
-    assert_eq!((event.id.as_deref(), event.named_order.as_deref()), (id.as_str(), named_order.as_str()));
-    let customer_id = json["customer_id"].as_str().expect("a customer's record names it");
-    assert!(event.key.bytes.ends_with(customer_id.as_bytes()));
+    assert_eq!((Some(&*event.id), event.named_order.as_deref()), (id.as_str(), named_order.as_str()));
 }
 
 /// An event as a producer would write it is the same event, but for the goods, of which only hashes are known.
@@ -151,8 +151,19 @@ fn check_written(readers: &Readers, input: Input, event: &Event<'_>) {
 fn written<'e>(shops: &Shops, event: &'e Event<'_>) -> (Option<&'e [u8]>, Vec<u8>) {
     let store_id = event.store_id.as_deref();
     let mut text = Vec::new();
+    let prefix = match shops {
+        Shops::One(_) => 0,
+        Shops::ByStore(_) => store_id.map_or(0, str::len) + 1,
+    };
+    let customer_id =
+        |key: &'e [u8]| std::str::from_utf8(&key[prefix..]).expect("it was found in a JSON string");
     let event = match &event.subject {
         Subject::Customer(event) => event,
+        Subject::Erasure { key, record } => {
+            let (customer_id, requested_at) = (customer_id(key.bytes), record.requested_at);
+            ErasureText { customer_id, requested_at, store_id }.encode(&mut text);
+            return (Some(key.bytes), text);
+        }
         Subject::Guest(GuestRecord::Order { placed_at, total, currency, test }) => {
             let (placed_at, total, currency, test) = (*placed_at, *total, *currency, *test);
             let (order_id, customer_id, version, skus) = ("o", None, 0, &[][..]);
@@ -168,12 +179,7 @@ fn written<'e>(shops: &Shops, event: &'e Event<'_>) -> (Option<&'e [u8]>, Vec<u8
             return (None, text);
         }
     };
-    let prefix = match shops {
-        Shops::One(_) => 0,
-        Shops::ByStore(_) => store_id.map_or(0, str::len) + 1,
-    };
-    let customer_id = std::str::from_utf8(&event.key.bytes[prefix..]).expect("it was found in a JSON string");
-    let id = event.id.as_deref().unwrap_or_default();
+    let (customer_id, id) = (customer_id(event.key.bytes), &*event.id);
     match event.record {
         Record::Order(order) => OrderText {
             order_id: id,
@@ -201,10 +207,6 @@ fn written<'e>(shops: &Shops, event: &'e Event<'_>) -> (Option<&'e [u8]>, Vec<u8
             order_id: event.named_order.as_deref(),
         }
         .encode(&mut text),
-        Record::Erasure(erasure) => {
-            let requested_at = erasure.requested_at;
-            ErasureText { customer_id, requested_at, store_id }.encode(&mut text);
-        }
     }
     (Some(event.key.bytes), text)
 }

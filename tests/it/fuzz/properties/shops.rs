@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use retention_signals::domain::lapse::{Cadence, LapsePolicy};
+use retention_signals::domain::lapse::{Cadence, LapsePolicies, LapsePolicy};
 use retention_signals::domain::settings::{Settings, Shop, Shops, Thresholds};
 use retention_signals::domain::values::money::{Conversion, Currency};
 use retention_signals::domain::values::number::Decimal;
@@ -29,7 +29,7 @@ pub fn settings(shops: Shops) -> Arc<Settings> {
         return_window: Span::days(365),
         lateness: Span::days(35),
         orders_max: 1_000,
-        lapse: LapsePolicy::Cadence(Cadence::default()),
+        lapse: LapsePolicies::new(LapsePolicy::Cadence(Cadence::default()), hash),
         thresholds: Thresholds::default(),
         hash,
         erasure_hash: erasure_hash(b"a secret of the tests"),
