@@ -9,7 +9,7 @@ pub mod ledger;
 pub mod purchases;
 
 use super::customer::facts::{CustomerTotals, unattributed_totals};
-use super::customer::history::{Entry, History, LedgerOrders};
+use super::customer::history::{History, HistoryOrder, LedgerOrders};
 use super::customer::ledger::{Attribution, Cancellation, Ledger, Order, Return, ReturnTarget};
 use super::customer::purchases::PurchaseStats;
 use super::settings::{Settings, Shop};
@@ -113,10 +113,10 @@ pub struct Summary {
 impl Summary {
     /// Takes in the next orders.
     pub fn add_orders(&mut self, orders: impl History, zone: &Zone) {
-        let newest = orders.entries().next_back().map(Entry::placed_at);
+        let newest = orders.orders().next_back().map(HistoryOrder::placed_at);
         self.newest_order_at = self.newest_order_at.max(newest);
         let totals = CustomerTotals::new(self, orders, &[], Time::MIN, zone);
-        (self.block, self.kept) = (totals.blocks[0], totals.kept);
+        (self.block, self.kept) = (totals.by_window[0], totals.kept);
     }
 
     /// Whether nothing has folded yet: whatever folds leaves its time.

@@ -3,33 +3,32 @@
 //! The effects of all calls stand in one queue, see [`effects`]: the caller drains signals as they come, writes
 //! [`Engine::changes`] when it commits, and then calls [`Engine::changes_committed`]. Nothing here can fail.
 
-mod scratch;
-
-pub mod append;
+mod append;
 pub mod effects;
 pub mod erasure;
 pub mod export;
+mod partition_totals;
 pub mod queries;
 pub mod restore;
+mod scratch;
 pub mod shop_totals;
 pub mod timer_firing;
 pub mod timers;
+mod visit;
 pub mod window_ends;
 
 use std::sync::Arc;
 
-use super::customer::facts::{CustomerTotals, Facts};
-use super::customer::ledger::Attribution;
-use super::customer::{Change as LedgerChange, Customer};
+use super::customer::Change as LedgerChange;
 use super::engine::effects::Effects;
 use super::engine::erasure::Markers;
+use super::engine::partition_totals::PartitionTotals;
 use super::engine::scratch::Scratch;
-use super::engine::shop_totals::{GuestTotals, ShopTotals};
+use super::engine::shop_totals::GuestTotals;
 use super::engine::timers::Timers;
+use super::engine::visit::CustomerVisit;
 use super::engine::window_ends::WindowEnds;
 use super::settings::Settings;
-use super::signals::lifecycle::{SignalEmitter, TriggeringRecord, next_instant};
-use super::signals::signal::State;
 use super::store::Store;
 use super::store::packed;
 use super::values::event::{ErasureRecord, GuestRecord, Record};
@@ -45,9 +44,7 @@ pub struct Engine {
     pub(in crate::domain) store: Store,
     pub(in crate::domain) timers: Timers,
     pub(in crate::domain) markers: Markers,
-    /// Sums over customers, as of the instant that [`WindowEnds`] tells.
-    pub(in crate::domain) figures: Vec<ShopTotals>,
-    pub(in crate::domain) window_ends: WindowEnds,
+    pub(in crate::domain) totals: PartitionTotals,
     pub(in crate::domain) guests: Vec<GuestTotals>,
     pub(in crate::domain) effects: Effects,
     pub(in crate::domain) scratch: Scratch,
@@ -104,8 +101,7 @@ impl Engine {
             clock: None,
             timers: Timers::default(),
             markers: Markers::default(),
-            figures: vec![ShopTotals::default(); shops],
-            window_ends: WindowEnds::new(Time::MIN),
+            totals: PartitionTotals::new(shops, WindowEnds::new(Time::MIN)),
             guests: vec![GuestTotals::default(); shops],
             effects: Effects::default(),
             scratch: Scratch::default(),
@@ -210,6 +206,13 @@ impl Engine {
         progress
     }
 
+    fn shop_of(&self, slot: CustomerSlot) -> ShopIndex {
+        self.settings
+            .shops
+            .of_key(self.store.key(slot))
+            .expect("an engine holds only keys of configured shops")
+    }
+
     /// Unpacks the customer of a key into `scratch`, or a new one.
     fn load(&mut self, key: CustomerKey<'_>) -> Option<CustomerSlot> {
         let held = self.find(key);
@@ -231,123 +234,35 @@ impl Engine {
         self.clock.is_some_and(|clock| clock.since(time) > self.settings.lateness)
     }
 
-    /// Applies a record of any kind to any customer.
-    pub(in crate::domain) fn apply(
+    /// Applies a record that only adds an order. None if it may do more; nothing has changed then.
+    fn append(
         &mut self,
         key: CustomerKey<'_>,
-        shop_index: ShopIndex,
+        shop: ShopIndex,
         record: &Record,
         clock: Time,
-    ) -> Outcome {
-        let held = self.load(key);
+    ) -> Option<Applied> {
+        let mut visit = CustomerVisit::open_to_append(self, key, shop, record, clock)?;
+        let applied = visit.emit(record, LedgerChange::New);
+        visit.commit(Some(clock));
+        Some(applied)
+    }
+
+    /// Applies a record of any kind to any customer.
+    fn apply(&mut self, key: CustomerKey<'_>, shop: ShopIndex, record: &Record, clock: Time) -> Outcome {
+        let slot = self.load(key);
         if self.is_too_old(record) {
             return Outcome::Refused(Refusal::TooOld);
         }
-        // Borrowed, not counted: two atomic steps a record are a twentieth of it.
-        let settings = &*self.settings;
-        let shop = settings.shops.get(shop_index);
-        let at = held.map_or(self.window_ends.at(), |slot| self.window_ends.at_of(slot));
-        let Scratch { customer, attribution, .. } = &mut self.scratch;
-        let state_before = customer.emitted.state();
-        let blocks_before = held.is_some().then(|| {
-            attribution.derive(&customer.ledger, shop, settings.return_window);
-            customer.totals(at, attribution, shop).blocks
-        });
-        let change = customer.apply(record, settings.hash);
-        attribution.derive(&customer.ledger, shop, settings.return_window);
-        let totals = customer.totals(clock, attribution, shop);
-        let facts = Facts::new(&totals, settings);
-        let slot = held.unwrap_or_else(|| self.scratch.insert(&mut self.store, key));
-        let emitter = SignalEmitter {
-            customer: slot,
-            shop: shop_index,
-            settings,
-            facts: &facts,
-            clock,
-            occurred_at: record.time(),
-            before: state_before,
-            signals: &mut self.effects.signals,
-        };
-        let Scratch { customer, attribution, .. } = &mut self.scratch;
-        let applied = emit(emitter, customer, attribution, record, change);
-        // A duplicate changes nothing, so it may not fold either: that would publish the profile again.
-        if change != LedgerChange::Duplicate && customer.fold(shop, settings, clock, attribution) {
-            attribution.derive(&customer.ledger, shop, settings.return_window);
+        let mut visit = CustomerVisit::open(self, key, slot, shop, clock);
+        let (change, applied) = visit.apply(record);
+        if change == LedgerChange::Duplicate {
+            // It may not fold either: that would publish the profile again.
+            visit.commit(Some(clock));
+            return Outcome::Duplicate;
         }
-        let counted = customer.totals(self.window_ends.at(), attribution, shop);
-        let state = customer.emitted.state();
-        let figures = &mut self.figures[usize::from(shop_index.0)];
-        match blocks_before {
-            None => figures.add(state, &counted.blocks),
-            Some(before) => {
-                figures.change_state(state_before, state);
-                figures.change_blocks(&before, &counted.blocks);
-            }
-        }
-        self.effects.count_transition(state_before, state);
-        self.schedule(slot, key, state, &counted, &facts);
-        if self.save(slot) || held.is_none() {
-            self.touch(slot, Some(clock));
-        }
-        if change == LedgerChange::Duplicate { Outcome::Duplicate } else { Outcome::Applied(applied) }
+        visit.fold();
+        visit.commit(Some(clock));
+        Outcome::Applied(applied)
     }
-
-    /// When something next happens to a customer by time alone.
-    pub(in crate::domain) fn schedule(
-        &mut self,
-        slot: CustomerSlot,
-        key: CustomerKey<'_>,
-        state: State,
-        totals: &CustomerTotals,
-        facts: &Facts<'_>,
-    ) {
-        self.window_ends.schedule(slot, totals.next_end());
-        self.timers.schedule(slot, next_instant(state, facts, &self.settings.thresholds), || key.hash);
-    }
-
-    /// Packs the customer in `scratch`; returns whether the bytes changed.
-    pub(in crate::domain) fn save(&mut self, slot: CustomerSlot) -> bool {
-        let Scratch { customer, bytes, totals_cache, .. } = &mut self.scratch;
-        packed::pack(self.store.key(slot), customer, bytes);
-        totals_cache.forget(slot);
-        self.store.replace(slot, bytes, &[])
-    }
-}
-
-/// Emits what the record changed, and returns what the record was.
-pub(in crate::domain) fn emit(
-    mut emitter: SignalEmitter<'_>,
-    customer: &mut Customer,
-    attribution: &Attribution,
-    record: &Record,
-    change: LedgerChange,
-) -> Applied {
-    let settings = emitter.settings;
-    let shop = settings.shops.get(emitter.shop);
-    let is_new = change == LedgerChange::New;
-    let applied = match record {
-        Record::Order(order) if is_new && !order.test => Applied::Order {
-            value: shop.convert(order.total, order.currency),
-            first: emitter.facts.all_time().placed == 1,
-        },
-        Record::Return(returned) if is_new => {
-            emitter.emit_returned(returned, &customer.ledger, attribution);
-            Applied::Return { refund: shop.convert(returned.refund, returned.currency) }
-        }
-        Record::Cancellation(cancellation) if is_new => {
-            let effective = emitter.emit_cancelled(cancellation, &customer.ledger, attribution);
-            if effective { Applied::Other } else { Applied::Ineffective }
-        }
-        Record::Order(_) | Record::Return(_) | Record::Cancellation(_) => match change {
-            LedgerChange::Superseded { conflicting: true } | LedgerChange::Replaced { conflicting: true } => {
-                Applied::Conflicting
-            }
-            LedgerChange::Duplicate
-            | LedgerChange::New
-            | LedgerChange::Superseded { conflicting: false }
-            | LedgerChange::Replaced { conflicting: false } => Applied::Other,
-        },
-    };
-    emitter.emit_record(&mut customer.emitted, TriggeringRecord { record, hash: settings.hash });
-    applied
 }

@@ -1,6 +1,6 @@
 //! The facts of one customer: a function of ledger, summary, clock and settings.
 
-use super::history::{Entry, History, LedgerOrders};
+use super::history::{History, HistoryOrder, LedgerOrders};
 use super::ledger::{Attribution, UnattributedRefund};
 use super::purchases::{KeptOrder, PurchaseStats};
 use super::{Customer, Summary};
@@ -13,29 +13,28 @@ use crate::domain::values::ids::ShopIndex;
 use crate::domain::values::time::{Time, Zone};
 use crate::domain::values::window::{OrderTotals, TotalsByWindow, WINDOWS, YEAR, end_of, first_window};
 
-/// The facts of one customer at one clock, but for the windows within the year.
+/// The facts of one customer at one clock, without the windows within the year.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Facts<'s> {
     totals: &'s CustomerTotals,
     pub deadlines: Option<Deadlines>,
 }
 
-/// What lies in the windows of one customer at one instant, and so what the customer adds to the sums over customers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What the orders and refunds of one customer add up to at one instant: the customer's part in the totals of its shop.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct CustomerTotals {
-    pub blocks: TotalsByWindow,
-    /// By window, as in `blocks`: the time of the oldest entry in it. The latest time if it is empty, and for all time.
-    oldest: [Time; 4],
+    pub by_window: TotalsByWindow,
+    /// The time of the oldest entry in each of [`WINDOWS`].
+    oldest: [Option<Time>; YEAR],
     /// The same at any instant.
     pub kept: PurchaseStats,
 }
 
-/// An order that came to orders of which nothing was taken back.
+/// An order without refunds that was added to a customer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Added {
-    /// What it adds to the figures of its time.
-    pub block: OrderTotals,
-    /// The smallest window that it lies in.
+pub struct AddedOrder {
+    pub totals: OrderTotals,
+    /// The smallest window that it lies in, as in [`TotalsByWindow`].
     pub first_window: usize,
 }
 
@@ -48,12 +47,12 @@ impl<'s> Facts<'s> {
     }
 
     pub fn all_time(&self) -> &'s OrderTotals {
-        &self.totals.blocks[0]
+        &self.totals.by_window[0]
     }
 
     /// Of the last 365 days, which the return rate looks at.
     pub fn year(&self) -> &'s OrderTotals {
-        &self.totals.blocks[YEAR]
+        &self.totals.by_window[YEAR]
     }
 
     /// When something next leaves the year.
@@ -99,7 +98,7 @@ impl<'s> Facts<'s> {
         }
     }
 
-    /// The facts as a profile. `as_of` is the instant of the standing.
+    /// The facts as a profile. `as_of` is the instant of the totals.
     pub fn profile(&self, shop: ShopIndex, skus: SkuVariety, as_of: Time, settings: &Settings) -> Profile {
         let state = self.state(as_of);
         let kept = self.kept();
@@ -123,14 +122,14 @@ impl<'s> Facts<'s> {
             purchase_days: kept.days.count,
             mean_gap: kept.days.mean_gap(),
             expected_gap: kept.history().and_then(|history| settings.lapse.expected_gap(&history)),
-            blocks: self.totals.blocks,
+            blocks: self.totals.by_window,
         }
     }
 }
 
 impl CustomerTotals {
-    /// What lies in the windows at `at`, which may lie before the last record: all that came later is in every window. `history` are
-    /// the orders of the ledger.
+    /// Adds everything up. `at` may lie before the last record: what is later than `at` is in every window. `history` holds the
+    /// orders of the ledger.
     pub fn new(
         summary: &Summary,
         history: impl History,
@@ -141,31 +140,32 @@ impl CustomerTotals {
         let begins = WINDOWS.map(|(_, length)| at.as_millis() - length.as_millis());
         // By window: what lies in it and in no smaller one; then what lies in none.
         let mut parts = [OrderTotals::default(); YEAR + 1];
-        let mut oldest = [Time::MAX; YEAR + 1];
+        let mut oldest = [None; YEAR + 1];
         let mut kept = summary.kept.extend(zone);
-        for order in history.entries() {
+        for order in history.orders() {
             let placed_at = order.placed_at();
-            // Counted, as whether it has left a window cannot be foretold.
+            // Counted without a branch: no processor predicts whether an order has left a window.
             let part = begins.map(|begin| usize::from(placed_at.as_millis() <= begin)).iter().sum::<usize>();
-            let figures = order.figures();
-            parts[part].add(&figures.block());
-            if figures.placed {
-                oldest[part] = oldest[part].min(placed_at);
+            let result = order.result();
+            parts[part].add(&result.totals());
+            if result.placed {
+                oldest[part] = oldest[part].or(Some(placed_at)); // Orders come in the order of time.
             }
-            if figures.kept {
-                kept.push(KeptOrder { placed_at, id: order.id(), net: figures.net() });
+            if result.kept {
+                kept.push(KeptOrder { placed_at, id: order.id(), net: result.net() });
             }
         }
-        let mut totals = Self { blocks: [summary.block; 4], oldest: [Time::MAX; 4], kept: summary.kept };
+        let mut totals = Self { by_window: [summary.block; 4], oldest: [None; YEAR], kept: summary.kept };
         totals.kept.take(&kept);
-        let (mut sum, mut oldest_yet) = (parts[0], Time::MAX);
+        let mut sum = parts[0];
         for window in 1..=YEAR {
-            oldest_yet = oldest_yet.min(oldest[window - 1]);
-            totals.oldest[window] = oldest_yet;
-            totals.blocks[window] = sum;
+            // A larger window begins earlier.
+            let smaller = if window == 1 { None } else { totals.oldest[window - 2] };
+            totals.oldest[window - 1] = oldest[window - 1].or(smaller);
+            totals.by_window[window] = sum;
             sum.add(&parts[window]);
         }
-        totals.blocks[0].add(&sum);
+        totals.by_window[0].add(&sum);
         for unattributed in unattributed {
             totals.add_unattributed(unattributed, at);
         }
@@ -173,75 +173,84 @@ impl CustomerTotals {
     }
 
     fn add_unattributed(&mut self, unattributed: &UnattributedRefund, at: Time) {
-        let (block, first) = (unattributed_totals(unattributed), first_window(unattributed.at, at));
-        self.blocks[0].add(&block);
-        self.blocks[first..].iter_mut().for_each(|window| window.add(&block));
-        self.oldest[first..].iter_mut().for_each(|oldest| *oldest = unattributed.at.min(*oldest));
+        let (refund, first) = (unattributed_totals(unattributed), first_window(unattributed.at, at));
+        self.by_window[0].add(&refund);
+        self.by_window[first..].iter_mut().for_each(|window| window.add(&refund));
+        self.note_in_windows(first, unattributed.at);
     }
 
-    /// Adds the next order. What the standing was derived from must end before it.
-    pub fn push(&mut self, order: impl Entry, at: Time, zone: &Zone) {
-        let (placed_at, figures) = (order.placed_at(), order.figures());
-        let (block, first) = (figures.block(), first_window(placed_at, at));
-        self.blocks[0].add(&block);
-        self.blocks[first..].iter_mut().for_each(|window| window.add(&block));
-        if figures.placed {
-            self.oldest[first..].iter_mut().for_each(|oldest| *oldest = placed_at.min(*oldest));
+    /// Notes something of time `time` in the windows from `first` on.
+    fn note_in_windows(&mut self, first: usize, time: Time) {
+        for oldest in &mut self.oldest[first - 1..] {
+            *oldest = Some(oldest.map_or(time, |oldest| oldest.min(time)));
         }
-        if figures.kept {
+    }
+
+    /// Adds the next order, which must come after all others.
+    pub fn push(&mut self, order: impl HistoryOrder, at: Time, zone: &Zone) {
+        let (placed_at, result) = (order.placed_at(), order.result());
+        let (added, first) = (result.totals(), first_window(placed_at, at));
+        self.by_window[0].add(&added);
+        self.by_window[first..].iter_mut().for_each(|window| window.add(&added));
+        if result.placed {
+            self.note_in_windows(first, placed_at);
+        }
+        if result.kept {
             let mut kept = self.kept.extend(zone);
-            kept.push(KeptOrder { placed_at, id: order.id(), net: figures.net() });
+            kept.push(KeptOrder { placed_at, id: order.id(), net: result.net() });
             self.kept.take(&kept);
         }
     }
 
-    /// Goes on to a later instant. `orders` must be those that the standing was derived from, beside which there is nothing
-    /// in the windows.
-    pub fn bring_on(&mut self, orders: ValuedOrders<'_>, from: Time, to: Time) {
+    /// Moves the totals to a later instant. `orders` must be those that were added up, and nothing else may lie in the windows.
+    pub fn move_on(&mut self, orders: ValuedOrders<'_>, from: Time, to: Time) {
         for window in 1..=YEAR {
-            if end_of(self.oldest[window], window) > to {
+            if self.oldest[window - 1].is_none_or(|oldest| end_of(oldest, window) > to) {
                 continue;
             }
             let outside = orders.left(window, to);
-            let left = orders.entries().take(outside).skip(orders.left(window, from));
-            left.for_each(|order| self.blocks[window].remove(&order.figures().block()));
-            self.oldest[window] = oldest_placed(orders.skip(outside));
+            let left = orders.orders().take(outside).skip(orders.left(window, from));
+            left.for_each(|order| self.by_window[window].remove(&order.result().totals()));
+            self.oldest[window - 1] = oldest_placed(orders.skip(outside));
         }
     }
 
-    /// Forgets that the oldest orders, which have folded, were in windows; `rest` are left.
+    /// Takes the oldest orders, which have folded, out of the windows; `rest` holds those that stay in the ledger.
     pub fn fold(&mut self, folded: ValuedOrders<'_>, rest: ValuedOrders<'_>, at: Time) {
-        for order in folded.entries() {
-            let (block, first) = (order.figures().block(), first_window(order.placed_at(), at));
-            self.blocks[first..].iter_mut().for_each(|window| window.remove(&block));
+        for order in folded.orders() {
+            let (totals, first) = (order.result().totals(), first_window(order.placed_at(), at));
+            self.by_window[first..].iter_mut().for_each(|window| window.remove(&totals));
         }
         for window in 1..=YEAR {
-            self.oldest[window] = oldest_placed(rest.skip(rest.left(window, at)));
+            self.oldest[window - 1] = oldest_placed(rest.skip(rest.left(window, at)));
         }
     }
 
-    /// When time alone changes it next: something leaves a window.
+    /// When something next leaves a window: until then time alone changes nothing.
     pub fn next_end(&self) -> Option<Time> {
-        let in_windows = (1..=YEAR).filter(|window| self.oldest[*window] < Time::MAX);
-        in_windows.map(|window| end_of(self.oldest[window], window)).min()
+        (1..=YEAR).filter_map(|window| self.window_end(window)).min()
     }
 
-    /// Whether what lies in the year is the same at `clock`, which must not be earlier.
+    /// Whether the year still holds the same at `clock`, which must not be earlier.
     pub fn year_lasts_until(&self, clock: Time) -> bool {
         self.year_end().is_none_or(|end| end > clock)
     }
 
     /// When something next leaves the year.
     fn year_end(&self) -> Option<Time> {
-        Some(self.oldest[YEAR]).filter(|time| *time < Time::MAX).map(|time| end_of(time, YEAR))
+        self.window_end(YEAR)
     }
 
-    /// The blocks as they were before an order was added: cheaper than to derive them.
-    pub fn blocks_without(&self, added: &Added) -> TotalsByWindow {
-        let mut blocks = self.blocks;
-        blocks[0].remove(&added.block);
-        blocks[added.first_window..].iter_mut().for_each(|window| window.remove(&added.block));
-        blocks
+    fn window_end(&self, window: usize) -> Option<Time> {
+        self.oldest[window - 1].map(|oldest| end_of(oldest, window))
+    }
+
+    /// The windows as they were before an order was added: cheaper than to derive them.
+    pub fn without(&self, added: &AddedOrder) -> TotalsByWindow {
+        let mut by_window = self.by_window;
+        by_window[0].remove(&added.totals);
+        by_window[added.first_window..].iter_mut().for_each(|window| window.remove(&added.totals));
+        by_window
     }
 }
 
@@ -253,19 +262,19 @@ impl Customer {
     }
 }
 
-impl Added {
-    /// What this order adds to sums at `at`.
-    pub fn new(order: impl Entry, at: Time) -> Self {
-        Self { block: order.figures().block(), first_window: first_window(order.placed_at(), at) }
+impl AddedOrder {
+    /// What this order adds to totals at `at`.
+    pub fn new(order: impl HistoryOrder, at: Time) -> Self {
+        Self { totals: order.result().totals(), first_window: first_window(order.placed_at(), at) }
     }
 }
 
-/// When the oldest order is from that is no test; the latest time if there is none.
-fn oldest_placed(orders: ValuedOrders<'_>) -> Time {
-    orders.entries().find(|order| order.figures().placed).map_or(Time::MAX, Entry::placed_at)
+/// The time of the oldest order that is no test.
+fn oldest_placed(orders: ValuedOrders<'_>) -> Option<Time> {
+    orders.orders().find(|order| order.result().placed).map(HistoryOrder::placed_at)
 }
 
-/// What a refund without an order adds to the figures of its time.
+/// What a refund without an order adds to the totals of its time.
 pub fn unattributed_totals(unattributed: &UnattributedRefund) -> OrderTotals {
     OrderTotals { refunded: unattributed.amount, unattributed: unattributed.amount, ..OrderTotals::default() }
 }

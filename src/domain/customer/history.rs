@@ -1,4 +1,4 @@
-//! Orders with what became of them, wherever they lie.
+//! The orders of one customer, each with what became of it, wherever they lie.
 
 use super::ledger::{Attribution, Ledger, Order, OrderResult};
 use crate::domain::values::ids::OrderHash;
@@ -6,50 +6,50 @@ use crate::domain::values::time::Time;
 
 /// The orders of a ledger, in the order of (time, id).
 pub trait History: Copy {
-    type Entry: Entry;
+    type Order: HistoryOrder;
 
-    fn entries(self) -> impl ExactSizeIterator<Item = Self::Entry> + DoubleEndedIterator;
+    fn orders(self) -> impl ExactSizeIterator<Item = Self::Order> + DoubleEndedIterator;
 
     /// The oldest `count`.
     fn first(self, count: usize) -> Self;
 }
 
 /// An order and what became of it.
-pub trait Entry: Copy {
+pub trait HistoryOrder: Copy {
     fn placed_at(self) -> Time;
 
     fn id(self) -> OrderHash;
 
-    fn figures(self) -> OrderResult;
+    fn result(self) -> OrderResult;
 }
 
 /// The orders of a ledger that was unpacked.
 #[derive(Clone, Copy)]
 pub struct LedgerOrders<'a> {
     orders: &'a [Order],
-    figures: &'a [OrderResult],
+    results: &'a [OrderResult],
 }
 
 impl<'a> LedgerOrders<'a> {
     /// `attribution` must be that of the ledger.
     pub fn new(ledger: &'a Ledger, attribution: &'a Attribution) -> Self {
-        Self { orders: &ledger.orders, figures: &attribution.orders }
+        Self { orders: &ledger.orders, results: &attribution.orders }
     }
 }
 
 impl<'a> History for LedgerOrders<'a> {
-    type Entry = (&'a Order, &'a OrderResult);
+    type Order = (&'a Order, &'a OrderResult);
 
-    fn entries(self) -> impl ExactSizeIterator<Item = Self::Entry> + DoubleEndedIterator {
-        self.orders.iter().zip(self.figures)
+    fn orders(self) -> impl ExactSizeIterator<Item = Self::Order> + DoubleEndedIterator {
+        self.orders.iter().zip(self.results)
     }
 
     fn first(self, count: usize) -> Self {
-        Self { orders: &self.orders[..count], figures: &self.figures[..count] }
+        Self { orders: &self.orders[..count], results: &self.results[..count] }
     }
 }
 
-impl Entry for (&Order, &OrderResult) {
+impl HistoryOrder for (&Order, &OrderResult) {
     fn placed_at(self) -> Time {
         self.0.placed_at
     }
@@ -58,7 +58,7 @@ impl Entry for (&Order, &OrderResult) {
         self.0.id
     }
 
-    fn figures(self) -> OrderResult {
+    fn result(self) -> OrderResult {
         *self.1
     }
 }

@@ -146,8 +146,8 @@ impl OrderResult {
         self.value - self.refunded - self.cancelled
     }
 
-    /// What the order adds to the figures of its time.
-    pub fn block(&self) -> OrderTotals {
+    /// What the order adds to the totals of its time.
+    pub fn totals(&self) -> OrderTotals {
         OrderTotals {
             placed: u32::from(self.placed),
             kept: u32::from(self.kept),

@@ -1,95 +1,117 @@
-//! The usual record: an order later than all others of a customer of whom nothing was taken back.
+//! The usual record: an order that is newer than all others of a customer without returns and cancellations.
 //!
-//! Such orders need not be unpacked: they are read where they lie, and one more is put behind them. Everything else, and whatever
-//! is not certain here, goes the long way, `Engine::apply`, which comes to the same.
+//! The visit unpacks no order: it reads them where they lie and puts one more behind them. Every other record, and every doubt,
+//! takes the general way, [`CustomerVisit::open`], which comes to the same.
 
+use super::Engine;
 use super::scratch::Scratch;
-use super::{Applied, Engine, emit};
-use crate::domain::customer::facts::{Added, Facts};
-use crate::domain::customer::history::{Entry, History};
-use crate::domain::customer::{Change as LedgerChange, entry};
+use super::visit::{CustomerVisit, Form};
+use crate::domain::customer::entry;
+use crate::domain::customer::facts::AddedOrder;
+use crate::domain::customer::history::{History, HistoryOrder};
+use crate::domain::customer::ledger::Order;
 use crate::domain::settings::Settings;
-use crate::domain::signals::lifecycle::SignalEmitter;
+use crate::domain::signals::signal::State;
 use crate::domain::store::packed::{self, FixedWidthOrders};
 use crate::domain::values::event::Record;
 use crate::domain::values::ids::{CustomerKey, ShopIndex};
 use crate::domain::values::time::Time;
 
-impl Engine {
-    /// Applies a record that only adds an order. None if it may do more; nothing has changed then.
-    pub(in crate::domain) fn append(
-        &mut self,
+/// The order that a visit appends.
+#[derive(Clone, Copy)]
+pub(super) struct Appended {
+    order: Order,
+    added: AddedOrder,
+    /// How many of the oldest orders fold, and how many stay.
+    folding: usize,
+    staying: usize,
+    /// Where the orders begin in the bytes that the store holds.
+    head_length: usize,
+}
+
+impl<'e> CustomerVisit<'e> {
+    /// Opens a customer to whom the record only adds an order. None if it may do more; nothing has changed then.
+    #[inline]
+    pub(super) fn open_to_append(
+        engine: &'e mut Engine,
         key: CustomerKey<'_>,
-        shop_index: ShopIndex,
+        shop: ShopIndex,
         record: &Record,
         clock: Time,
-    ) -> Option<Applied> {
+    ) -> Option<Self> {
         let Record::Order(order) = record else { return None };
-        let slot = self.find(key)?;
-        let at = self.window_ends.at();
-        if self.is_late(order.placed_at) || self.window_ends.at_of(slot) != at {
+        let slot = engine.find(key)?;
+        let at = engine.totals.window_ends.at();
+        if engine.is_late(order.placed_at) || engine.totals.window_ends.at_of(slot) != at {
             return None;
         }
-        let settings = &*self.settings;
-        let shop = settings.shops.get(shop_index);
-        let Scratch { customer, attribution, entries, bytes, totals_cache } = &mut self.scratch;
-        let held = packed::unpack_head(self.store.packed(slot), customer).expect("packed by this engine");
-        let held = FixedWidthOrders::of(held)?;
-        let orders = held.append(&entry(order), entries)?.valued(shop);
+        let Engine { settings, store, scratch, .. } = &mut *engine;
+        let shop_settings = settings.shops.get(shop);
+        let Scratch { customer, entries, totals, totals_cache, .. } = scratch;
+        let packed = store.packed(slot);
+        let held = packed::unpack_head(packed, customer).expect("packed by this engine");
+        let head_length = packed.len() - held.len();
+        let skus = order.skus;
+        let order = entry(order);
+        let orders = FixedWidthOrders::of(held)?.append(&order, entries)?.valued(shop_settings);
         // What has folded is older than what is held, and was refused for its age where nothing is.
         debug_assert!(Some(order.placed_at) > customer.summary.newest_order_at);
-        let totals = totals_cache.totals(slot, &customer.summary, orders, at, &shop.zone);
+        *totals = totals_cache.totals(slot, &customer.summary, orders, at, &shop_settings.zone);
         let folding = folding(orders, settings, clock);
-        if !totals.year_lasts_until(clock) || folding == orders.entries().len() {
+        let staying = orders.orders().len() - folding;
+        if !totals.year_lasts_until(clock) || staying == 0 {
             return None;
         }
-        let added = Added::new(orders.entries().next_back()?, at);
-        let orders_left = orders.entries().len() - folding;
-        let facts = Facts::new(&totals, settings);
+        let added = AddedOrder::new(orders.orders().next_back()?, at);
+        customer.skus = customer.skus.and(skus);
         let state_before = customer.emitted.state();
-        customer.skus = customer.skus.and(order.skus);
-        let emitter = SignalEmitter {
-            customer: slot,
-            shop: shop_index,
-            settings,
-            facts: &facts,
-            clock,
-            occurred_at: order.placed_at,
-            before: state_before,
-            signals: &mut self.effects.signals,
-        };
-        let applied = emit(emitter, customer, attribution, record, LedgerChange::New);
-        let state = customer.emitted.state();
-        let figures = &mut self.figures[usize::from(shop_index.0)];
-        figures.change_state(state_before, state);
-        let mut counted = totals;
-        if folding == 0 {
-            figures.add_order(&added, &counted.blocks);
+        let form = Form::Appended(Appended { order, added, folding, staying, head_length });
+        Some(Self { engine, slot, shop, key_hash: key.hash, clock, state_before, due: None, form })
+    }
+
+    /// Counts the customer anew and saves its bytes, which have changed.
+    #[inline]
+    pub(super) fn save_appended(&mut self, appended: &Appended) {
+        let state = self.engine.scratch.customer.emitted.state();
+        if appended.folding == 0 {
+            let Engine { totals: partition_totals, scratch, .. } = &mut *self.engine;
+            let states = (self.state_before, state);
+            partition_totals.recount_added(self.slot, self.shop, states, &appended.added, &scratch.totals);
         } else {
-            let folded = orders.first(folding);
-            customer.summary.add_orders(folded, &shop.zone);
-            counted.fold(folded, orders.skip(folding), at);
-            counted.kept.forget_what_no_summary_tells(&customer.summary.kept);
-            held.skip(folding).append(&entry(order), entries).expect("as before");
-            figures.change_blocks(&totals.blocks_without(&added), &counted.blocks);
+            self.fold_appended(appended, state);
         }
-        self.effects.count_transition(state_before, state);
-        packed::pack_head(key.bytes, customer, bytes);
-        self.store.replace(slot, bytes, entries);
-        totals_cache.keep(slot, orders_left, at, &counted);
-        self.schedule(slot, key, state, &counted, &facts);
-        self.touch(slot, Some(clock));
-        Some(applied)
+        let Engine { store, totals: partition_totals, scratch, .. } = &mut *self.engine;
+        let Scratch { customer, totals, bytes, entries, totals_cache, .. } = scratch;
+        packed::pack_head(store.key(self.slot), customer, bytes);
+        store.replace(self.slot, bytes, entries);
+        totals_cache.keep(self.slot, appended.staying, partition_totals.window_ends.at(), totals);
+    }
+
+    fn fold_appended(&mut self, appended: &Appended, state: State) {
+        let Engine { settings, store, totals: partition_totals, scratch, .. } = &mut *self.engine;
+        let Scratch { customer, totals, entries, .. } = scratch;
+        let shop = settings.shops.get(self.shop);
+        let totals_before = totals.without(&appended.added);
+        let orders = FixedWidthOrders::of(entries).expect("appended at the opening").valued(shop);
+        let folded = orders.first(appended.folding);
+        customer.summary.add_orders(folded, &shop.zone);
+        totals.fold(folded, orders.skip(appended.folding), partition_totals.window_ends.at());
+        totals.kept.forget_what_no_summary_tells(&customer.summary.kept);
+        let held = &store.packed(self.slot)[appended.head_length..];
+        let held = FixedWidthOrders::of(held).expect("as at the opening");
+        held.skip(appended.folding).append(&appended.order, entries).expect("as at the opening");
+        let before = Some((self.state_before, &totals_before));
+        partition_totals.recount(self.slot, self.shop, before, Some((state, totals)));
     }
 }
 
-/// How many of the oldest orders fold: as [`Customer::fold`](crate::domain::customer::Customer::fold) decides where nothing was taken back.
+/// How many of the oldest orders fold: as [`Customer::fold`](crate::domain::customer::Customer::fold) decides without returns and cancellations.
 fn folding(orders: impl History, settings: &Settings, clock: Time) -> usize {
-    let entries = orders.entries();
-    let surplus = entries.len().saturating_sub(settings.orders_max);
+    let orders = orders.orders();
+    let surplus = orders.len().saturating_sub(settings.orders_max);
     let horizon = settings.ledger_horizon();
     let folds = |index: usize, placed_at: Time| index < surplus || clock.since(placed_at) > horizon;
-    entries.enumerate().take_while(|(index, order)| folds(*index, order.placed_at())).count()
+    orders.enumerate().take_while(|(index, order)| folds(*index, order.placed_at())).count()
 }
 
 #[cfg(test)]
@@ -217,7 +239,7 @@ mod tests {
                 for slot in short.customers().collect::<Vec<CustomerSlot>>() {
                     let packed = short.store.packed(slot);
                     assert_eq!(packed, long.packed(slot), "{at}");
-                    let read = short.scratch.totals(slot, packed, clock, shop, &settings);
+                    let read = short.scratch.read(slot, packed, clock, shop, &settings);
                     let Scratch { customer, attribution, .. } = &mut short.scratch;
                     packed::unpack(packed, customer).expect("packed by this engine");
                     attribution.derive(&customer.ledger, shop, settings.return_window);

@@ -30,12 +30,12 @@ pub type Transitions = [[u64; State::ALL.len()]; State::ALL.len()];
 #[derive(Default)]
 pub(in crate::domain) struct Effects {
     pub(in crate::domain) signals: Vec<Signal>,
-    pub(super) changes: Vec<Change>,
+    changes: Vec<Change>,
     transitions: Transitions,
     /// How many timers have fired without a signal.
     pub(super) timers_silent: u64,
     /// Customers who were erased, with their keys: their slots are reserved.
-    pub(super) erased: Vec<(CustomerSlot, Box<[u8]>)>,
+    erased: Vec<(CustomerSlot, Box<[u8]>)>,
 }
 
 impl Effects {
@@ -43,6 +43,18 @@ impl Effects {
         if before != after {
             self.transitions[before as usize][after as usize] += 1;
         }
+    }
+
+    pub(super) fn note(&mut self, change: Change) {
+        self.changes.push(change);
+    }
+
+    /// A customer is erased: its slot is reserved, and what the batch has noted of it by its mark is withdrawn.
+    pub(super) fn erase(&mut self, slot: CustomerSlot, key: &[u8], mark: u32) {
+        if let Some(noted) = (mark as usize).checked_sub(1) {
+            self.changes[noted] = Change::Withdrawn;
+        }
+        self.erased.push((slot, key.into()));
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use std::sync::Arc;
 
+use super::visit::CustomerVisit;
 use super::{Applied, Change, Engine, Outcome, Refusal};
 use crate::domain::store::packed;
 use crate::domain::values::event::{ErasureRecord, Record};
-use crate::domain::values::ids::{CustomerKey, CustomerSlot};
+use crate::domain::values::ids::CustomerKey;
 use crate::domain::values::time::{Span, Time};
 
 /// Erasures whose late records must still be refused, by keyed hash of the customer's key.
@@ -56,38 +56,22 @@ impl Engine {
             return Outcome::Duplicate;
         }
         if let Some(slot) = slot {
-            self.remove(key, slot);
+            CustomerVisit::erase(self, slot, key);
         }
-        self.effects.changes.push(Change::Erased { key: key.bytes.into() });
+        self.effects.note(Change::Erased { key: key.bytes.into() });
         let requested_at = marked.map_or(record.requested_at, |marked| marked.max(record.requested_at));
         if requested_at.plus(self.settings.ledger_horizon()) > clock {
             self.markers.set(hash, requested_at, self.settings.ledger_horizon());
-            self.effects.changes.push(Change::MarkerSet { hash, requested_at });
+            self.effects.note(Change::MarkerSet { hash, requested_at });
         }
         Outcome::Applied(Applied::Other)
-    }
-
-    fn remove(&mut self, key: CustomerKey<'_>, slot: CustomerSlot) {
-        let settings = Arc::clone(&self.settings);
-        let shop = settings.shops.of_key(key.bytes).expect("only keys of configured shops are held");
-        let (at, shop_settings) = (self.window_ends.at_of(slot), settings.shops.get(shop));
-        let totals = self.scratch.totals(slot, self.store.packed(slot), at, shop_settings, &settings);
-        self.figures[usize::from(shop.0)].remove(self.scratch.customer.emitted.state(), &totals.blocks);
-        self.window_ends.schedule(slot, None);
-        self.timers.schedule(slot, Time::MAX, || key.hash);
-        let mark = self.store.mark(slot) as usize;
-        if mark > 0 {
-            self.effects.changes[mark - 1] = Change::Withdrawn;
-        }
-        self.store.remove(slot);
-        self.effects.erased.push((slot, key.bytes.into()));
     }
 
     pub(in crate::domain) fn end_marker(&mut self, end: Time, hash: [u8; 16]) {
         self.move_clock(end);
         self.effects.timers_silent += 1;
         self.markers.remove(&hash, self.settings.ledger_horizon());
-        self.effects.changes.push(Change::MarkerEnded { hash });
+        self.effects.note(Change::MarkerEnded { hash });
     }
 }
 

@@ -4,7 +4,6 @@ use super::shop_totals::{GuestTotals, ShopTotals};
 use super::{Engine, Progress};
 use crate::domain::customer::facts::Facts;
 use crate::domain::signals::signal::Profile;
-use crate::domain::store::packed;
 use crate::domain::values::ids::{CustomerKey, CustomerSlot, ShopIndex};
 use crate::domain::values::time::Time;
 
@@ -24,17 +23,16 @@ impl Engine {
         self.store.key(slot)
     }
 
-    /// The customer's state as bytes of [`packed::FORMAT`].
+    /// The customer's state as bytes, see [`packed`](crate::domain::store::packed).
     pub fn packed(&self, slot: CustomerSlot) -> &[u8] {
         self.store.packed(slot)
     }
 
     /// The customer's facts at `as_of`, which may not lie before the customer's last change.
     pub fn profile(&mut self, slot: CustomerSlot, as_of: Time) -> Profile {
+        let index = self.shop_of(slot);
         let (settings, bytes) = (&*self.settings, self.store.packed(slot));
-        let index =
-            settings.shops.of_key(packed::key(bytes)).expect("only keys of configured shops are held");
-        let totals = self.scratch.totals(slot, bytes, as_of, settings.shops.get(index), settings);
+        let totals = self.scratch.read(slot, bytes, as_of, settings.shops.get(index), settings);
         Facts::new(&totals, settings).profile(index, self.scratch.customer.skus, as_of, settings)
     }
 
@@ -60,7 +58,7 @@ impl Engine {
 
     /// Figures of one shop in which what has left a window since [`Self::settle_figures`] still is.
     pub fn settled_figures(&self, shop: ShopIndex) -> &ShopTotals {
-        &self.figures[usize::from(shop.0)]
+        self.totals.shop(shop)
     }
 
     /// What guests did since this engine was made.
@@ -72,7 +70,7 @@ impl Engine {
     pub fn heap_bytes(&self) -> usize {
         self.store.heap_bytes()
             + self.timers.heap_bytes()
-            + self.window_ends.heap_bytes()
+            + self.totals.window_ends.heap_bytes()
             + self.scratch.totals_cache.heap_bytes()
     }
 }

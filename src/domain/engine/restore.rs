@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use super::Engine;
-use super::scratch::Scratch;
+use super::partition_totals::PartitionTotals;
+use super::visit::CustomerVisit;
 use super::window_ends::WindowEnds;
-use crate::domain::customer::facts::Facts;
 use crate::domain::settings::Settings;
-use crate::domain::signals::lifecycle::next_instant;
 use crate::domain::store::packed;
 use crate::domain::values::ids::{CustomerKey, CustomerSlot};
 use crate::domain::values::time::Time;
@@ -18,7 +17,7 @@ pub struct Restore {
     slots_settled: usize,
 }
 
-/// Whether every customer has its timer and its part in the figures.
+/// Whether every customer counts in the totals of its shop and has its timer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Settled {
     Some,
@@ -93,7 +92,7 @@ impl Restore {
         self.engine.markers.remove(&hash, horizon);
     }
 
-    /// Makes the engine: checks every state, and derives timers and figures at the clock of the last commit.
+    /// Makes the engine: checks every state, and derives timers and totals at the clock of the last commit.
     pub fn finish(mut self, clock: Option<Time>) -> Result<Engine, RestoreError> {
         while self.settle(clock, usize::MAX)? == Settled::Some {}
         Ok(self.into_engine())
@@ -107,8 +106,9 @@ impl Restore {
         // What leaves the year at the very clock may not have fired yet; firing it again says nothing twice.
         let at = clock.unwrap_or(Time::MIN).just_before();
         if self.slots_settled == 0 {
-            engine.window_ends = WindowEnds::new(at);
-            engine.window_ends.reserve(engine.store.slots_len());
+            let mut window_ends = WindowEnds::new(at);
+            window_ends.reserve(engine.store.slots_len());
+            engine.totals = PartitionTotals::new(settings.shops.len(), window_ends);
         }
         let end = self.slots_settled.saturating_add(customers_max).min(engine.store.slots_len());
         for index in self.slots_settled..end {
@@ -116,7 +116,7 @@ impl Restore {
             if bytes.is_empty() {
                 continue;
             }
-            let Scratch { customer, attribution, .. } = &mut engine.scratch;
+            let customer = &mut engine.scratch.customer;
             packed::unpack(bytes, customer).map_err(|packed::Corrupt| RestoreError::Corrupt)?;
             if !customer.summary.leaves_room() || !customer.ledger.has_distinct_ids() {
                 return Err(RestoreError::Corrupt);
@@ -126,15 +126,9 @@ impl Restore {
             if !customer.ledger.currencies().all(|currency| settings.shops.get(shop).accepts(currency)) {
                 return Err(RestoreError::UnknownCurrency);
             }
-            let shop_settings = settings.shops.get(shop);
-            attribution.derive(&customer.ledger, shop_settings, settings.return_window);
-            let totals = customer.totals(at, attribution, shop_settings);
-            let facts = Facts::new(&totals, &settings);
-            engine.figures[usize::from(shop.0)].add(customer.emitted.state(), &totals.blocks);
             let slot = CustomerSlot(u32::try_from(index).expect("checked at insertion"));
-            let due = next_instant(customer.emitted.state(), &facts, &settings.thresholds);
-            engine.timers.schedule(slot, due, || (settings.hash)(key));
-            engine.window_ends.schedule(slot, totals.next_end());
+            let key_hash = (settings.hash)(key);
+            CustomerVisit::restore(engine, slot, shop, key_hash);
         }
         self.slots_settled = end;
         Ok(if end == engine.store.slots_len() { Settled::All } else { Settled::Some })

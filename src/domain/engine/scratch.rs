@@ -1,4 +1,4 @@
-//! Memory that is reused for every record, and what customers add up to, derived in it.
+//! The memory in which customers are visited, reused for all of them.
 
 use crate::domain::customer::Customer;
 use crate::domain::customer::facts::CustomerTotals;
@@ -9,12 +9,17 @@ use crate::domain::store::packed::{self, FixedWidthOrders};
 use crate::domain::store::totals_cache::TotalsCache;
 use crate::domain::values::ids::{CustomerKey, CustomerSlot};
 use crate::domain::values::time::Time;
+use crate::domain::values::window::TotalsByWindow;
 
-/// Memory that is reused for every record.
+/// The customer that is visited, and what is derived from it.
 #[derive(Default)]
 pub(in crate::domain) struct Scratch {
     pub(in crate::domain) customer: Customer,
     pub(in crate::domain) attribution: Attribution,
+    /// What the customer adds up to with the change of the visit.
+    pub(in crate::domain) totals: CustomerTotals,
+    /// How the customer counted in the totals of its shop before.
+    pub(in crate::domain) totals_before: TotalsByWindow,
     pub(in crate::domain) bytes: Vec<u8>,
     /// The end of a packed customer, behind `bytes`.
     pub(in crate::domain) entries: Vec<u8>,
@@ -22,8 +27,8 @@ pub(in crate::domain) struct Scratch {
 }
 
 impl Scratch {
-    /// What a packed customer adds up to at an instant; `customer` gets all but the ledger.
-    pub(in crate::domain) fn totals(
+    /// What a packed customer adds up to at an instant. `customer` gets all but the ledger, which stays packed where possible.
+    pub(in crate::domain) fn read(
         &mut self,
         slot: CustomerSlot,
         packed: &[u8],

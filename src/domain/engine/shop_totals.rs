@@ -1,10 +1,10 @@
-//! Figures of a shop in one partition: sums over its customers, kept up to date by differences.
+//! The totals of a shop in one partition: sums over its customers.
 
-use crate::domain::customer::facts::Added;
+use crate::domain::customer::facts::AddedOrder;
 use crate::domain::signals::signal::State;
 use crate::domain::values::window::{OrderTotals, TotalsByWindow};
 
-/// A shop's customers and their figures; all time first, then the windows.
+/// A shop's customers by state and the sums over them; all time first, then the windows.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct ShopTotals {
     /// Customers by state, in the order of [`State::ALL`].
@@ -42,19 +42,19 @@ impl ShopTotals {
         self.customers.iter().sum()
     }
 
-    /// A customer entered with these figures.
-    pub fn add(&mut self, state: State, blocks: &TotalsByWindow) {
+    /// A customer counts from now on.
+    pub fn add(&mut self, state: State, totals: &TotalsByWindow) {
         self.customers[state as usize] += 1;
-        for (window, block) in self.windows.iter_mut().zip(blocks) {
-            window.add(block);
+        for (window, totals) in self.windows.iter_mut().zip(totals) {
+            window.add(totals);
         }
     }
 
-    /// A customer left who had these figures.
-    pub fn remove(&mut self, state: State, blocks: &TotalsByWindow) {
+    /// A customer counts no longer.
+    pub fn remove(&mut self, state: State, totals: &TotalsByWindow) {
         self.customers[state as usize] -= 1;
-        for (window, block) in self.windows.iter_mut().zip(blocks) {
-            window.remove(block);
+        for (window, totals) in self.windows.iter_mut().zip(totals) {
+            window.remove(totals);
         }
     }
 
@@ -64,10 +64,10 @@ impl ShopTotals {
         self.customers[after as usize] += 1;
     }
 
-    /// A customer's figures changed.
-    pub fn change_blocks(&mut self, before: &TotalsByWindow, after: &TotalsByWindow) {
-        let blocks = before.iter().zip(after);
-        for (window, (before, after)) in self.windows.iter_mut().zip(blocks) {
+    /// A customer's totals changed.
+    pub fn change_windows(&mut self, before: &TotalsByWindow, after: &TotalsByWindow) {
+        let totals = before.iter().zip(after);
+        for (window, (before, after)) in self.windows.iter_mut().zip(totals) {
             if before != after {
                 window.remove(before);
                 window.add(after);
@@ -75,14 +75,14 @@ impl ShopTotals {
         }
     }
 
-    /// A customer's figures became `after` by one order more.
-    pub fn add_order(&mut self, added: &Added, after: &TotalsByWindow) {
-        self.windows[0].grow(&added.block, &after[0]);
+    /// A customer's totals became `after` by one order more.
+    pub fn add_order(&mut self, added: &AddedOrder, after: &TotalsByWindow) {
+        self.windows[0].grow(&added.totals, &after[0]);
         let windows = self.windows.iter_mut().zip(after).skip(added.first_window);
-        windows.for_each(|(window, after)| window.grow(&added.block, after));
+        windows.for_each(|(window, after)| window.grow(&added.totals, after));
     }
 
-    /// Adds another partition's figures of the same shop, or of a shop with the same currency.
+    /// Adds another partition's totals of the same shop, or of a shop with the same currency.
     pub fn merge(&mut self, other: &Self) {
         for (mine, theirs) in self.customers.iter_mut().zip(other.customers) {
             *mine += theirs;
@@ -99,22 +99,22 @@ impl WindowTotals {
         self.gross - self.refunded - self.cancelled
     }
 
-    fn add(&mut self, block: &OrderTotals) {
-        self.customers_placed += u64::from(block.placed > 0);
-        self.customers_kept += u64::from(block.kept > 0);
-        self.repeat_placed += u64::from(block.placed > 1);
-        self.repeat_kept += u64::from(block.kept > 1);
-        self.placed += u64::from(block.placed);
-        self.kept += u64::from(block.kept);
-        self.returned_orders += u64::from(block.returned_orders);
-        self.gross += block.gross;
-        self.refunded += block.refunded;
-        self.cancelled += block.cancelled;
-        self.unattributed += block.unattributed;
-        self.excess += block.excess;
+    fn add(&mut self, totals: &OrderTotals) {
+        self.customers_placed += u64::from(totals.placed > 0);
+        self.customers_kept += u64::from(totals.kept > 0);
+        self.repeat_placed += u64::from(totals.placed > 1);
+        self.repeat_kept += u64::from(totals.kept > 1);
+        self.placed += u64::from(totals.placed);
+        self.kept += u64::from(totals.kept);
+        self.returned_orders += u64::from(totals.returned_orders);
+        self.gross += totals.gross;
+        self.refunded += totals.refunded;
+        self.cancelled += totals.cancelled;
+        self.unattributed += totals.unattributed;
+        self.excess += totals.excess;
     }
 
-    /// A customer's block became `after` when `part` was added.
+    /// A customer's totals became `after` when `part` was added.
     fn grow(&mut self, part: &OrderTotals, after: &OrderTotals) {
         let reached = |after: u32, part: u32, count: u32| u64::from(after >= count && after - part < count);
         self.customers_placed += reached(after.placed, part.placed, 1);
@@ -131,19 +131,19 @@ impl WindowTotals {
         self.excess += part.excess;
     }
 
-    fn remove(&mut self, block: &OrderTotals) {
-        self.customers_placed -= u64::from(block.placed > 0);
-        self.customers_kept -= u64::from(block.kept > 0);
-        self.repeat_placed -= u64::from(block.placed > 1);
-        self.repeat_kept -= u64::from(block.kept > 1);
-        self.placed -= u64::from(block.placed);
-        self.kept -= u64::from(block.kept);
-        self.returned_orders -= u64::from(block.returned_orders);
-        self.gross -= block.gross;
-        self.refunded -= block.refunded;
-        self.cancelled -= block.cancelled;
-        self.unattributed -= block.unattributed;
-        self.excess -= block.excess;
+    fn remove(&mut self, totals: &OrderTotals) {
+        self.customers_placed -= u64::from(totals.placed > 0);
+        self.customers_kept -= u64::from(totals.kept > 0);
+        self.repeat_placed -= u64::from(totals.placed > 1);
+        self.repeat_kept -= u64::from(totals.kept > 1);
+        self.placed -= u64::from(totals.placed);
+        self.kept -= u64::from(totals.kept);
+        self.returned_orders -= u64::from(totals.returned_orders);
+        self.gross -= totals.gross;
+        self.refunded -= totals.refunded;
+        self.cancelled -= totals.cancelled;
+        self.unattributed -= totals.unattributed;
+        self.excess -= totals.excess;
     }
 
     fn merge(&mut self, other: &Self) {

@@ -15,19 +15,22 @@ const BUCKET_BITS: u32 = 22;
 /// One customer's timer.
 #[derive(Clone, Copy, Debug)]
 struct Timer {
-    /// When it is due; [`Time::MAX`] for never.
+    /// [`NEVER`] if none is set: an `Option` would take 8 bytes more of every customer.
     due: Time,
     /// The bucket that holds the entry, or [`NO_BUCKET`].
     bucket: u32,
 }
 
+/// What lies beyond the calendar does not happen.
+const NEVER: Time = Time::MAX;
+
 const NO_BUCKET: u32 = u32::MAX;
 
-const NEVER: Timer = Timer { due: Time::MAX, bucket: NO_BUCKET };
+const UNSET: Timer = Timer { due: NEVER, bucket: NO_BUCKET };
 
-/// A timer that may be due: entries whose customer is due at another time by now are stale.
+/// An entry of the heap. It is stale if its customer's timer is set to another time by now.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Entry {
+pub struct DueTimer {
     pub due: Time,
     /// Hash of the customer's key: the order among equal deadlines must not depend on slots.
     pub key_hash: u64,
@@ -42,7 +45,7 @@ pub struct Timers {
     buckets: BTreeMap<u32, Vec<CustomerSlot>>,
     /// Buckets below this one are opened: their entries are in `front`.
     opened: u32,
-    front: BinaryHeap<Reverse<Entry>>,
+    front: BinaryHeap<Reverse<DueTimer>>,
     /// How many are set.
     set: usize,
 }
@@ -58,24 +61,25 @@ pub(in crate::domain) fn last_of_bucket(bucket: u32) -> Time {
 }
 
 impl Timers {
-    /// Sets a customer's timer; [`Time::MAX`] is never due.
-    pub fn schedule(&mut self, customer: CustomerSlot, due: Time, key_hash: impl FnOnce() -> u64) {
+    /// Sets a customer's timer, or unsets it.
+    pub fn schedule(&mut self, customer: CustomerSlot, due: Option<Time>, key_hash: impl FnOnce() -> u64) {
+        let due = due.unwrap_or(NEVER);
         let slot = customer.0 as usize;
         if slot >= self.timers.len() {
             crate::domain::store::reserve_gently(&mut self.timers);
-            self.timers.resize(slot + 1, NEVER);
+            self.timers.resize(slot + 1, UNSET);
         }
         let timer = &mut self.timers[slot];
         if timer.due == due {
             return;
         }
-        self.set = self.set + usize::from(due < Time::MAX) - usize::from(timer.due < Time::MAX);
+        self.set = self.set + usize::from(due < NEVER) - usize::from(timer.due < NEVER);
         timer.due = due;
         let bucket = bucket_of(due);
-        if due == Time::MAX {
+        if due == NEVER {
             // The entry goes when its bucket is opened.
         } else if bucket < self.opened {
-            self.front.push(Reverse(Entry { due, key_hash: key_hash(), customer }));
+            self.front.push(Reverse(DueTimer { due, key_hash: key_hash(), customer }));
         } else if bucket < timer.bucket {
             timer.bucket = bucket;
             self.buckets.entry(bucket).or_default().push(customer);
@@ -97,11 +101,11 @@ impl Timers {
     }
 
     fn due(&self, customer: CustomerSlot) -> Time {
-        self.timers.get(customer.0 as usize).map_or(Time::MAX, |timer| timer.due)
+        self.timers.get(customer.0 as usize).map_or(NEVER, |timer| timer.due)
     }
 
     /// The earliest timer that is due at or before `by`. Opens buckets as needed.
-    pub fn earliest(&mut self, by: Time, key_hash: impl Fn(CustomerSlot) -> u64) -> Option<Entry> {
+    pub fn earliest(&mut self, by: Time, key_hash: impl Fn(CustomerSlot) -> u64) -> Option<DueTimer> {
         while let Some(first) = self.buckets.first_entry().filter(|first| *first.key() <= bucket_of(by)) {
             let (bucket, customers) = first.remove_entry();
             self.opened = self.opened.max(bucket + 1);
@@ -125,11 +129,11 @@ impl Timers {
             }
             timer.bucket = NO_BUCKET;
             let due = timer.due;
-            if due < Time::MAX {
-                timer.due = Time::MAX;
+            if due < NEVER {
+                timer.due = NEVER;
                 self.set -= 1;
-                // Most were moved later: nobody asks for the hash of these, which takes a look at the key.
-                self.schedule(*customer, due, || key_hash(*customer));
+                // The closure waits: most timers were moved later, and the hash of a key must be computed.
+                self.schedule(*customer, Some(due), || key_hash(*customer));
             }
         }
     }
@@ -139,7 +143,7 @@ impl Timers {
         let entry_bytes = |bucket: &Vec<CustomerSlot>| 32 + bucket.capacity() * size_of::<CustomerSlot>();
         self.buckets.values().map(entry_bytes).sum::<usize>()
             + self.timers.capacity() * size_of::<Timer>()
-            + self.front.capacity() * size_of::<Reverse<Entry>>()
+            + self.front.capacity() * size_of::<Reverse<DueTimer>>()
     }
 }
 
@@ -160,7 +164,7 @@ mod tests {
                 let due =
                     clock.plus(crate::domain::values::time::Span::from_millis(random.i64(1..40_000_000)));
                 let due = if random.u8(0..10) == 0 { Time::MAX } else { due };
-                timers.schedule(customer, due, || hash(customer));
+                timers.schedule(customer, (due < Time::MAX).then_some(due), || hash(customer));
                 expected[customer.0 as usize] = due;
                 if random.bool() {
                     continue;
@@ -172,7 +176,7 @@ mod tests {
                         .map(|slot| (expected[slot.0 as usize], hash(slot), slot))
                         .min();
                     assert_eq!(Some((entry.due, entry.key_hash, entry.customer)), first, "seed {seed}");
-                    timers.schedule(entry.customer, Time::MAX, || entry.key_hash);
+                    timers.schedule(entry.customer, None, || entry.key_hash);
                     expected[entry.customer.0 as usize] = Time::MAX;
                 }
                 assert_eq!(

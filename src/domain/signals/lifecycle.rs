@@ -17,15 +17,14 @@ use crate::domain::values::ids::{CustomerSlot, ShopIndex};
 use crate::domain::values::number::Ratio;
 use crate::domain::values::time::Time;
 
-/// When time alone may next cause a signal; [`Time::MAX`] for never: at a deadline, or at an end of the year that the
-/// return rate looks at. An end of the year matters only while something was refunded in it: without, the rate is nothing
+/// When time alone may next cause a signal: at a deadline, or at an end of the year that the return rate looks at. An end of the year matters only while something was refunded in it: without, the rate is nothing
 /// before and after, and a record that brought an order has armed the signal already.
-pub fn next_instant(emitted: State, facts: &Facts<'_>, thresholds: &Thresholds) -> Time {
+pub fn next_instant(emitted: State, facts: &Facts<'_>, thresholds: &Thresholds) -> Option<Time> {
     let deadline = facts.next(emitted).map(|(_, at)| at);
     let year = facts.year();
     let rate_may_move = year.refunded > 0 && year.placed >= thresholds.return_rate_orders_min;
     let year_end = facts.year_end().filter(|_| rate_may_move);
-    deadline.into_iter().chain(year_end).min().unwrap_or(Time::MAX)
+    deadline.into_iter().chain(year_end).min()
 }
 
 /// The record that may cause signals. Most cause none, so the digest is computed when one does.

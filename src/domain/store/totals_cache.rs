@@ -1,8 +1,7 @@
-//! What was derived last of customers with long histories.
+//! The last derived totals of customers with long histories.
 //!
-//! What a customer adds up to takes a look at every order. Of a customer who comes again and again, what it came to is kept, and
-//! goes on from there: with the next order, and with what has left a window since. It is never written: what is missing here is
-//! derived.
+//! Totals scan every order, so those of customers with many orders are cached: the next order is added to them, and what has left a
+//! window since is taken out. The cache is never written; what is missing is derived anew.
 
 use super::packed::ValuedOrders;
 use crate::domain::customer::Summary;
@@ -11,20 +10,20 @@ use crate::domain::customer::history::History;
 use crate::domain::values::ids::CustomerSlot;
 use crate::domain::values::time::{Time, Zone};
 
-/// Shorter histories are read as fast as this is found. In trials of this crate's parts even short ones are kept.
+/// A shorter history is derived as fast as it is found here. Unit tests cache short ones too.
 const ORDERS_MIN: usize = if cfg!(test) { 2 } else { 32 };
 
-/// So many customers at most; each has its place, which others share. Shops have few with so many orders.
+/// How many customers fit. Each has one place, which it shares with others: few customers have so many orders.
 const PLACES: usize = if cfg!(test) { 2 } else { 4_096 };
 
-/// The standings of some customers of whom nothing was taken back, by slot.
+/// The totals of some customers without returns and cancellations, by slot.
 #[derive(Default)]
 pub struct TotalsCache {
     /// Empty until there is a long history.
-    places: Vec<Option<Box<Held>>>,
+    places: Vec<Option<Box<CachedTotals>>>,
 }
 
-struct Held {
+struct CachedTotals {
     customer: CustomerSlot,
     /// How many orders of the ledger are in `totals`: the oldest ones.
     orders: usize,
@@ -34,8 +33,7 @@ struct Held {
 }
 
 impl TotalsCache {
-    /// What a customer of whom nothing was taken back adds up to at an instant. `orders` must be those of [`Self::keep`], and may be
-    /// followed by others.
+    /// What a customer without returns and cancellations adds up to at an instant. `orders` must begin with those of [`Self::keep`].
     pub fn totals(
         &self,
         customer: CustomerSlot,
@@ -44,19 +42,19 @@ impl TotalsCache {
         at: Time,
         zone: &Zone,
     ) -> CustomerTotals {
-        let Some(held) = self.held(customer).filter(|held| held.at <= at) else {
+        let Some(cached) = self.cached(customer).filter(|cached| cached.at <= at) else {
             return CustomerTotals::new(summary, orders, &[], at, zone);
         };
-        let mut totals = held.totals;
-        totals.bring_on(orders.first(held.orders), held.at, at);
-        for order in orders.skip(held.orders).entries() {
+        let mut totals = cached.totals;
+        totals.move_on(orders.first(cached.orders), cached.at, at);
+        for order in orders.skip(cached.orders).orders() {
             totals.push(order, at, zone);
         }
         debug_assert_eq!(totals, CustomerTotals::new(summary, orders, &[], at, zone));
         totals
     }
 
-    /// Keeps what a customer with so many orders adds up to, if these are many; what was kept before is gone.
+    /// Caches the totals of a customer with so many orders, if these are many, in place of the last ones.
     pub fn keep(&mut self, customer: CustomerSlot, orders: usize, at: Time, totals: &CustomerTotals) {
         if orders < ORDERS_MIN {
             return self.forget(customer);
@@ -64,37 +62,37 @@ impl TotalsCache {
         if self.places.is_empty() {
             self.places.resize_with(PLACES, || None);
         }
-        let held = Held { customer, orders, at, totals: *totals };
+        let cached = CachedTotals { customer, orders, at, totals: *totals };
         match &mut self.places[place(customer)] {
-            Some(place) => **place = held,
-            place @ None => *place = Some(Box::new(held)),
+            Some(place) => **place = cached,
+            place @ None => *place = Some(Box::new(cached)),
         }
     }
 
-    /// The standing of a customer, if it is held, is that of a later instant now.
+    /// Moves the totals of a customer, if they are cached, to a later instant.
     pub fn settle(&mut self, customer: CustomerSlot, at: Time, totals: &CustomerTotals) {
         let place = self.places.get_mut(place(customer)).and_then(Option::as_deref_mut);
-        if let Some(held) = place.filter(|held| held.customer == customer) {
-            (held.at, held.totals) = (at, *totals);
+        if let Some(cached) = place.filter(|cached| cached.customer == customer) {
+            (cached.at, cached.totals) = (at, *totals);
         }
     }
 
     /// The customer may have changed in any way.
     pub fn forget(&mut self, customer: CustomerSlot) {
-        if self.held(customer).is_some() {
+        if self.cached(customer).is_some() {
             self.places[place(customer)] = None;
         }
     }
 
-    fn held(&self, customer: CustomerSlot) -> Option<&Held> {
-        let held = self.places.get(place(customer))?.as_deref()?;
-        (held.customer == customer).then_some(held)
+    fn cached(&self, customer: CustomerSlot) -> Option<&CachedTotals> {
+        let cached = self.places.get(place(customer))?.as_deref()?;
+        (cached.customer == customer).then_some(cached)
     }
 
     /// Bytes on the heap, roughly.
     pub fn heap_bytes(&self) -> usize {
-        self.places.len() * size_of::<Option<Box<Held>>>()
-            + self.places.iter().flatten().count() * size_of::<Held>()
+        self.places.len() * size_of::<Option<Box<CachedTotals>>>()
+            + self.places.iter().flatten().count() * size_of::<CachedTotals>()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The orders of a packed customer.
 
 use super::bytes::{Reader, put_48, put_varint};
-use crate::domain::customer::history::{Entry, History};
+use crate::domain::customer::history::{History, HistoryOrder};
 use crate::domain::customer::ledger::{Order, OrderResult};
 use crate::domain::settings::Shop;
 use crate::domain::values::ids::OrderHash;
@@ -93,9 +93,9 @@ impl ValuedOrders<'_> {
 }
 
 impl<'a> History for ValuedOrders<'a> {
-    type Entry = ValuedOrder<'a>;
+    type Order = ValuedOrder<'a>;
 
-    fn entries(self) -> impl ExactSizeIterator<Item = Self::Entry> + DoubleEndedIterator {
+    fn orders(self) -> impl ExactSizeIterator<Item = Self::Order> + DoubleEndedIterator {
         self.entries.iter().map(move |entry| ValuedOrder { entry, shop: self.shop })
     }
 
@@ -104,7 +104,7 @@ impl<'a> History for ValuedOrders<'a> {
     }
 }
 
-impl Entry for ValuedOrder<'_> {
+impl HistoryOrder for ValuedOrder<'_> {
     fn placed_at(self) -> Time {
         placed_at(self.entry)
     }
@@ -114,7 +114,7 @@ impl Entry for ValuedOrder<'_> {
     }
 
     #[inline(always)]
-    fn figures(self) -> OrderResult {
+    fn result(self) -> OrderResult {
         if is_test(self.entry) {
             return OrderResult::default();
         }
