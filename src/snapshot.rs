@@ -32,7 +32,8 @@ use crossbeam_channel::{Receiver, Sender};
 
 use crate::config::Config;
 use crate::domain::engine::Engine;
-use crate::domain::engine::export::{Export, Exported, Room};
+use crate::domain::engine::export::{Export, Exported, Room, StateItem};
+use crate::domain::store::packed::Format;
 use crate::fault::{self, Mutation};
 use crate::stream::broker::{ChangelogIdentity, Partition, Position};
 
@@ -85,6 +86,7 @@ pub struct SnapshotInProgress {
     messages: Sender<Message>,
     failed: Arc<AtomicBool>,
     export: Export,
+    format: Format,
     is_finished: bool,
 }
 
@@ -159,7 +161,7 @@ impl Snapshots {
         engine: &Engine,
     ) -> SnapshotInProgress {
         let (number, header) = self.header(partition, changelog, start, engine);
-        let failed = Arc::new(AtomicBool::new(false));
+        let (failed, format) = (Arc::new(AtomicBool::new(false)), header.format);
         self.tell(Message::Begin { number, header, failed: Arc::clone(&failed) });
         SnapshotInProgress {
             number,
@@ -167,6 +169,7 @@ impl Snapshots {
             messages: self.messages.clone(),
             failed,
             export: Export::default(),
+            format,
             is_finished: false,
         }
     }
@@ -208,6 +211,7 @@ impl Snapshots {
             position: start.position,
             created_at_ms: start.at_ms,
             customers: engine.customers_len() as u64,
+            format: engine.format(),
         };
         (number, header)
     }
@@ -229,7 +233,8 @@ impl SnapshotInProgress {
             return Slice::Failed;
         }
         let Some(credit) = Credit::take(&self.shared) else { return Slice::NoRoom };
-        let (block, exported) = next_block(engine, &mut self.export, self.shared.rules.block_bytes);
+        let (block, exported) =
+            next_block(engine, &mut self.export, self.format, self.shared.rules.block_bytes);
         self.tell(Message::Block { number: self.number, block, credit });
         match exported {
             Exported::Some => Slice::More,
@@ -247,10 +252,15 @@ impl SnapshotInProgress {
     }
 }
 
-fn next_block(engine: &Engine, export: &mut Export, bytes_max: usize) -> (Block, Exported) {
+/// The next items of a snapshot of a format. A customer who needs a newer one by now is left out: the change came after the snapshot
+/// was begun, so it is in the changelog behind the snapshot's position.
+fn next_block(engine: &Engine, export: &mut Export, format: Format, bytes_max: usize) -> (Block, Exported) {
     let mut block = Block::new(bytes_max);
     let exported = engine.export(export, |item| {
-        block.push(item);
+        match item {
+            StateItem::Customer(packed) if Format::of(packed) > format => {}
+            StateItem::Customer(_) | StateItem::Marker { .. } => block.push(item),
+        }
         if block.len() >= bytes_max { Room::Full } else { Room::Left }
     });
     (block, exported)

@@ -10,7 +10,9 @@ pub mod purchases;
 
 use super::customer::facts::{CustomerTotals, unattributed_totals};
 use super::customer::history::{History, HistoryOrder, LedgerOrders};
-use super::customer::ledger::{Attribution, Cancellation, Ledger, Order, Return, ReturnTarget};
+use super::customer::ledger::{
+    Attribution, Cancellation, CancelledUpTo, Ledger, Order, Return, ReturnTarget,
+};
 use super::customer::purchases::PurchaseStats;
 use super::settings::{Settings, Shop};
 use super::signals::signal::{OpenAlert, State, content_hash};
@@ -277,7 +279,12 @@ impl Customer {
             Some(held) if held < record.cancelled_at => return Change::Superseded { conflicting: false },
             Some(_) => Change::Replaced { conflicting: false },
         };
-        self.ledger.put_cancellation(Cancellation { order: record.order, cancelled_at: record.cancelled_at });
+        self.ledger.put_cancellation(Cancellation {
+            order: record.order,
+            cancelled_at: record.cancelled_at,
+            up_to: CancelledUpTo::Always,
+            emitted: true,
+        });
         change
     }
 

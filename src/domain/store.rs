@@ -5,6 +5,7 @@ pub mod totals_cache;
 
 use hashbrown::HashTable;
 
+use super::store::packed::Format;
 use super::values::ids::{CustomerKey, CustomerSlot};
 
 /// Customers by slot and by key.
@@ -17,6 +18,8 @@ pub struct Store {
     slots: Vec<Slot>,
     free: Vec<CustomerSlot>,
     room_bytes: usize,
+    /// How many customers the first format does not express.
+    beyond_v1: usize,
 }
 
 /// A customer in the table.
@@ -36,6 +39,11 @@ impl Entry {
     fn place(&self) -> u64 {
         place(self.hash)
     }
+}
+
+/// 1 for a customer whom the first format does not express.
+fn beyond_v1(packed: &[u8]) -> usize {
+    usize::from(Format::of(packed) > Format::V1)
 }
 
 /// So much of a key's hash as an entry holds.
@@ -74,7 +82,14 @@ impl Slot {
 
 impl Store {
     pub fn new(hash: fn(&[u8]) -> u64) -> Self {
-        Self { hash, index: HashTable::new(), slots: Vec::new(), free: Vec::new(), room_bytes: 0 }
+        Self {
+            hash,
+            index: HashTable::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            room_bytes: 0,
+            beyond_v1: 0,
+        }
     }
 
     /// Makes room for so many customers more.
@@ -115,6 +130,7 @@ impl Store {
             .remove();
         let held = &mut self.slots[slot.0 as usize];
         self.room_bytes -= held.room.len();
+        self.beyond_v1 -= beyond_v1(held.packed());
         *held = Slot::default();
     }
 
@@ -124,7 +140,7 @@ impl Store {
         self.free.push(slot);
     }
 
-    /// Replaces a customer's bytes, of which `rest` are the last ones; false if they were the same.
+    /// Replaces a customer's bytes, of which `rest` are the last ones, behind the flags; false if they were the same.
     pub fn replace(&mut self, slot: CustomerSlot, bytes: &[u8], rest: &[u8]) -> bool {
         let held = &mut self.slots[slot.0 as usize];
         let length = bytes.len() + rest.len();
@@ -132,6 +148,7 @@ impl Store {
         {
             return false;
         }
+        self.beyond_v1 = self.beyond_v1 + beyond_v1(bytes) - beyond_v1(held.packed());
         let step = (length / ROOM_PART).next_power_of_two().max(ROOM_STEP);
         let room = length.next_multiple_of(step);
         // A customer who was folded gives back what is no longer needed.
@@ -168,6 +185,11 @@ impl Store {
 
     pub fn set_mark(&mut self, slot: CustomerSlot, mark: u32) {
         self.slots[slot.0 as usize].mark = mark;
+    }
+
+    /// The lowest format that expresses every customer.
+    pub fn format(&self) -> Format {
+        if self.beyond_v1 == 0 { Format::V1 } else { Format::NEWEST }
     }
 
     /// Every customer, by slot.

@@ -13,9 +13,9 @@ pub enum Discard {
     Torn,
     #[error("the checksum of {0} is wrong: the file was changed, or the disk does not keep what it is given")]
     Flipped(Part),
-    #[error("it is of format {found}, this version reads {known}")]
+    #[error("it is of format {found}, this version reads up to {known}")]
     Format { found: u16, known: u16 },
-    #[error("its customers are of format {found}, this version reads {known}")]
+    #[error("its customers are of format {found}, this version reads up to {known}")]
     StateFormat { found: u16, known: u16 },
     #[error("the file is no snapshot")]
     NoSnapshot,
@@ -160,6 +160,7 @@ const AHEAD_MAX: Duration = Duration::from_secs(60);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::store::packed::Format;
 
     const RETENTION: Duration = Duration::from_secs(1_000);
 
@@ -175,6 +176,7 @@ mod tests {
             position: Position(50),
             created_at_ms: 1_000_000,
             customers: 1,
+            format: Format::V1,
         };
         change(&mut header);
         let found = Expected {

@@ -1,7 +1,7 @@
 //! A snapshot as bytes.
 //!
 //! ```text
-//!  header   magic (8) │ format u16 │ state format u16 │ length u32 │ whose it is, position, time, customers │ checksum
+//!  header   magic (8) │ format u16 │ format of the customers u16 │ length u32 │ whose it is, position, time, customers │ checksum
 //!  block    length u32 │ items u32 │ items │ checksum                                        any number of them
 //!  trailer  0 u32 │ blocks u32 │ items u64 │ checksum                                        and nothing behind it
 //!
@@ -14,7 +14,7 @@ use std::io::{ErrorKind, Read};
 
 use super::discard::{Discard, Part};
 use crate::domain::engine::export::StateItem;
-use crate::domain::store::packed;
+use crate::domain::store::packed::Format;
 use crate::domain::values::time::Time;
 use crate::stream::broker::Position;
 use crate::wire::hash::checksum;
@@ -22,8 +22,6 @@ use crate::wire::hash::checksum;
 const MAGIC: [u8; 8] = *b"RSsnap\r\n";
 /// Raised whenever the layout changes.
 const FORMAT: u16 = 1;
-/// Of the items: raised with either of theirs.
-const STATE_FORMAT: u16 = packed::FORMAT as u16;
 /// Magic, formats and length.
 const PREFIX_BYTES: usize = 16;
 const CHECKSUM_BYTES: usize = 8;
@@ -49,6 +47,8 @@ pub struct Header {
     pub created_at_ms: i64,
     /// About as many are to come.
     pub customers: u64,
+    /// The lowest one that expresses all customers.
+    pub format: Format,
 }
 
 /// The seed of the checksums behind a header.
@@ -61,7 +61,7 @@ impl Header {
         let start = out.len();
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&FORMAT.to_le_bytes());
-        out.extend_from_slice(&STATE_FORMAT.to_le_bytes());
+        out.extend_from_slice(&u16::from(self.format.number()).to_le_bytes());
         let length_at = out.len();
         out.extend_from_slice(&[0; 4]);
         for text in [&self.application, &self.cluster] {
@@ -94,9 +94,9 @@ impl Header {
         if format != FORMAT {
             return Err(Discard::Format { found: format, known: FORMAT });
         }
-        if state_format != STATE_FORMAT {
-            return Err(Discard::StateFormat { found: state_format, known: STATE_FORMAT });
-        }
+        let known = u16::from(Format::NEWEST.number());
+        let state_format = u8::try_from(state_format).ok().and_then(Format::from_number);
+        let state_format = state_format.ok_or(Discard::StateFormat { found: number(10), known })?;
         let length = u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]]) as usize;
         if length > HEADER_BYTES_MAX {
             return Err(Discard::Flipped(Part::Header));
@@ -105,11 +105,11 @@ impl Header {
         fill(input, &mut bytes[PREFIX_BYTES..])?;
         let seed = Seed(checked(&bytes, 0, Part::Header)?);
         let body = &bytes[PREFIX_BYTES..PREFIX_BYTES + length];
-        Ok((decode_header(body).ok_or(Discard::Corrupt)?, seed))
+        Ok((decode_header(body, state_format).ok_or(Discard::Corrupt)?, seed))
     }
 }
 
-fn decode_header(body: &[u8]) -> Option<Header> {
+fn decode_header(body: &[u8], format: Format) -> Option<Header> {
     let mut rest = Bytes(body);
     let mut text = || {
         let length = usize::from(u16::from_le_bytes(rest.array()?));
@@ -125,6 +125,7 @@ fn decode_header(body: &[u8]) -> Option<Header> {
         position: Position(u64::from_le_bytes(rest.array()?)),
         created_at_ms: i64::from_le_bytes(rest.array()?),
         customers: u64::from_le_bytes(rest.array()?),
+        format,
     };
     rest.0.is_empty().then_some(header)
 }

@@ -188,7 +188,8 @@ impl Writer {
 
     fn go_on(&mut self, mut whole: Whole) -> Step {
         let bytes_max = self.shared.rules.block_bytes;
-        let (block, exported) = next_block(&whole.engine, &mut whole.export, bytes_max);
+        let format = whole.engine.format();
+        let (block, exported) = next_block(&whole.engine, &mut whole.export, format, bytes_max);
         if let Err(error) = whole.work.file.write_block(block) {
             return Step::Failed(whole.work.partition, error);
         }

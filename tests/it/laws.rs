@@ -97,7 +97,7 @@ fn history(random: &mut Rng) -> Vec<Record> {
         records.push(match random.u8(0..10) {
             0..5 => Record::Order(OrderRecord {
                 id: OrderHash(order),
-                version: random.u32(0..3),
+                version: random.u64(0..3),
                 placed_at: near(random, base, apart),
                 total: [0, 5, 10, 15][random.usize(0..4)],
                 currency,

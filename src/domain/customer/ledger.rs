@@ -13,7 +13,8 @@ use crate::domain::values::window::OrderTotals;
 pub struct Order {
     pub id: OrderHash,
     pub placed_at: Time,
-    pub version: u32,
+    /// Below [`VERSION_LIMIT`](crate::domain::values::event::VERSION_LIMIT).
+    pub version: u64,
     /// As sent, in minor units of `currency`.
     pub total: i64,
     pub currency: Currency,
@@ -32,11 +33,26 @@ pub struct Return {
     pub order: Option<OrderHash>,
 }
 
-/// The earliest cancellation of an order, which may not be known yet. Ordered by (time, order).
+/// What the cancellations of one order, which may not be known yet, come to. Ordered by (time, order).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Cancellation {
     pub order: OrderHash,
+    /// The earliest.
     pub cancelled_at: Time,
+    /// The greatest.
+    pub up_to: CancelledUpTo,
+    /// Whether `order_cancelled` was emitted. Of [`CancelledUpTo::Always`] always true: its signal was emitted when it came first, or
+    /// never will be.
+    pub emitted: bool,
+}
+
+/// Which versions of an order are cancelled. In this order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum CancelledUpTo {
+    /// Up to this one, and it: a greater one brings the order back.
+    Version(u64),
+    /// All: the cancellation has no version and is final.
+    Always,
 }
 
 /// The entries of one customer, each kind in its order.

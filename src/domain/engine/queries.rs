@@ -4,6 +4,7 @@ use super::shop_totals::{GuestTotals, ShopTotals};
 use super::{Engine, Progress};
 use crate::domain::customer::facts::Facts;
 use crate::domain::signals::signal::Profile;
+use crate::domain::store::packed::Format;
 use crate::domain::values::ids::{CustomerKey, CustomerSlot, ShopIndex};
 use crate::domain::values::time::Time;
 
@@ -23,7 +24,12 @@ impl Engine {
         self.store.key(slot)
     }
 
-    /// The customer's state as bytes, see [`packed`](crate::domain::store::packed).
+    /// The lowest format that expresses every customer, those that the open batch has changed included.
+    pub fn format(&self) -> Format {
+        self.store.format()
+    }
+
+    /// The customer's state as bytes: see [`packed`](crate::domain::store::packed).
     pub fn packed(&self, slot: CustomerSlot) -> &[u8] {
         self.store.packed(slot)
     }

@@ -7,7 +7,7 @@ use super::partition_totals::PartitionTotals;
 use super::visit::CustomerVisit;
 use super::window_ends::WindowEnds;
 use crate::domain::settings::Settings;
-use crate::domain::store::packed;
+use crate::domain::store::packed::{self, Format};
 use crate::domain::values::ids::{CustomerKey, CustomerSlot};
 use crate::domain::values::time::Time;
 
@@ -27,12 +27,23 @@ pub enum Settled {
 /// Why a state cannot be used.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum RestoreError {
-    /// The bytes are not a customer of this format.
+    /// The bytes are not a customer.
     Corrupt,
+    /// A newer program has written a section that this one does not know.
+    NewerSection { tag: u8 },
     /// The key's store is not configured any more.
     UnknownShop,
     /// A currency in the state has no rate any more.
     UnknownCurrency,
+}
+
+impl From<packed::Unreadable> for RestoreError {
+    fn from(error: packed::Unreadable) -> Self {
+        match error {
+            packed::Unreadable::Corrupt => Self::Corrupt,
+            packed::Unreadable::NewerSection { tag } => Self::NewerSection { tag },
+        }
+    }
 }
 
 impl Restore {
@@ -46,15 +57,21 @@ impl Restore {
         self.engine.timers.reserve(customers);
     }
 
-    /// A customer's state, found by the key in it; replaces the one before.
-    pub fn packed_customer(&mut self, bytes: &[u8], hash: fn(&[u8]) -> u64) -> Result<(), packed::Corrupt> {
+    /// A customer's state in a snapshot of a format, found by the key in it; replaces the one before.
+    pub fn packed_customer(
+        &mut self,
+        format: Format,
+        bytes: &[u8],
+        hash: fn(&[u8]) -> u64,
+    ) -> Result<(), packed::Corrupt> {
+        let bytes = &*packed::upgrade(bytes, format)?;
         let key = packed::checked_key(bytes).ok_or(packed::Corrupt)?;
         let key = CustomerKey { bytes: key, hash: hash(key) };
         self.put(key, bytes);
         Ok(())
     }
 
-    /// A customer's state replaces the one before.
+    /// A customer's state in the newest format replaces the one before.
     pub fn customer(&mut self, key: CustomerKey<'_>, bytes: &[u8]) -> Result<(), RestoreError> {
         if !packed::has_key(bytes, key.bytes) {
             return Err(RestoreError::Corrupt);
@@ -117,7 +134,7 @@ impl Restore {
                 continue;
             }
             let customer = &mut engine.scratch.customer;
-            packed::unpack(bytes, customer).map_err(|packed::Corrupt| RestoreError::Corrupt)?;
+            packed::unpack(bytes, customer)?;
             if !customer.summary.leaves_room() || !customer.ledger.has_distinct_ids() {
                 return Err(RestoreError::Corrupt);
             }

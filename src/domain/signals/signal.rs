@@ -152,12 +152,14 @@ impl RecordDigest {
             Record::Cancellation(cancellation) => (2, cancellation.order.0, 0),
             Record::Return(returned) => (3, returned.id.0, 0),
         };
-        let mut bytes = [0; 21];
+        let mut bytes = [0; 25];
         bytes[0] = kind;
         bytes[1..9].copy_from_slice(&id.to_le_bytes());
-        bytes[9..13].copy_from_slice(&version.to_le_bytes());
-        bytes[13..].copy_from_slice(&content_hash(record, hash).to_le_bytes());
-        Self(hash(&bytes))
+        bytes[9..17].copy_from_slice(&version.to_le_bytes());
+        // Versions had four bytes once, and what was published keeps its ids.
+        let content_at = if version < 1 << 32 { 13 } else { 17 };
+        bytes[content_at..content_at + 8].copy_from_slice(&content_hash(record, hash).to_le_bytes());
+        Self(hash(&bytes[..content_at + 8]))
     }
 }
 

@@ -1,14 +1,18 @@
-//! A customer as bytes: the form in memory and, behind a version byte, in the changelog.
+//! A customer as bytes: the form in memory and, behind the number of its [`Format`], in the changelog.
 //!
 //! ```text
-//! key length (varint) │ key │ flags u32 │ standing causes │ goods │ summary │ orders │ returns │ cancellations
+//! key length (varint) │ key │ flags u32 │ open alerts │ SKU │ summary │ orders │ returns │ cancellations │ sections
 //! ```
-//! Four orders and a 16-byte key take 125 B. Little endian; times and amounts have 48 bits.
+//! Four orders and a 16-byte key take 125 B. Little endian; times and amounts have 48 bits. What a shop does not use takes no byte: it
+//! is a bit of the flags that is 0, or a [section](sections) that is not there. So old state says of everything new that it is unused,
+//! and an armed bit that old state does not have reads as disarmed.
 
 mod bytes;
+mod format;
 mod orders;
+mod sections;
 
-use crate::domain::customer::ledger::{Cancellation, Ledger, Return};
+use crate::domain::customer::ledger::{Cancellation, CancelledUpTo, Ledger, Return};
 use crate::domain::customer::{Armed, Customer, Emitted, EmittedLifecycle, Summary};
 use crate::domain::signals::signal::{OpenAlert, RecordDigest};
 use crate::domain::values::event::SkuVariety;
@@ -17,15 +21,31 @@ use crate::domain::values::money::Currency;
 use crate::domain::values::time::Time;
 use bytes::{Reader, put_48, put_signed, put_varint};
 use orders::{put_orders, read_orders};
+use sections::{put_sections, read_sections};
 
+pub use format::{Format, upgrade};
 pub use orders::{FixedWidthOrders, ValuedOrders};
+pub use sections::NEWEST_SECTION;
 
-/// Raised whenever the bytes change; `wire` writes it before them.
-pub const FORMAT: u8 = 1;
-
-/// The bytes are not a packed customer of [`FORMAT`].
+/// The bytes are not a packed customer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Corrupt;
+
+/// Why bytes cannot be unpacked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unreadable {
+    Corrupt,
+    /// A newer program has written a section that this one does not know.
+    NewerSection {
+        tag: u8,
+    },
+}
+
+impl From<Corrupt> for Unreadable {
+    fn from(Corrupt: Corrupt) -> Self {
+        Self::Corrupt
+    }
+}
 
 /// The key at the front of a packed customer.
 pub fn key(packed: &[u8]) -> &[u8] {
@@ -45,7 +65,7 @@ pub fn has_key(packed: &[u8], key: &[u8]) -> bool {
 
 /// Packs a customer after clearing `bytes`.
 pub fn pack(key: &[u8], customer: &Customer, bytes: &mut Vec<u8>) {
-    pack_head(key, customer, bytes);
+    pack_head(key, customer, Format::needed(&customer.ledger), bytes);
     put_varint(bytes, customer.ledger.orders.len() as u64);
     put_orders(bytes, &customer.ledger.orders);
     put_varint(bytes, customer.ledger.returns.len() as u64);
@@ -64,24 +84,32 @@ pub fn pack(key: &[u8], customer: &Customer, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&cancellation.order.0.to_le_bytes());
         put_48(bytes, cancellation.cancelled_at.as_millis());
     }
+    put_sections(bytes, &customer.ledger);
 }
 
-/// Packs all of a customer that stands before the entries of the ledger, after clearing `bytes`.
-pub fn pack_head(key: &[u8], customer: &Customer, bytes: &mut Vec<u8>) {
+/// Packs all of a customer that stands before the entries of the ledger, after clearing `bytes`. `format` is the lowest one that
+/// expresses the ledger.
+pub fn pack_head(key: &[u8], customer: &Customer, format: Format, bytes: &mut Vec<u8>) {
     bytes.clear();
     put_varint(bytes, key.len() as u64);
     bytes.extend_from_slice(key);
     let has_summary = !customer.summary.is_empty();
-    put_told(bytes, &customer.emitted, customer.skus, has_summary);
+    put_emitted(bytes, customer, has_summary, format);
     if has_summary {
         put_summary(bytes, &customer.summary);
     }
 }
 
 /// Unpacks into a customer whose memory is reused.
-pub fn unpack(packed: &[u8], customer: &mut Customer) -> Result<(), Corrupt> {
+pub fn unpack(packed: &[u8], customer: &mut Customer) -> Result<(), Unreadable> {
     let entries = unpack_head(packed, customer)?;
-    unpack_entries(entries, &mut customer.ledger)
+    let format = Format::of(packed);
+    unpack_entries(entries, &mut customer.ledger).map_err(|error| match format {
+        Format::V1 => Unreadable::Corrupt, // It has no sections.
+        Format::V2 => error,
+    })?;
+    // A customer has one form, so that what is not exactly ours is noticed.
+    if format == Format::needed(&customer.ledger) { Ok(()) } else { Err(Unreadable::Corrupt) }
 }
 
 /// Unpacks all but the entries of the ledger, of which there are none then. Gives their bytes.
@@ -92,10 +120,11 @@ pub fn unpack_head<'a>(packed: &'a [u8], customer: &mut Customer) -> Result<&'a 
     Ok(reader.0)
 }
 
-/// Unpacks the entries of a ledger, behind those that it has.
-pub fn unpack_entries(entries: &[u8], ledger: &mut Ledger) -> Result<(), Corrupt> {
+/// Unpacks the entries of a ledger, behind those that it has, and the sections behind them.
+pub fn unpack_entries(entries: &[u8], ledger: &mut Ledger) -> Result<(), Unreadable> {
     let mut reader = Reader(entries);
-    read_entries(&mut reader, ledger).filter(|()| reader.0.is_empty()).ok_or(Corrupt)
+    read_entries(&mut reader, ledger).ok_or(Corrupt)?;
+    read_sections(reader.0, ledger)
 }
 
 const FIRST_ORDER: u32 = 1 << 2;
@@ -112,10 +141,13 @@ const LAPSED_BY_RECORD: u32 = 1 << 12;
 const ONE_SKU: u32 = 1 << 13;
 const VARIED_GOODS: u32 = 1 << 14;
 const SUMMARY: u32 = 1 << 15;
-/// Bits that no version of this format sets.
-const UNUSED: u32 = !0 << 16;
+/// The customer is not expressed by the first format.
+const FORMAT_2: u32 = 1 << 16;
+/// Bits that no format sets.
+const UNUSED: u32 = !0 << 17;
 
-fn put_told(bytes: &mut Vec<u8>, emitted: &Emitted, skus: SkuVariety, has_summary: bool) {
+fn put_emitted(bytes: &mut Vec<u8>, customer: &Customer, has_summary: bool, format: Format) {
+    let Customer { emitted, skus, .. } = *customer;
     let bit = |on: bool, bit: u32| if on { bit } else { 0 };
     let totals = |cause: Option<OpenAlert>, said: u32, by_record: u32| {
         cause.map_or(0, |cause| said | bit(cause.record.is_some(), by_record))
@@ -142,7 +174,8 @@ fn put_told(bytes: &mut Vec<u8>, emitted: &Emitted, skus: SkuVariety, has_summar
         | totals(at_risk, AT_RISK, AT_RISK_BY_RECORD)
         | totals(lapsed, LAPSED, LAPSED_BY_RECORD)
         | goods_bits
-        | bit(has_summary, SUMMARY);
+        | bit(has_summary, SUMMARY)
+        | bit(format == Format::V2, FORMAT_2);
     bytes.extend_from_slice(&flags.to_le_bytes());
     for cause in [at_risk, lapsed].into_iter().flatten() {
         put_48(bytes, cause.deadline.as_millis());
@@ -274,7 +307,8 @@ fn read_entries(reader: &mut Reader<'_>, ledger: &mut Ledger) -> Option<()> {
     }
     for _ in 0..reader.varint()? {
         let order = OrderHash(reader.u64()?);
-        ledger.cancellations.push(Cancellation { order, cancelled_at: reader.time()? });
+        let (cancelled_at, up_to) = (reader.time()?, CancelledUpTo::Always);
+        ledger.cancellations.push(Cancellation { order, cancelled_at, up_to, emitted: true });
     }
     let sorted = ledger.returns.is_sorted_by_key(|returned| (returned.returned_at, returned.id))
         && ledger.cancellations.is_sorted_by_key(|entry| (entry.cancelled_at, entry.order));

@@ -23,12 +23,15 @@ impl Record {
     }
 }
 
+/// Versions are below: every greater whole number is not exactly a number of JSON in all languages.
+pub const VERSION_LIMIT: u64 = 1 << 53;
+
 /// An order was placed, or a new version of it was written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OrderRecord {
     pub id: OrderHash,
-    /// A higher version replaces a lower one.
-    pub version: u32,
+    /// A higher version replaces a lower one. Below [`VERSION_LIMIT`].
+    pub version: u64,
     pub placed_at: Time,
     /// What the customer pays, in minor units of `currency`: 0 to [`AMOUNT_LIMIT`](super::money::AMOUNT_LIMIT), exclusive.
     pub total: i64,

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::amount::{self, Fault};
 use super::characters::Characters;
 use super::{text, time};
+use crate::domain::values::event::VERSION_LIMIT;
 use crate::domain::values::money::{AMOUNT_LIMIT, Currency};
 use crate::domain::values::time::Time;
 use crate::wire::reason::{Reason, Refusal};
@@ -145,16 +146,16 @@ impl<'a> Value<'a> {
         })
     }
 
-    /// A whole number from 0 to 2³²−1.
-    pub(super) fn version(self, name: &'static str) -> Result<u32, Refusal> {
+    /// A whole number below [`VERSION_LIMIT`].
+    pub(super) fn version(self, name: &'static str) -> Result<u64, Refusal> {
         let whole = match self.kind() {
-            Kind::Number => amount::whole_from_json_number(self.text, 1 << 32),
+            Kind::Number => amount::whole_from_json_number(self.text, VERSION_LIMIT as i64),
             Kind::Bool | Kind::String | Kind::Container => Err(Fault::Form),
         };
-        whole.map(|whole| u32::try_from(whole).expect("below the limit")).map_err(|fault| match fault {
+        whole.map(i64::unsigned_abs).map_err(|fault| match fault {
             Fault::Form | Fault::Digits => refuse(Reason::InvalidType, name, "is not a whole number"),
             Fault::Negative | Fault::TooLarge => {
-                refuse(Reason::OutOfRange, name, "is not from 0 to 4294967295")
+                refuse(Reason::OutOfRange, name, "is not from 0 to 9007199254740991")
             }
         })
     }

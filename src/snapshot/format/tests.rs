@@ -10,6 +10,7 @@ fn header() -> Header {
         position: Position(1 << 40),
         created_at_ms: 1_700_000_000_000,
         customers: 3,
+        format: Format::V1,
     }
 }
 

@@ -354,7 +354,8 @@ impl Work {
                 self.stage = Stage::Over;
                 Ok(Some(News::Done(Box::new(self.finish(inputs)))))
             }
-            Err(RestoreError::Corrupt) if self.used.is_some() => {
+            // What is wrong may be the snapshot's alone; else the changelog shows it again.
+            Err(RestoreError::Corrupt | RestoreError::NewerSection { .. }) if self.used.is_some() => {
                 self.discard_snapshot(&Discard::Corrupt);
                 self.stage = Stage::Barrier;
                 Ok(None)

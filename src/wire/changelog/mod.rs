@@ -6,8 +6,9 @@
 //!  'm' keyed hash (16 bytes)    version │ requested_at              null: ended
 //!  's'                          version │ seal: see `seal`
 //! ```
-//! Every value begins with the version of its own kind. All numbers are little endian. Decoding is strict: what is not exactly a
-//! record of ours is an error, never a guess, and no bytes make it panic.
+//! Every value begins with the version of its own kind: the lowest one that expresses the content, so that the program before can
+//! read what uses nothing new. Every version since the first is read. All numbers are little endian. Decoding is strict: what is not
+//! exactly a record of ours is an error, never a guess, and no bytes make it panic.
 
 mod outcomes;
 mod reader;
@@ -16,16 +17,18 @@ mod seal;
 pub use outcomes::{Outcome, OutcomeRun, OutcomeWindow};
 pub use seal::{Seal, SealedInput};
 
+use std::borrow::Cow;
+
 use reader::Reader;
 
-use crate::domain::store::packed;
+use crate::domain::store::packed::{self, Format};
 use crate::domain::values::time::Time;
 
 const CUSTOMER: u8 = b'c';
 const MARKER: u8 = b'm';
 const SEAL: u8 = b's';
 
-/// The version of marker values.
+/// The newest version of marker values.
 const MARKER_FORMAT: u8 = 1;
 
 /// The key of a partition's seal.
@@ -34,10 +37,10 @@ pub const SEAL_KEY: &[u8] = &[SEAL];
 /// One record of the changelog.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum StateRecord<'a> {
-    /// The customer's whole state as the domain packed it, which the domain checks; none if it is gone.
+    /// The customer's whole state in the domain's newest format, which the domain checks; none if it is gone.
     Customer {
         key: &'a [u8],
-        packed: Option<&'a [u8]>,
+        packed: Option<Cow<'a, [u8]>>,
     },
     /// An erased customer's marker; none if it has ended.
     Marker {
@@ -50,10 +53,11 @@ pub enum StateRecord<'a> {
 /// Why a changelog record cannot be used. None of them goes away by itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum StateError {
-    #[error("the changelog was written by a newer version: {kind} of format {found}, known is {known}")]
+    #[error(
+        "the changelog was written by a newer version of retention-signals ({kind} state of format {found}; this program reads up to \
+         {known}): start that version again; docs/OPERATING.md, Upgrading, says what else can be done"
+    )]
     Newer { kind: &'static str, found: u8, known: u8 },
-    #[error("the changelog holds a {kind} of format {found}, which is not read any more; known is {known}")]
-    Older { kind: &'static str, found: u8, known: u8 },
     #[error("a {0} in the changelog is cut short")]
     Truncated(&'static str),
     #[error("a {0} in the changelog has bytes left over")]
@@ -68,8 +72,7 @@ pub enum StateError {
 pub fn decode<'a>(key: Option<&'a [u8]>, value: Option<&'a [u8]>) -> Result<StateRecord<'a>, StateError> {
     match key {
         Some([CUSTOMER, key @ ..]) if !key.is_empty() => {
-            let packed = value.map(|value| Reader::versioned(value, "customer", packed::FORMAT));
-            Ok(StateRecord::Customer { key, packed: packed.transpose()?.map(Reader::into_rest) })
+            Ok(StateRecord::Customer { key, packed: value.map(decode_customer).transpose()? })
         }
         Some([MARKER, hash @ ..]) => {
             let hash = hash.try_into().map_err(|_| StateError::UnknownKey)?;
@@ -92,8 +95,21 @@ pub fn encode_customer_key(out: &mut Vec<u8>, customer_key: &[u8]) {
 
 /// Appends a customer's state, packed by the domain.
 pub fn encode_customer(out: &mut Vec<u8>, packed: &[u8]) {
-    out.push(packed::FORMAT);
+    out.push(Format::of(packed).number());
     out.extend_from_slice(packed);
+}
+
+fn decode_customer(value: &[u8]) -> Result<Cow<'_, [u8]>, StateError> {
+    const KIND: &str = "customer";
+    let reader = Reader::versioned(value, KIND, Format::NEWEST.number())?;
+    let invalid = reader.invalid();
+    let format = Format::from_number(reader.version()).ok_or(invalid)?;
+    let packed = reader.into_rest();
+    // Written is the lowest one.
+    if Format::of(packed) != format {
+        return Err(invalid);
+    }
+    packed::upgrade(packed, format).map_err(|packed::Corrupt| invalid)
 }
 
 /// The key of an erased customer's marker.
@@ -173,7 +189,11 @@ mod tests {
             .into_iter()
             .map(|(key, value)| match decode(Some(&key), value.as_deref()).expect("our own record") {
                 StateRecord::Customer { key, packed } => {
-                    format!("{} {:?}", String::from_utf8_lossy(key), packed.map(String::from_utf8_lossy))
+                    format!(
+                        "{} {:?}",
+                        String::from_utf8_lossy(key),
+                        packed.as_deref().map(String::from_utf8_lossy)
+                    )
                 }
                 StateRecord::Marker { hash, requested_at } => format!("{} {requested_at:?}", hash[15]),
                 StateRecord::Seal(read) => match read.clock {
@@ -200,11 +220,13 @@ mod tests {
         for (key, value) in records() {
             let Some(mut value) = value else { continue };
             let found = value[0];
-            value[0] = found + 1;
+            let known = if key[0] == CUSTOMER { Format::NEWEST.number() } else { 1 };
+            value[0] = known + 1;
             let error = decode(Some(&key), Some(&value)).expect_err("a newer format");
-            assert!(error.to_string().contains("written by a newer version"), "{error}");
+            let named = format!("of format {}; this program reads up to {known})", known + 1);
+            assert!(error.to_string().contains(&named), "{error}");
             value[0] = 0;
-            assert!(matches!(decode(Some(&key), Some(&value)), Err(StateError::Older { found: 0, .. })));
+            assert!(matches!(decode(Some(&key), Some(&value)), Err(StateError::Invalid(_))));
             value[0] = found;
             assert!(matches!(decode(Some(&key), Some(&[])), Err(StateError::Truncated(_))));
             if key[0] == CUSTOMER {

@@ -7,20 +7,23 @@ use crate::domain::values::time::Time;
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
     kind: &'static str,
+    version: u8,
 }
 
 impl<'a> Reader<'a> {
-    /// Starts behind the version, which must be the known one.
-    pub(super) fn versioned(value: &'a [u8], kind: &'static str, known: u8) -> Result<Self, StateError> {
-        let mut reader = Self { rest: value, kind };
-        let found = reader.byte()?;
-        if found > known {
-            return Err(StateError::Newer { kind, found, known });
+    /// Starts behind the version, which must be from 1 to the newest one.
+    pub(super) fn versioned(value: &'a [u8], kind: &'static str, newest: u8) -> Result<Self, StateError> {
+        let mut reader = Self { rest: value, kind, version: 0 };
+        reader.version = reader.byte()?;
+        match reader.version {
+            0 => Err(reader.invalid()),
+            found if found > newest => Err(StateError::Newer { kind, found, known: newest }),
+            _ => Ok(reader),
         }
-        if found < known {
-            return Err(StateError::Older { kind, found, known });
-        }
-        Ok(reader)
+    }
+
+    pub(super) fn version(&self) -> u8 {
+        self.version
     }
 
     pub(super) fn into_rest(self) -> &'a [u8] {
@@ -95,13 +98,13 @@ mod tests {
         for value in [0, 1, 0x7f, 0x80, 0x3fff, 0x4000, u64::from(u32::MAX), u64::MAX] {
             let mut bytes = Vec::new();
             put_varint(&mut bytes, value);
-            let mut reader = Reader { rest: &bytes, kind: "number" };
+            let mut reader = Reader { rest: &bytes, kind: "number", version: 1 };
             assert_eq!(reader.varint(), Ok(value));
             assert_eq!(reader.end(), Ok(()));
         }
         for bytes in [&[0x80, 0][..], &[0xff; 11], &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]]
         {
-            let mut reader = Reader { rest: bytes, kind: "number" };
+            let mut reader = Reader { rest: bytes, kind: "number", version: 1 };
             assert_eq!(reader.varint(), Err(StateError::Invalid("number")), "{bytes:?}");
         }
     }

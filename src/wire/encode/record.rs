@@ -14,7 +14,7 @@ pub struct OrderText<'a> {
     /// None for a guest.
     pub customer_id: Option<&'a str>,
     pub store_id: Option<&'a str>,
-    pub version: u32,
+    pub version: u64,
     pub test: bool,
     /// One piece of each is written as an item.
     pub skus: &'a [&'a str],

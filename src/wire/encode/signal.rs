@@ -28,7 +28,7 @@ pub struct RecordContext<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RecordKind<'a> {
     Order {
-        version: u32,
+        version: u64,
     },
     Cancellation,
     /// With the order that it names, if it names one.
@@ -224,7 +224,7 @@ impl Data<'_> {
         append::<PART_ROOM>(out, |text| {
             let text = text
                 .put(b",\"version\":")
-                .optional(version, |text, version| text.integer(u64::from(version)))
+                .optional(version, |text, version| text.integer(version))
                 .put(b",\"at\":");
             let text =
                 if at == self.signal.occurred_at { text.put(&self.occurred_at) } else { text.time(at) };
@@ -323,6 +323,7 @@ mod tests {
     use crate::domain::settings::Shop;
     use crate::domain::signals::kind::SignalType;
     use crate::domain::signals::signal::{OpenAlert, RetractedKind};
+    use crate::domain::values::event::VERSION_LIMIT;
     use crate::domain::values::ids::{CustomerSlot, OrderHash, ReturnHash, ShopIndex};
     use crate::domain::values::money::Currency;
     use crate::domain::values::number::Ratio;
@@ -365,7 +366,7 @@ mod tests {
         let shops = Shops::One(Shop { currency, zone: Zone::utc(), conversions: Vec::new() });
         let encoder = SignalEncoder::new(&shops);
         let policy = PolicyId { name: "cadence", version: 0x0123_4567_89ab_cdef };
-        let kind = RecordKind::Order { version: u32::MAX };
+        let kind = RecordKind::Order { version: VERSION_LIMIT - 1 };
         let record = RecordContext { kind, id: "o1", at: Time::MIN, store_id: None };
         for (kind, name) in kinds.into_iter().zip(SignalType::NAMES) {
             for cause in [Cause::Deadline(Time::MAX), Cause::Cancelled(OrderHash(0))] {

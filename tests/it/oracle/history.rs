@@ -158,10 +158,12 @@ fn quick_cadence() -> Policy {
 
 fn customer_events(rng: &mut Rng, customer_id: &str, span_days: i64) -> Vec<Event> {
     let mut events = Vec::new();
+    // Counted by the shop, or milliseconds of its clock; 2³² lies among those of some.
+    let versions = pick(rng, [0, 0, 0, (1 << 32) - 1, 1_764_000_000_000]);
     for order in 0..rng.i64(0..=9) {
         let order_id = format!("o{order}");
         let placed_at = moment(rng, span_days);
-        let placed = |rng: &mut Rng, version: u32| {
+        let placed = |rng: &mut Rng, version: u64| {
             let placed_at = varied(rng, placed_at);
             let (currency, total) = money(rng);
             let mut value = json!({
@@ -175,7 +177,7 @@ fn customer_events(rng: &mut Rng, customer_id: &str, span_days: i64) -> Vec<Even
             Event::new(placed_at, Topic::Orders, value)
         };
         for _ in 0..pick(rng, [0, 1, 1, 1, 1, 1, 2, 3]) {
-            let version = pick(rng, [0, 0, 1, 2]);
+            let version = versions + pick(rng, [0, 0, 1, 2]);
             events.push(placed(rng, version));
         }
         let first_cancelled_at = near(rng, placed_at, span_days);

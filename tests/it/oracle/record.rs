@@ -26,7 +26,7 @@ pub enum Body {
 pub struct Order {
     pub id: String,
     pub id_hash: u64,
-    pub version: u32,
+    pub version: u64,
     pub placed_at: i64,
     /// Minor units of `currency`.
     pub total: i128,
@@ -41,7 +41,7 @@ impl Order {
     }
 
     /// Of several records of one id the one that is greatest here counts.
-    pub fn rank(&self) -> (u32, i64, i128, u64) {
+    pub fn rank(&self) -> (u64, i64, i128, u64) {
         (self.version, self.placed_at, self.total, self.content())
     }
 }
@@ -134,7 +134,11 @@ impl Record {
         };
         let mut bytes = vec![kind];
         bytes.extend(u64::to_le_bytes(id_hash));
-        bytes.extend(u32::to_le_bytes(version));
+        // Eight bytes only where four are too few: ids that were published before stay.
+        match u32::try_from(version) {
+            Ok(version) => bytes.extend(version.to_le_bytes()),
+            Err(_) => bytes.extend(u64::to_le_bytes(version)),
+        }
         bytes.extend(u64::to_le_bytes(content));
         xxh3_64(&bytes)
     }
@@ -149,7 +153,7 @@ fn order(value: &Value) -> Record {
     let body = Order {
         id_hash: xxh3_64(id.as_bytes()),
         id,
-        version: u32::try_from(version).expect("a version has 32 bits"),
+        version,
         placed_at,
         total: parse_money(&value["total"], &currency),
         currency,

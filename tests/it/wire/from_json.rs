@@ -167,7 +167,7 @@ fn signal_kind(name: &str, data: &Value) -> SignalKind {
 
 pub fn record_kind(json: &Value) -> RecordKind<'_> {
     match text(&json["cause"]["kind"]) {
-        "order" => RecordKind::Order { version: small(&json["cause"]["version"]) },
+        "order" => RecordKind::Order { version: count(&json["cause"]["version"]) },
         "return" => RecordKind::Return { order_id: json["data"]["order_id"].as_str() },
         _ => RecordKind::Cancellation,
     }

@@ -113,7 +113,7 @@ fn event(shops: &Shops, index: usize, at: Time, random: &mut Rng) -> (Input, Str
                 total: random.i64(0..6) * 1_000,
                 customer_id: Some(&customer),
                 store_id: store,
-                version: random.u32(..3),
+                version: random.u64(..3),
                 test: random.u8(..30) == 0,
                 skus: &skus[..random.usize(..=3)],
             };

@@ -77,9 +77,14 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn key(&mut self) -> Option<&'a [u8]> {
+        self.slice()
+    }
+
+    /// Bytes behind their length.
+    pub(super) fn slice(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.varint()?).ok()?;
-        let (key, tail) = self.0.split_at_checked(length)?;
+        let (slice, tail) = self.0.split_at_checked(length)?;
         self.0 = tail;
-        Some(key)
+        Some(slice)
     }
 }

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use crate::domain::engine::export::StateItem;
 use crate::domain::engine::restore::Restore;
 use crate::domain::settings::Settings;
-use crate::domain::store::packed;
+use crate::domain::store::packed::{self, Format};
 use crate::fault::{self, Mutation, Noted};
 use crate::snapshot::Snapshots;
 use crate::snapshot::discard::{Discard, Expected};
@@ -24,6 +24,7 @@ pub struct Loading {
     reader: SnapshotReader,
     used: Used,
     customers: u64,
+    format: Format,
 }
 
 /// The snapshot that a restore goes on from.
@@ -74,7 +75,7 @@ impl Loading {
             partition = %changelog.partition, customers = header.customers, position = used.position.0,
             "restoring from a snapshot"
         );
-        Ok(Some(Self { reader, used, customers: header.customers }))
+        Ok(Some(Self { reader, used, customers: header.customers, format: header.format }))
     }
 
     /// Reads some more. Gives the snapshot once it was read to its end.
@@ -90,7 +91,7 @@ impl Loading {
             while let Some(item) = items.next_item()? {
                 match item {
                     StateItem::Customer(packed) => restore
-                        .packed_customer(packed, settings.hash)
+                        .packed_customer(self.format, packed, settings.hash)
                         .map_err(|packed::Corrupt| Discard::Corrupt)?,
                     StateItem::Marker { hash, requested_at } => restore.marker(hash, requested_at),
                 }

@@ -17,7 +17,7 @@ impl Work {
             match read {
                 StateRecord::Customer { key, packed: Some(packed) } => self
                     .restore
-                    .customer(CustomerKey { bytes: key, hash: hash(key) }, packed)
+                    .customer(CustomerKey { bytes: key, hash: hash(key) }, &packed)
                     .map_err(|error| unusable_state(&error))?,
                 StateRecord::Customer { key, packed: None } => {
                     self.restore.remove_customer(CustomerKey { bytes: key, hash: hash(key) });

@@ -1,6 +1,7 @@
 //! What a person is told when the changelog cannot be used.
 
 use crate::domain::engine::restore::RestoreError;
+use crate::domain::store::packed::NEWEST_SECTION;
 use crate::exit::Exit;
 use crate::stream::broker::BrokerError;
 use crate::wire::changelog::StateError;
@@ -11,12 +12,17 @@ pub(super) fn unusable(error: &StateError) -> BrokerError {
 
 pub(super) fn unusable_state(error: &RestoreError) -> BrokerError {
     let message = match error {
-        RestoreError::Corrupt => "a customer in the changelog is not readable",
+        RestoreError::Corrupt => "a customer in the changelog is not readable".to_owned(),
+        RestoreError::NewerSection { tag } => format!(
+            "the changelog was written by a newer version of retention-signals (a customer has section {tag}; this program knows up \
+             to {NEWEST_SECTION}): start that version again; docs/OPERATING.md, Upgrading, says what else can be done"
+        ),
         RestoreError::UnknownShop => {
             "the changelog holds a customer of a store that is not configured: put it back under `stores`"
+                .to_owned()
         }
         RestoreError::UnknownCurrency => {
-            "the changelog holds an amount in a currency without a rate: put it back under `rates`"
+            "the changelog holds an amount in a currency without a rate: put it back under `rates`".to_owned()
         }
     };
     BrokerError::stop(Exit::Configuration, message)

@@ -13,7 +13,7 @@ use retention_signals::domain::engine::export::{Export, Exported, Room, StateIte
 use retention_signals::domain::engine::restore::{Restore, RestoreError};
 use retention_signals::domain::engine::{Engine, Progress};
 use retention_signals::domain::settings::Settings;
-use retention_signals::domain::store::packed;
+use retention_signals::domain::store::packed::{self, Format, NEWEST_SECTION, Unreadable};
 use retention_signals::domain::values::event::{OrderRecord, Record, ReturnRecord, SkuVariety};
 use retention_signals::domain::values::ids::{CustomerKey, OrderHash, ReturnHash};
 use retention_signals::domain::values::time::{Span, Time};
@@ -50,7 +50,7 @@ fn check_at(packed: &[u8], settings: &Arc<Settings>, clock: Option<Time>) -> Ver
         check_packed(key, &customer, packed);
     }
     let mut restore = Restore::new(Arc::clone(settings));
-    if restore.packed_customer(packed, hash).is_err() {
+    if restore.packed_customer(Format::NEWEST, packed, hash).is_err() {
         assert_eq!(key, None, "only the key is looked at");
         return Verdict::Refused;
     }
@@ -68,6 +68,11 @@ fn check_at(packed: &[u8], settings: &Arc<Settings>, clock: Option<Time>) -> Ver
             let is_corrupt =
                 unpacked.is_err() || !customer.summary.leaves_room() || !customer.ledger.has_distinct_ids();
             assert!(is_corrupt, "what can be unpacked and gone on from is not corrupt");
+            Verdict::Refused
+        }
+        Err(RestoreError::NewerSection { tag }) => {
+            assert_eq!(unpacked, Err(Unreadable::NewerSection { tag }), "it names the section");
+            assert!(tag > NEWEST_SECTION);
             Verdict::Refused
         }
         Err(RestoreError::UnknownShop | RestoreError::UnknownCurrency) => Verdict::Refused,

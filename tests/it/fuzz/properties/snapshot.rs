@@ -61,7 +61,7 @@ fn read(file: &[u8]) -> Result<(Header, Vec<u8>), Discard> {
             match item {
                 StateItem::Customer(packed) => {
                     // A customer without a key makes the file useless, and is then its reader's to refuse.
-                    let _ = restore.packed_customer(packed, hash);
+                    let _ = restore.packed_customer(header.format, packed, hash);
                 }
                 StateItem::Marker { hash, requested_at } => restore.marker(hash, requested_at),
             }
