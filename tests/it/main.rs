@@ -8,6 +8,7 @@ mod demo;
 mod deploy;
 mod differential;
 mod examples;
+mod fields;
 mod fuzz;
 mod http;
 mod kafka;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
     trials.extend(demo::trials());
     trials.extend(deploy::trials());
     trials.extend(differential::trials());
+    trials.extend(fields::trials());
     trials.extend(fuzz::trials());
     trials.extend(http::trials());
     trials.extend(kafka_adapter::trials());

@@ -73,6 +73,8 @@ pub enum RetractedKind {
 }
 
 impl RetractedKind {
+    pub const ALL: [Self; 2] = [Self::AtRisk, Self::Lapsed];
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::AtRisk => SignalType::AtRisk.name(),
@@ -223,6 +225,8 @@ pub enum ActiveKind {
 }
 
 impl ActiveKind {
+    pub const ALL: [Self; 2] = [Self::New, Self::Established];
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::New => "new",
@@ -245,6 +249,8 @@ pub enum CustomerType {
 }
 
 impl CustomerType {
+    pub const ALL: [Self; 4] = [Self::OneTime, Self::Recurring, Self::Repeat, Self::Returning];
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::OneTime => "one_time",

@@ -4,8 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
-use super::json;
-use crate::wire::reason::Refusal;
+use super::fields::{Base64, Field, FieldType, LineNumber, Named, Words, record};
+use super::text::append;
+use crate::wire::reason::{Reason, Refusal};
 
 /// Where a refused record lies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,6 +89,35 @@ fn original(
     vec![(bytes_name, size.into_bytes().into()), (digest_name, digest.into_bytes().into())]
 }
 
+record! {
+    /// A refused line of a file.
+    LineRecord(of: &'v RefusedLine<'v>) {
+        /// Why the record was refused.
+        "reason": Named<Reason> = of.refusal.reason;
+        /// A sentence for people: which field, what was expected. It never holds data of the record.
+        "detail": Words = of.refusal.detail.as_bytes();
+        /// The file, as it was named on the command line.
+        "file": Words = of.file.as_bytes();
+        /// The line in the file, from 1. For a document of several CSV rows: its first.
+        "line": LineNumber = of.line;
+        /// The bytes of the line without its line end, in base64 with padding; cut to the record size limit.
+        "value_base64": Base64 = &of.value_base64;
+    }
+}
+
+/// The fields of a dead letter of a file.
+pub const fn fields() -> &'static [Field] {
+    LineRecord::FIELDS
+}
+
+/// What is written of a refused line.
+pub(super) struct RefusedLine<'v> {
+    refusal: &'v Refusal,
+    file: &'v str,
+    line: u64,
+    value_base64: String,
+}
+
 /// Appends a refused line of a file as a line of JSON, cut to `bytes_max` bytes of the original.
 pub fn encode_line(
     out: &mut Vec<u8>,
@@ -97,23 +127,15 @@ pub fn encode_line(
     value: &[u8],
     bytes_max: usize,
 ) {
-    out.extend_from_slice(b"{\"reason\":\"");
-    out.extend_from_slice(refusal.reason.name().as_bytes());
-    out.extend_from_slice(b"\",\"detail\":");
-    json::string(out, refusal.detail.as_bytes());
-    out.extend_from_slice(b",\"file\":");
-    json::string(out, file.as_bytes());
-    out.extend_from_slice(b",\"line\":");
-    json::integer(out, line);
-    out.extend_from_slice(b",\"value_base64\":\"");
-    out.extend_from_slice(STANDARD.encode(&value[..value.len().min(bytes_max)]).as_bytes());
-    out.extend_from_slice(b"\"}\n");
+    let value_base64 = STANDARD.encode(&value[..value.len().min(bytes_max)]);
+    let room = 256 + 6 * (refusal.detail.len() + file.len()) + value_base64.len();
+    let refused = RefusedLine { refusal, file, line, value_base64 };
+    append(out, room, |text| LineRecord::put(text, &refused, 0).put(b"\n"));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::reason::Reason;
 
     fn letter(key: Option<&[u8]>, value: Option<&[u8]>, bytes_max: usize) -> DeadLetter {
         let refusal = Refusal::new(Reason::InvalidTime, "placed_at has no offset");

@@ -45,10 +45,10 @@ impl CloudEvents {
         &self,
         type_name: &'static [u8],
         time: Time,
-        write_id: impl FnOnce(Text<'_, ID_ROOM>) -> Text<'_, ID_ROOM>,
+        write_id: impl FnOnce(Text<'_>) -> Text<'_>,
     ) -> Headers<'_> {
         let mut id = [0; ID_ROOM];
-        let id_bytes = write_id(Text::new(&mut id)).mark();
+        let id_bytes = ID_ROOM - write_id(Text::new(&mut id)).room();
         Headers { source: &self.source, type_name, id, id_bytes, time: time_text(time) }
     }
 }

@@ -1,33 +1,22 @@
-//! The parts of which every JSON text here is put together, appended to a buffer that is used again.
-//!
-//! Strings are of any length. The other values are those of [`Text`](super::text::Text), one by one; what is written often puts many
-//! into one text instead.
+//! JSON values one by one, appended to a buffer that is used again: strings of any length, and those of [`Text`](super::text::Text).
 
 use super::text::{append, put_time};
 use crate::domain::values::money::Currency;
-use crate::domain::values::number::Ratio;
 use crate::domain::values::time::Time;
-
-pub(super) const NULL: &[u8] = b"null";
 
 /// A string in quotes. `content` is UTF-8.
 pub(super) fn string(out: &mut Vec<u8>, content: &[u8]) {
     out.push(b'"');
-    string_content(out, content);
-    out.push(b'"');
-}
-
-/// A string without its quotes, where these are part of what stands around it.
-pub(super) fn string_content(out: &mut Vec<u8>, content: &[u8]) {
     if any_needs_escape(content) {
         escaped(out, content);
     } else {
         out.extend_from_slice(content);
     }
+    out.push(b'"');
 }
 
 /// Looks at whole blocks, the last of which overlaps the one before: no byte of an id is looked at alone, unless it is a short one.
-fn any_needs_escape(content: &[u8]) -> bool {
+pub(super) fn any_needs_escape(content: &[u8]) -> bool {
     if let Some(last) = content.last_chunk::<16>() {
         let (blocks, rest) = content.as_chunks::<16>();
         let found = blocks.iter().fold(false, |found, block| found | any(block));
@@ -69,30 +58,13 @@ fn escape(out: &mut Vec<u8>, byte: u8) {
     }
 }
 
-pub(super) fn optional_string(out: &mut Vec<u8>, content: Option<&str>) {
-    optional(out, content.map(str::as_bytes), string);
-}
-
-/// A value or null.
-pub(super) fn optional<T>(out: &mut Vec<u8>, value: Option<T>, write: impl FnOnce(&mut Vec<u8>, T)) {
-    match value {
-        None => out.extend_from_slice(NULL),
-        Some(value) => write(out, value),
-    }
-}
-
 pub(super) fn integer(out: &mut Vec<u8>, value: impl Into<u64>) {
-    append::<SHORT>(out, |text| text.integer(value.into()));
+    append(out, SHORT, |text| text.integer(value.into()));
 }
 
 /// See [`Text::money`](super::text::Text::money).
 pub(super) fn money(out: &mut Vec<u8>, minor: i64, digits: u8) {
-    append::<SHORT>(out, |text| text.money(minor, digits));
-}
-
-/// See [`Text::mean_money`](super::text::Text::mean_money).
-pub(super) fn mean_money(out: &mut Vec<u8>, mean: Ratio, digits: u8) {
-    append::<SHORT>(out, |text| text.mean_money(mean, digits));
+    append(out, SHORT, |text| text.money(minor, digits));
 }
 
 pub(super) fn currency(out: &mut Vec<u8>, currency: Currency) {
@@ -100,14 +72,9 @@ pub(super) fn currency(out: &mut Vec<u8>, currency: Currency) {
     out.extend_from_slice(&[b'"', a, b, c, b'"']);
 }
 
-/// See [`Text::ratio`](super::text::Text::ratio).
-pub(super) fn ratio(out: &mut Vec<u8>, ratio: Ratio) {
-    append::<SHORT>(out, |text| text.ratio(ratio));
-}
-
 /// See [`Text::time`](super::text::Text::time).
 pub(super) fn time(out: &mut Vec<u8>, time: Time) {
-    append::<SHORT>(out, |text| text.time(time));
+    append(out, SHORT, |text| text.time(time));
 }
 
 /// `2025-04-05T18:15:00.000Z`: always UTC, always three digits after the second.
@@ -123,6 +90,7 @@ const SHORT: usize = 72;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::values::number::Ratio;
     use crate::domain::values::time::Span;
 
     fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
@@ -177,10 +145,10 @@ mod tests {
             ((1i128 << 80) * 2 + 1, 2, "1208925819614629174706176.5"),
         ] {
             let value = Ratio::new(numerator, denominator).expect("a positive denominator");
-            assert_eq!(written(|out| ratio(out, value)), expected);
+            assert_eq!(written(|out| append(out, SHORT, |text| text.ratio(value))), expected);
         }
         for (millis, expected) in [(129_600_000, "1.5"), (-86_400_000, "-1"), (0, "0"), (1, "0")] {
-            let days = |out: &mut Vec<u8>| append::<SHORT>(out, |text| text.days(Span::from_millis(millis)));
+            let days = |out: &mut Vec<u8>| append(out, SHORT, |text| text.days(Span::from_millis(millis)));
             assert_eq!(written(days), expected);
         }
     }

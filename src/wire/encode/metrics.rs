@@ -1,143 +1,174 @@
-//! The base metrics of a shop as JSON, the same block in the lines of shop metrics and in a replay's summary.
+//! The base metrics of a shop as JSON, the same in the lines of shop metrics and in a replay's summary.
 
-use super::json;
+use super::fields::{
+    ByCurrency, Count, Currency, Field, FieldType, MeanMoney, Money, Nullable, Share, SignedMeanMoney,
+    SignedMoney, StoreId, Time, record,
+};
+use super::text::append;
 use crate::domain::engine::shop_totals::{ShopTotals, WindowTotals};
-use crate::domain::values::money::Currency;
+use crate::domain::values::money;
 use crate::domain::values::number::Ratio;
-use crate::domain::values::time::Time;
-use crate::domain::values::window::WINDOWS;
+use crate::domain::values::time;
 
 /// The figures of one store at one instant.
 #[derive(Clone, Copy, Debug)]
 pub struct ShopMetrics<'a> {
     /// None where keys name no store.
     pub store_id: Option<&'a str>,
-    pub at: Time,
-    pub currency: Currency,
+    pub at: time::Time,
+    pub currency: money::Currency,
     pub figures: &'a ShopTotals,
+}
+
+record! {
+    /// The base metrics of one store at one instant.
+    ShopMetricsRecord(of: &'v ShopMetrics<'v>) {
+        /// The store; null with the key form 'customer_id', where there is one shop.
+        "store_id": Nullable<StoreId> = of.store_id.map(str::as_bytes);
+        /// The instant. The windows are measured back from here.
+        "at": Time = of.at;
+        /// The store's currency.
+        "currency": Currency = of.currency;
+        /// All time.
+        "all_time": BaseMetrics = &window(&[(of.currency, of.figures)], 0);
+        /// The same metrics for trailing windows.
+        "windows": Windows = &[(of.currency, of.figures)];
+    }
+}
+
+record! {
+    /// The base metrics by trailing window.
+    Windows(shops: &'v [(money::Currency, &'v ShopTotals)]) {
+        /// The last 30 days of 24 hours.
+        "30d": BaseMetrics = &window(shops, 1);
+        /// The last 90 days of 24 hours.
+        "90d": BaseMetrics = &window(shops, 2);
+        /// The last 365 days of 24 hours.
+        "365d": BaseMetrics = &window(shops, 3);
+    }
+}
+
+record! {
+    /// The base metrics of one window. Customers and orders of shops with different currencies are added up, money is not.
+    BaseMetrics(shops: &'v [(money::Currency, &'v WindowTotals)]) {
+        /// Customers with an identity.
+        "customers": CustomersWithOrders = shops;
+        /// How many orders.
+        "orders": Orders = shops;
+        /// Revenue by currency, as decimal strings.
+        "revenue": ByCurrency<Revenue, WindowTotals> = shops;
+        /// The share of customers that came back, 0 to 1.
+        "repeat_purchase_rate": RepeatPurchaseRate = shops;
+        /// Orders per customer.
+        "purchase_frequency": PurchaseFrequency = shops;
+        /// Revenue per order, by currency.
+        "average_order_value": ByCurrency<AverageOrderValue, WindowTotals> = shops;
+        /// Revenue per customer, by currency.
+        "customer_value": ByCurrency<CustomerValue, WindowTotals> = shops;
+    }
+}
+
+record! {
+    /// Customers of one window.
+    CustomersWithOrders(shops: &'v [(money::Currency, &'v WindowTotals)]) {
+        /// Customers with a placed order.
+        "with_orders": Count = total(shops, |of| of.customers_placed);
+    }
+}
+
+record! {
+    /// Orders of customers with an identity.
+    Orders(shops: &'v [(money::Currency, &'v WindowTotals)]) {
+        /// Accepted orders in their latest version, test orders aside.
+        "placed": Count = total(shops, |of| of.placed);
+        /// Those not cancelled and of a net value above zero.
+        "kept": Count = total(shops, |of| of.kept);
+    }
+}
+
+record! {
+    /// Revenue in one currency.
+    Revenue(of: &'v WindowTotals) {
+        /// The totals of the placed orders.
+        "gross": Money = of.gross;
+        /// Refunds: of each order no more than its total, and all refunds that stand without an order.
+        "refunded": Money = of.refunded;
+        /// What cancellations took back beyond the refunds.
+        "cancelled": Money = of.cancelled;
+        /// gross − refunded − cancelled.
+        "net": SignedMoney = of.net();
+    }
+}
+
+record! {
+    /// The share of customers that came back.
+    RepeatPurchaseRate(shops: &'v [(money::Currency, &'v WindowTotals)]) {
+        /// Customers with more than one placed order / customers with a placed order; null without one.
+        "placed": Nullable<Share> =
+            Ratio::new(total(shops, |of| of.repeat_placed), total(shops, |of| of.customers_placed));
+        /// Customers with more than one kept order / customers with a kept order; null without one.
+        "kept": Nullable<Share> =
+            Ratio::new(total(shops, |of| of.repeat_kept), total(shops, |of| of.customers_kept));
+    }
+}
+
+record! {
+    /// Orders per customer.
+    PurchaseFrequency(shops: &'v [(money::Currency, &'v WindowTotals)]) {
+        /// Placed orders / customers with a placed order; null without one.
+        "placed": Nullable<Share> =
+            Ratio::new(total(shops, |of| of.placed), total(shops, |of| of.customers_placed));
+        /// Kept orders / customers with a kept order; null without one.
+        "kept": Nullable<Share> =
+            Ratio::new(total(shops, |of| of.kept), total(shops, |of| of.customers_kept));
+    }
+}
+
+record! {
+    /// Average order value in one currency.
+    AverageOrderValue(of: &'v WindowTotals) {
+        /// Gross revenue / placed orders; null without one.
+        "gross": Nullable<MeanMoney> = Ratio::new(of.gross, of.placed);
+        /// Net revenue / kept orders; null without one.
+        "net": Nullable<SignedMeanMoney> = Ratio::new(of.net(), of.kept);
+    }
+}
+
+record! {
+    /// Purchase frequency × average order value in one currency: the orders cancel out, so that only one rounding is left.
+    CustomerValue(of: &'v WindowTotals) {
+        /// Gross revenue / customers with a placed order; null without one.
+        "gross": Nullable<MeanMoney> = Ratio::new(of.gross, of.customers_placed);
+        /// Net revenue / customers with a kept order; null without one.
+        "net": Nullable<SignedMeanMoney> =
+            if of.kept == 0 { None } else { Ratio::new(of.net(), of.customers_kept) };
+    }
+}
+
+/// The fields of a line of shop metrics.
+pub const fn fields() -> &'static [Field] {
+    ShopMetricsRecord::FIELDS
 }
 
 /// Appends a line.
 pub fn encode(out: &mut Vec<u8>, metrics: &ShopMetrics<'_>) {
-    let figures = [(metrics.currency, metrics.figures)];
-    out.extend_from_slice(b"{\"store_id\":");
-    json::optional_string(out, metrics.store_id);
-    out.extend_from_slice(b",\"at\":");
-    json::time(out, metrics.at);
-    out.extend_from_slice(b",\"currency\":");
-    json::currency(out, metrics.currency);
-    out.extend_from_slice(b",\"all_time\":");
-    block(out, &figures, 0);
-    out.push(b',');
-    windows(out, &figures);
-    out.extend_from_slice(b"}\n");
+    let room = room(1) + 6 * metrics.store_id.map_or(0, str::len);
+    append(out, room, |text| ShopMetricsRecord::put(text, metrics, metrics.currency.digits()).put(b"\n"));
 }
 
-/// Appends `"windows":{…}`.
-pub(super) fn windows(out: &mut Vec<u8>, figures: &[(Currency, &ShopTotals)]) {
-    out.extend_from_slice(b"\"windows\":{");
-    for (index, (name, _)) in WINDOWS.iter().enumerate() {
-        out.extend_from_slice(if index == 0 { b"\"" } else { b",\"" });
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(b"\":");
-        block(out, figures, index + 1);
-    }
-    out.push(b'}');
+/// More than the metrics of so many currencies take.
+pub(super) const fn room(currencies: usize) -> usize {
+    4_096 + 2_048 * currencies
 }
 
-/// One window, or all time (0), of shops with different currencies: customers and orders are added up, money is not.
-fn block(out: &mut Vec<u8>, figures: &[(Currency, &ShopTotals)], window: usize) {
-    let windows: Vec<(Currency, &WindowTotals)> =
-        figures.iter().map(|(currency, figures)| (*currency, &figures.windows[window])).collect();
-    out.extend_from_slice(b"{\"customers\":{\"with_orders\":");
-    json::integer(out, total(&windows, |figures| figures.customers_placed));
-    out.extend_from_slice(b"},");
-    rates(out, &windows);
-    out.push(b'}');
+/// One window of each shop, or all time (0).
+pub(super) fn window<'v>(
+    shops: &[(money::Currency, &'v ShopTotals)],
+    window: usize,
+) -> Vec<(money::Currency, &'v WindowTotals)> {
+    shops.iter().map(|(currency, figures)| (*currency, &figures.windows[window])).collect()
 }
 
-/// Appends the fields from `orders` to `customer_value`.
-pub(super) fn rates(out: &mut Vec<u8>, windows: &[(Currency, &WindowTotals)]) {
-    let (placed, kept) = (total(windows, |figures| figures.placed), total(windows, |figures| figures.kept));
-    let customers_placed = total(windows, |figures| figures.customers_placed);
-    let customers_kept = total(windows, |figures| figures.customers_kept);
-    out.extend_from_slice(b"\"orders\":{\"placed\":");
-    json::integer(out, placed);
-    out.extend_from_slice(b",\"kept\":");
-    json::integer(out, kept);
-    out.extend_from_slice(b"},\"revenue\":");
-    by_currency(out, windows, revenue);
-    out.extend_from_slice(b",\"repeat_purchase_rate\":");
-    placed_and_kept(
-        out,
-        Ratio::new(total(windows, |figures| figures.repeat_placed), customers_placed),
-        Ratio::new(total(windows, |figures| figures.repeat_kept), customers_kept),
-    );
-    out.extend_from_slice(b",\"purchase_frequency\":");
-    placed_and_kept(out, Ratio::new(placed, customers_placed), Ratio::new(kept, customers_kept));
-    out.extend_from_slice(b",\"average_order_value\":");
-    by_currency(out, windows, |out, digits, figures| {
-        gross_and_net(
-            out,
-            digits,
-            Ratio::new(figures.gross, figures.placed),
-            Ratio::new(figures.net(), figures.kept),
-        );
-    });
-    // Purchase frequency × average order value: the orders cancel out, so that only one rounding is left.
-    out.extend_from_slice(b",\"customer_value\":");
-    by_currency(out, windows, |out, digits, figures| {
-        gross_and_net(
-            out,
-            digits,
-            Ratio::new(figures.gross, figures.customers_placed),
-            if figures.kept == 0 { None } else { Ratio::new(figures.net(), figures.customers_kept) },
-        );
-    });
-}
-
-fn total(windows: &[(Currency, &WindowTotals)], figure: fn(&WindowTotals) -> u64) -> u64 {
-    windows.iter().map(|(_, figures)| figure(figures)).sum()
-}
-
-fn by_currency<T>(out: &mut Vec<u8>, values: &[(Currency, T)], write: impl Fn(&mut Vec<u8>, u8, &T)) {
-    out.push(b'{');
-    for (index, (currency, value)) in values.iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        json::currency(out, *currency);
-        out.push(b':');
-        write(out, currency.digits(), value);
-    }
-    out.push(b'}');
-}
-
-fn revenue(out: &mut Vec<u8>, digits: u8, figures: &&WindowTotals) {
-    out.extend_from_slice(b"{\"gross\":");
-    json::money(out, figures.gross, digits);
-    out.extend_from_slice(b",\"refunded\":");
-    json::money(out, figures.refunded, digits);
-    out.extend_from_slice(b",\"cancelled\":");
-    json::money(out, figures.cancelled, digits);
-    out.extend_from_slice(b",\"net\":");
-    json::money(out, figures.net(), digits);
-    out.push(b'}');
-}
-
-fn placed_and_kept(out: &mut Vec<u8>, placed: Option<Ratio>, kept: Option<Ratio>) {
-    out.extend_from_slice(b"{\"placed\":");
-    json::optional(out, placed, json::ratio);
-    out.extend_from_slice(b",\"kept\":");
-    json::optional(out, kept, json::ratio);
-    out.push(b'}');
-}
-
-fn gross_and_net(out: &mut Vec<u8>, digits: u8, gross: Option<Ratio>, net: Option<Ratio>) {
-    let mean = |out: &mut Vec<u8>, mean| json::mean_money(out, mean, digits);
-    out.extend_from_slice(b"{\"gross\":");
-    json::optional(out, gross, mean);
-    out.extend_from_slice(b",\"net\":");
-    json::optional(out, net, mean);
-    out.push(b'}');
+fn total(shops: &[(money::Currency, &WindowTotals)], figure: fn(&WindowTotals) -> u64) -> u64 {
+    shops.iter().map(|(_, figures)| figure(figures)).sum()
 }

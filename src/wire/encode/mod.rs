@@ -1,15 +1,19 @@
-//! From what the domain says to bytes, appended to buffers that are used again: nothing is allocated for a signal or a profile.
+//! From domain values to bytes, appended to buffers that are used again: encoding a signal or a profile allocates nothing.
 //!
-//! What is written is described in `schemas/`; the order of fields is the schemas' too.
+//! Each kind of record has one list of its [`fields`], from which it is written and against which `schemas/` and `docs/RECORDS.md` are
+//! checked.
 
 mod digits;
 mod text;
 
 mod json;
 mod shops;
-mod words;
+
+pub mod fields;
 
 mod profile;
+
+mod context;
 mod signal;
 
 mod dead_letter;
@@ -20,11 +24,14 @@ mod summary;
 
 mod record;
 
-pub use dead_letter::{DeadLetter, Source, encode_line as encode_dead_letter_line};
+pub use context::{RecordContext, RecordKind};
+pub use dead_letter::{
+    DeadLetter, Source, encode_line as encode_dead_letter_line, fields as dead_letter_fields,
+};
 pub use headers::{CloudEvents, Headers};
 pub use json::time_text;
-pub use metrics::{ShopMetrics, encode as encode_shop_metrics};
-pub use profile::ProfileEncoder;
+pub use metrics::{ShopMetrics, encode as encode_shop_metrics, fields as shop_metrics_fields};
+pub use profile::{ProfileEncoder, fields as profile_fields};
 pub use record::{CancellationText, ErasureText, OrderText, ReturnText};
-pub use signal::{RecordContext, RecordKind, SignalEncoder};
-pub use summary::{EventCounts, Summary, encode as encode_summary};
+pub use signal::{SignalEncoder, data_fields as signal_data_fields, fields as signal_fields};
+pub use summary::{EventCounts, Summary, encode as encode_summary, fields as summary_fields};

@@ -1,12 +1,119 @@
 //! Profiles as JSON: the latest facts about a customer.
 
-use super::shops::{ShopText, ShopTexts};
-use super::text::{Text, Word, append};
-use super::{json, words};
+use super::fields::{
+    Count, Currency, Field, FieldType, Flag, Id, MeanDays, Money, Named, NextState, Nullable, Shape,
+    SignedMoney, StoreId, Time, record,
+};
+use super::shops::ShopTexts;
+use super::text::append;
 use crate::domain::settings::Shops;
-use crate::domain::signals::signal::{Profile, State};
+use crate::domain::signals::signal::{ActiveKind, CustomerType, Profile, State};
+use crate::domain::values::money;
 use crate::domain::values::number::half_even_of_magnitudes;
+use crate::domain::values::time;
 use crate::domain::values::window::OrderTotals;
+
+record! {
+    /// A profile up to its figures.
+    Facts(of: &'v Parts<'v>) {
+        /// The customer.
+        "customer_id": Id = of.customer_id;
+        /// The store; null with the key form 'customer_id'.
+        "store_id": Nullable<StoreId> = of.store_id;
+        /// The clock at the customer's last change. The windows are measured back from here.
+        "as_of": Time = of.profile.as_of;
+        /// The store's currency, of all money in this record.
+        "currency": Currency = of.currency;
+        /// Where the customer stands.
+        "state": Named<State> = of.profile.state;
+        /// new (one kept order) or established (more) while the customer is active, else null.
+        "kind": Nullable<Named<ActiveKind>> = of.profile.kind;
+        /// Since when: the last kept order while active; the deadline that passed when at risk or lapsed; null for a prospect.
+        "since": Nullable<Time> = of.profile.since;
+        /// The rhythm, first match: null (no kept order); one_time (one); recurring (at least three gaps that vary little); repeat
+        /// (at least three kept orders of varied goods, or of goods never named); returning (the others).
+        "customer_type": Nullable<Named<CustomerType>> = of.profile.customer_type;
+        /// What silence will bring, and when. Null for prospects and lapsed customers.
+        "next": Nullable<Next> = of.profile.next;
+        /// The first kept order; null without one.
+        "first_order_at": Nullable<Time> = of.profile.first_order_at;
+        /// The last kept order; null without one.
+        "last_order_at": Nullable<Time> = of.profile.last_order_at;
+        /// On how many calendar days, in the store's time zone, the customer placed kept orders.
+        "purchase_days": Count = of.profile.purchase_days.into();
+        /// The mean gap between neighbouring purchase days, in days; null with fewer than two of them.
+        "mean_gap_days": Nullable<MeanDays> = of.profile.mean_gap;
+        /// The gap that is expected of this customer, in days, under the policy 'cadence'; null under 'fixed' and for prospects.
+        "expected_gap_days": Nullable<MeanDays> = of.profile.expected_gap;
+    }
+}
+
+/// What comes behind the facts. Equal figures are copied, so [`figures`] writes them.
+const FIGURES: [Field; 2] = [
+    Field { name: "all_time", shape: Figures::SHAPE, about: "Figures of all time." },
+    Field {
+        name: "windows",
+        shape: Shape::Object(&[
+            Field { name: "30d", shape: Figures::SHAPE, about: "The last 30 days of 24 hours." },
+            Field { name: "90d", shape: Figures::SHAPE, about: "The last 90 days of 24 hours." },
+            Field { name: "365d", shape: Figures::SHAPE, about: "The last 365 days of 24 hours." },
+        ]),
+        about: "The same figures for the time up to as_of.",
+    },
+];
+
+record! {
+    /// A state and the instant at which it begins if no kept order comes before.
+    Next(next: (State, time::Time)) {
+        /// The next state.
+        "state": NextState = next.0;
+        /// When it begins.
+        "at": Time = next.1;
+    }
+}
+
+record! {
+    /// What a customer bought and gave back, over all time or in a trailing window.
+    Figures(block: &'v OrderTotals) {
+        /// Placed orders: accepted, in their latest version, test orders aside.
+        "placed": Count = block.placed.into();
+        /// Kept orders: placed, not cancelled, and of a net value above zero.
+        "kept": Count = block.kept.into();
+        /// The totals of the placed orders.
+        "gross": Money = block.gross;
+        /// Refunds: of each order no more than its total, and all refunds that stand without an order.
+        "refunded": Money = block.refunded;
+        /// What cancellations took back beyond the refunds.
+        "cancelled": Money = block.cancelled;
+        /// The part of refunded that stands without an order.
+        "unattributed": Money = block.unattributed;
+        /// gross − refunded − cancelled. Negative when more went back than was bought here.
+        "net": SignedMoney = block.net();
+        /// Refunds above the totals of their orders. Part of no other figure.
+        "excess": Money = block.excess;
+        /// Average order value: gross / placed, rounded half even. Null without a placed order.
+        "aov_gross": Nullable<Money> = mean(block.gross, block.placed);
+        /// Average order value: net / kept, rounded half even. Null without a kept order.
+        "aov_net": Nullable<SignedMoney> = mean(block.net(), block.kept);
+        /// Whether there is more than one kept order.
+        "came_back": Flag = block.kept > 1;
+        /// Placed orders with at least one return attributed to them.
+        "returned_orders": Count = block.returned_orders.into();
+    }
+}
+
+/// The fields of a profile.
+pub fn fields() -> Vec<Field> {
+    [Facts::FIELDS, &FIGURES].concat()
+}
+
+/// What the facts of a profile are written from.
+pub(super) struct Parts<'v> {
+    customer_id: &'v [u8],
+    store_id: Option<&'v [u8]>,
+    currency: money::Currency,
+    profile: &'v Profile,
+}
 
 /// Writes profiles under one set of settings.
 #[derive(Clone, Debug)]
@@ -22,160 +129,56 @@ impl ProfileEncoder {
     /// Appends a profile.
     pub fn encode(&self, customer_key: &[u8], profile: &Profile, out: &mut Vec<u8>) {
         let shop = self.shops.get(profile.shop);
-        out.extend_from_slice(b"{\"customer_id\":\"");
-        json::string_content(out, self.shops.customer_id(customer_key));
-        out.extend_from_slice(shop.store.as_deref().unwrap_or(b"\",\"store_id\":null"));
-        let (start, mut all_time) = (out.len(), 0);
-        append::<{ FACTS_ROOM + BLOCK_ROOM }>(out, |text| {
-            let text = facts(text, profile, shop).put(b",\"all_time\":");
-            all_time = start + text.mark();
-            block(text, &profile.blocks[0], shop)
-        });
-        windows(out, &profile.blocks, all_time, shop);
-        out.extend_from_slice(b"}}");
+        let customer_id = self.shops.customer_id(customer_key);
+        let parts =
+            Parts { customer_id, store_id: shop.store_id.as_deref(), currency: shop.currency, profile };
+        let room = FACTS_ROOM + ESCAPED * (customer_id.len() + parts.store_id.map_or(0, <[u8]>::len));
+        append(out, room, |text| Facts::put_fields(text, &parts, shop.digits));
+        figures(out, &profile.blocks, shop.digits);
     }
 }
 
 /// Five times, two numbers of 48 digits, and names.
-const FACTS_ROOM: usize = 512;
+const FACTS_ROOM: usize = 640;
+
+/// An escaped byte takes so many.
+const ESCAPED: usize = 6;
 
 /// Eight amounts of 24 digits, three counts of ten, and names.
-const BLOCK_ROOM: usize = 416;
+const FIGURES_ROOM: usize = 416;
 
-/// What stands between the store and the blocks.
-fn facts<'o, const ROOM: usize>(text: Text<'o, ROOM>, profile: &Profile, shop: &ShopText) -> Text<'o, ROOM> {
-    static STATE: [Word; State::ALL.len()] = words::states("\",\"kind\":");
-    static NEXT_STATE: [Word; State::ALL.len()] = words::states("\",\"at\":");
-    let text = text.put(b",\"as_of\":");
-    let as_of = text.mark();
-    let text = text.time(profile.as_of);
-    let as_of = as_of..text.mark();
-    let text = text
-        .word(&shop.currency_then_state)
-        .word(&STATE[profile.state as usize])
-        .word(words::kind_then_since(profile.kind));
-    // Mostly, an order is why there is a new profile, and a customer is active since the first one.
-    let since = text.mark();
-    let text = if profile.since == Some(profile.as_of) {
-        text.time_again(as_of.clone())
-    } else {
-        text.optional(profile.since, Text::time)
-    };
-    let since = since..text.mark();
-    let text = text
-        .put(b",\"customer_type\":")
-        .word(words::customer_type_then_next(profile.customer_type))
-        .optional(profile.next, |text, (state, at)| {
-            text.put(b"{\"state\":").word(&NEXT_STATE[state as usize]).time(at).put(b"}")
-        })
-        .put(b",\"first_order_at\":");
-    let text = if profile.first_order_at == profile.since {
-        text.time_again(since)
-    } else {
-        text.optional(profile.first_order_at, Text::time)
-    };
-    let text = text.put(b",\"last_order_at\":");
-    let text = if profile.last_order_at == Some(profile.as_of) {
-        text.time_again(as_of)
-    } else {
-        text.optional(profile.last_order_at, Text::time)
-    };
-    text.put(b",\"purchase_days\":")
-        .integer(u64::from(profile.purchase_days))
-        .put(b",\"mean_gap_days\":")
-        .optional(profile.mean_gap, Text::ratio)
-        .put(b",\"expected_gap_days\":")
-        .optional(profile.expected_gap, Text::ratio)
-}
-
-/// Most of a profile is blocks, and most customers have few orders: a window often holds the same figures as another. Such a block
-/// is copied.
-fn windows(out: &mut Vec<u8>, blocks: &[OrderTotals; 4], all_time: usize, shop: &ShopText) {
-    let mut written = [(all_time, out.len()), (0, 0), (0, 0), (0, 0)];
-    let mut window = |out: &mut Vec<u8>, index: usize| {
+/// Most of a profile is figures, and most customers have few orders: a window often holds the same figures as another. These are
+/// copied.
+fn figures(out: &mut Vec<u8>, blocks: &[OrderTotals; 4], digits: u8) {
+    let mut written = [(0, 0); 4];
+    let mut put = |out: &mut Vec<u8>, index: usize| {
         let start = out.len();
         match (0..index).find(|earlier| blocks[*earlier] == blocks[index]) {
             Some(earlier) => out.extend_from_within(written[earlier].0..written[earlier].1),
-            None => append::<BLOCK_ROOM>(out, |text| block(text, &blocks[index], shop)),
+            None => append(out, FIGURES_ROOM, |text| Figures::put(text, &blocks[index], digits)),
         }
         written[index] = (start, out.len());
     };
+    out.extend_from_slice(b",\"all_time\":");
+    put(out, 0);
     out.extend_from_slice(b",\"windows\":{\"30d\":");
-    window(out, 1);
+    put(out, 1);
     out.extend_from_slice(b",\"90d\":");
-    window(out, 2);
+    put(out, 2);
     out.extend_from_slice(b",\"365d\":");
-    window(out, 3);
+    put(out, 3);
+    out.extend_from_slice(b"}}");
 }
 
-fn block<'o, const ROOM: usize>(
-    text: Text<'o, ROOM>,
-    block: &OrderTotals,
-    shop: &ShopText,
-) -> Text<'o, ROOM> {
-    let text = text
-        .put(b"{\"placed\":")
-        .integer(u64::from(block.placed))
-        .put(b",\"kept\":")
-        .integer(u64::from(block.kept))
-        .put(b",\"gross\":");
-    let gross = text.mark();
-    let text = text.money(block.gross, shop.digits);
-    let gross = gross..text.mark();
-    let text = if [block.refunded, block.cancelled, block.unattributed] == [0; 3] {
-        // The usual case: nothing came back.
-        text.word(&shop.nothing_back)
-    } else {
-        text.put(b",\"refunded\":")
-            .money(block.refunded, shop.digits)
-            .put(b",\"cancelled\":")
-            .money(block.cancelled, shop.digits)
-            .put(b",\"unattributed\":")
-            .money(block.unattributed, shop.digits)
-    };
-    let text = text.put(b",\"net\":");
-    let text = if block.net() == block.gross {
-        text.amount_again(gross)
-    } else {
-        text.money(block.net(), shop.digits)
-    };
-    let text = if block.excess == 0 {
-        text.word(&shop.no_excess)
-    } else {
-        text.put(b",\"excess\":").money(block.excess, shop.digits)
-    };
-    average_values(text, block, shop.digits)
-        .put(b",\"came_back\":")
-        .word(words::bool_then_returned_orders(block.kept > 1))
-        .integer(u64::from(block.returned_orders))
-        .put(b"}")
-}
-
-/// The two are the same where nothing came back.
-fn average_values<'o, const ROOM: usize>(
-    text: Text<'o, ROOM>,
-    block: &OrderTotals,
-    digits: u8,
-) -> Text<'o, ROOM> {
-    let text = text.put(b",\"aov_gross\":");
-    let gross = text.mark();
-    let text = mean(text, block.gross, block.placed, digits);
-    let gross = gross..text.mark();
-    let text = text.put(b",\"aov_net\":");
-    if (block.net(), block.kept) == (block.gross, block.placed) {
-        text.amount_again(gross)
-    } else {
-        mean(text, block.net(), block.kept, digits)
-    }
-}
-
-fn mean<const ROOM: usize>(text: Text<'_, ROOM>, sum: i64, count: u32, digits: u8) -> Text<'_, ROOM> {
+/// In whole minor units, rounded half even.
+#[inline]
+fn mean(sum: i64, count: u32) -> Option<i64> {
     match count {
-        0 => text.put(b"null"),
-        1 => text.money(sum, digits),
+        0 => None,
+        1 => Some(sum),
         _ => {
             let magnitude = half_even_of_magnitudes(sum.unsigned_abs(), u64::from(count)) as i64;
-            text.money(if sum < 0 { -magnitude } else { magnitude }, digits)
+            Some(if sum < 0 { -magnitude } else { magnitude })
         }
     }
 }

@@ -1,54 +1,330 @@
 //! Signals as JSON: what happened to a customer, when, why and under which policy.
 
-use super::shops::ShopTexts;
-use super::text::{QUOTED, Text, Word, append};
-use super::{json, words};
-use crate::domain::settings::Shops;
-use crate::domain::signals::kind::SignalKind;
-use crate::domain::signals::signal::{
-    Cause, FrequencyChange, OrderValueChange, ReturnedOrder, Signal, Silence, State,
+use super::context::{RecordContext, RecordKind};
+use super::fields::{
+    Count, Currency, Days, Field, FieldType, Flag, Id, Id128, MeanDays, MeanMoney, Money, Named, Nullable,
+    Shape, Share, SignedDays, SignedMoney, StoreId, Time, Version, record,
 };
-use crate::domain::values::event::Record;
-use crate::domain::values::time::Time;
-use crate::formats::native::{Event, Subject};
+use super::shops::ShopTexts;
+use super::text::{Text, append};
+use crate::domain::lapse::PolicyId;
+use crate::domain::settings::Shops;
+use crate::domain::signals::kind::{CauseKind, SignalKind, SignalType};
+use crate::domain::signals::signal as domain;
+use crate::domain::signals::signal::{Cause, RetractedKind, ReturnedOrder, Signal, State};
+use crate::domain::values::money;
+use crate::domain::values::number::Ratio;
+use crate::domain::values::time;
 use crate::wire::hash::{self, SignalId};
 
-/// What a signal tells about the record that caused it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct RecordContext<'a> {
-    pub kind: RecordKind<'a>,
-    /// The order id of an order or a cancellation, the return id of a return.
-    pub id: &'a str,
-    pub at: Time,
-    /// As the record names it, if it does.
-    pub store_id: Option<&'a str>,
+record! {
+    /// Something happened to a customer: what, when, why and under which policy.
+    SignalRecord(of: &'v Parts<'v>) {
+        /// Identifies the signal; also the ce_id header.
+        "id": Id128 = of.id;
+        /// What happened.
+        "type": Named<SignalType> = of.signal.kind.signal_type();
+        /// The customer.
+        "customer_id": Id = of.customer_id;
+        /// The store. With the key form 'customer_id' it is the store that the causing record names, and null for signals of the clock.
+        "store_id": Nullable<StoreId> = of.store_id;
+        /// When it happened: the causing record's time, the deadline, or the instant of the expiry.
+        "occurred_at": Time = of.signal.occurred_at;
+        /// The customer's lifecycle state around what caused the signal.
+        "state": StateChange = of.signal;
+        /// Which rules the lifecycle followed.
+        "policy": Policy = of.signal.policy;
+        /// What caused the signal: a record, or the clock.
+        "cause": CauseRecord = of;
+        /// The numbers behind it, by type.
+        "data": Data = of;
+    }
 }
 
-/// The kinds of records that cause signals.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum RecordKind<'a> {
-    Order {
-        version: u64,
-    },
-    Cancellation,
-    /// With the order that it names, if it names one.
-    Return {
-        order_id: Option<&'a str>,
-    },
+record! {
+    /// The state around a signal.
+    StateChange(signal: &'v Signal) {
+        /// The state before the record or instant.
+        "before": Named<State> = signal.before;
+        /// The state from now on.
+        "after": Named<State> = signal.after;
+    }
 }
 
-impl<'a> RecordContext<'a> {
-    /// None for guests and erasures, which cause no signal.
-    pub fn of(event: &'a Event<'_>) -> Option<Self> {
-        let Subject::Customer(customer) = &event.subject else {
-            return None;
-        };
-        let kind = match &customer.record {
-            Record::Order(order) => RecordKind::Order { version: order.version },
-            Record::Cancellation(_) => RecordKind::Cancellation,
-            Record::Return(_) => RecordKind::Return { order_id: customer.named_order.as_deref() },
-        };
-        Some(Self { kind, id: &customer.id, at: event.time(), store_id: event.store_id.as_deref() })
+record! {
+    /// The lapse policy in force.
+    Policy(policy: PolicyId) {
+        /// The lapse policy in force.
+        "name": PolicyName = policy.name;
+        /// A hash of the policy's settings: 16 lower-case hexadecimal digits that change with any of them.
+        "version": PolicyVersion = policy.version;
+    }
+}
+
+record! {
+    /// What caused a signal: a record, or the clock.
+    CauseRecord(of: &'v Parts<'v>) {
+        /// The kind of record, or the clock: deadline (a silence became too long) or expiry (an order or a refund left the 365-day
+        /// window).
+        "kind": Named<CauseKind> = of.cause_kind();
+        /// The record's own id: the order_id of an order or a cancellation, the return_id of a return. Null for the clock.
+        "id": Nullable<Id> = of.record.map(|record| record.id.as_bytes());
+        /// The version of the order record; null for all other causes.
+        "version": Nullable<Version> = of.version();
+        /// The record's time, the deadline, or the instant of the expiry.
+        "at": Time = of.record.map_or(of.signal.occurred_at, |record| record.at);
+    }
+}
+
+/// The object under `data`.
+pub(super) struct Data;
+
+impl FieldType for Data {
+    type Value<'v> = &'v Parts<'v>;
+    const SHAPE: Shape = Shape::Data;
+
+    fn put<'o>(text: Text<'o>, of: &Parts<'_>, digits: u8) -> Text<'o> {
+        match &of.signal.kind {
+            SignalKind::FirstOrder { value } | SignalKind::SecondOrder { value } => {
+                OrderValue::put(text, (*value, of.currency), digits)
+            }
+            SignalKind::AtRisk(silence) | SignalKind::Lapsed(silence) => Silence::put(text, silence, digits),
+            SignalKind::Recovered { away } | SignalKind::WonBack { away } => Away::put(text, *away, digits),
+            SignalKind::LapseRetracted { retracted, emitted: _ } => {
+                Retraction::put(text, (of.retracts, *retracted), digits)
+            }
+            SignalKind::FrequencyFell(change) | SignalKind::FrequencyRose(change) => {
+                FrequencyChange::put(text, change, digits)
+            }
+            SignalKind::OrderValueFell(change) | SignalKind::OrderValueRose(change) => {
+                OrderValueChange::put(text, change, digits)
+            }
+            SignalKind::ReturnRateHigh { ratio, refunded, gross, placed } => {
+                ReturnRate::put(text, (*ratio, *refunded, *gross, *placed), digits)
+            }
+            SignalKind::OrderCancelled { order: _, value, net } => {
+                CancelledOrder::put(text, (*value, *net, of.record_id()), digits)
+            }
+            SignalKind::OrderReturned { returned: _, refund, order } => {
+                ReturnedGoods::put(text, (*refund, of.named_order(), order.as_ref()), digits)
+            }
+            SignalKind::BecameProspect => text.put(b"{}"),
+        }
+    }
+}
+
+/// The fields of a signal.
+pub const fn fields() -> &'static [Field] {
+    SignalRecord::FIELDS
+}
+
+/// The fields under `data` of a type.
+pub const fn data_fields(signal_type: SignalType) -> &'static [Field] {
+    match signal_type {
+        SignalType::FirstOrder | SignalType::SecondOrder => OrderValue::FIELDS,
+        SignalType::AtRisk | SignalType::Lapsed => Silence::FIELDS,
+        SignalType::Recovered | SignalType::WonBack => Away::FIELDS,
+        SignalType::LapseRetracted => Retraction::FIELDS,
+        SignalType::FrequencyFell | SignalType::FrequencyRose => FrequencyChange::FIELDS,
+        SignalType::OrderValueFell | SignalType::OrderValueRose => OrderValueChange::FIELDS,
+        SignalType::ReturnRateHigh => ReturnRate::FIELDS,
+        SignalType::OrderCancelled => CancelledOrder::FIELDS,
+        SignalType::OrderReturned => ReturnedGoods::FIELDS,
+        SignalType::BecameProspect => &[],
+    }
+}
+
+record! {
+    /// The data of `first_order` and `second_order`.
+    OrderValue(order: (i64, money::Currency)) {
+        /// The net value of the order, in the store's currency.
+        "value": Money = order.0;
+        /// The store's currency.
+        "currency": Currency = order.1;
+    }
+}
+
+record! {
+    /// The data of `at_risk` and `lapsed`.
+    Silence(silence: &'v domain::Silence) {
+        /// The instant at which the silence became this long.
+        "deadline": Time = silence.deadline;
+        /// The last kept order: where the silence began.
+        "last_order_at": Time = silence.last_order_at;
+        /// deadline − last_order_at, in days of 24 hours.
+        "silence_days": Days = silence.deadline.since(silence.last_order_at);
+        /// The gap between purchases that is expected of this customer, in days, from which the deadline was computed. Null under the
+        /// policy 'fixed', which expects none.
+        "expected_gap_days": Nullable<MeanDays> = silence.expected_gap;
+    }
+}
+
+record! {
+    /// The data of `recovered` and `won_back`.
+    Away(away: Option<time::Span>) {
+        /// From the kept order before it to the last kept order, in days of 24 hours. Null if no kept order came before.
+        "days_away": Nullable<Days> = away;
+    }
+}
+
+record! {
+    /// The data of `lapse_retracted`.
+    Retraction(of: (SignalId, RetractedKind)) {
+        /// The id of the signal that is taken back.
+        "retracts": Id128 = of.0;
+        /// The type of the signal that is taken back.
+        "retracted_type": Named<RetractedKind> = of.1;
+    }
+}
+
+record! {
+    /// The data of `frequency_fell` and `frequency_rose`.
+    FrequencyChange(change: &'v domain::FrequencyChange) {
+        /// recent / earlier.
+        "ratio": Share = change.ratio;
+        /// The mean of the customer's last three gaps between purchase days, in days.
+        "recent": MeanDays = change.recent;
+        /// The mean of all gaps before those three, in days.
+        "earlier": MeanDays = change.earlier;
+    }
+}
+
+record! {
+    /// The data of `order_value_fell` and `order_value_rose`.
+    OrderValueChange(change: &'v domain::OrderValueChange) {
+        /// recent / earlier.
+        "ratio": Share = change.ratio;
+        /// The mean net value of the last three kept orders, in the store's currency, rounded half even.
+        "recent": MeanMoney = change.recent;
+        /// The mean net value of all kept orders before those three, in the store's currency, rounded half even.
+        "earlier": MeanMoney = change.earlier;
+    }
+}
+
+record! {
+    /// The data of `return_rate_high`.
+    ReturnRate(year: (Option<Ratio>, i64, i64, u32)) {
+        /// refunded / gross; null if gross is 0.
+        "ratio": Nullable<Share> = year.0;
+        /// Refunds of the last 365 days, in the store's currency.
+        "refunded": Money = year.1;
+        /// The totals of the orders placed in the last 365 days, in the store's currency.
+        "gross": Money = year.2;
+        /// How many orders were placed in the last 365 days.
+        "placed_orders": Count = year.3.into();
+    }
+}
+
+record! {
+    /// The data of `order_cancelled`.
+    CancelledOrder(order: (Option<i64>, i64, &'v [u8])) {
+        /// What the cancellation takes back, in the store's currency: the order's total less what was refunded of it already. Null if
+        /// the order has not arrived yet.
+        "value": Nullable<Money> = order.0;
+        /// What remains: the customer's net revenue of all time after it, in the store's currency.
+        "net": SignedMoney = order.1;
+        /// The order that was cancelled.
+        "order_id": Id = order.2;
+    }
+}
+
+record! {
+    /// The data of `order_returned`.
+    ReturnedGoods(of: (i64, Option<&'v [u8]>, Option<&'v ReturnedOrder>)) {
+        /// The money given back, in the store's currency.
+        "refund": Money = of.0;
+        /// The order that the return record names; null if it names none.
+        "order_id": Nullable<Id> = of.1;
+        /// When the order was placed to which the return is attributed, named or found; null if it stands without an order.
+        "order_placed_at": Nullable<Time> = of.2.map(|order| order.placed_at);
+        /// Whether that order is still a kept one: not cancelled and not fully refunded. Null without an order.
+        "order_kept": Nullable<Flag> = of.2.map(|order| order.kept);
+        /// returned_at − placed_at of that order, in days of 24 hours. Negative if the return bears the earlier time; null without an
+        /// order.
+        "days_since_order": Nullable<SignedDays> = of.2.map(|order| order.after);
+    }
+}
+
+/// What a signal is written from.
+pub(super) struct Parts<'v> {
+    id: SignalId,
+    customer_id: &'v [u8],
+    store_id: Option<&'v [u8]>,
+    currency: money::Currency,
+    signal: &'v Signal,
+    /// The record that caused it; none if the clock did.
+    record: Option<&'v RecordContext<'v>>,
+    /// Of a retraction alone, else the signal's own id.
+    retracts: SignalId,
+}
+
+impl Parts<'_> {
+    fn cause_kind(&self) -> CauseKind {
+        match self.record.map(|record| record.kind) {
+            Some(RecordKind::Order { .. }) => CauseKind::Order,
+            Some(RecordKind::Cancellation) => CauseKind::Cancellation,
+            Some(RecordKind::Return { .. }) => CauseKind::Return,
+            None if matches!(self.signal.cause, Cause::Expiry(_)) => CauseKind::Expiry,
+            None => CauseKind::Deadline,
+        }
+    }
+
+    fn version(&self) -> Option<u64> {
+        match self.record?.kind {
+            RecordKind::Order { version } => Some(version),
+            RecordKind::Cancellation | RecordKind::Return { .. } => None,
+        }
+    }
+
+    fn record_id(&self) -> &[u8] {
+        self.record.map_or(b"", |record| record.id.as_bytes())
+    }
+
+    /// The order that a return names.
+    fn named_order(&self) -> Option<&[u8]> {
+        match self.record?.kind {
+            RecordKind::Return { order_id } => order_id.map(str::as_bytes),
+            RecordKind::Order { .. } | RecordKind::Cancellation => None,
+        }
+    }
+
+    /// More than the longest signal takes.
+    fn room(&self) -> usize {
+        let ids = self.customer_id.len()
+            + self.store_id.map_or(0, <[u8]>::len)
+            + 2 * self.record_id().len()
+            + self.named_order().map_or(0, <[u8]>::len);
+        FIXED_ROOM + ESCAPED * ids
+    }
+}
+
+/// Four times, three numbers of 48 digits or amounts of 24, and names.
+const FIXED_ROOM: usize = 768;
+
+/// An escaped byte takes so many.
+const ESCAPED: usize = 6;
+
+/// The name of a policy.
+pub(super) struct PolicyName;
+
+impl FieldType for PolicyName {
+    type Value<'v> = &'v str;
+    const SHAPE: Shape = Shape::Names(&["fixed", "cadence"]);
+
+    fn put<'o>(text: Text<'o>, name: &str, _: u8) -> Text<'o> {
+        text.put(b"\"").slice(name.as_bytes()).put(b"\"")
+    }
+}
+
+/// The version of a policy.
+pub(super) struct PolicyVersion;
+
+impl FieldType for PolicyVersion {
+    type Value<'v> = u64;
+    const SHAPE: Shape = Shape::Pattern("^[0-9a-f]{16}$");
+
+    fn put<'o>(text: Text<'o>, version: u64, _: u8) -> Text<'o> {
+        text.put(b"\"").put(&hash::hex_16(version)).put(b"\"")
     }
 }
 
@@ -76,58 +352,27 @@ impl SignalEncoder {
         out: &mut Vec<u8>,
     ) -> SignalId {
         let id = SignalId::of(customer_key, signal.kind.name(), &signal.cause, out);
+        let retracts = if let SignalKind::LapseRetracted { retracted, emitted } = &signal.kind {
+            SignalId::retracted(customer_key, *retracted, *emitted, out)
+        } else {
+            id
+        };
         let shop = self.shops.get(signal.shop);
         let record = caused_by_record(&signal.cause)
             .then(|| record.expect("a record's signal is encoded while that record is applied"));
-        append::<HEAD_ROOM>(out, |text| {
-            text.put(b"{\"id\":\"")
-                .put(&id.to_hex())
-                .put(b"\",\"type\":\"")
-                .word(words::type_then_customer(&signal.kind))
-        });
-        json::string_content(out, self.shops.customer_id(customer_key));
-        match (&shop.store, record.and_then(|record| record.store_id)) {
-            (Some(store), _) => out.extend_from_slice(store),
-            (None, Some(store_id)) => {
-                out.extend_from_slice(b"\",\"store_id\":");
-                json::string(out, store_id.as_bytes());
-            }
-            (None, None) => out.extend_from_slice(b"\",\"store_id\":null"),
-        }
-        static BEFORE: [Word; State::ALL.len()] = words::states("\",\"after\":");
-        static AFTER: [Word; State::ALL.len()] = words::states("\"");
-        let start = out.len() + OCCURRED_AT.len();
-        append::<PART_ROOM>(out, |text| {
-            text.put(OCCURRED_AT)
-                .time(signal.occurred_at)
-                .put(b",\"state\":{\"before\":")
-                .word(&BEFORE[signal.before as usize])
-                .word(&AFTER[signal.after as usize])
-                .put(b"},\"policy\":{\"name\":\"")
-                .slice(signal.policy.name.as_bytes())
-                .put(b"\",\"version\":\"")
-                .put(&hash::hex_16(signal.policy.version))
-                .put(b"\"},\"cause\":{\"kind\":\"")
-                .word(cause_kind(signal, record))
-        });
-        let occurred_at = *out[start..].first_chunk().expect("just appended");
-        if let Some(record) = record {
-            json::string(out, record.id.as_bytes());
-        }
-        let data =
-            Data { customer_key, signal, record, occurred_at, currency: shop.currency, digits: shop.digits };
-        data.encode(out);
+        let parts = Parts {
+            id,
+            customer_id: self.shops.customer_id(customer_key),
+            store_id: shop.store_id.as_deref().or_else(|| Some(record?.store_id?.as_bytes())),
+            currency: shop.currency,
+            signal,
+            record,
+            retracts,
+        };
+        append(out, parts.room(), |text| SignalRecord::put(text, &parts, shop.digits));
         id
     }
 }
-
-const OCCURRED_AT: &[u8; 15] = b",\"occurred_at\":";
-
-/// An id, a type of 16 letters, and names.
-const HEAD_ROOM: usize = 128;
-
-/// As much as a signal has between two strings: two times, three numbers of 48 digits, or three amounts of 24, and names.
-const PART_ROOM: usize = 320;
 
 const fn caused_by_record(cause: &Cause) -> bool {
     match cause {
@@ -140,189 +385,11 @@ const fn caused_by_record(cause: &Cause) -> bool {
     }
 }
 
-/// Goes on behind `"cause":{"kind":"`, up to the id.
-fn cause_kind(signal: &Signal, record: Option<&RecordContext<'_>>) -> &'static Word {
-    static EXPIRY: Word = Word::new("expiry", "\",\"id\":", "null");
-    static DEADLINE: Word = Word::new("deadline", "\",\"id\":", "null");
-    static ORDER: Word = Word::new("order", "\",\"id\":", "");
-    static CANCELLATION: Word = Word::new("cancellation", "\",\"id\":", "");
-    static RETURN: Word = Word::new("return", "\",\"id\":", "");
-    match record.map(|record| record.kind) {
-        Some(RecordKind::Order { .. }) => &ORDER,
-        Some(RecordKind::Cancellation) => &CANCELLATION,
-        Some(RecordKind::Return { .. }) => &RETURN,
-        None if matches!(signal.cause, Cause::Expiry(_)) => &EXPIRY,
-        None => &DEADLINE,
-    }
-}
-
-/// What the object under `data` is written from.
-struct Data<'a> {
-    customer_key: &'a [u8],
-    signal: &'a Signal,
-    record: Option<&'a RecordContext<'a>>,
-    /// As it is written: the record's time is mostly the same.
-    occurred_at: [u8; QUOTED],
-    /// In quotes.
-    currency: [u8; 5],
-    digits: u8,
-}
-
-impl Data<'_> {
-    /// Goes on behind the id of the cause.
-    fn encode(&self, out: &mut Vec<u8>) {
-        match &self.signal.kind {
-            SignalKind::FirstOrder { value } | SignalKind::SecondOrder { value } => self.order(out, *value),
-            SignalKind::AtRisk(silence) | SignalKind::Lapsed(silence) => self.silence(out, silence),
-            SignalKind::Recovered { away } | SignalKind::WonBack { away } => {
-                self.append(out, |text| text.put(b"\"days_away\":").optional(*away, Text::days).put(b"}}"));
-            }
-            SignalKind::LapseRetracted { retracted, emitted } => {
-                let id = SignalId::retracted(self.customer_key, *retracted, *emitted, out);
-                self.append(out, |text| {
-                    text.put(b"\"retracts\":\"")
-                        .put(&id.to_hex())
-                        .put(b"\",\"retracted_type\":\"")
-                        .slice(retracted.name().as_bytes())
-                        .put(b"\"}}")
-                });
-            }
-            SignalKind::FrequencyFell(change) | SignalKind::FrequencyRose(change) => {
-                self.frequency(out, change)
-            }
-            SignalKind::OrderValueFell(change) | SignalKind::OrderValueRose(change) => {
-                self.order_value(out, change);
-            }
-            SignalKind::ReturnRateHigh { ratio, refunded, gross, placed } => {
-                self.append(out, |text| {
-                    text.put(b"\"ratio\":")
-                        .optional(*ratio, Text::ratio)
-                        .put(b",\"refunded\":")
-                        .money(*refunded, self.digits)
-                        .put(b",\"gross\":")
-                        .money(*gross, self.digits)
-                        .put(b",\"placed_orders\":")
-                        .integer(u64::from(*placed))
-                        .put(b"}}")
-                });
-            }
-            SignalKind::OrderCancelled { order: _, value, net } => self.cancelled(out, *value, *net),
-            SignalKind::OrderReturned { returned: _, refund, order } => {
-                self.returned(out, *refund, order.as_ref());
-            }
-            SignalKind::BecameProspect => self.append(out, |text| text.put(b"}}")),
-        }
-    }
-
-    /// Appends the rest of the cause and what `write` puts into the object under `data`.
-    fn append(&self, out: &mut Vec<u8>, write: impl FnOnce(Text<'_, PART_ROOM>) -> Text<'_, PART_ROOM>) {
-        let (version, at) = match self.record {
-            Some(RecordContext { kind: RecordKind::Order { version }, at, .. }) => (Some(*version), *at),
-            Some(record) => (None, record.at),
-            None => (None, self.signal.occurred_at),
-        };
-        append::<PART_ROOM>(out, |text| {
-            let text = text
-                .put(b",\"version\":")
-                .optional(version, |text, version| text.integer(version))
-                .put(b",\"at\":");
-            let text =
-                if at == self.signal.occurred_at { text.put(&self.occurred_at) } else { text.time(at) };
-            write(text.put(b"},\"data\":{"))
-        });
-    }
-
-    fn order(&self, out: &mut Vec<u8>, value: i64) {
-        self.append(out, |text| {
-            text.put(b"\"value\":")
-                .money(value, self.digits)
-                .put(b",\"currency\":")
-                .put(&self.currency)
-                .put(b"}}")
-        });
-    }
-
-    fn order_value(&self, out: &mut Vec<u8>, change: &OrderValueChange) {
-        self.append(out, |text| {
-            text.put(b"\"ratio\":")
-                .ratio(change.ratio)
-                .put(b",\"recent\":")
-                .mean_money(change.recent, self.digits)
-                .put(b",\"earlier\":")
-                .mean_money(change.earlier, self.digits)
-                .put(b"}}")
-        });
-    }
-
-    fn cancelled(&self, out: &mut Vec<u8>, value: Option<i64>, net: i64) {
-        self.append(out, |text| {
-            text.put(b"\"value\":")
-                .optional(value, |text, value| text.money(value, self.digits))
-                .put(b",\"net\":")
-                .money(net, self.digits)
-                .put(b",\"order_id\":")
-        });
-        json::optional_string(out, self.record.map(|record| record.id));
-        out.extend_from_slice(b"}}");
-    }
-
-    fn returned(&self, out: &mut Vec<u8>, refund: i64, order: Option<&ReturnedOrder>) {
-        let order_id = match self.record.map(|record| record.kind) {
-            Some(RecordKind::Return { order_id }) => order_id,
-            Some(RecordKind::Order { .. } | RecordKind::Cancellation) | None => None,
-        };
-        self.append(out, |text| text.put(b"\"refund\":").money(refund, self.digits).put(b",\"order_id\":"));
-        json::optional_string(out, order_id);
-        let Some(order) = order else {
-            out.extend_from_slice(
-                b",\"order_placed_at\":null,\"order_kept\":null,\"days_since_order\":null}}",
-            );
-            return;
-        };
-        append::<PART_ROOM>(out, |text| {
-            text.put(b",\"order_placed_at\":")
-                .time(order.placed_at)
-                .put(b",\"order_kept\":")
-                .word(words::bool_then_days(order.kept))
-                .days(order.after)
-                .put(b"}}")
-        });
-    }
-
-    fn silence(&self, out: &mut Vec<u8>, silence: &Silence) {
-        self.append(out, |text| {
-            text.put(b"\"deadline\":")
-                .time(silence.deadline)
-                .put(b",\"last_order_at\":")
-                .time(silence.last_order_at)
-                .put(b",\"silence_days\":")
-                .days(silence.deadline.since(silence.last_order_at))
-                .put(b",\"expected_gap_days\":")
-                .optional(silence.expected_gap, Text::ratio)
-                .put(b"}}")
-        });
-    }
-
-    fn frequency(&self, out: &mut Vec<u8>, change: &FrequencyChange) {
-        self.append(out, |text| {
-            text.put(b"\"ratio\":")
-                .ratio(change.ratio)
-                .put(b",\"recent\":")
-                .ratio(change.recent)
-                .put(b",\"earlier\":")
-                .ratio(change.earlier)
-                .put(b"}}")
-        });
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::lapse::PolicyId;
     use crate::domain::settings::Shop;
-    use crate::domain::signals::kind::SignalType;
-    use crate::domain::signals::signal::{OpenAlert, RetractedKind};
+    use crate::domain::signals::signal::{FrequencyChange, OpenAlert, OrderValueChange, Silence};
     use crate::domain::values::event::VERSION_LIMIT;
     use crate::domain::values::ids::{CustomerSlot, OrderHash, ReturnHash, ShopIndex};
     use crate::domain::values::money::Currency;

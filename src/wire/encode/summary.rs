@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
-use super::{json, metrics};
-use crate::domain::engine::shop_totals::{GuestTotals, ShopTotals};
+use super::fields::{ByCurrency, Count, Counts, Field, FieldType, Money, Rate, Seconds, SignedMoney, record};
+use super::metrics::{
+    AverageOrderValue, CustomerValue, Orders, PurchaseFrequency, RepeatPurchaseRate, Revenue, Windows, room,
+    window,
+};
+use super::text::append;
+use crate::domain::engine::shop_totals::{GuestTotals, ShopTotals, WindowTotals};
 use crate::domain::signals::kind::SignalType;
 use crate::domain::signals::signal::State;
 use crate::domain::values::money::Currency;
@@ -33,80 +38,134 @@ pub struct Summary {
     pub records: u64,
 }
 
+record! {
+    /// What a replay read and what came of it.
+    SummaryRecord(of: &'v Parts<'v>) {
+        /// Accepted records, guests included, and the repetitions among what was read.
+        "events": Events = &of.summary.events;
+        /// How many records were refused, by reason. A reason without any may be absent.
+        "dead_letters": Counts<Reason> = &of.summary.dead_letters;
+        /// Customers with an identity.
+        "customers": Customers = of;
+        /// How many orders.
+        "orders": Orders = &of.all_time;
+        /// Revenue by currency, as decimal strings.
+        "revenue": ByCurrency<Revenue, WindowTotals> = &of.all_time;
+        /// The share of customers that came back, 0 to 1.
+        "repeat_purchase_rate": RepeatPurchaseRate = &of.all_time;
+        /// Orders per customer.
+        "purchase_frequency": PurchaseFrequency = &of.all_time;
+        /// Revenue per order, by currency.
+        "average_order_value": ByCurrency<AverageOrderValue, WindowTotals> = &of.all_time;
+        /// Revenue per customer, by currency.
+        "customer_value": ByCurrency<CustomerValue, WindowTotals> = &of.all_time;
+        /// The same metrics for trailing windows.
+        "windows": Windows = &of.shops;
+        /// How many signals, by type. A type without any may be absent.
+        "signals": Counts<SignalType> = &of.summary.signals;
+        /// Orders and returns without a customer.
+        "guests": Guests = &of.guests;
+        /// How long the replay took, in seconds of real time.
+        "seconds": Seconds = of.summary.elapsed.as_millis() as f64 / 1_000.0;
+        /// Records read per second of real time.
+        "events_per_second": Rate = of.events_per_second();
+    }
+}
+
+record! {
+    /// Records by what became of them.
+    Events(events: &'v EventCounts) {
+        /// Accepted order records.
+        "orders": Count = events.orders;
+        /// Accepted cancellations.
+        "cancellations": Count = events.cancellations;
+        /// Accepted returns.
+        "returns": Count = events.returns;
+        /// Records that said again what was known already, and changed nothing.
+        "duplicates": Count = events.duplicates;
+    }
+}
+
+record! {
+    /// Customers with an identity.
+    Customers(of: &'v Parts<'v>) {
+        /// Customers with any accepted record.
+        "total": Count = of.shops.iter().map(|(_, figures)| figures.total()).sum();
+        /// Customers with a placed order.
+        "with_orders": Count = of.all_time.iter().map(|(_, figures)| figures.customers_placed).sum();
+        /// Customers by lifecycle state.
+        "by_state": ByState = of;
+    }
+}
+
+record! {
+    /// Customers by state.
+    ByState(of: &'v Parts<'v>) {
+        /// Customers without a kept order.
+        "prospect": Count = of.customers_of(State::Prospect);
+        /// Active customers.
+        "active": Count = of.customers_of(State::Active);
+        /// Customers at risk.
+        "at_risk": Count = of.customers_of(State::AtRisk);
+        /// Lapsed customers.
+        "lapsed": Count = of.customers_of(State::Lapsed);
+    }
+}
+
+record! {
+    /// Orders and returns without a customer.
+    Guests(guests: &'v [(Currency, &'v GuestTotals)]) {
+        /// Guest orders.
+        "orders": Count = guests.iter().map(|(_, guests)| guests.orders).sum();
+        /// Guest returns.
+        "returns": Count = guests.iter().map(|(_, guests)| guests.returns).sum();
+        /// Guest revenue by currency.
+        "revenue": ByCurrency<GuestRevenue, GuestTotals> = guests;
+    }
+}
+
+record! {
+    /// Guest revenue in one currency.
+    GuestRevenue(guests: &'v GuestTotals) {
+        /// The totals of the guest orders.
+        "gross": Money = guests.gross;
+        /// The refunds of the guest returns.
+        "refunded": Money = guests.refunded;
+        /// gross − refunded.
+        "net": SignedMoney = guests.gross - guests.refunded;
+    }
+}
+
+/// The fields of a summary.
+pub const fn fields() -> &'static [Field] {
+    SummaryRecord::FIELDS
+}
+
+/// What a summary is written from.
+pub(super) struct Parts<'v> {
+    summary: &'v Summary,
+    shops: Vec<(Currency, &'v ShopTotals)>,
+    guests: Vec<(Currency, &'v GuestTotals)>,
+    all_time: Vec<(Currency, &'v WindowTotals)>,
+}
+
+impl Parts<'_> {
+    fn customers_of(&self, state: State) -> u64 {
+        self.shops.iter().map(|(_, figures)| figures.customers_of(state)).sum()
+    }
+
+    fn events_per_second(&self) -> u64 {
+        let millis = u64::try_from(self.summary.elapsed.as_millis()).unwrap_or(u64::MAX);
+        self.summary.records.saturating_mul(1_000) / millis.max(1)
+    }
+}
+
 /// Appends the summary.
 pub fn encode(out: &mut Vec<u8>, summary: &Summary) {
-    let figures: Vec<_> = summary.shops.iter().map(|(currency, figures, _)| (*currency, figures)).collect();
-    let all_time: Vec<_> =
-        figures.iter().map(|(currency, figures)| (*currency, &figures.windows[0])).collect();
-    events(out, &summary.events);
-    out.extend_from_slice(b",\"dead_letters\":");
-    let reasons = Reason::ALL.iter().map(|reason| reason.name());
-    counts(out, reasons.zip(summary.dead_letters).filter(|(_, count)| *count > 0));
-    out.extend_from_slice(b",\"customers\":{\"total\":");
-    json::integer(out, figures.iter().map(|(_, figures)| figures.total()).sum::<u64>());
-    out.extend_from_slice(b",\"with_orders\":");
-    json::integer(out, all_time.iter().map(|(_, figures)| figures.customers_placed).sum::<u64>());
-    out.extend_from_slice(b",\"by_state\":");
-    let customers_of = |state: State| figures.iter().map(|(_, figures)| figures.customers_of(state)).sum();
-    counts(out, State::ALL.iter().map(|state| (state.name(), customers_of(*state))));
-    out.extend_from_slice(b"},");
-    metrics::rates(out, &all_time);
-    out.push(b',');
-    metrics::windows(out, &figures);
-    out.extend_from_slice(b",\"signals\":");
-    counts(out, SignalType::NAMES.into_iter().zip(summary.signals).filter(|(_, count)| *count > 0));
-    guests(out, &summary.shops);
-    speed(out, summary);
-    out.extend_from_slice(b"}\n");
-}
-
-fn events(out: &mut Vec<u8>, events: &EventCounts) {
-    out.extend_from_slice(b"{\"events\":");
-    let named = [
-        ("orders", events.orders),
-        ("cancellations", events.cancellations),
-        ("returns", events.returns),
-        ("duplicates", events.duplicates),
-    ];
-    counts(out, named.into_iter());
-}
-
-fn counts<'n>(out: &mut Vec<u8>, counts: impl Iterator<Item = (&'n str, u64)>) {
-    out.push(b'{');
-    for (index, (name, count)) in counts.enumerate() {
-        out.extend_from_slice(if index == 0 { b"\"" } else { b",\"" });
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(b"\":");
-        json::integer(out, count);
-    }
-    out.push(b'}');
-}
-
-fn guests(out: &mut Vec<u8>, shops: &[(Currency, ShopTotals, GuestTotals)]) {
-    out.extend_from_slice(b",\"guests\":{\"orders\":");
-    json::integer(out, shops.iter().map(|(_, _, guests)| guests.orders).sum::<u64>());
-    out.extend_from_slice(b",\"returns\":");
-    json::integer(out, shops.iter().map(|(_, _, guests)| guests.returns).sum::<u64>());
-    out.extend_from_slice(b",\"revenue\":{");
-    for (index, (currency, _, guests)) in shops.iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        json::currency(out, *currency);
-        out.extend_from_slice(b":{\"gross\":");
-        json::money(out, guests.gross, currency.digits());
-        out.extend_from_slice(b",\"refunded\":");
-        json::money(out, guests.refunded, currency.digits());
-        out.extend_from_slice(b",\"net\":");
-        json::money(out, guests.gross - guests.refunded, currency.digits());
-        out.push(b'}');
-    }
-    out.extend_from_slice(b"}}");
-}
-
-fn speed(out: &mut Vec<u8>, summary: &Summary) {
-    let millis = summary.elapsed.as_millis();
-    let seconds = millis as f64 / 1_000.0;
-    let per_second = u128::from(summary.records) * 1_000 / millis.max(1);
-    out.extend_from_slice(format!(",\"seconds\":{seconds},\"events_per_second\":{per_second}").as_bytes());
+    let shops: Vec<_> = summary.shops.iter().map(|(currency, figures, _)| (*currency, figures)).collect();
+    let guests = summary.shops.iter().map(|(currency, _, guests)| (*currency, guests)).collect();
+    let parts = Parts { summary, all_time: window(&shops, 0), shops, guests };
+    let room = room(parts.shops.len());
+    // No money stands outside of a currency.
+    append(out, room, |text| SummaryRecord::put(text, &parts, 0).put(b"\n"));
 }
