@@ -188,6 +188,7 @@ fn profile(index: usize) -> Profile {
         purchase_days: orders,
         mean_gap: Ratio::new(scattered(index) as i64 % 400, 3),
         expected_gap: Ratio::new(scattered(index) as i64 % 400 + 90, 5),
+        truncated: false,
         blocks: [block(orders), block(orders.min(1)), block(orders.min(2)), block(orders)],
     }
 }

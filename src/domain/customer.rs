@@ -18,7 +18,7 @@ use super::settings::{Settings, Shop};
 use super::signals::signal::{OpenAlert, State, content_hash};
 use super::values::event::{CancellationRecord, OrderRecord, Record, ReturnRecord, SkuVariety};
 use super::values::time::{Time, Zone};
-use super::values::window::OrderTotals;
+use super::values::window::{OrderTotals, YEAR, first_window};
 
 /// A customer, unpacked. One is reused for all.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -124,6 +124,11 @@ impl Summary {
     /// Whether nothing has folded yet: whatever folds leaves its time.
     pub fn is_empty(&self) -> bool {
         self.newest_order_at.is_none() && self.newest_return_at.is_none()
+    }
+
+    /// Whether an order of the last 365 days has folded: no window holds it, which happens only beyond `orders_max`.
+    pub fn is_truncated(&self, at: Time) -> bool {
+        self.newest_order_at.is_some_and(|newest| first_window(newest, at) <= YEAR)
     }
 
     /// Whether all sums are far below what their types hold, so that whatever is added to them still fits. No customer comes near

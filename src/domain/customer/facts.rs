@@ -98,8 +98,8 @@ impl<'s> Facts<'s> {
         }
     }
 
-    /// The facts as a profile. `as_of` is the instant of the totals.
-    pub fn profile(&self, shop: ShopIndex, skus: SkuVariety, as_of: Time, settings: &Settings) -> Profile {
+    /// The facts as a profile. `as_of` is the instant of the totals, `customer` needs no ledger.
+    pub fn profile(&self, shop: ShopIndex, customer: &Customer, as_of: Time, settings: &Settings) -> Profile {
         let state = self.state(as_of);
         let kept = self.kept();
         let is_customer = kept.count > 0;
@@ -115,13 +115,14 @@ impl<'s> Facts<'s> {
             state,
             kind: (state == State::Active).then_some(active_kind),
             since,
-            customer_type: self.customer_type(skus),
+            customer_type: self.customer_type(customer.skus),
             next: self.next(state),
             first_order_at: is_customer.then_some(kept.first_at),
             last_order_at: is_customer.then_some(kept.last_at),
             purchase_days: kept.days.count,
             mean_gap: kept.days.mean_gap(),
             expected_gap: kept.history().and_then(|history| settings.lapse.expected_gap(&history)),
+            truncated: customer.summary.is_truncated(as_of),
             blocks: self.totals.by_window,
         }
     }

@@ -39,7 +39,7 @@ impl Engine {
         let index = self.shop_of(slot);
         let (settings, bytes) = (&*self.settings, self.store.packed(slot));
         let totals = self.scratch.read(slot, bytes, as_of, settings.shops.get(index), settings);
-        Facts::new(&totals, settings).profile(index, self.scratch.customer.skus, as_of, settings)
+        Facts::new(&totals, settings).profile(index, &self.scratch.customer, as_of, settings)
     }
 
     /// Every customer, in no particular order.

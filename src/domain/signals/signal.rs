@@ -213,6 +213,8 @@ pub struct Profile {
     pub mean_gap: Option<Ratio>,
     /// In days; none without a kept order and under the `fixed` policy.
     pub expected_gap: Option<Ratio>,
+    /// Whether orders that folded early are missing from the windows.
+    pub truncated: bool,
     /// All time, then the windows of [`WINDOWS`](crate::domain::values::window::WINDOWS).
     pub blocks: [OrderTotals; 4],
 }

@@ -45,6 +45,9 @@ record! {
         "mean_gap_days": Nullable<MeanDays> = of.profile.mean_gap;
         /// The gap that is expected of this customer, in days, under the policy 'cadence'; null under 'fixed' and for prospects.
         "expected_gap_days": Nullable<MeanDays> = of.profile.expected_gap;
+        /// Whether orders of the last 365 days are missing from the windows, because the customer has more than records.max_orders.
+        /// Counts and sums in the windows are then lower bounds; all_time is complete.
+        "truncated": Flag = of.profile.truncated;
     }
 }
 
@@ -217,6 +220,7 @@ mod tests {
             purchase_days: u32::MAX,
             mean_gap: ratio,
             expected_gap: ratio,
+            truncated: false,
             blocks: [block, windows[0], windows[1], windows[2]],
         }
     }
@@ -264,7 +268,7 @@ mod tests {
                  \"state\":\"prospect\",\"kind\":\"established\",\"since\":null,\"customer_type\":\"recurring\",\
                  \"next\":{{\"state\":\"prospect\",\"at\":\"9999-12-31T23:59:59.999Z\"}},\"first_order_at\":null,\
                  \"last_order_at\":\"1970-01-01T00:00:00.000Z\",\"purchase_days\":4294967295,\"mean_gap_days\":null,\
-                 \"expected_gap_days\":null,\"all_time\":{full},\"windows\":{{\"30d\":{empty},\"90d\":{full},\
+                 \"expected_gap_days\":null,\"truncated\":false,\"all_time\":{full},\"windows\":{{\"30d\":{empty},\"90d\":{full},\
                  \"365d\":{empty}}}}}"
             )
         );

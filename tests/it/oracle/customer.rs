@@ -110,6 +110,10 @@ impl Customer {
         fields.insert("customer_id".to_owned(), json!(self.customer_id));
         fields.insert("store_id".to_owned(), json!(shop.store_id));
         fields.extend(profile(&self.figures, &self.life, self.ledger.goods(), &shop.currency, clock));
+        let newest_forgotten = self.ledger.newest_forgotten_order();
+        let is_truncated =
+            newest_forgotten.is_some_and(|placed_at| placed_at > clock - RETURN_RATE_DAYS * DAY_MS);
+        fields.insert("truncated".to_owned(), json!(is_truncated));
         Value::Object(fields)
     }
 

@@ -101,6 +101,11 @@ impl Ledger {
         records.map(|kept| &kept.record).max_by_key(|order| order.rank())
     }
 
+    /// When the newest order was placed that is no longer remembered by itself.
+    pub fn newest_forgotten_order(&self) -> Option<i64> {
+        self.orders.iter().filter(|kept| kept.forgotten > 0).map(|kept| kept.record.placed_at).max()
+    }
+
     /// Of each order id the record of the highest version; of conflicting ones the greatest.
     pub fn winning_orders(&self) -> BTreeMap<Identity, &Order> {
         let mut winners: BTreeMap<Identity, &Order> = BTreeMap::new();

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Folder, Results};
 
 pub fn trials() -> Vec<Trial> {
-    let trials: [(&str, fn() -> Result<(), Failed>); 8] = [
+    let trials: [(&str, fn() -> Result<(), Failed>); 9] = [
         ("replay::one_instant_has_an_order", one_instant_has_an_order),
         ("replay::lines_are_applied_by_time", lines_are_applied_by_time),
         ("replay::an_erased_customer_is_gone", an_erased_customer_is_gone),
@@ -15,6 +15,7 @@ pub fn trials() -> Vec<Trial> {
         ("replay::until_never_moves_the_clock_back", until_never_moves_the_clock_back),
         ("replay::each_midnight_has_one_line", each_midnight_has_one_line),
         ("replay::a_map_can_describe_other_exports", a_map_can_describe_other_exports),
+        ("replay::profiles_say_when_they_are_truncated", profiles_say_when_they_are_truncated),
     ];
     trials.into_iter().map(|(name, trial)| Trial::test(name, trial)).collect()
 }
@@ -224,4 +225,27 @@ fn a_map_can_describe_other_exports() -> Result<(), Failed> {
     expect(&results.summary["guests"]["revenue"]["EUR"]["gross"], &Value::from("0.50"))?;
     expect(results.report.contains("drafts 1\n"), true)?;
     expect(results.report.contains("shop.time_zone      Europe/Berlin (column map"), true)
+}
+
+/// A customer has three orders more than are remembered. A year after the third the windows have lost nothing any more.
+fn profiles_say_when_they_are_truncated() -> Result<(), Failed> {
+    let placed = |day: u32| order(&format!("o{day}"), "c1", &format!("2025-01-{day:02}T00:00:00Z"), "1.00");
+    let orders: String = (1..=13).map(placed).collect();
+    for (last, placed, truncated) in
+        [("2026-01-02T23:59:59.999Z", 11, true), ("2026-01-03T00:00:00Z", 11, false)]
+    {
+        let folder = Folder::new();
+        let orders = orders.clone() + &order("last", "c1", last, "1.00");
+        let results = folder.replay(&[
+            "--orders",
+            &folder.write("orders.jsonl", orders),
+            "--set",
+            "records.max_orders=11",
+        ])?;
+        let customer = &results.customers[0];
+        let found = (&customer["truncated"], &customer["windows"]["365d"]["placed"]);
+        expect(found, (&Value::from(truncated), &Value::from(placed)))?;
+        expect(&customer["all_time"]["placed"], &Value::from(14))?;
+    }
+    Ok(())
 }

@@ -198,6 +198,7 @@ pub fn profile(json: &Value, shop: ShopIndex) -> Profile {
         purchase_days: small(&json["purchase_days"]),
         mean_gap: some(&json["mean_gap_days"], ratio),
         expected_gap: some(&json["expected_gap_days"], ratio),
+        truncated: json["truncated"] == true,
         blocks: [block(&json["all_time"]), windows[0], windows[1], windows[2]],
     }
 }

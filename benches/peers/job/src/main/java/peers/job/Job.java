@@ -222,7 +222,7 @@ public final class Job {
         } else {
             json.raw("null");
         }
-        json.raw(",\"expected_gap_days\":null,\"all_time\":");
+        json.raw(",\"expected_gap_days\":null,\"truncated\":false,\"all_time\":");
         blocks(customer);
         return json.raw("}}").finish();
     }
