@@ -15,7 +15,7 @@ use retention_signals::domain::settings::{Settings, Shop, Shops, Thresholds};
 use retention_signals::domain::values::money::Currency;
 use retention_signals::domain::values::time::{Span, Time, Zone};
 use retention_signals::formats::native::{Decoder, Event, Limits, Subject};
-use retention_signals::wire::Input;
+use retention_signals::topic::Input;
 use retention_signals::wire::changelog;
 use retention_signals::wire::encode::{OrderText, ProfileEncoder, RecordContext, SignalEncoder};
 use retention_signals::wire::hash::hash;

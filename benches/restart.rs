@@ -22,10 +22,11 @@ use retention_signals::domain::values::time::{Span, Time, Zone};
 use retention_signals::snapshot::writer::Step as WriterStep;
 use retention_signals::snapshot::{Slice, SnapshotRules, Snapshots, Start};
 use retention_signals::stream::broker::{
-    BrokerError, ChangelogIdentity, Committed, Lookup, Moment, Offset, Output, Partition, PerInput, Position,
-    RecordBatch, RecordView, Stability, Step, Topic, Watermark,
+    BrokerError, ChangelogIdentity, Committed, Lookup, Moment, Offset, Position, RecordBatch, RecordView,
+    Stability, Step, Watermark,
 };
 use retention_signals::stream::partition::restore::{News, OnOtherOffsets, Order, RestoreRules, Restored};
+use retention_signals::topic::{Output, Partition, PerInput, Topic};
 use retention_signals::wire::changelog::{self, Seal, SealedInput};
 use retention_signals::wire::hash::hash;
 
@@ -293,7 +294,7 @@ impl Log {
         let key = log.bytes.len();
         let seal = Seal {
             batch: 1,
-            inputs: [SealedInput { next: 0, merge_key: None }; 3],
+            inputs: PerInput::default(),
             clock: engine.clock(),
             outcomes: Vec::new(),
             secret: [0; 8],

@@ -18,7 +18,7 @@ use retention_signals::domain::values::number::Ratio;
 use retention_signals::domain::values::time::{Span, Time, Zone};
 use retention_signals::domain::values::window::OrderTotals;
 use retention_signals::formats::native::{Decoder, Limits, Subject};
-use retention_signals::wire::Input;
+use retention_signals::topic::Input;
 use retention_signals::wire::encode::{
     OrderText, ProfileEncoder, RecordContext, RecordKind, ReturnText, SignalEncoder,
 };

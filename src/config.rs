@@ -24,6 +24,7 @@ use std::time::Duration;
 use crate::domain::settings::Settings;
 use crate::domain::values::number::Decimal;
 use crate::domain::values::time::{Span, Time};
+use crate::topic::{PerInput, PerOutput, Topic};
 
 pub use kafka::{KafkaOptions, accepted_options};
 pub use kafka_names::{REFUSED_OPTIONS, SECRET_OPTIONS};
@@ -76,13 +77,17 @@ pub enum Purpose {
 /// Topic names; all different.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Topics {
-    pub orders: String,
-    pub returns: String,
-    pub erasures: String,
-    pub signals: String,
-    pub customers: String,
-    pub dead_letters: String,
-    pub changelog: String,
+    pub inputs: PerInput<String>,
+    pub outputs: PerOutput<String>,
+}
+
+impl Topics {
+    pub fn name(&self, topic: Topic) -> &str {
+        match topic {
+            Topic::Input(input) => &self.inputs[input],
+            Topic::Output(output) => &self.outputs[output],
+        }
+    }
 }
 
 /// Where a partition's clock goes beyond the records.

@@ -9,7 +9,8 @@
 //! ```
 
 use crate::domain::values::time::Time;
-use crate::stream::broker::{Input, Offset, Partition};
+use crate::stream::broker::Offset;
+use crate::topic::{Input, Partition};
 
 #[cfg(feature = "faults")]
 mod armed;

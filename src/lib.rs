@@ -30,6 +30,8 @@
 //! Dependencies point one way: `commands → {stream, history} → {formats, wire} → domain`, and `kafka → stream::broker`.
 //! Modules in reading order:
 
+pub mod topic;
+
 pub mod domain;
 
 pub mod wire;

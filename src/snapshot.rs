@@ -35,7 +35,8 @@ use crate::domain::engine::Engine;
 use crate::domain::engine::export::{Export, Exported, Room, StateItem};
 use crate::domain::store::packed::Format;
 use crate::fault::{self, Mutation};
-use crate::stream::broker::{ChangelogIdentity, Partition, Position};
+use crate::stream::broker::{ChangelogIdentity, Position};
+use crate::topic::Partition;
 
 use discard::Discard;
 use folder::{Folder, SnapshotReader};

@@ -12,6 +12,7 @@ use super::{
 use crate::domain::lapse::LapsePolicies;
 use crate::domain::settings::Settings;
 use crate::domain::values::time::Span;
+use crate::topic::{PerInput, PerOutput};
 use crate::wire;
 
 /// Nothing folded may still lie in the longest window.
@@ -94,13 +95,8 @@ fn read_topics(reader: &mut Reader<'_>) -> Topics {
         }
     }
     Topics {
-        orders: reader.topic("topics.orders"),
-        returns: reader.topic("topics.returns"),
-        erasures: reader.topic("topics.erasures"),
-        signals: reader.topic("topics.signals"),
-        customers: reader.topic("topics.customers"),
-        dead_letters: reader.topic("topics.dead_letters"),
-        changelog: reader.topic("topics.changelog"),
+        inputs: PerInput::from_fn(|input| reader.topic(&format!("topics.{}", input.name()))),
+        outputs: PerOutput::from_fn(|output| reader.topic(&format!("topics.{}", output.name()))),
     }
 }
 

@@ -34,7 +34,7 @@ fn the_defaults_are_those_of_the_domain() {
     assert_eq!(config.instance, "host");
     assert_eq!(config.workers, 1);
     assert_eq!(config.state_dir, PathBuf::from("state"));
-    assert_eq!(config.topics.dead_letters, "retention.dead-letters");
+    assert_eq!(config.topics.outputs[Output::DeadLetters], "retention.dead-letters");
     assert_eq!(config.settings.return_window, Span::days(365));
     assert_eq!(config.settings.lateness, Span::days(35));
     assert_eq!(config.settings.orders_max, 1_000);

@@ -17,7 +17,7 @@ use crate::domain::values::money::Currency;
 use crate::domain::values::time::Time;
 use crate::exit::Failure;
 use crate::formats::native::Decoder;
-use crate::wire::Input;
+use crate::topic::Input;
 use crate::wire::encode::{OrderText, ReturnText};
 use crate::wire::reason::{Reason, Refusal};
 

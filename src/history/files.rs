@@ -15,7 +15,7 @@ use crate::commands::cli::ReplayArguments;
 use crate::domain::values::money::Currency;
 use crate::exit::Failure;
 use crate::formats::native::{Decoder, Limits};
-use crate::wire::Input;
+use crate::topic::Input;
 
 /// Inputs that are open.
 pub(crate) struct Files {

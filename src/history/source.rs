@@ -5,7 +5,7 @@ use super::refused::Refused;
 use crate::domain::values::time::Time;
 use crate::exit::Failure;
 use crate::formats::native::Decoder;
-use crate::wire::Input;
+use crate::topic::Input;
 use crate::wire::reason::{Reason, Refusal};
 
 /// Records as text, and where each stands. A record is decoded twice, once for its time and once to be applied: that is cheaper

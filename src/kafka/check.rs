@@ -12,7 +12,8 @@ use super::lookup::refused_or;
 use super::producer::{GroupOffsets, TransactionalProducer, offset_list};
 use super::settings::KafkaSettings;
 use crate::exit::{Exit, Failure};
-use crate::stream::broker::{BrokerError, Input, Membership, Output, Topic};
+use crate::stream::broker::{BrokerError, Membership};
+use crate::topic::{Input, Output, Topic};
 
 /// One question of a step.
 const WITHIN: Duration = Duration::from_secs(5);

@@ -18,7 +18,8 @@ use tracing::{debug, info, trace, warn};
 
 use super::error::{Call, ClientError};
 use crate::observe::metrics::{ClientMetrics, ClientStatistics};
-use crate::stream::broker::{GroupEvent, Partition};
+use crate::stream::broker::GroupEvent;
+use crate::topic::Partition;
 
 /// Records what one client has to say.
 pub struct Callbacks {

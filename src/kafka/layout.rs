@@ -10,7 +10,8 @@ use anyhow::anyhow;
 use super::admin::{Admin, TopicToCreate};
 use super::settings::{KafkaSettings, Layout};
 use crate::exit::{Exit, Failure};
-use crate::stream::broker::{BrokerError, Capabilities, Input, Output, Topic};
+use crate::stream::broker::{BrokerError, Capabilities};
+use crate::topic::{Input, Output, Topic};
 
 /// One question. An unreachable broker is asked again until the patience is over.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -61,7 +62,7 @@ impl Look<'_> {
     /// The partition count of all inputs and the changelog.
     pub fn partitions(&self) -> Result<u32, Failure> {
         let counts = self.partition_counts()?;
-        let missing: Vec<_> = every_topic().filter(|topic| counts[topic].is_none()).collect();
+        let missing: Vec<_> = Topic::all().filter(|topic| counts[topic].is_none()).collect();
         if !missing.is_empty() {
             let names: Vec<_> = missing.iter().map(|&topic| self.name(topic)).collect();
             return Err(wrong(format!(
@@ -72,7 +73,7 @@ impl Look<'_> {
         }
         let of = |topic| counts[&topic].expect("none is missing");
         let partitions = of(Topic::Input(Input::Orders));
-        let together = co_partitioned().filter(|&topic| of(topic) != partitions);
+        let together = Topic::co_partitioned().filter(|&topic| of(topic) != partitions);
         let different: Vec<_> =
             together.map(|topic| format!("{} has {}", self.name(topic), of(topic))).collect();
         if !different.is_empty() {
@@ -88,7 +89,7 @@ impl Look<'_> {
 
     /// The partition counts of all topics; none where there is no such topic.
     pub fn partition_counts(&self) -> Result<BTreeMap<Topic, Option<u32>>, Failure> {
-        every_topic()
+        Topic::all()
             .map(|topic| {
                 let name = self.name(topic);
                 let what = format!("look at topic {name}");
@@ -215,9 +216,9 @@ impl TopicPlan {
         let look = Look { settings: &settings, admin: &admin, patience };
         let counts = look.partition_counts()?;
         let there = |topic: &Topic| counts[topic].map(|count| (*topic, count));
-        let first = co_partitioned().find_map(|topic| there(&topic));
+        let first = Topic::co_partitioned().find_map(|topic| there(&topic));
         let partitions = partitions.or(first.map(|(_, count)| count)).unwrap_or(PARTITIONS_DEFAULT);
-        let mut faults: Vec<_> = co_partitioned()
+        let mut faults: Vec<_> = Topic::co_partitioned()
             .filter_map(|topic| there(&topic))
             .filter(|&(_, count)| count != partitions)
             .map(|(topic, count)| {
@@ -234,7 +235,7 @@ impl TopicPlan {
                 remarks.extend(output.remarks);
             }
         }
-        let missing = every_topic().filter(|topic| counts[topic].is_none()).collect();
+        let missing = Topic::all().filter(|topic| counts[topic].is_none()).collect();
         Ok(Self { settings, admin, patience, missing, partitions, replication_factor, faults, remarks })
     }
 
@@ -311,15 +312,6 @@ fn options(topic: Topic) -> &'static [(&'static str, &'static str)] {
         Topic::Output(Output::Changelog) => CHANGELOG,
         Topic::Input(_) | Topic::Output(Output::Signals | Output::DeadLetters) => &[],
     }
-}
-
-fn every_topic() -> impl Iterator<Item = Topic> {
-    Input::ALL.map(Topic::Input).into_iter().chain(Output::ALL.map(Topic::Output))
-}
-
-/// The topics whose partitions of one number belong together.
-fn co_partitioned() -> impl Iterator<Item = Topic> {
-    Input::ALL.map(Topic::Input).into_iter().chain([Topic::Output(Output::Changelog)])
 }
 
 fn wrong(message: String) -> Failure {

@@ -20,9 +20,9 @@ use super::producer::TransactionalProducer;
 use super::queue::{MessageBatch, PartitionQueue, SharedConsumer, serve};
 use super::settings::{KafkaSettings, Layout};
 use crate::stream::broker::{
-    BrokerError, ChangelogIdentity, Committed, Input, Lookup, Moment, Output, Partition, PerInput, Position,
-    RecordBatch, Stability, Topic, Watermark,
+    BrokerError, ChangelogIdentity, Committed, Lookup, Moment, Position, RecordBatch, Stability, Watermark,
 };
+use crate::topic::{Input, Output, Partition, PerInput, Topic};
 
 /// Records that one call of a restore takes at most: enough to be fast, few enough to keep a step short.
 const CHANGELOG_RECORDS_MAX: usize = 10_000;
@@ -192,10 +192,7 @@ impl Lookup for KafkaLookup {
             .committed_offsets(list, within)
             .map_err(|error| readers.explain(client, ClientError::from_kafka(Call::Query, &error)))?;
         let found = committed_of(&list).map_err(|error| readers.explain(client, error))?;
-        Ok(found
-            .chunks_exact(Input::ALL.len())
-            .map(|of_partition| PerInput::from_fn(|input| of_partition[input as usize].clone()))
-            .collect())
+        Ok(PerInput::chunks(&found).collect())
     }
 
     fn watermarks(

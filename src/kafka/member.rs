@@ -20,9 +20,8 @@ use super::lookup::{group_error, number, position, signed};
 use super::native::{cached_high_watermark, membership, position_of};
 use super::queue::{Alarm, MessageBatch, PartitionQueue, SharedConsumer, serve};
 use super::settings::KafkaSettings;
-use crate::stream::broker::{
-    GroupEvent, Input, Membership, Partition, PerInput, Position, Progress, RecordBatch, Topic,
-};
+use crate::stream::broker::{GroupEvent, Membership, Position, Progress, RecordBatch};
+use crate::topic::{Input, Partition, PerInput, Topic};
 
 /// The client's main thread looks at its heartbeats when something wakes it, and sleeps for up to a second if nothing does: a
 /// member without records would learn of a rebalance that much later than its heartbeats allow, and the group waits for it.
@@ -83,7 +82,7 @@ impl Member {
     }
 
     pub fn subscribe(&self) -> Result<(), ClientError> {
-        self.consumer.subscribe(&[&self.settings.topics.orders]).map_err(|error| group_error(&error))
+        self.consumer.subscribe(&[self.topic(Input::Orders)]).map_err(|error| group_error(&error))
     }
 
     pub fn poll(&mut self) -> Result<Option<GroupEvent>, ClientError> {
@@ -126,7 +125,7 @@ impl Member {
     /// The client sends two requests to join no sooner than a second after each other, but takes an answer about topics for
     /// a reason to join at once. A hand-over needs two rounds, and the partitions that move stand still in the second.
     fn permit_next_join(&self) {
-        if let Err(error) = self.consumer.fetch_metadata(Some(&self.settings.topics.orders), METADATA_MAX) {
+        if let Err(error) = self.consumer.fetch_metadata(Some(self.topic(Input::Orders)), METADATA_MAX) {
             debug!(%error, "the next rebalance may take a second longer");
         }
     }
@@ -239,13 +238,11 @@ impl Member {
     }
 
     fn split(&self, partition: Partition) -> Result<PerInput<Reading>, ClientError> {
-        let [orders, returns, erasures] = Input::ALL.map(|input| {
+        PerInput::try_from_fn(|input| {
             let alarm = Some(Arc::clone(&self.alarm));
-            PartitionQueue::split(&self.consumer, self.topic(input), number(partition), alarm).map(|queue| {
-                Reading { queue, begin: Position(0), remembered: None, is_fetched: false, failed: None }
-            })
-        });
-        Ok(PerInput([orders?, returns?, erasures?]))
+            let queue = PartitionQueue::split(&self.consumer, self.topic(input), number(partition), alarm)?;
+            Ok(Reading { queue, begin: Position(0), remembered: None, is_fetched: false, failed: None })
+        })
     }
 
     fn remembered_high_watermark(&self, partition: Partition, input: Input) -> Option<Position> {

@@ -13,7 +13,8 @@ use rdkafka_sys as sys;
 use super::context::Callbacks;
 use super::error::{Call, ClientError};
 use super::settings::{KafkaSettings, Layout};
-use crate::stream::broker::{BrokerError, Capabilities, Input, Output, Topic};
+use crate::stream::broker::{BrokerError, Capabilities};
+use crate::topic::Topic;
 
 /// A cluster of one broker that lives as long as this, and a producer of inputs.
 pub struct MockCluster {
@@ -71,7 +72,7 @@ impl MockCluster {
         let cluster = self.client.client().mock_cluster().expect("looked at when it started");
         let count =
             i32::try_from(partitions).map_err(|error| BrokerError::stop(crate::exit::Exit::Usage, error))?;
-        for topic in Input::ALL.map(Topic::Input).into_iter().chain(Output::ALL.map(Topic::Output)) {
+        for topic in Topic::all() {
             cluster
                 .create_topic(settings.topic_name(topic), count, 1)
                 .map_err(|error| ClientError::from_kafka(Call::Create, &error))?;

@@ -12,7 +12,8 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaResult;
 
 use crate::config::{Config, KafkaOptions, Topics};
-use crate::stream::broker::{Capabilities, Input, Output, TRANSACTION_TIMEOUT, Topic};
+use crate::stream::broker::{Capabilities, TRANSACTION_TIMEOUT};
+use crate::topic::{Output, Topic};
 
 /// Kafka's own default for `max.poll.interval.ms` is five minutes; a stuck worker must lose its partitions sooner.
 const POLL_INTERVAL_MAX: Duration = Duration::from_secs(60);
@@ -167,15 +168,7 @@ impl KafkaSettings {
     }
 
     pub fn topic_name(&self, topic: Topic) -> &str {
-        match topic {
-            Topic::Input(Input::Orders) => &self.topics.orders,
-            Topic::Input(Input::Returns) => &self.topics.returns,
-            Topic::Input(Input::Erasures) => &self.topics.erasures,
-            Topic::Output(Output::Signals) => &self.topics.signals,
-            Topic::Output(Output::Customers) => &self.topics.customers,
-            Topic::Output(Output::DeadLetters) => &self.topics.dead_letters,
-            Topic::Output(Output::Changelog) => &self.topics.changelog,
-        }
+        self.topics.name(topic)
     }
 
     /// The client that joins the group and reads the inputs, `queues` of them at most.

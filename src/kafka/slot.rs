@@ -19,9 +19,10 @@ use super::settings::{KafkaSettings, Layout};
 use crate::exit::Exit;
 use crate::observe::metrics::{Client, Metrics};
 use crate::stream::broker::{
-    Broker, BrokerError, Capabilities, Clocks, GroupEvent, Input, Membership, Moment, NextOffset, Output,
-    OutputRecord, Partition, PerInput, Position, Progress, Step, Task, Topic, Unknown, Waker,
+    Broker, BrokerError, Capabilities, Clocks, GroupEvent, Membership, Moment, NextOffset, OutputRecord,
+    Position, Progress, Step, Task, Unknown, Waker,
 };
+use crate::topic::{Input, Output, Partition, PerInput, Topic};
 
 /// What a record adds to the batch that it is alone in, generously: the broker's limit is on batches.
 const BATCH_OVERHEAD_BYTES: usize = 512;
@@ -73,7 +74,7 @@ impl KafkaBroker {
     pub fn open(slot: SlotSettings, metrics: Option<Arc<Metrics>>) -> Result<Self, BrokerError> {
         let SlotSettings { settings, layout, slot, wall } = slot;
         let alarm = Arc::new(Alarm::default());
-        let queues = u64::from(layout.partitions) * Input::ALL.len() as u64;
+        let queues = u64::from(layout.partitions) * Input::COUNT as u64;
         let config = settings.member(slot, queues);
         let callbacks =
             Callbacks::new("member", metrics.as_ref().map(|metrics| metrics.client(Client::Consumer)));

@@ -12,7 +12,8 @@ use super::context::Callbacks;
 use super::error::{Call, ClientError};
 use super::lookup::number;
 use super::settings::{KafkaSettings, Layout};
-use crate::stream::broker::{BrokerError, Output, Partition, Topic};
+use crate::stream::broker::BrokerError;
+use crate::topic::{Output, Partition, Topic};
 
 /// A reader of all partitions of the signals topic, from its beginning, in no group.
 pub struct Subscriber {

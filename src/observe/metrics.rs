@@ -28,9 +28,9 @@ pub use self::{
     client::{ClientMetrics, ClientStatistics},
     label::{Label, PerLabel},
     labels::{
-        Basis, Client, CustomerState, FatalKind, HttpCode, InputTopic, LogLevel, OrderKind, Outcome,
-        OutputTopic, RebalanceKind, Remark, RevenueKind, Route, ServiceState, SignalType, Stage,
-        TimerOutcome, TransactionResult, Transition, Window, WindowBasis, WindowRevenue,
+        Basis, Client, CustomerState, FatalKind, HttpCode, LogLevel, OrderKind, Outcome, RebalanceKind,
+        Remark, RevenueKind, Route, ServiceState, SignalType, Stage, TimerOutcome, TransactionResult,
+        Transition, Window, WindowBasis, WindowRevenue,
     },
     partition::{PartitionGauges, PartitionMetrics, PartitionTotals},
 };
@@ -44,6 +44,7 @@ use self::{
     process::ProcessCollector,
     registrar::Registrar,
 };
+use crate::topic::{Input, Partition};
 
 /// The version of the program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -82,7 +83,7 @@ pub struct Metrics {
     http: HttpMetrics,
     clients: Arc<Clients>,
     partition_families: PartitionFamilies,
-    partitions: Mutex<BTreeMap<i32, Arc<PartitionMetrics>>>,
+    partitions: Mutex<BTreeMap<Partition, Arc<PartitionMetrics>>>,
 }
 
 /// A partition that is being restored. Dropping it, finished or not, ends its being counted as such.
@@ -95,7 +96,7 @@ pub struct RestoreInProgress<'m> {
 #[derive(Debug, Clone)]
 pub struct Overview {
     /// Records read since the start, by topic.
-    pub input_records: PerLabel<InputTopic, u64>,
+    pub input_records: PerLabel<Input, u64>,
     /// What became of them.
     pub outcomes: PerLabel<Outcome, u64>,
     /// Signals since the start, by type.
@@ -223,7 +224,7 @@ impl Metrics {
     }
 
     /// The gauges of a partition that this instance owns from now on.
-    pub fn partition(&self, partition: i32) -> Arc<PartitionMetrics> {
+    pub fn partition(&self, partition: Partition) -> Arc<PartitionMetrics> {
         let mut partitions = self.partitions.lock().expect("no panic under this lock");
         let metrics = partitions.entry(partition).or_insert_with(|| {
             let overdue = self.timers.overdue.clone();
@@ -236,7 +237,7 @@ impl Metrics {
 
     /// Takes the series of a partition out of the export. Called before the partition is given up, so that the next
     /// owner's do not stand beside them. Nothing happens for a partition that is not owned.
-    pub fn remove_partition(&self, partition: i32) {
+    pub fn remove_partition(&self, partition: Partition) {
         let mut partitions = self.partitions.lock().expect("no panic under this lock");
         if let Some(metrics) = partitions.remove(&partition) {
             self.partition_families.remove(&metrics);
@@ -245,13 +246,19 @@ impl Metrics {
     }
 
     /// Counts a partition as being restored until the returned value is dropped.
-    pub fn restore(&self, partition: i32) -> RestoreInProgress<'_> {
+    pub fn restore(&self, partition: Partition) -> RestoreInProgress<'_> {
         self.restore.partitions.inc();
         RestoreInProgress { metrics: self, partition: self.partition(partition) }
     }
 
     /// Counts a snapshot that is in its place; created in milliseconds since 1970. Its partition may be owned no longer.
-    pub fn on_snapshot_written(&self, partition: i32, created_at_ms: i64, bytes: u64, duration: Duration) {
+    pub fn on_snapshot_written(
+        &self,
+        partition: Partition,
+        created_at_ms: i64,
+        bytes: u64,
+        duration: Duration,
+    ) {
         self.restore.snapshot_duration.observe(duration.as_secs_f64());
         let partitions = self.partitions.lock().expect("no panic under this lock");
         if let Some(partition) = partitions.get(&partition) {

@@ -13,6 +13,7 @@ use std::{
 };
 
 use crate::observe::metrics::{ServiceState, SignalType};
+use crate::topic::Partition;
 
 /// A loop that has not ticked for so long is stuck. Every call that a worker blocks in is bounded well below it (a commit is
 /// tried in slices of 2 s), so only a bug or a frozen machine gets here, and a restart is the right answer.
@@ -82,7 +83,7 @@ struct Slot {
 struct Report {
     phase: WorkerPhase,
     /// Partitions that are being restored, with the changelog records still to be read; `None` before it is known.
-    restoring: BTreeMap<i32, Option<u64>>,
+    restoring: BTreeMap<Partition, Option<u64>>,
 }
 
 impl ServiceStatus {
@@ -217,12 +218,12 @@ impl WorkerStatus {
     }
 
     /// Says that a partition is being restored, and how many changelog records are to come if that is known.
-    pub fn restoring(&self, partition: i32, remaining: Option<u64>) {
+    pub fn restoring(&self, partition: Partition, remaining: Option<u64>) {
         lock(&self.slot().report).restoring.insert(partition, remaining);
     }
 
     /// Says that a partition is restored, or no longer owned.
-    pub fn not_restoring(&self, partition: i32) {
+    pub fn not_restoring(&self, partition: Partition) {
         lock(&self.slot().report).restoring.remove(&partition);
     }
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::format::Header;
 use crate::fault::{self, Mutation};
-use crate::stream::broker::{ChangelogIdentity, Partition, Position};
+use crate::stream::broker::{ChangelogIdentity, Position};
+use crate::topic::Partition;
 
 /// Why a snapshot is not used.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

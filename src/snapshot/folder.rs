@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::discard::Discard;
 use super::format::{Block, Header, Reader, Seed, trailer};
-use crate::stream::broker::Partition;
+use crate::topic::Partition;
 
 const SNAPSHOT: &str = "snapshot";
 const TEMPORARY: &str = "tmp";

@@ -13,7 +13,7 @@ use super::format::{Block, Header};
 use super::{Credit, Shared, next_block};
 use crate::domain::engine::Engine;
 use crate::domain::engine::export::{Export, Exported};
-use crate::stream::broker::Partition;
+use crate::topic::Partition;
 
 /// What workers tell the writer. Snapshots are told apart by number: a partition may come again while an old one is under way.
 pub(super) enum Message {

@@ -15,11 +15,11 @@
 //! fail so before: whoever asks again at once does not spin.
 
 use std::fmt;
-use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::exit::Exit;
+use crate::topic::{Input, Output, Partition, PerInput, Topic};
 
 /// The broker aborts a transaction that is open for longer. No other bound on a commit may come near it.
 pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -62,16 +62,6 @@ pub enum Unknown {
     Failed,
 }
 
-/// A partition number: the same one of every input, of the changelog and of the state.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Partition(pub u32);
-
-impl fmt::Display for Partition {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
-    }
-}
-
 /// Where a record lies in its partition.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Offset(pub u64);
@@ -91,67 +81,6 @@ impl fmt::Display for Position {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(formatter)
     }
-}
-
-/// The topics that are read, in the order in which records of one time are merged.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Input {
-    Orders,
-    Returns,
-    Erasures,
-}
-
-impl Input {
-    pub const ALL: [Self; 3] = [Self::Orders, Self::Returns, Self::Erasures];
-}
-
-/// One value for each [`Input`].
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct PerInput<T>(pub [T; 3]);
-
-impl<T> PerInput<T> {
-    pub fn from_fn(value: impl FnMut(Input) -> T) -> Self {
-        Self(Input::ALL.map(value))
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = (Input, &T)> {
-        Input::ALL.into_iter().zip(&self.0)
-    }
-}
-
-impl<T> Index<Input> for PerInput<T> {
-    type Output = T;
-
-    fn index(&self, input: Input) -> &T {
-        &self.0[input as usize]
-    }
-}
-
-impl<T> IndexMut<Input> for PerInput<T> {
-    fn index_mut(&mut self, input: Input) -> &mut T {
-        &mut self.0[input as usize]
-    }
-}
-
-/// The topics that are written.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Output {
-    Signals,
-    Customers,
-    DeadLetters,
-    /// Only ever written with a partition, and read again by a restore.
-    Changelog,
-}
-
-impl Output {
-    pub const ALL: [Self; 4] = [Self::Signals, Self::Customers, Self::DeadLetters, Self::Changelog];
-}
-
-/// Any topic of the service.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Topic {
-    Input(Input),
-    Output(Output),
 }
 
 /// What the group's coordinator decided about partitions of `orders`. Only recorded when it happens, acted upon after the poll.

@@ -18,8 +18,9 @@ use std::time::Duration;
 use crate::domain::engine::{Engine, Progress};
 use crate::domain::values::time::Time;
 use crate::snapshot::snapshot_schedule::SnapshotSchedule;
-use crate::stream::broker::{Moment, PerInput, Position};
+use crate::stream::broker::{Moment, Position};
 use crate::stream::worker::clock::EndCheck;
+use crate::topic::PerInput;
 
 use dead_letters::DeadLetterWindow;
 use merge::Streams;

@@ -9,7 +9,8 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender};
 use tokio::{sync::mpsc, time::timeout};
 
-use crate::observe::metrics::{InputTopic, PerLabel};
+use crate::observe::metrics::PerLabel;
+use crate::topic::{Input, Partition};
 
 /// A question waits for the open batch when that touches the customer, at most so long.
 pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -40,12 +41,12 @@ pub enum CustomerReply {
     /// The partition is owned here and still being read back.
     Restoring {
         /// Which partition.
-        partition: i32,
+        partition: Partition,
     },
     /// The partition is not owned by this worker.
     NotOwned {
         /// Which partition.
-        partition: i32,
+        partition: Partition,
     },
 }
 
@@ -53,11 +54,11 @@ pub enum CustomerReply {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct CommittedPosition {
     /// Which partition.
-    pub partition: i32,
+    pub partition: Partition,
     /// The number of the last committed batch.
     pub batch: u64,
     /// The offset of the next record of each input.
-    pub next_offsets: PerLabel<InputTopic, i64>,
+    pub next_offsets: PerLabel<Input, i64>,
     /// The clock, in milliseconds since 1970; `None` before the first record.
     pub clock_ms: Option<i64>,
     /// The age of the oldest record that is not in this state yet; 0 when caught up.

@@ -30,11 +30,12 @@ use tracing::{debug, info};
 use crate::domain::values::time::Time;
 use crate::fault;
 use crate::observe::metrics::{FatalKind, PerLabel, Stage, TransactionSummary};
-use crate::stream::broker::{Broker, BrokerError, GroupEvent, Moment, Partition};
+use crate::stream::broker::{Broker, BrokerError, GroupEvent, Moment};
 use crate::stream::partition::apply::{Decoding, Pause, Tools};
 use crate::stream::partition::restore::News;
 use crate::stream::partition::{Epoch, Owned, Phase, Running};
 use crate::stream::query::CustomerQuery;
+use crate::topic::Partition;
 
 use clock::WallGuard;
 use commit::CommitEnd;
@@ -166,7 +167,7 @@ impl<'m, B: Broker> Worker<'m, B> {
     pub fn close(mut self) {
         self.leave_transaction();
         for partition in self.owned.keys() {
-            self.hub.metrics.remove_partition(hub::label(*partition));
+            self.hub.metrics.remove_partition(*partition);
         }
         self.broker.close(commit_schedule::CLOSE_MAX);
     }
@@ -302,7 +303,7 @@ impl<'m, B: Broker> Worker<'m, B> {
             self.hub.on_part_committed(&running.part, clocks.wall_millis);
             running.on_committed(part.batch_number, clocks.monotonic);
             let gauges = report::gauges(running, &self.rules, target, clocks.monotonic);
-            self.hub.metrics.partition(hub::label(part.partition)).set(&gauges);
+            self.hub.metrics.partition(part.partition).set(&gauges);
         }
         self.hub.metrics.on_transaction_committed(&TransactionSummary {
             duration: clocks.monotonic.since(started_at),

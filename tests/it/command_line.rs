@@ -16,6 +16,7 @@ use retention_signals::stream::query::{CommittedPosition, CustomerReply, QueryRo
 use tokio::runtime::Runtime;
 
 use crate::examples;
+use retention_signals::topic::{Output, Partition};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_retention-signals");
 
@@ -218,7 +219,7 @@ impl Server {
 
 fn reply_to(key: &str) -> CustomerReply {
     let position = CommittedPosition {
-        partition: 3,
+        partition: Partition(3),
         batch: 812,
         clock_ms: Some(1_758_802_500_000),
         ..CommittedPosition::default()
@@ -228,8 +229,8 @@ fn reply_to(key: &str) -> CustomerReply {
             let profile = examples::read("schemas/examples/customers/valid/active.json").into_bytes();
             CustomerReply::Found { profile, position }
         }
-        "elsewhere" => CustomerReply::NotOwned { partition: 7 },
-        "restoring" => CustomerReply::Restoring { partition: 3 },
+        "elsewhere" => CustomerReply::NotOwned { partition: Partition(7) },
+        "restoring" => CustomerReply::Restoring { partition: Partition(3) },
         _ => CustomerReply::NotFound(position),
     }
 }

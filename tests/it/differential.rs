@@ -18,7 +18,7 @@ use retention_signals::domain::signals::kind::SignalType;
 use retention_signals::domain::values::ids::ShopIndex;
 use retention_signals::domain::values::time::Time;
 use retention_signals::formats::native::{Decoder, Limits, Subject};
-use retention_signals::wire::Input as Topic;
+use retention_signals::topic::Input as Topic;
 use retention_signals::wire::encode::{
     EventCounts, ProfileEncoder, RecordContext, SignalEncoder, Summary, encode_summary,
 };

@@ -15,6 +15,7 @@ use retention_signals::observe::http::{About, HttpContext, HttpServer};
 use retention_signals::observe::metrics::{Metrics, SignalType, Vocabulary};
 use retention_signals::observe::status::{RecentSignal, ServiceStatus, WorkerPhase, WorkerStatus};
 use retention_signals::stream::query::{CommittedPosition, CustomerReply, QueryRouter};
+use retention_signals::topic::Partition;
 use tokio::{runtime::Runtime, sync::oneshot};
 
 pub fn trials() -> Vec<Trial> {
@@ -106,7 +107,7 @@ impl Server {
 /// What the stand-in knows. `None`: it goes away without an answer, as a worker does that stops.
 fn reply_to(key: &str) -> Option<CustomerReply> {
     let position = CommittedPosition {
-        partition: 3,
+        partition: Partition(3),
         batch: 17,
         clock_ms: Some(1_700_000_000_000),
         ..CommittedPosition::default()
@@ -116,8 +117,8 @@ fn reply_to(key: &str) -> Option<CustomerReply> {
             profile: br#"{"customer_id":"c1","state":"active"}"#.to_vec(),
             position,
         }),
-        "restoring" => Some(CustomerReply::Restoring { partition: 3 }),
-        "elsewhere" => Some(CustomerReply::NotOwned { partition: 4 }),
+        "restoring" => Some(CustomerReply::Restoring { partition: Partition(3) }),
+        "elsewhere" => Some(CustomerReply::NotOwned { partition: Partition(4) }),
         "stopped" => None,
         _ => Some(CustomerReply::NotFound(position)),
     }
@@ -167,11 +168,11 @@ fn every_route() -> Result<(), Failed> {
 fn probes() -> Result<(), Failed> {
     let server = Server::start(None);
     server.pen.set_phase(WorkerPhase::Running);
-    server.pen.restoring(5, Some(900));
+    server.pen.restoring(Partition(5), Some(900));
     let restoring = server.get("/readyz");
     assert_eq!((restoring.status, server.get("/livez").status), (503, 200));
     assert_eq!(restoring.body, "partition 5 is being restored, 900 records to go\n");
-    server.pen.not_restoring(5);
+    server.pen.not_restoring(Partition(5));
     assert_eq!((server.get("/readyz").status, server.get("/livez").status), (200, 200));
     server.status.drain();
     let draining = server.get("/readyz");

@@ -10,7 +10,7 @@ use retention_signals::domain::signals::signal::Signal;
 use retention_signals::domain::values::money::Currency;
 use retention_signals::domain::values::time::{Span, Time, Zone};
 use retention_signals::formats::native::{Decoder, Limits, Subject};
-use retention_signals::wire::Input;
+use retention_signals::topic::Input;
 use retention_signals::wire::hash::{SignalId, erasure_hash, hash};
 use serde_json::Value;
 

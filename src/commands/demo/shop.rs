@@ -10,7 +10,7 @@ use crate::domain::values::money::Currency;
 use crate::domain::values::time::{Span, Time};
 use crate::kafka::{InputRecord, MockCluster, host_wall_clock};
 use crate::stream::broker::BrokerError;
-use crate::wire::Input;
+use crate::topic::Input;
 use crate::wire::encode::{CancellationText, OrderText, ReturnText};
 
 /// The shop's systems send what they have so often.
@@ -91,11 +91,7 @@ impl Shop<'_> {
         let timestamp_millis = host_wall_clock()();
         while let Some(record) = self.population.next_record(now) {
             let Written { input, key, value } = written(&record, self.currency);
-            let topic = match input {
-                Input::Orders => &self.topics.orders,
-                Input::Returns => &self.topics.returns,
-                Input::Erasures => &self.topics.erasures,
-            };
+            let topic = &self.topics.inputs[input];
             let key = key.as_ref().map(String::as_bytes);
             self.write(&InputRecord { topic, key, value: &value, timestamp_millis })?;
             counts.add(&record.event);

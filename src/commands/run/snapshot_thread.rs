@@ -61,10 +61,10 @@ impl SnapshotThread {
             match self.writer.step(WAIT_MAX) {
                 Step::Idle | Step::Worked => {}
                 Step::Written(written) => {
-                    let partition = i32::try_from(written.partition.0).expect("31 bits");
+                    let partition = written.partition;
                     let (bytes, duration) = (written.bytes, written.duration);
                     self.metrics.on_snapshot_written(partition, written.created_at_ms, bytes, duration);
-                    debug!(partition, bytes, ?duration, "snapshot written");
+                    debug!(%partition, bytes, ?duration, "snapshot written");
                     self.note(None);
                 }
                 Step::Failed(_, error) => self.note(Some(&error)),

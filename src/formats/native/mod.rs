@@ -31,7 +31,7 @@ use crate::domain::values::event::{
 use crate::domain::values::ids::{CustomerKey, OrderHash, ReturnHash, ShopIndex};
 use crate::domain::values::money::Currency;
 use crate::domain::values::time::Time;
-use crate::wire::Input;
+use crate::topic::Input;
 use crate::wire::hash::hash;
 use crate::wire::reason::{Reason, Refusal};
 

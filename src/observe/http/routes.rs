@@ -132,11 +132,11 @@ async fn customer(
             json(StatusCode::NOT_FOUND, &status_body::unknown_customer(&position)).into_response()
         }
         Ok(CustomerReply::Restoring { partition }) => {
-            let body = status_body::elsewhere("the partition is being restored", partition);
+            let body = status_body::elsewhere("the partition is being restored", partition.0);
             retry(json(StatusCode::SERVICE_UNAVAILABLE, &body))
         }
         Ok(CustomerReply::NotOwned { partition }) => {
-            let body = status_body::elsewhere("another instance owns the partition", partition);
+            let body = status_body::elsewhere("another instance owns the partition", partition.0);
             json(StatusCode::MISDIRECTED_REQUEST, &body).into_response()
         }
         Err(Busy) => {

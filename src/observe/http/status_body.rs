@@ -7,8 +7,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::HttpContext;
-use crate::observe::metrics::{InputTopic, Label, PartitionTotals, PerLabel, TransactionResult};
+use crate::observe::metrics::{Label, PartitionTotals, PerLabel, TransactionResult};
 use crate::stream::query::CommittedPosition;
+use crate::topic::Input;
 
 /// Whether customer ids are in the body.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -84,12 +85,12 @@ pub(super) struct UnknownCustomerBody {
 #[derive(Serialize)]
 pub(super) struct ElsewhereBody {
     error: &'static str,
-    partition: i32,
+    partition: u32,
 }
 
 #[derive(Serialize)]
 struct PositionBody {
-    partition: i32,
+    partition: u32,
     batch: u64,
     next_offsets: BTreeMap<&'static str, i64>,
     clock: Option<String>,
@@ -140,15 +141,15 @@ pub(super) fn unknown_customer(position: &CommittedPosition) -> UnknownCustomerB
     UnknownCustomerBody { error: "no such customer", position: position_body(position) }
 }
 
-pub(super) fn elsewhere(error: &'static str, partition: i32) -> ElsewhereBody {
+pub(super) fn elsewhere(error: &'static str, partition: u32) -> ElsewhereBody {
     ElsewhereBody { error, partition }
 }
 
 fn position_body(position: &CommittedPosition) -> PositionBody {
     PositionBody {
-        partition: position.partition,
+        partition: position.partition.0,
         batch: position.batch,
-        next_offsets: InputTopic::all().map(|topic| (topic.name(), position.next_offsets[topic])).collect(),
+        next_offsets: Input::all().map(|topic| (topic.name(), position.next_offsets[topic])).collect(),
         clock: position.clock_ms.map(instant),
         staleness_seconds: position.staleness_seconds,
     }

@@ -4,9 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::groups::EVENT_AGE_MAX_MS;
 use super::label::PerLabel;
-use super::labels::{
-    InputTopic, OrderKind, Outcome, OutputTopic, Remark, SignalType, Stage, TimerOutcome, Transition,
-};
+use super::labels::{OrderKind, Outcome, Remark, SignalType, Stage, TimerOutcome, Transition};
+use crate::topic::{Input, Output};
 
 /// A currency as it stands in a label, with what turns its minor units into whole ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,27 +97,27 @@ impl Ages {
 #[derive(Debug, Clone, Default)]
 pub struct BatchSummary {
     /// Records read, those that became dead letters included.
-    pub input_records: PerLabel<InputTopic, u64>,
+    pub input_records: PerLabel<Input, u64>,
     /// Bytes of their keys and values.
-    pub input_bytes: PerLabel<InputTopic, u64>,
+    pub input_bytes: PerLabel<Input, u64>,
     /// What became of them; adds up to the records read.
     pub outcomes: PerLabel<Outcome, u64>,
     /// Dead letters by topic and reason, a name from the closed list of
     /// [`Vocabulary::dead_letter_reasons`](super::Vocabulary::dead_letter_reasons).
-    pub dead_letters: BTreeMap<(InputTopic, &'static str), u64>,
+    pub dead_letters: BTreeMap<(Input, &'static str), u64>,
     /// Accepted records with a time before their partition's clock.
     pub late_records: u64,
     /// What accepted records had about them.
     pub remarks: PerLabel<Remark, u64>,
     /// When the records were appended, by the broker, in milliseconds since 1970. Records without a broker time are left
     /// out, and so are dead letters: their latency says nothing.
-    pub appended_at_ms: PerLabel<InputTopic, Instants>,
+    pub appended_at_ms: PerLabel<Input, Instants>,
     /// When what the accepted records tell happened, in milliseconds since 1970.
-    pub happened_at_ms: PerLabel<InputTopic, Ages>,
+    pub happened_at_ms: PerLabel<Input, Ages>,
     /// Signals by type.
     pub signals: PerLabel<SignalType, u64>,
     /// Records written, by topic.
-    pub output_records: PerLabel<OutputTopic, u64>,
+    pub output_records: PerLabel<Output, u64>,
     /// Timers that fired, by what they said.
     pub timers_fired: PerLabel<TimerOutcome, u64>,
     /// For each timer that fired at a confirmed end of the inputs: how long after the earliest moment that allows it
@@ -155,9 +154,9 @@ impl BatchSummary {
         let mut appended_at_ms = std::mem::take(&mut self.appended_at_ms);
         let mut happened_at_ms = std::mem::take(&mut self.happened_at_ms);
         let mut timer_delays = std::mem::take(&mut self.timer_delays);
-        for topic in InputTopic::ALL {
-            appended_at_ms[*topic].clear();
-            happened_at_ms[*topic].clear();
+        for topic in Input::ALL {
+            appended_at_ms[topic].clear();
+            happened_at_ms[topic].clear();
         }
         timer_delays.clear();
         *self = Self { appended_at_ms, happened_at_ms, timer_delays, ..Self::default() };
@@ -210,15 +209,15 @@ mod tests {
     fn a_cleared_summary_is_as_new_but_keeps_its_memory() {
         let mut summary = BatchSummary::default();
         summary.outcomes[Outcome::Applied] = 3;
-        summary.appended_at_ms[InputTopic::Orders].push(1);
-        summary.happened_at_ms[InputTopic::Orders].recent_ms = Vec::with_capacity(100);
-        summary.happened_at_ms[InputTopic::Orders].push(1, 2);
-        summary.happened_at_ms[InputTopic::Orders].push(1, i64::MAX);
+        summary.appended_at_ms[Input::Orders].push(1);
+        summary.happened_at_ms[Input::Orders].recent_ms = Vec::with_capacity(100);
+        summary.happened_at_ms[Input::Orders].push(1, 2);
+        summary.happened_at_ms[Input::Orders].push(1, i64::MAX);
         summary.clear();
         assert_eq!(summary.outcomes[Outcome::Applied], 0);
-        assert_eq!(summary.appended_at_ms[InputTopic::Orders], Instants::default());
-        assert_eq!(summary.happened_at_ms[InputTopic::Orders], Ages::default());
-        assert!(summary.happened_at_ms[InputTopic::Orders].recent_ms.capacity() >= 100);
+        assert_eq!(summary.appended_at_ms[Input::Orders], Instants::default());
+        assert_eq!(summary.happened_at_ms[Input::Orders], Ages::default());
+        assert!(summary.happened_at_ms[Input::Orders].recent_ms.capacity() >= 100);
     }
 
     #[test]

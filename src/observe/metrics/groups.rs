@@ -10,11 +10,12 @@ use super::{
     batch::{CurrencyLabel, CurrencyValues},
     label::{Label, PerLabel},
     labels::{
-        FatalKind, HttpCode, InputTopic, LogLevel, OrderKind, Outcome, OutputTopic, RebalanceKind, Remark,
-        Route, ServiceState, SignalType, Stage, TimerOutcome, TransactionResult, Transition,
+        FatalKind, HttpCode, LogLevel, OrderKind, Outcome, RebalanceKind, Remark, Route, ServiceState,
+        SignalType, Stage, TimerOutcome, TransactionResult, Transition,
     },
     registrar::Registrar,
 };
+use crate::topic::{Input, Output};
 
 /// From a broker's append to the known commit. 2.5 is the objective's bound; the steps below it show the commit interval.
 /// Bounds that rules name are not whole numbers: Prometheus 3 stores `le="5"` as `5.0`, and an exact match finds nothing.
@@ -50,21 +51,21 @@ pub(super) struct ServiceMetrics {
 
 /// 135 series: 57 of them for dead letters, 66 for latencies and ages.
 pub(super) struct InputMetrics {
-    pub(super) records: PerLabel<InputTopic, IntCounter>,
-    pub(super) bytes: PerLabel<InputTopic, IntCounter>,
+    pub(super) records: PerLabel<Input, IntCounter>,
+    pub(super) bytes: PerLabel<Input, IntCounter>,
     pub(super) outcomes: PerLabel<Outcome, IntCounter>,
-    pub(super) dead_letters: BTreeMap<(InputTopic, &'static str), IntCounter>,
+    pub(super) dead_letters: BTreeMap<(Input, &'static str), IntCounter>,
     pub(super) late_records: IntCounter,
     pub(super) remarks: PerLabel<Remark, IntCounter>,
     pub(super) merge_wait_timeouts: IntCounter,
-    pub(super) end_to_end_latency: PerLabel<InputTopic, Histogram>,
-    pub(super) event_age: PerLabel<InputTopic, Histogram>,
+    pub(super) end_to_end_latency: PerLabel<Input, Histogram>,
+    pub(super) event_age: PerLabel<Input, Histogram>,
 }
 
 /// 51 series.
 pub(super) struct OutputMetrics {
     pub(super) signals: PerLabel<SignalType, IntCounter>,
-    pub(super) records: PerLabel<OutputTopic, IntCounter>,
+    pub(super) records: PerLabel<Output, IntCounter>,
     pub(super) stages: PerLabel<Stage, Histogram>,
 }
 
@@ -151,7 +152,7 @@ impl InputMetrics {
             "Dead letters by input topic and reason (3 series a reason).",
             &["topic", "reason"],
         )?;
-        let dead_letters = InputTopic::all()
+        let dead_letters = Input::all()
             .flat_map(|topic| vocabulary.dead_letter_reasons.iter().map(move |reason| (topic, *reason)))
             .map(|(topic, reason)| ((topic, reason), dead_letters.with_label_values(&[topic.name(), reason])))
             .collect();

@@ -135,5 +135,31 @@ macro_rules! pair {
     };
 }
 
+/// The role of a topic as a label.
+macro_rules! role_label {
+    ($role:ident) => {
+        impl Label for $role {
+            const COUNT: usize = Self::COUNT;
+
+            fn keys() -> Vec<&'static str> {
+                vec!["topic"]
+            }
+
+            fn all() -> impl Iterator<Item = Self> {
+                Self::ALL.into_iter()
+            }
+
+            fn index(self) -> usize {
+                Self::index(self)
+            }
+
+            fn values(self) -> Vec<&'static str> {
+                vec![self.name()]
+            }
+        }
+    };
+}
+
 pub(super) use label;
 pub(super) use pair;
+pub(super) use role_label;

@@ -4,7 +4,8 @@
 //! order or an error text could make grow. Topics carry the name of their role, not the configured name, so that
 //! dashboards and alerts fit every installation.
 
-use super::label::{Label, label, pair};
+use super::label::{Label, label, pair, role_label};
+use crate::topic::{Input, Output};
 
 label!(
     /// What the whole service is doing.
@@ -65,31 +66,8 @@ label!(
     }
 );
 
-label!(
-    /// The role of an input topic.
-    InputTopic, "topic", {
-        /// Orders and their cancellations.
-        Orders = "orders",
-        /// Returns and refunds.
-        Returns = "returns",
-        /// Requests to forget a customer.
-        Erasures = "erasures",
-    }
-);
-
-label!(
-    /// The role of an output topic.
-    OutputTopic, "topic", {
-        /// What happened to customers.
-        Signals = "signals",
-        /// The profile of each customer.
-        Customers = "customers",
-        /// Input that could not be used.
-        DeadLetters = "dead_letters",
-        /// The state of each customer, and the seals.
-        Changelog = "changelog",
-    }
-);
+role_label!(Input);
+role_label!(Output);
 
 label!(
     /// What became of an input record.

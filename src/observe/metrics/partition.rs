@@ -14,9 +14,10 @@ use prometheus::{Gauge, GaugeVec};
 use super::{
     batch::CurrencyLabel,
     label::{Label, PerLabel},
-    labels::{CustomerState, InputTopic, WindowBasis, WindowRevenue},
+    labels::{CustomerState, WindowBasis, WindowRevenue},
     registrar::Registrar,
 };
+use crate::topic::Input;
 
 const LAG_RECORDS: &str =
     "Records between the next one to read and the end of the input (3 series a partition).";
@@ -78,8 +79,8 @@ pub struct PartitionGauges {
 #[derive(Debug)]
 pub struct PartitionMetrics {
     partition: String,
-    lag_records: PerLabel<InputTopic, Gauge>,
-    lag_seconds: PerLabel<InputTopic, Gauge>,
+    lag_records: PerLabel<Input, Gauge>,
+    lag_seconds: PerLabel<Input, Gauge>,
     clock: Gauge,
     idle: Gauge,
     clock_frozen: Gauge,
@@ -105,7 +106,7 @@ pub struct PartitionMetrics {
 #[derive(Debug, Clone, Default)]
 pub struct PartitionTotals {
     /// Records not read yet, by topic.
-    pub lag_records: PerLabel<InputTopic, f64>,
+    pub lag_records: PerLabel<Input, f64>,
     /// The worst lag of a partition.
     pub lag_seconds_max: f64,
     /// Customers by state.
@@ -180,7 +181,7 @@ impl PartitionMetrics {
 
     /// Exports how far an input is behind: records up to the high watermark, and the age of the oldest of them by broker
     /// time (0 when caught up).
-    pub fn set_lag(&self, topic: InputTopic, records: u64, seconds: f64) {
+    pub fn set_lag(&self, topic: Input, records: u64, seconds: f64) {
         self.lag_records[topic].set(records as f64);
         self.lag_seconds[topic].set(seconds);
     }
@@ -206,7 +207,7 @@ impl PartitionMetrics {
     }
 
     pub(super) fn add_to(&self, totals: &mut PartitionTotals) {
-        for topic in InputTopic::all() {
+        for topic in Input::all() {
             totals.lag_records[topic] += self.lag_records[topic].get();
             totals.lag_seconds_max = totals.lag_seconds_max.max(self.lag_seconds[topic].get());
         }
@@ -242,7 +243,7 @@ impl PartitionFamilies {
         let labelled = |name, help, keys: Vec<&str>| {
             registrar.gauge_family(name, help, &[keys, vec!["partition"]].concat())
         };
-        let topic = InputTopic::keys;
+        let topic = Input::keys;
         let basis = WindowBasis::keys;
         let revenue = || [WindowRevenue::keys(), vec!["currency"]].concat();
         Ok(Self {
@@ -319,7 +320,7 @@ impl PartitionFamilies {
             remove_one(family, &[partition]);
         }
         for family in [&self.lag_records, &self.lag_seconds] {
-            InputTopic::all().for_each(|topic| remove_one(family, &[topic.name(), partition]));
+            Input::all().for_each(|topic| remove_one(family, &[topic.name(), partition]));
         }
         CustomerState::all().for_each(|state| remove_one(&self.customers, &[state.name(), partition]));
         for family in [&self.window_customers, &self.window_repeat_customers, &self.window_orders] {

@@ -37,9 +37,9 @@ fn metrics(currencies: &[&str]) -> Metrics {
 }
 
 /// Every call, with every label value.
-fn touch_everything(metrics: &Metrics, partitions: i32, currencies: &[&str]) {
+fn touch_everything(metrics: &Metrics, partitions: u32, currencies: &[&str]) {
     let mut batch = BatchSummary::default();
-    for topic in InputTopic::all() {
+    for topic in Input::all() {
         batch.dead_letters.extend(REASONS.iter().map(|reason| ((topic, *reason), 1)));
         batch.appended_at_ms[topic].push(1);
         batch.happened_at_ms[topic].push(1, 2);
@@ -122,13 +122,13 @@ fn a_batch_counts_what_it_says() {
     let mut batch = BatchSummary::default();
     batch.outcomes[Outcome::Applied] = 3;
     batch.signals[SignalType::WonBack] = 2;
-    batch.dead_letters.insert((InputTopic::Returns, "too_old"), 4);
+    batch.dead_letters.insert((Input::Returns, "too_old"), 4);
     let transition = Transition::new(CustomerState::Lapsed, CustomerState::Active).expect("two states");
     batch.transitions[transition] = 2;
     let values = CurrencyValues { orders_minor: 1_250, refunds_minor: 50, guest_orders_minor: 0 };
     batch.values.insert(currency("EUR"), values);
     // One in time, one late, one from a broker whose clock is ahead.
-    batch.appended_at_ms[InputTopic::Orders].extend([9_900, 0, 10_500]);
+    batch.appended_at_ms[Input::Orders].extend([9_900, 0, 10_500]);
     metrics.on_batch(&batch, 10_000);
     metrics.on_batch(&batch, 10_000);
     for (series, expected) in [
@@ -215,12 +215,12 @@ fn the_overview_sums_over_partitions() {
         let mut gauges = PartitionGauges { clock_ms, ..PartitionGauges::default() };
         gauges.customers[CustomerState::AtRisk] = 2;
         metrics.partition(partition).set(&gauges);
-        metrics.partition(partition).set_lag(InputTopic::Orders, 10, f64::from(partition));
+        metrics.partition(partition).set_lag(Input::Orders, 10, f64::from(partition));
     }
     let overview = metrics.overview();
     assert_eq!(overview.assigned_partitions, 3);
     assert_eq!(overview.partitions.customers[CustomerState::AtRisk], 6.0);
-    assert_eq!(overview.partitions.lag_records[InputTopic::Orders], 30.0);
+    assert_eq!(overview.partitions.lag_records[Input::Orders], 30.0);
     assert_eq!(overview.partitions.lag_seconds_max, 2.0);
     assert_eq!(overview.partitions.clock_seconds_min, Some(5.0));
     assert_eq!(overview.partitions.clock_seconds_max, Some(9.0));

@@ -11,9 +11,10 @@ use crate::domain::values::time::Time;
 use crate::fault::{self, Noted};
 use crate::formats::native::{Event, Subject};
 use crate::observe::metrics::{OrderKind, Outcome as RecordOutcome, Remark, TimerOutcome};
-use crate::stream::broker::{Input, Moment, Partition, PerInput, RecordBatch, RecordView};
+use crate::stream::broker::{Moment, RecordBatch, RecordView};
 use crate::stream::worker::report;
 use crate::stream::worker::rules::Rules;
+use crate::topic::{Input, Partition, PerInput, Topic};
 use crate::wire::changelog;
 use crate::wire::encode::{DeadLetter, RecordContext, Source};
 use crate::wire::hash;
@@ -180,13 +181,13 @@ fn next_head<'a, T: RecordBatch>(
 ) -> Option<Head<'a>> {
     let (index, skipped) = cursor.seek(batch);
     if skipped > 0 {
-        part.summary.input_records[report::input_topic(input)] += skipped as u64;
+        part.summary.input_records[input] += skipped as u64;
         part.summary.outcomes[RecordOutcome::Skipped] += skipped as u64;
     }
     let view = batch?.get(index?);
     let timed_from = tools.decoding.records.is_multiple_of(TIMED_OF).then(|| (tools.moment)());
     tools.decoding.records += 1;
-    let decoded = tools.rules.decoder.decode(report::wire_input(input), view.key, view.value);
+    let decoded = tools.rules.decoder.decode(input, view.key, view.value);
     if let Some(from) = timed_from {
         tools.decoding.timed += (tools.moment)().since(from);
         tools.decoding.timed_records += 1;
@@ -256,7 +257,7 @@ impl Applying<'_, '_> {
                 self.count(RecordOutcome::Applied);
                 let summary = &mut self.part.summary;
                 summary.late_records += u64::from(clock > Some(event.time()));
-                let topic = report::input_topic(self.input);
+                let topic = self.input;
                 summary.appended_at_ms[topic].extend(self.view.timestamp_millis);
                 summary.happened_at_ms[topic].push(event.time().as_millis(), self.tools.wall_millis);
                 self.count_business(event, applied);
@@ -267,10 +268,10 @@ impl Applying<'_, '_> {
 
     fn dead_letter(&mut self, refusal: &Refusal) -> changelog::Outcome {
         self.count(RecordOutcome::DeadLettered);
-        let topic = report::input_topic(self.input);
+        let topic = self.input;
         *self.part.summary.dead_letters.entry((topic, refusal.reason.name())).or_default() += 1;
         let source = Source {
-            topic: self.tools.rules.topic_name(self.input),
+            topic: self.tools.rules.topic_name(Topic::Input(self.input)),
             partition: self.tools.partition.0,
             offset: self.view.offset.0,
             timestamp_millis: self.view.timestamp_millis,
@@ -283,7 +284,7 @@ impl Applying<'_, '_> {
 
     fn count(&mut self, outcome: RecordOutcome) {
         let summary = &mut self.part.summary;
-        let topic = report::input_topic(self.input);
+        let topic = self.input;
         let bytes = self.view.key.map_or(0, <[u8]>::len) + self.view.value.map_or(0, <[u8]>::len);
         summary.input_records[topic] += 1;
         summary.input_bytes[topic] += bytes as u64;

@@ -11,7 +11,8 @@
 use std::time::Duration;
 
 use crate::domain::values::time::Time;
-use crate::stream::broker::{Broker, BrokerError, Input, Moment, Partition, PerInput, Position, RecordBatch};
+use crate::stream::broker::{Broker, BrokerError, Moment, Position, RecordBatch};
+use crate::topic::{Input, Partition, PerInput};
 
 /// How long a record waits for an input that has more to fetch.
 const WAIT_MAX: Duration = Duration::from_secs(30);
@@ -174,10 +175,10 @@ impl<T: RecordBatch> Streams<T> {
     }
 
     /// Whether ends that the brokers have just given are reached; if not, there is more to fetch.
-    pub fn confirm_ends(&mut self, ends: &[Position; 3]) -> bool {
+    pub fn confirm_ends(&mut self, ends: &PerInput<Position>) -> bool {
         for input in Input::ALL {
             let cursor = &mut self.cursors[input];
-            let end = ends[input as usize];
+            let end = ends[input];
             cursor.end = cursor.end.max(end);
             if cursor.next < end && cursor.supply == Supply::AtEnd {
                 cursor.supply = Supply::Behind { waited_since: None };
@@ -187,11 +188,9 @@ impl<T: RecordBatch> Streams<T> {
     }
 
     /// Whether all that is left to read lies behind somebody's open transaction.
-    pub fn is_held_up(&self, stable_ends: &[Position; 3]) -> bool {
+    pub fn is_held_up(&self, stable_ends: &PerInput<Position>) -> bool {
         self.cursors.iter().any(|(input, cursor)| {
-            self.batches[input].is_none()
-                && cursor.next < cursor.end
-                && cursor.next >= stable_ends[input as usize]
+            self.batches[input].is_none() && cursor.next < cursor.end && cursor.next >= stable_ends[input]
         })
     }
 

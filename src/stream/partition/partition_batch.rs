@@ -4,7 +4,8 @@
 use std::ops::Range;
 
 use crate::domain::values::time::Time;
-use crate::observe::metrics::{BatchSummary, OutputTopic, PerLabel, SignalType};
+use crate::observe::metrics::{BatchSummary, PerLabel, SignalType};
+use crate::topic::Output;
 use crate::wire::encode::DeadLetter;
 use crate::wire::hash::SignalId;
 
@@ -15,7 +16,7 @@ pub struct PartitionBatch {
     pub dead_letters: Vec<DeadLetter>,
     dead_letter_bytes: usize,
     /// Counts of what it has said and holds no more, by topic.
-    pub sent_ahead: PerLabel<OutputTopic, u64>,
+    pub sent_ahead: PerLabel<Output, u64>,
     pub summary: BatchSummary,
     /// Records taken from the inputs, skipped ones aside.
     pub records: usize,

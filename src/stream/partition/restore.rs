@@ -32,9 +32,10 @@ use crate::fault::{self, Mutation};
 use crate::snapshot::Snapshots;
 use crate::snapshot::discard::Discard;
 use crate::stream::broker::{
-    BrokerError, ChangelogIdentity, Committed, Input, Lookup, Moment, Output, Partition, PerInput, Position,
-    Stability, Step, TRANSACTION_TIMEOUT, Task, Topic, Waker, Watermark,
+    BrokerError, ChangelogIdentity, Committed, Lookup, Moment, Position, Stability, Step,
+    TRANSACTION_TIMEOUT, Task, Waker, Watermark,
 };
+use crate::topic::{Input, Output, Partition, PerInput, Topic};
 use crate::wire::changelog::Seal;
 
 use self::start::Disagreement;
@@ -273,8 +274,8 @@ impl Work {
             Stage::Inputs { committed } => {
                 self.stage = Stage::Inputs { committed: committed.clone() };
                 let inputs = Input::ALL.map(|input| (Topic::Input(input), partition));
-                let ends = lookup.watermarks(Watermark::High, &inputs, CALL_MAX)?;
-                let lows = lookup.watermarks(Watermark::Low, &inputs, CALL_MAX)?;
+                let ends = PerInput::from_slice(&lookup.watermarks(Watermark::High, &inputs, CALL_MAX)?);
+                let lows = PerInput::from_slice(&lookup.watermarks(Watermark::Low, &inputs, CALL_MAX)?);
                 self.stage = match self.inputs(&committed, &lows, &ends) {
                     Ok(inputs) => Stage::Settling(inputs),
                     Err(disagreement) => Stage::Recheck { committed, disagreement },
@@ -404,8 +405,8 @@ impl Work {
     fn inputs(
         &self,
         committed: &Offsets,
-        lows: &[Position],
-        ends: &[Position],
+        lows: &PerInput<Position>,
+        ends: &PerInput<Position>,
     ) -> Result<Inputs, Disagreement> {
         let rules = &self.order.rules;
         let evidence = start::Evidence {
@@ -414,10 +415,10 @@ impl Work {
                 && !fault::is(Mutation::StartOffsetFromSnapshot))
             .then_some(committed),
             changelog_is_empty: self.records == 0,
-            edges: PerInput::from_fn(|input| (lows[input as usize], ends[input as usize])),
+            edges: PerInput::from_fn(|input| (lows[input], ends[input])),
         };
         let starts = start::starts(&evidence, rules.on_other_offsets, rules.secret)?;
-        Ok(Inputs { starts, ends: PerInput::from_fn(|input| ends[input as usize]) })
+        Ok(Inputs { starts, ends: *ends })
     }
 
     fn finish(&mut self, inputs: Inputs) -> Restored {

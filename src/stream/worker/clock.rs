@@ -10,9 +10,8 @@ use tracing::{debug, warn};
 use super::{Stop, Worker, running_mut};
 use crate::config::{AtEnd, ClockRules};
 use crate::domain::values::time::{Span, Time};
-use crate::stream::broker::{
-    Broker, BrokerError, Clocks, Input, Lookup, Moment, Partition, Position, Topic, Watermark,
-};
+use crate::stream::broker::{Broker, BrokerError, Clocks, Lookup, Moment, Position, Watermark};
+use crate::topic::{Input, Partition, PerInput, Topic};
 
 /// Wall time and the time since boot may drift apart by so much before wall time is no longer believed.
 const DRIFT_MAX: Duration = Duration::from_secs(300);
@@ -206,16 +205,13 @@ impl<B: Broker> Worker<'_, B> {
         &mut self,
         partitions: &[Partition],
         watermark: Watermark,
-    ) -> Result<Option<Vec<[Position; 3]>>, Stop> {
+    ) -> Result<Option<Vec<PerInput<Position>>>, Stop> {
         let logs: Vec<_> = partitions
             .iter()
             .flat_map(|partition| Input::ALL.map(|input| (Topic::Input(input), *partition)))
             .collect();
         match self.broker.lookup().watermarks(watermark, &logs, ANSWER_MAX) {
-            Ok(positions) => {
-                let ends = positions.chunks_exact(3).map(|ends| [ends[0], ends[1], ends[2]]);
-                Ok(Some(ends.collect()))
-            }
+            Ok(positions) => Ok(Some(PerInput::chunks(&positions).collect())),
             Err(BrokerError::Retry(cause)) => {
                 debug!(cause = format!("{cause:#}"), "the ends of the inputs are not confirmed");
                 Ok(None)

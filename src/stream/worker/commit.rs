@@ -21,10 +21,11 @@ use super::{Batch, BatchPart, Stop, Worker, running};
 use crate::fault::{self, Mutation, Step};
 use crate::observe::metrics::{FatalKind, Stage};
 use crate::stream::broker::{
-    Broker, BrokerError, Cause, GroupEvent, Input, Lookup, Moment, NextOffset, Partition, Stability,
-    TRANSACTION_TIMEOUT, Unknown,
+    Broker, BrokerError, Cause, GroupEvent, Lookup, Moment, NextOffset, Stability, TRANSACTION_TIMEOUT,
+    Unknown,
 };
 use crate::stream::partition::BatchName;
+use crate::topic::{Input, Partition};
 
 /// The longest that one call may take before the client is polled again.
 const SLICE: Duration = Duration::from_secs(2);
@@ -213,7 +214,7 @@ impl<B: Broker> Worker<'_, B> {
         }
         let metadata: Vec<String> =
             self.batch.parts.iter().map(|part| self.batch_name(part.batch_number).to_string()).collect();
-        let mut offsets = Vec::with_capacity(3 * metadata.len());
+        let mut offsets = Vec::with_capacity(Input::COUNT * metadata.len());
         for (part, metadata) in self.batch.parts.iter().zip(&metadata) {
             let positions = running(&self.owned, part.partition).next_positions();
             offsets.extend(positions.iter().map(|(input, position)| NextOffset {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Worker, hub, report, running};
+use super::{Worker, report, running};
 use crate::fault;
-use crate::stream::broker::{Broker, Moment, Partition, TRANSACTION_TIMEOUT};
+use crate::stream::broker::{Broker, Moment, TRANSACTION_TIMEOUT};
 use crate::stream::partition::Phase;
+use crate::topic::Partition;
 
 /// A batch is committed when it has so many records, which a crash would have read again, ...
 const RECORDS_MAX: usize = 2_000_000;
@@ -157,9 +158,9 @@ impl<B: Broker> Worker<'_, B> {
         let target = self.clock_target(clocks.wall_millis);
         for (partition, owned) in &mut self.owned {
             let Phase::Running(running) = &mut owned.phase else { continue };
-            let exported = self.hub.metrics.partition(hub::label(*partition));
+            let exported = self.hub.metrics.partition(*partition);
             for (input, (records, seconds)) in report::lags(running, clocks.wall_millis).iter() {
-                exported.set_lag(report::input_topic(input), *records, *seconds);
+                exported.set_lag(input, *records, *seconds);
             }
             // Figures of an open batch are not to be seen.
             if self.batch.parts.iter().all(|part| part.partition != *partition) {

@@ -9,9 +9,10 @@ use super::{Stop, Worker};
 use crate::fault::{self, Mutation, Step};
 use crate::observe::metrics::RebalanceKind;
 use crate::observe::status::WorkerPhase;
-use crate::stream::broker::{Broker, BrokerError, GroupEvent, Partition};
+use crate::stream::broker::{Broker, BrokerError, GroupEvent};
 use crate::stream::partition::restore::Order;
 use crate::stream::partition::{Epoch, Owned, Phase};
+use crate::topic::Partition;
 
 /// A revoked partition's open batch is tried for so long to be committed; the whole group waits meanwhile.
 const REVOKE_PATIENCE: Duration = Duration::from_secs(5);

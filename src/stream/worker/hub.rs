@@ -6,9 +6,9 @@ use crossbeam_channel::Receiver;
 
 use crate::observe::metrics::{BatchSummary, Metrics, RestoreInProgress};
 use crate::observe::status::{RecentSignal, ServiceStatus, WorkerStatus};
-use crate::stream::broker::Partition;
 use crate::stream::partition::partition_batch::PartitionBatch;
 use crate::stream::query::CustomerQuery;
+use crate::topic::Partition;
 
 /// Signals of one commit that the live page may show.
 const RECENT_SIGNALS_MAX: usize = 40;
@@ -40,34 +40,34 @@ impl<'m> Hub<'m> {
     }
 
     pub(super) fn on_restore_started(&mut self, partition: Partition) {
-        self.restores.insert(partition, self.metrics.restore(label(partition)));
-        self.status.restoring(label(partition), None);
+        self.restores.insert(partition, self.metrics.restore(partition));
+        self.status.restoring(partition, None);
     }
 
     pub(super) fn on_restore_progress(&self, partition: Partition, records: u64, remaining: u64) {
         if let Some(restore) = self.restores.get(&partition) {
             restore.on_records(records, remaining);
         }
-        self.status.restoring(label(partition), Some(remaining));
+        self.status.restoring(partition, Some(remaining));
     }
 
     pub(super) fn on_restored(&mut self, partition: Partition, duration: std::time::Duration) {
         if let Some(restore) = self.restores.remove(&partition) {
             restore.finish(duration);
         }
-        self.status.not_restoring(label(partition));
+        self.status.not_restoring(partition);
     }
 
     /// A partition was restored from a snapshot of this time.
     pub(super) fn on_snapshot_restored(&self, partition: Partition, created_at_ms: i64) {
-        self.metrics.partition(label(partition)).set_snapshot_time(created_at_ms);
+        self.metrics.partition(partition).set_snapshot_time(created_at_ms);
     }
 
     /// The partition is not owned any more: its gauges must not stand beside the next owner's.
     pub(super) fn forget_partition(&mut self, partition: Partition) {
         self.restores.remove(&partition);
-        self.status.not_restoring(label(partition));
-        self.metrics.remove_partition(label(partition));
+        self.status.not_restoring(partition);
+        self.metrics.remove_partition(partition);
     }
 
     /// A part of a batch is known to be committed.
@@ -81,9 +81,4 @@ impl<'m> Hub<'m> {
             customer_id: String::from_utf8_lossy(signal.key).into_owned(),
         }));
     }
-}
-
-/// A partition as the metrics label it.
-pub(super) fn label(partition: Partition) -> i32 {
-    i32::try_from(partition.0).expect("Kafka counts partitions in 31 bits")
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use super::{Stop, Worker};
 use crate::observe::metrics::FatalKind;
 use crate::observe::status::WorkerPhase;
-use crate::stream::broker::{Broker, BrokerError, Input, Lookup, Moment, Output, Topic};
+use crate::stream::broker::{Broker, BrokerError, Lookup, Moment};
+use crate::topic::{Output, Topic};
 
 /// One step of joining; in between, whoever runs the worker may want to stop.
 const STEP_MAX: Duration = Duration::from_secs(1);
@@ -46,8 +47,7 @@ impl<B: Broker> Worker<'_, B> {
     }
 
     fn learn_partition_counts(&mut self) -> Result<Joining, BrokerError> {
-        let [orders, returns, erasures, changelog] = CO_PARTITIONED;
-        let topics = [orders, returns, erasures, changelog, Topic::Output(Output::Customers)];
+        let topics: Vec<Topic> = Topic::co_partitioned().chain([Topic::Output(Output::Customers)]).collect();
         let counts = self.broker.lookup().partition_counts(&topics, STEP_MAX)?;
         let (customers, counts) = counts.split_last().expect("as many counts as topics");
         self.rules.partitions = counts[0];
@@ -66,7 +66,7 @@ impl<B: Broker> Worker<'_, B> {
     /// Reads the counts again; growth stops the service before anything is put into the wrong partition.
     pub(super) fn check_partition_counts(&mut self) -> Result<(), Stop> {
         self.joining = Joining::Member { counts_at: self.broker.now() };
-        match self.broker.lookup().partition_counts(&CO_PARTITIONED, STEP_MAX) {
+        match self.broker.lookup().partition_counts(&Topic::co_partitioned().collect::<Vec<_>>(), STEP_MAX) {
             Ok(counts) => Ok(self.compare_partition_counts(&counts)?),
             // Brokers that do not answer have not grown a topic that anybody could read.
             Err(BrokerError::Retry(_)) => Ok(()),
@@ -85,14 +85,11 @@ impl<B: Broker> Worker<'_, B> {
 
     fn compare_partition_counts(&self, counts: &[u32]) -> Result<(), BrokerError> {
         let expected = self.rules.partitions;
-        let Some((topic, count)) = CO_PARTITIONED.iter().zip(counts).find(|(_, count)| **count != expected)
+        let Some((topic, count)) = Topic::co_partitioned().zip(counts).find(|(_, count)| **count != expected)
         else {
             return Ok(());
         };
-        let name = match topic {
-            Topic::Input(input) => self.rules.topic_name(*input),
-            Topic::Output(_) => self.rules.changelog_name(),
-        };
+        let name = self.rules.topic_name(topic);
         let message = format!(
             "topic {name} has {count} partitions where {expected} are expected: a customer's orders, returns and state must lie in \
              partitions of the same number, so these topics need the same count, and it must not change while there is state"
@@ -100,11 +97,3 @@ impl<B: Broker> Worker<'_, B> {
         Err(BrokerError::stop(crate::exit::Exit::Configuration, message))
     }
 }
-
-/// The topics that must have the same number of partitions.
-const CO_PARTITIONED: [Topic; 4] = [
-    Topic::Input(Input::Orders),
-    Topic::Input(Input::Returns),
-    Topic::Input(Input::Erasures),
-    Topic::Output(Output::Changelog),
-];

@@ -4,9 +4,10 @@ use crate::domain::engine::Change;
 use crate::domain::values::ids::CustomerKey;
 use crate::domain::values::time::Time;
 use crate::observe::metrics::PerLabel;
-use crate::stream::broker::{Broker, Partition, RecordBatch};
+use crate::stream::broker::{Broker, RecordBatch};
 use crate::stream::partition::{Phase, Running};
 use crate::stream::query::{CommittedPosition, CustomerQuery, CustomerReply};
+use crate::topic::{Input, Partition};
 use crate::wire::hash;
 
 use super::rules::Rules;
@@ -22,9 +23,8 @@ impl<B: Broker> Worker<'_, B> {
         }
         let wall_millis = self.broker.clocks().wall_millis;
         for query in std::mem::take(&mut self.waiting_queries) {
-            let number = hash::partition(query.key.as_bytes(), self.rules.partitions);
-            let partition = i32::try_from(number).expect("Kafka counts partitions in 31 bits");
-            let reply = match self.owned.get_mut(&Partition(number)).map(|owned| &mut owned.phase) {
+            let partition = Partition(hash::partition(query.key.as_bytes(), self.rules.partitions));
+            let reply = match self.owned.get_mut(&partition).map(|owned| &mut owned.phase) {
                 None => Some(CustomerReply::NotOwned { partition }),
                 Some(Phase::Restoring(_) | Phase::Restored(_)) => {
                     Some(CustomerReply::Restoring { partition })
@@ -42,7 +42,7 @@ impl<B: Broker> Worker<'_, B> {
 /// None while the open batch touches the customer.
 fn reply<T: RecordBatch>(
     query: &CustomerQuery,
-    partition: i32,
+    partition: Partition,
     running: &mut Running<T>,
     rules: &Rules,
     wall_millis: i64,
@@ -74,10 +74,10 @@ fn reply<T: RecordBatch>(
     }
 }
 
-fn next_offsets<T>(running: &Running<T>) -> PerLabel<crate::observe::metrics::InputTopic, i64> {
+fn next_offsets<T>(running: &Running<T>) -> PerLabel<Input, i64> {
     let mut offsets = PerLabel::default();
     for (input, next) in running.committed.next.iter() {
-        offsets[report::input_topic(input)] = i64::try_from(next.0).unwrap_or(i64::MAX);
+        offsets[input] = i64::try_from(next.0).unwrap_or(i64::MAX);
     }
     offsets
 }

@@ -5,30 +5,14 @@ use crate::domain::signals::kind::SignalKind;
 use crate::domain::signals::signal::{Cause, Signal, State};
 use crate::domain::values::time::Time;
 use crate::observe::metrics::{
-    Basis, BatchSummary, CustomerState, InputTopic, PartitionGauges, PerLabel, RevenueKind, SignalType,
-    TimerOutcome, Transition, Window, WindowBasis, WindowRevenue,
+    Basis, BatchSummary, CustomerState, PartitionGauges, PerLabel, RevenueKind, SignalType, TimerOutcome,
+    Transition, Window, WindowBasis, WindowRevenue,
 };
-use crate::stream::broker::{Input, Moment, PerInput};
+use crate::stream::broker::Moment;
 use crate::stream::partition::Running;
-use crate::wire;
+use crate::topic::PerInput;
 
 use super::rules::Rules;
-
-pub fn input_topic(input: Input) -> InputTopic {
-    match input {
-        Input::Orders => InputTopic::Orders,
-        Input::Returns => InputTopic::Returns,
-        Input::Erasures => InputTopic::Erasures,
-    }
-}
-
-pub fn wire_input(input: Input) -> wire::Input {
-    match input {
-        Input::Orders => wire::Input::Orders,
-        Input::Returns => wire::Input::Returns,
-        Input::Erasures => wire::Input::Erasures,
-    }
-}
 
 pub fn signal_type(kind: &SignalKind) -> SignalType {
     match kind {

@@ -7,8 +7,8 @@ use crate::domain::settings::Settings;
 use crate::formats::native::{Decoder, Limits};
 use crate::observe::metrics::CurrencyLabel;
 use crate::snapshot::Snapshots;
-use crate::stream::broker::Input;
 use crate::stream::partition::restore::{OnOtherOffsets, RestoreRules};
+use crate::topic::Topic;
 use crate::wire::encode::{CloudEvents, ProfileEncoder, SignalEncoder};
 
 use super::clock::ShopTime;
@@ -70,17 +70,9 @@ impl Rules {
         }
     }
 
-    /// The configured name of an input.
-    pub fn topic_name(&self, input: Input) -> &str {
-        match input {
-            Input::Orders => &self.topics.orders,
-            Input::Returns => &self.topics.returns,
-            Input::Erasures => &self.topics.erasures,
-        }
-    }
-
-    pub fn changelog_name(&self) -> &str {
-        &self.topics.changelog
+    /// The configured name of a topic.
+    pub fn topic_name(&self, topic: Topic) -> &str {
+        self.topics.name(topic)
     }
 
     pub fn restore_rules(&self) -> RestoreRules {

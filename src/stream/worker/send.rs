@@ -8,12 +8,11 @@ use super::rules::Rules;
 use super::{BatchPart, Stop, Worker, running_mut};
 use crate::domain::engine::{Change, Engine};
 use crate::domain::values::time::Time;
-use crate::observe::metrics::{OutputTopic, PerLabel};
-use crate::stream::broker::{
-    Broker, BrokerError, GroupEvent, Input, Moment, Output, OutputRecord, Partition,
-};
+use crate::observe::metrics::PerLabel;
+use crate::stream::broker::{Broker, BrokerError, GroupEvent, Moment, OutputRecord};
 use crate::stream::partition::Running;
 use crate::stream::partition::partition_batch::PartitionBatch;
+use crate::topic::{Output, Partition, PerInput};
 use crate::wire::changelog::{self, Seal, SealedInput};
 
 /// How long a full producer queue is flushed for before the record is offered again.
@@ -76,7 +75,7 @@ struct Sender<'p, B: Broker> {
     batch_number: u64,
     deadline: Moment,
     /// Counts of the part's records, by topic.
-    sent: PerLabel<OutputTopic, u64>,
+    sent: PerLabel<Output, u64>,
 }
 
 impl<B: Broker> Sender<'_, B> {
@@ -161,7 +160,7 @@ impl<B: Broker> Sender<'_, B> {
     fn seal<T>(&mut self, running: &Running<T>, scratch: &mut Scratch) -> Result<(), AttemptError> {
         let seal = Seal {
             batch: self.batch_number,
-            inputs: Input::ALL.map(|input| {
+            inputs: PerInput::from_fn(|input| {
                 let cursor = &running.streams.cursors[input];
                 SealedInput { next: cursor.next.0, merge_key: cursor.key }
             }),
@@ -201,13 +200,7 @@ impl<B: Broker> Sender<'_, B> {
             }
             record_group_events(self.broker, self.group_events).map_err(AttemptError::Stop)?;
         }
-        let topic = match record.output {
-            Output::Signals => OutputTopic::Signals,
-            Output::Customers => OutputTopic::Customers,
-            Output::DeadLetters => OutputTopic::DeadLetters,
-            Output::Changelog => OutputTopic::Changelog,
-        };
-        self.sent[topic] += 1;
+        self.sent[record.output] += 1;
         Ok(())
     }
 

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use tracing::{debug, warn};
 
-use super::{Worker, hub, running_mut};
+use super::{Worker, running_mut};
 use crate::fault::{self, Mutation, Noted};
 use crate::snapshot::snapshot_schedule::SnapshotSchedule;
 use crate::snapshot::{Slice, Snapshots, Start};
-use crate::stream::broker::{Broker, Lookup, Moment, Output, Partition, RecordBatch, Topic, Watermark};
+use crate::stream::broker::{Broker, Lookup, Moment, RecordBatch, Watermark};
 use crate::stream::partition::restore::Restored;
 use crate::stream::partition::{Phase, Running};
+use crate::topic::{Output, Partition, Topic};
 
 /// The longest that the worker waits for a high watermark; without one there is no snapshot this time.
 const ANSWER_MAX: Duration = Duration::from_millis(250);
@@ -172,7 +173,7 @@ impl<B: Broker> Worker<'_, B> {
 
     pub(super) fn hand_over_all(&mut self) {
         for (partition, owned) in std::mem::take(&mut self.owned) {
-            self.hub.metrics.remove_partition(hub::label(partition));
+            self.hub.metrics.remove_partition(partition);
             match owned.phase {
                 Phase::Running(running) => self.hand_over(partition, *running),
                 Phase::Restoring(_) | Phase::Restored(_) => {}

@@ -2,8 +2,9 @@
 
 use crate::exit::{Exit, Failure};
 use crate::observe::metrics::FatalKind;
-use crate::stream::broker::{BrokerError, Cause, Partition, Unknown};
+use crate::stream::broker::{BrokerError, Cause, Unknown};
 use crate::stream::partition::apply::LimitCrossed;
+use crate::topic::Partition;
 
 /// The end of a worker, and with it of the service.
 #[derive(Debug)]

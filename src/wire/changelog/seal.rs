@@ -9,7 +9,7 @@ use super::StateError;
 use super::outcomes::{Outcome, OutcomeRun};
 use super::reader::{Reader, put_varint};
 use crate::domain::values::time::Time;
-use crate::wire::Input;
+use crate::topic::PerInput;
 
 const KIND: &str = "seal";
 const FORMAT: u8 = 1;
@@ -19,8 +19,7 @@ const FORMAT: u8 = 1;
 pub struct Seal {
     /// Counts the partition's batches, from 1.
     pub batch: u64,
-    /// By [`Input::index`].
-    pub inputs: [SealedInput; Input::ALL.len()],
+    pub inputs: PerInput<SealedInput>,
     /// None before the first accepted record.
     pub clock: Option<Time>,
     /// What became of the last records, oldest first; no two neighbours alike.
@@ -41,12 +40,12 @@ pub struct SealedInput {
 impl Seal {
     /// Appends the seal.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let instants = [self.clock].into_iter().chain(self.inputs.map(|input| input.merge_key));
+        let instants = [self.clock].into_iter().chain(self.inputs.0.map(|input| input.merge_key));
         let present =
             instants.clone().enumerate().map(|(bit, instant)| u8::from(instant.is_some()) << bit).sum();
         out.extend_from_slice(&[FORMAT, present]);
         out.extend_from_slice(&self.batch.to_le_bytes());
-        for input in &self.inputs {
+        for (_, input) in self.inputs.iter() {
             out.extend_from_slice(&input.next.to_le_bytes());
         }
         for instant in instants.flatten() {
@@ -67,12 +66,12 @@ impl Seal {
             return Err(reader.invalid());
         }
         let batch = reader.u64()?;
-        let mut inputs = [SealedInput::default(); Input::ALL.len()];
-        for input in &mut inputs {
+        let mut inputs = PerInput::<SealedInput>::default();
+        for input in &mut inputs.0 {
             input.next = reader.u64()?;
         }
         let clock = reader.time_if(present & 1 != 0)?;
-        for (index, input) in inputs.iter_mut().enumerate() {
+        for (index, input) in inputs.0.iter_mut().enumerate() {
             input.merge_key = reader.time_if(present >> (index + 1) & 1 != 0)?;
         }
         let secret = reader.array()?;

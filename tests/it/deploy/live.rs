@@ -16,11 +16,12 @@ use libtest_mimic::{Completion, Failed, Trial};
 use retention_signals::config::HttpSettings;
 use retention_signals::observe::http::{About, HttpContext, HttpServer};
 use retention_signals::observe::metrics::{
-    BatchSummary, Client, ClientStatistics, CurrencyLabel, CurrencyValues, InputTopic, Label, LogLevel,
-    Metrics, OutputTopic, PartitionGauges, PerLabel, RebalanceKind, TransactionSummary, Vocabulary,
+    BatchSummary, Client, ClientStatistics, CurrencyLabel, CurrencyValues, Label, LogLevel, Metrics,
+    PartitionGauges, PerLabel, RebalanceKind, TransactionSummary, Vocabulary,
 };
 use retention_signals::observe::status::{ServiceStatus, WorkerPhase};
 use retention_signals::stream::query::QueryRouter;
+use retention_signals::topic::{Input, Output, Partition};
 use retention_signals::wire::reason::Reason;
 use tokio::runtime::Runtime;
 
@@ -99,17 +100,17 @@ fn euro() -> CurrencyLabel {
 fn everything_happens(metrics: &Metrics) {
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as i64;
     let mut batch = BatchSummary {
-        dead_letters: Reason::ALL.iter().map(|reason| ((InputTopic::Orders, reason.name()), 1)).collect(),
+        dead_letters: Reason::ALL.iter().map(|reason| ((Input::Orders, reason.name()), 1)).collect(),
         values: [(euro(), CurrencyValues { orders_minor: 500, refunds_minor: 50, guest_orders_minor: 5 })]
             .into(),
         timer_delays: vec![Duration::from_secs(1)],
         outcomes: PerLabel::build(|_| 1),
         signals: PerLabel::build(|_| 1),
         transitions: PerLabel::build(|_| 1),
-        output_records: PerLabel::build(|_: OutputTopic| 1),
+        output_records: PerLabel::build(|_: Output| 1),
         ..BatchSummary::default()
     };
-    for topic in InputTopic::all() {
+    for topic in Input::all() {
         batch.appended_at_ms[topic].push(now_ms - 40);
         batch.happened_at_ms[topic].push(now_ms - 5_000, now_ms);
     }
@@ -122,7 +123,7 @@ fn everything_happens(metrics: &Metrics) {
     });
     metrics.on_rebalance(RebalanceKind::Assign, Duration::from_millis(300));
     metrics.on_log_message(LogLevel::Info);
-    let restore = metrics.restore(0);
+    let restore = metrics.restore(Partition(0));
     restore.on_records(100, 50);
     restore.finish(Duration::from_secs(2));
     let gauges = PartitionGauges {
@@ -136,6 +137,6 @@ fn everything_happens(metrics: &Metrics) {
         window_revenue_minor: [(euro(), PerLabel::build(|_| 12_345))].into(),
         ..PartitionGauges::default()
     };
-    metrics.partition(0).set(&gauges);
-    metrics.on_snapshot_written(0, now_ms, 4_000, Duration::from_millis(40));
+    metrics.partition(Partition(0)).set(&gauges);
+    metrics.on_snapshot_written(Partition(0), now_ms, 4_000, Duration::from_millis(40));
 }

@@ -7,6 +7,7 @@ use prometheus::{
     proto::{MetricFamily, MetricType},
 };
 use retention_signals::observe::metrics::{CurrencyLabel, Metrics, Vocabulary};
+use retention_signals::topic::Partition;
 use retention_signals::wire::reason::Reason;
 
 /// Labels whose values are not known in advance.
@@ -51,7 +52,7 @@ fn metrics() -> (Metrics, Registry) {
         currencies: vec![CurrencyLabel::new("EUR", 2).expect("a currency")],
     };
     let metrics = Metrics::new(&registry, &vocabulary).expect("names are free");
-    let _partition = metrics.partition(0);
+    let _partition = metrics.partition(Partition(0));
     (metrics, registry)
 }
 

@@ -8,9 +8,8 @@ use libtest_mimic::Trial;
 use rdkafka::producer::{BaseProducer, Producer};
 use retention_signals::exit::Exit;
 use retention_signals::kafka::KafkaBroker;
-use retention_signals::stream::broker::{
-    Broker, BrokerError, GroupEvent, Input, Partition, PerInput, Position, RecordBatch, Topic,
-};
+use retention_signals::stream::broker::{Broker, BrokerError, GroupEvent, Position, RecordBatch};
+use retention_signals::topic::{Input, Partition, PerInput, Topic};
 
 use super::{PATIENCE, Shop, TURN, fetch, kept, read_from, until_done};
 use crate::kafka::{self, KafkaNode, Record};

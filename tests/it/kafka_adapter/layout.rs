@@ -7,7 +7,8 @@ use anyhow::{Result, anyhow, bail};
 use libtest_mimic::Trial;
 use retention_signals::exit::{Exit, Failure};
 use retention_signals::kafka::{KafkaSettings, TopicPlan, check, examine};
-use retention_signals::stream::broker::{Broker, Input, Output, Partition, Topic};
+use retention_signals::stream::broker::Broker;
+use retention_signals::topic::{Input, Output, Partition, Topic};
 
 use super::{PATIENCE, Shop, every_topic, offsets, settings, to_changelog, transact};
 use crate::kafka::{self, Client, KafkaNode, NodeSettings, free_port};

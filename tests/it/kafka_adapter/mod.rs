@@ -16,9 +16,10 @@ use libtest_mimic::Trial;
 use retention_signals::config::{Purpose, Sources, load};
 use retention_signals::kafka::{KafkaBroker, KafkaSettings, Layout, SlotSettings, host_wall_clock};
 use retention_signals::stream::broker::{
-    Broker, BrokerError, Capabilities, GroupEvent, Input, Lookup, NextOffset, Output, OutputRecord,
-    Partition, PerInput, Position, RecordBatch, RecordView, Topic, Watermark,
+    Broker, BrokerError, Capabilities, GroupEvent, Lookup, NextOffset, OutputRecord, Position, RecordBatch,
+    RecordView, Watermark,
 };
+use retention_signals::topic::{Input, Output, Partition, PerInput, Topic};
 
 use crate::kafka::Client;
 

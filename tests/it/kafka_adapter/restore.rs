@@ -9,9 +9,10 @@ use libtest_mimic::Trial;
 use retention_signals::exit::Exit;
 use retention_signals::kafka::KafkaLookup;
 use retention_signals::stream::broker::{
-    Broker, BrokerError, Lookup, Output, Partition, Position, RecordBatch, Stability, Step, Topic, Watermark,
+    Broker, BrokerError, Lookup, Position, RecordBatch, Stability, Step, Watermark,
 };
 use retention_signals::stream::partition::BatchName;
+use retention_signals::topic::{Output, Partition, Topic};
 
 use super::{PATIENCE, Shop, edge, kept, offsets, open_producer, to_changelog, transact, until_done};
 use crate::kafka::{self, KafkaNode};

@@ -6,9 +6,9 @@ use anyhow::{Result, bail};
 use libtest_mimic::Trial;
 use retention_signals::exit::Exit;
 use retention_signals::stream::broker::{
-    Broker, BrokerError, Committed, Input, Lookup, Membership, Output, OutputRecord, Partition, Position,
-    Stability, Topic, Unknown,
+    Broker, BrokerError, Committed, Lookup, Membership, OutputRecord, Position, Stability, Unknown,
 };
+use retention_signals::topic::{Input, Output, Partition, Topic};
 
 use super::{PATIENCE, Shop, offsets, open_producer, to_changelog, transact, until_done};
 use crate::kafka::{self, KafkaNode};

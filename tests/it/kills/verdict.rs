@@ -152,7 +152,7 @@ impl Verdict {
             }
             let Some(last) = before else { continue };
             self.batches += last.batch;
-            for (topic, input) in shop.input_names().into_iter().zip(&last.inputs) {
+            for (topic, input) in shop.input_names().into_iter().zip(&last.inputs.0) {
                 let committed = offsets.get(&(topic.to_owned(), partition)).map(|committed| committed.offset);
                 if committed != Some(i64::try_from(input.next)?) {
                     self.broken_sequences += 1;
@@ -172,7 +172,7 @@ fn fault_of(before: Option<&Seal>, seal: &Seal) -> Option<&'static str> {
     if seal.batch != before.batch + 1 {
         return Some("a batch is missing or double");
     }
-    if before.inputs.iter().zip(&seal.inputs).any(|(before, after)| after.next < before.next) {
+    if before.inputs.iter().any(|(input, before)| seal.inputs[input].next < before.next) {
         return Some("an offset goes back");
     }
     (seal.clock < before.clock).then_some("the clock goes back")

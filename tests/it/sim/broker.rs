@@ -11,9 +11,10 @@ use std::time::Duration;
 use corosensei::Yielder;
 use retention_signals::exit::Exit;
 use retention_signals::stream::broker::{
-    Broker, BrokerError, Capabilities, Clocks, GroupEvent, Input, Membership, Moment, NextOffset,
-    OutputRecord, Partition, PerInput, Position, Progress, Task, Topic, Unknown, Waker,
+    Broker, BrokerError, Capabilities, Clocks, GroupEvent, Membership, Moment, NextOffset, OutputRecord,
+    Position, Progress, Task, Unknown, Waker,
 };
+use retention_signals::topic::{Input, Partition, PerInput, Topic};
 
 use super::host::{Beside, Host, Reading};
 use super::log::{Edge, SimBatch};

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 
 use retention_signals::observe::status::ServiceStatus;
-use retention_signals::stream::broker::{Input, Output, Topic};
 use retention_signals::wire::changelog::{self, StateRecord};
 use serde_json::Value;
 
@@ -12,6 +11,7 @@ use super::log::Entry;
 use super::shop::{Meaning, Pace, START_MILLIS};
 use super::world::World;
 use crate::oracle::{self, Oracle, OracleConfig};
+use retention_signals::topic::{Input, Output, Topic};
 
 /// Everything that should have come out of one partition.
 #[derive(Default)]
@@ -65,7 +65,7 @@ pub fn shown(world: &World, status: &ServiceStatus) -> Result<(), String> {
 pub fn is_read_to_the_end(world: &World) -> bool {
     (0..world.partitions).all(|partition| {
         Input::ALL.iter().all(|input| {
-            let next = world.history.past(partition).next[*input as usize];
+            let next = world.history.past(partition).next[*input];
             !world.log(Topic::Input(*input), partition).has_more(next)
         })
     })

@@ -3,7 +3,8 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use retention_signals::stream::broker::{GroupEvent, Membership, Partition};
+use retention_signals::stream::broker::{GroupEvent, Membership};
+use retention_signals::topic::Partition;
 
 use super::group::{Group, Heartbeat, MemberId, REBALANCE_TIMEOUT};
 

@@ -10,7 +10,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use retention_signals::stream::broker::{Committed, Input, Membership, PerInput};
+use retention_signals::stream::broker::{Committed, Membership};
+use retention_signals::topic::{Input, PerInput};
 
 use super::log::ProducerId;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use retention_signals::stream::broker::{Input, Partition, PerInput};
+use retention_signals::topic::{Input, Partition, PerInput};
 use retention_signals::wire::changelog::Seal;
 
 use super::log::Log;
@@ -40,7 +40,7 @@ pub struct PreparedPart {
 #[derive(Clone, Default)]
 pub struct Past {
     pub batch: u64,
-    pub next: [u64; 3],
+    pub next: PerInput<u64>,
     pub clock: Option<i64>,
     pub items: Vec<Item>,
 }
@@ -76,7 +76,7 @@ impl History {
     }
 
     pub fn next_of(&self, partition: Partition, input: Input) -> u64 {
-        self.pasts[&partition.0].next[input as usize]
+        self.pasts[&partition.0].next[input]
     }
 
     /// A part is committed.
@@ -97,7 +97,7 @@ impl History {
             return Err(format!("{at}: not the next batch"));
         }
         for input in Input::ALL {
-            let (from, to) = (past.next[input as usize], seal.inputs[input as usize].next);
+            let (from, to) = (past.next[input], seal.inputs[input].next);
             if to < from && !self.may_jump {
                 return Err(format!("{at}: {input:?} goes back from {from} to {to}"));
             }
@@ -133,7 +133,7 @@ impl History {
             }
         }
         past.batch = seal.batch;
-        past.next = seal.inputs.map(|input| input.next);
+        past.next = PerInput::from_fn(|input| seal.inputs[input].next);
         past.clock = seal.clock.map(|clock| clock.as_millis());
         past.items.extend(items);
         Ok(())

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use retention_signals::fault::{self, Noted};
-use retention_signals::stream::broker::{Partition, PerInput, Task, Topic};
+use retention_signals::stream::broker::Task;
+use retention_signals::topic::{Partition, PerInput, Topic};
 
 use super::client::Client;
 use super::history::{Item, PreparedPart};

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use retention_signals::exit::Exit;
 use retention_signals::stream::broker::{
-    BrokerError, ChangelogIdentity, Committed, Lookup, Moment, Output, Partition, PerInput, Position,
-    Stability, Topic, Watermark,
+    BrokerError, ChangelogIdentity, Committed, Lookup, Moment, Position, Stability, Watermark,
 };
+use retention_signals::topic::{Output, Partition, PerInput, Topic};
 
 use super::log::{Edge, SimBatch};
 use super::mutation::Twist;

@@ -3,9 +3,8 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use retention_signals::stream::broker::{
-    BrokerError, Committed, Membership, NextOffset, Output, OutputRecord, Partition, PerInput, Topic,
-};
+use retention_signals::stream::broker::{BrokerError, Committed, Membership, NextOffset, OutputRecord};
+use retention_signals::topic::{Output, Partition, PerInput, Topic};
 use retention_signals::wire::changelog::{self, StateRecord};
 use retention_signals::wire::hash;
 

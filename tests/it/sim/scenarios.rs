@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use retention_signals::fault;
-use retention_signals::stream::broker::{Input, Output, Topic};
+use retention_signals::topic::{Input, Output, Topic};
 use serde_json::json;
 
 use super::log::{Edge, Record};
@@ -427,5 +427,4 @@ fn expect_stop(result: Result<(), String>, message: &str) -> Result<(), String> 
     }
 }
 
-pub(super) const P0: retention_signals::stream::broker::Partition =
-    retention_signals::stream::broker::Partition(0);
+pub(super) const P0: retention_signals::topic::Partition = retention_signals::topic::Partition(0);

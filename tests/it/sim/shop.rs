@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use retention_signals::stream::broker::{Input, Topic};
+use retention_signals::topic::{Input, Topic};
 use retention_signals::wire::hash;
 use serde_json::{Value, json};
 

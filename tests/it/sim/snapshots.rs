@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use retention_signals::fault::Mutation;
-use retention_signals::stream::broker::{Input, Output, Topic};
+use retention_signals::topic::{Input, Output, Topic};
 use serde_json::json;
 
 use super::disks::Habits;

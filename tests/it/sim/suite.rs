@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use retention_signals::stream::broker::{
-    Broker, BrokerError, GroupEvent, Input, Lookup, NextOffset, Output, OutputRecord, Partition, Position,
-    RecordBatch, Stability, Topic, Unknown, Watermark,
+    Broker, BrokerError, GroupEvent, Lookup, NextOffset, OutputRecord, Position, RecordBatch, Stability,
+    Unknown, Watermark,
 };
+use retention_signals::topic::{Input, Output, Partition, Topic};
 
 const P0: Partition = Partition(0);
 const CHANGELOG: Topic = Topic::Output(Output::Changelog);

@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use retention_signals::stream::broker::{Partition, TRANSACTION_TIMEOUT, Topic};
+use retention_signals::stream::broker::TRANSACTION_TIMEOUT;
+use retention_signals::topic::{Partition, Topic};
 
 use super::log::ProducerId;
 

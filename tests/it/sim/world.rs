@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use fastrand::Rng;
-use retention_signals::stream::broker::{ChangelogIdentity, Committed, Input, Output, Partition, Topic};
+use retention_signals::stream::broker::{ChangelogIdentity, Committed};
+use retention_signals::topic::{Input, Output, Partition, Topic};
 
 use super::group::{Group, Offsets};
 use super::history::{History, Prepared};

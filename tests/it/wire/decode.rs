@@ -4,7 +4,7 @@
 use fastrand::Rng;
 use libtest_mimic::{Failed, Trial};
 use retention_signals::formats::native::{Decoder, Limits, Subject};
-use retention_signals::wire::Input;
+use retention_signals::topic::Input;
 use retention_signals::wire::reason::Reason;
 use serde_json::Value;
 

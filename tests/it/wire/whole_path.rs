@@ -11,7 +11,7 @@ use retention_signals::domain::lapse::{Cadence, LapsePolicies, LapsePolicy};
 use retention_signals::domain::settings::{Settings as DomainSettings, Shops, Thresholds};
 use retention_signals::domain::values::time::{Span, Time};
 use retention_signals::formats::native::{Decoder, Limits, Subject};
-use retention_signals::wire::Input;
+use retention_signals::topic::Input;
 use retention_signals::wire::encode::{
     CancellationText, ErasureText, OrderText, ProfileEncoder, RecordContext, ReturnText, ShopMetrics,
     SignalEncoder, encode_shop_metrics,

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use retention_signals::stream::broker::{
-    Broker, BrokerError, Capabilities, ChangelogIdentity, Clocks, Committed, GroupEvent, Input, Lookup,
-    Membership, Moment, NextOffset, Offset, Output, OutputRecord, Partition, PerInput, Position, Progress,
-    RecordBatch, RecordView, Stability, Step, Task, Topic, Unknown, Waker, Watermark,
+    Broker, BrokerError, Capabilities, ChangelogIdentity, Clocks, Committed, GroupEvent, Lookup, Membership,
+    Moment, NextOffset, Offset, OutputRecord, Position, Progress, RecordBatch, RecordView, Stability, Step,
+    Task, Unknown, Waker, Watermark,
 };
+use retention_signals::topic::{Input, Output, Partition, PerInput, Topic};
 
 pub const PARTITION: Partition = Partition(0);
 const ID: &str = "fake-0";

@@ -12,13 +12,13 @@ use libtest_mimic::{Failed, Trial};
 use retention_signals::commands::run;
 use retention_signals::config::{self, Config, Purpose, Sources};
 use retention_signals::observe::status::ServiceStatus;
-use retention_signals::stream::broker::{Input, Output, PerInput};
 use retention_signals::stream::partition::restore::OnOtherOffsets;
 use retention_signals::stream::query::QueryRouter;
 use retention_signals::stream::worker::clock::ShopTime;
 use retention_signals::stream::worker::hub::Hub;
 use retention_signals::stream::worker::rules::Rules;
 use retention_signals::stream::worker::{Stop, Worker};
+use retention_signals::topic::{Input, Output, PerInput};
 use serde_json::Value;
 
 use crate::live::history::{self, History};

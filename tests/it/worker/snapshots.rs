@@ -10,8 +10,9 @@ use std::time::Duration;
 use libtest_mimic::{Failed, Trial};
 use retention_signals::snapshot::writer::{Step, Writer};
 use retention_signals::snapshot::{SnapshotRules, Snapshots};
-use retention_signals::stream::broker::{ChangelogIdentity, Output};
+use retention_signals::stream::broker::ChangelogIdentity;
 use retention_signals::stream::worker::{Stop, Worker};
+use retention_signals::topic::Output;
 use serde_json::json;
 
 use super::log::{Call, FakeBroker, Fault, State};

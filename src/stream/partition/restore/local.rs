@@ -13,7 +13,8 @@ use crate::fault::{self, Mutation, Noted};
 use crate::snapshot::Snapshots;
 use crate::snapshot::discard::{Discard, Expected};
 use crate::snapshot::folder::SnapshotReader;
-use crate::stream::broker::{ChangelogIdentity, Partition, Position};
+use crate::stream::broker::{ChangelogIdentity, Position};
+use crate::topic::Partition;
 use crate::wire::changelog::Seal;
 
 /// Blocks that one step reads: some 100,000 customers.

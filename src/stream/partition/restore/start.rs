@@ -13,12 +13,13 @@
 //!
 //! And a start outside of what an input holds: stop, because records would be left out, or come from another topic of that name.
 
-use crate::stream::broker::{Committed, Input, PerInput, Position};
+use crate::stream::broker::{Committed, Position};
 use crate::wire::changelog::Seal;
 
 use super::OnOtherOffsets;
 use crate::stream::partition::BatchName;
 use crate::stream::partition::merge::MergeKey;
+use crate::topic::{Input, PerInput};
 
 /// What is known about a partition before it starts.
 pub struct Evidence<'a> {
@@ -95,7 +96,7 @@ pub fn starts(
                 return Err(error);
             }
             let mut starts = PerInput::from_fn(|input| {
-                let sealed = seal.inputs[input as usize];
+                let sealed = seal.inputs[input];
                 (Position(sealed.next), sealed.merge_key)
             });
             for input in Input::ALL {

@@ -11,7 +11,7 @@ use retention_signals::domain::values::event::{GuestRecord, Record, SkuVariety};
 use retention_signals::domain::values::money::{AMOUNT_LIMIT, Currency};
 use retention_signals::domain::values::time::Time;
 use retention_signals::formats::native::{CustomerEvent, Decoder, Event, ID_BYTES_MAX, Limits, Subject};
-use retention_signals::wire::Input;
+use retention_signals::topic::Input;
 use retention_signals::wire::encode::{CancellationText, ErasureText, OrderText, ReturnText};
 use retention_signals::wire::hash::hash;
 use retention_signals::wire::reason::{Reason, Refusal};

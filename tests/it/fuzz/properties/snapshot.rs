@@ -13,7 +13,8 @@ use retention_signals::domain::engine::restore::Restore;
 use retention_signals::domain::settings::Settings;
 use retention_signals::snapshot::discard::{Discard, Expected};
 use retention_signals::snapshot::format::{Block, Header, Reader, trailer};
-use retention_signals::stream::broker::{ChangelogIdentity, Partition, Position};
+use retention_signals::stream::broker::{ChangelogIdentity, Position};
+use retention_signals::topic::Partition;
 use retention_signals::wire::hash::{checksum, hash};
 
 use super::{Verdict, shops};
