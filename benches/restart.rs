@@ -25,7 +25,9 @@ use retention_signals::stream::broker::{
     BrokerError, ChangelogIdentity, Committed, Lookup, Moment, Offset, Position, RecordBatch, RecordView,
     Stability, Step, Watermark,
 };
-use retention_signals::stream::partition::restore::{News, OnOtherOffsets, Order, RestoreRules, Restored};
+use retention_signals::stream::partition::restore::{
+    OnOtherOffsets, RestoreEvent, RestoreRequest, RestoreRules, Restored,
+};
 use retention_signals::topic::{Output, Partition, PerInput, Topic};
 use retention_signals::wire::changelog::{self, Seal, SealedInput};
 use retention_signals::wire::hash::hash;
@@ -34,7 +36,7 @@ use retention_signals::wire::hash::hash;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ORDERS: i64 = 4;
-const START_MILLIS: i64 = 1_700_000_000_000;
+const START_MS: i64 = 1_700_000_000_000;
 /// What one call of a real restore takes at most.
 const RECORDS_A_BATCH: usize = 10_000;
 /// A slice of a commit interval of 100 ms, as the worker takes it.
@@ -131,8 +133,8 @@ fn build(settings: &Arc<Settings>, customers: usize) -> Engine {
     for round in 0..ORDERS {
         for customer in 0..customers {
             let key = format!("customer-{customer:07}");
-            let placed_at = START_MILLIS + round * 7 * Span::DAY.as_millis() + customer as i64 / 100;
-            let order = Record::Order(OrderRecord {
+            let placed_at = START_MS + round * 7 * Span::DAY.as_millis() + customer as i64 / 100;
+            let order = Record::RestoreRequest(OrderRecord {
                 id: OrderHash(random.u64(..)),
                 version: 0,
                 placed_at: Time::from_millis(placed_at).expect("in range"),
@@ -167,7 +169,7 @@ fn take_snapshot(engine: &Engine, folder: &Path, position: u64) -> (Snapshots, P
         }
     });
     let begun_at = Instant::now();
-    let start = Start { position: Position(position), at_ms: START_MILLIS };
+    let start = Start { position: Position(position), at_ms: START_MS };
     let mut slicing = snapshots.begin(PARTITION, &identity(), start, engine);
     let mut holds = Vec::new();
     let mut is_last = false;
@@ -237,12 +239,12 @@ fn identity() -> ChangelogIdentity {
 
 /// Runs a restore to its end, on this thread.
 fn restore(settings: &Arc<Settings>, log: &Arc<Log>, snapshots: Option<Snapshots>) -> Box<Restored> {
-    let order = Order {
+    let order = RestoreRequest {
         partition: PARTITION,
         transactional_id: "bench-0".to_owned(),
         has_transactional_offsets: true,
         waker: Arc::new(|| {}),
-        wall_millis: START_MILLIS,
+        wall_ms: START_MS,
         rules: RestoreRules {
             settings: Arc::clone(settings),
             dead_letters: DeadLetterLimit { share_max: Decimal::new(1, 0).expect("a number"), window: 1_000 },
@@ -264,11 +266,11 @@ fn restore(settings: &Arc<Settings>, log: &Arc<Log>, snapshots: Option<Snapshots
         }
     }
     println!("  {steps} steps, the longest {:.0} ms", longest.as_secs_f64() * 1e3);
-    while let Some(news) = restoring.next_news() {
+    while let Some(news) = restoring.next_event() {
         match news {
-            News::Progress { .. } => {}
-            News::Done(restored) => return restored,
-            News::Failed(error) => panic!("{error}"),
+            RestoreEvent::Progress { .. } => {}
+            RestoreEvent::Done(restored) => return restored,
+            RestoreEvent::Failed(error) => panic!("{error}"),
         }
     }
     panic!("no news of the restore")
@@ -330,7 +332,7 @@ impl RecordBatch for LogBatch {
         let (key, value) = self.log.ends[index];
         RecordView {
             offset: Offset(index as u64),
-            timestamp_millis: Some(START_MILLIS),
+            timestamp_ms: Some(START_MS),
             key: Some(&self.log.bytes[start..key]),
             value: Some(&self.log.bytes[key..value]),
         }

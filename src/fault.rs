@@ -19,7 +19,8 @@ mod interrupt;
 
 #[cfg(feature = "faults")]
 pub use armed::{
-    bound, bytes_ahead, drain_notes, is, note, set_bound, set_bytes_ahead, set_mutation, set_noting,
+    bound, drain_notes, early_flush_bytes, is, note, set_bound, set_early_flush_bytes, set_mutation,
+    set_noting,
 };
 #[cfg(feature = "faults")]
 pub use interrupt::reach;
@@ -54,9 +55,9 @@ pub enum Mutation {
     /// A slice is taken of what a batch has changed that was dropped, because its partition is lost.
     SliceDroppedBatch,
     /// What was sent ahead and aborted is not read again.
-    KeepPartsAhead,
+    KeepFlushedParts,
     /// What a part has sent ahead is committed, although the part was dropped.
-    CommitDroppedAhead,
+    CommitDroppedParts,
 }
 
 /// How far a worker has come: with a transaction, or with partitions that come and go.
@@ -65,7 +66,7 @@ pub enum Step {
     BeforeBegin,
     AfterBegin,
     /// Something was said in a transaction whose commit is not due yet.
-    AfterSendAhead,
+    AfterEarlyFlush,
     AfterSend,
     AfterFlush,
     AfterOffsets,
@@ -85,7 +86,7 @@ impl Step {
     pub const ALL: [Self; 12] = [
         Self::BeforeBegin,
         Self::AfterBegin,
-        Self::AfterSendAhead,
+        Self::AfterEarlyFlush,
         Self::AfterSend,
         Self::AfterFlush,
         Self::AfterOffsets,
@@ -141,6 +142,6 @@ pub const fn bound(max: usize) -> usize {
 /// From how many bytes on a batch is sent ahead.
 #[cfg(not(feature = "faults"))]
 #[inline]
-pub const fn bytes_ahead(min: usize) -> usize {
+pub const fn early_flush_bytes(min: usize) -> usize {
     min
 }

@@ -39,9 +39,9 @@ use crate::observe::metrics::{Metrics, Overview};
 use crate::observe::telemetry;
 use crate::stream::broker::BrokerError;
 use crate::stream::partition::restore::OnOtherOffsets;
+use crate::stream::rules::Rules;
+use crate::stream::shop_time::ShopTime;
 use crate::stream::worker::Stop;
-use crate::stream::worker::clock::ShopTime;
-use crate::stream::worker::rules::Rules;
 
 use narrator::Narrator;
 use population::Population;
@@ -81,12 +81,9 @@ pub fn run(common: &CommonArguments, arguments: &DemoArguments) -> Result<(), Fa
     let config = load(common, arguments.listen, &folder, &kafka)?;
     let runtime = run::new_runtime()?;
     let wall = host_wall_clock();
-    let start_millis = wall();
-    let shop_time = ShopTime::Fast {
-        start_millis: start_millis - YEAR.as_millis(),
-        real_start_millis: start_millis,
-        factor: FACTOR,
-    };
+    let start_ms = wall();
+    let shop_time =
+        ShopTime::Fast { start_ms: start_ms - YEAR.as_millis(), real_start_ms: start_ms, factor: FACTOR };
     let rules = Rules::new(&config, shop_time, OnOtherOffsets::Stop);
     let metrics = run::new_metrics(&rules)?;
     telemetry::install(&config.log, &metrics).map_err(|error| Failure::new(Exit::Internal, error))?;

@@ -33,9 +33,9 @@ use crate::snapshot::{SnapshotRules, Snapshots};
 use crate::stream::broker::{Broker, BrokerError};
 use crate::stream::partition::restore::OnOtherOffsets;
 use crate::stream::query::QueryRouter;
-use crate::stream::worker::clock::ShopTime;
+use crate::stream::rules::Rules;
+use crate::stream::shop_time::ShopTime;
 use crate::stream::worker::hub::Hub;
-use crate::stream::worker::rules::Rules;
 use crate::stream::worker::{Stop, Worker};
 use crate::wire::reason::Reason;
 

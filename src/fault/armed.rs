@@ -7,7 +7,7 @@ use super::{Mutation, Noted, Partition, interrupt};
 thread_local! {
     static BROKEN: Cell<Option<Mutation>> = const { Cell::new(None) };
     static BOUND: Cell<usize> = Cell::new(interrupt::bound());
-    static BYTES_AHEAD: Cell<Option<usize>> = Cell::new(interrupt::bytes_ahead());
+    static EARLY_FLUSH_BYTES: Cell<Option<usize>> = Cell::new(interrupt::early_flush_bytes());
     static IS_NOTING: Cell<bool> = const { Cell::new(false) };
     static NOTES: RefCell<Vec<(Partition, Noted)>> = const { RefCell::new(Vec::new()) };
 }
@@ -53,13 +53,13 @@ pub fn bound(max: usize) -> usize {
     max.min(BOUND.get())
 }
 
-/// Sets what [`bytes_ahead`] gives on this thread, or leaves it as it is in the program.
-pub fn set_bytes_ahead(min: Option<usize>) {
-    BYTES_AHEAD.set(min);
+/// Sets what [`early_flush_bytes`] gives on this thread, or leaves it as it is in the program.
+pub fn set_early_flush_bytes(min: Option<usize>) {
+    EARLY_FLUSH_BYTES.set(min);
 }
 
 /// From how many bytes on a batch is sent ahead.
 #[inline]
-pub fn bytes_ahead(min: usize) -> usize {
-    BYTES_AHEAD.get().unwrap_or(min)
+pub fn early_flush_bytes(min: usize) -> usize {
+    EARLY_FLUSH_BYTES.get().unwrap_or(min)
 }

@@ -35,7 +35,7 @@ pub fn bound() -> usize {
 }
 
 /// From how many bytes on a batch is sent ahead, if this process is told.
-pub fn bytes_ahead() -> Option<usize> {
+pub fn early_flush_bytes() -> Option<usize> {
     number("RETENTION_BYTES_AHEAD")
 }
 

@@ -29,7 +29,7 @@ pub struct InputRecord<'a> {
     pub key: Option<&'a [u8]>,
     pub value: &'a [u8],
     /// Milliseconds since 1970.
-    pub timestamp_millis: i64,
+    pub timestamp_ms: i64,
 }
 
 impl MockCluster {
@@ -86,8 +86,7 @@ impl MockCluster {
     /// # Errors
     /// There is no such topic.
     pub fn produce(&self, record: &InputRecord<'_>) -> Result<(), BrokerError> {
-        let mut outgoing =
-            BaseRecord::to(record.topic).payload(record.value).timestamp(record.timestamp_millis);
+        let mut outgoing = BaseRecord::to(record.topic).payload(record.value).timestamp(record.timestamp_ms);
         outgoing.key = record.key;
         self.client.poll(Duration::ZERO);
         self.client.send(outgoing).map_err(|(error, _)| ClientError::from_kafka(Call::Send, &error).into())

@@ -207,7 +207,7 @@ impl RecordBatch for MessageBatch {
             let message = &*message;
             RecordView {
                 offset: Offset(u64::try_from(message.offset).expect("offsets of records are not negative")),
-                timestamp_millis: (timestamp >= 0).then_some(timestamp),
+                timestamp_ms: (timestamp >= 0).then_some(timestamp),
                 key: bytes(message.key, message.key_len),
                 value: bytes(message.payload, message.len),
             }

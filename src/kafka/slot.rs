@@ -140,7 +140,7 @@ impl Broker for KafkaBroker {
     }
 
     fn clocks(&self) -> Clocks {
-        Clocks { monotonic: self.now(), boot: boot_time(), wall_millis: (self.wall)() }
+        Clocks { monotonic: self.now(), boot: boot_time(), wall_ms: (self.wall)() }
     }
 
     fn wait(&mut self, up_to: Duration) {

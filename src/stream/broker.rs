@@ -116,7 +116,7 @@ pub struct Clocks {
     /// CLOCK_BOOTTIME: goes on while the machine sleeps.
     pub boot: Duration,
     /// Wall time, milliseconds since 1970.
-    pub wall_millis: i64,
+    pub wall_ms: i64,
 }
 
 /// A record as it lies in a batch.
@@ -124,7 +124,7 @@ pub struct Clocks {
 pub struct RecordView<'a> {
     pub offset: Offset,
     /// Milliseconds since 1970, of the producer or of the broker as the topic is configured; none in old formats.
-    pub timestamp_millis: Option<i64>,
+    pub timestamp_ms: Option<i64>,
     pub key: Option<&'a [u8]>,
     pub value: Option<&'a [u8]>,
 }

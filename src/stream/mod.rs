@@ -2,6 +2,11 @@
 
 pub mod broker;
 
+pub mod rules;
+pub mod shop_time;
+
+pub mod labels;
+
 pub mod partition;
 
 pub mod worker;

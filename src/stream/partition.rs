@@ -19,7 +19,6 @@ use crate::domain::engine::{Engine, Progress};
 use crate::domain::values::time::Time;
 use crate::snapshot::snapshot_schedule::SnapshotSchedule;
 use crate::stream::broker::{Moment, Position};
-use crate::stream::worker::clock::EndCheck;
 use crate::topic::PerInput;
 
 use dead_letters::DeadLetterWindow;
@@ -27,7 +26,7 @@ use merge::Streams;
 use partition_batch::PartitionBatch;
 use restore::{Restored, Restoring};
 
-/// The figures of windows may be so old: nobody waits for what leaves a window but who looks at the gauges.
+/// The totals of windows are brought to the clock so often: only gauges show them.
 const FIGURES_AGE_MAX: Duration = Duration::from_secs(5);
 /// So many customers take some ten milliseconds.
 const CUSTOMERS_SETTLED_MAX: usize = 10_000;
@@ -70,6 +69,15 @@ pub struct Running<T> {
     figures_at: Moment,
 }
 
+/// What keeps a partition's clock at its end from moving.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct EndCheck {
+    /// Wall time is not believed, the brokers do not answer, or a transaction is open in an input.
+    pub is_frozen: bool,
+    /// When the brokers may be asked again.
+    pub ask_at: Option<Moment>,
+}
+
 /// The name of a partition's batch, kept by the broker beside the committed offset of `orders`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BatchName<'a> {
@@ -82,7 +90,7 @@ pub struct BatchName<'a> {
 }
 
 impl<'a> BatchName<'a> {
-    /// None if somebody else has written it.
+    /// None if it was not written by this service.
     pub fn parse(metadata: &'a str) -> Option<Self> {
         let (rest, number) = metadata.rsplit_once(' ')?;
         let (transactional_id, incarnation) = rest.rsplit_once(' ')?;
@@ -145,8 +153,8 @@ impl<T: crate::stream::broker::RecordBatch> Running<T> {
         self.part.clear();
         self.committed =
             CommittedState { batch_number, next: self.next_positions(), clock: self.engine.clock(), at: now };
-        if let Some(keeping) = &mut self.snapshots {
-            keeping.on_committed(batch_number, now);
+        if let Some(schedule) = &mut self.snapshots {
+            schedule.on_committed(batch_number, now);
         }
     }
 

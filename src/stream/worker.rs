@@ -5,94 +5,73 @@
 //! ```
 //!
 //! One worker is one thread, one group member and one producer; it owns its partitions' state alone. Nothing is shown to
-//! anyone before the commit that holds it is known; until then nothing more is applied. Together with `partition` this is the
-//! only place that knows both the domain and the broker.
+//! anyone before the commit that holds it is known; until then nothing more is applied. Each part of it is a type that owns what
+//! it needs, and gets the rest as a [`Context`]:
+//!
+//! | part | owns |
+//! |---|---|
+//! | [`Transaction`] | the open batch: what it holds, how it is written, what is done when that fails |
+//! | [`Membership`] | how far the worker has joined, the group events that it has not acted upon |
+//! | [`OwnedPartitions`] | the partitions and their epochs, restores |
+//! | [`ClockGate`] | whether wall time is believed, and may move the clocks |
+//! | [`CommitSchedule`] | when the next commit is due |
 
-pub mod clock;
-mod commit;
+mod clock_gate;
 mod commit_schedule;
-mod early_flush;
-mod group;
+mod context;
 pub mod hub;
-mod join;
+mod membership;
+mod owned;
 mod query;
-pub mod report;
-pub mod rules;
-mod send;
+mod report;
 mod snapshot;
 mod stop;
+mod transaction;
 
-use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use tracing::{debug, info};
+use tracing::{info, warn};
 
 use crate::domain::values::time::Time;
-use crate::fault;
-use crate::observe::metrics::{FatalKind, PerLabel, Stage, TransactionSummary};
-use crate::stream::broker::{Broker, BrokerError, GroupEvent, Moment};
+use crate::fault::{self, Mutation, Step};
+use crate::observe::metrics::{FatalKind, RebalanceKind, Stage, TransactionSummary};
+use crate::observe::status::WorkerPhase;
+use crate::stream::broker::{Broker, BrokerError, GroupEvent};
 use crate::stream::partition::apply::{Decoding, Pause, Tools};
-use crate::stream::partition::restore::News;
-use crate::stream::partition::{Epoch, Owned, Phase, Running};
-use crate::stream::query::CustomerQuery;
+use crate::stream::partition::{EndCheck, Phase, Running};
+use crate::stream::rules::Rules;
 use crate::topic::Partition;
 
-use clock::WallGuard;
-use commit::CommitEnd;
-use early_flush::EarlyFlush;
+use clock_gate::ClockGate;
+use commit_schedule::CommitSchedule;
+use context::Context;
 use hub::Hub;
-use join::Joining;
-use rules::Rules;
-use send::Scratch;
+use report::GaugeRefresh;
+use transaction::{CommitEnd, CommittedBatch, FlushEnd, Transaction};
 
 pub use stop::Stop;
+
+#[cfg(doc)]
+use {membership::Membership, owned::OwnedPartitions};
 
 /// Records that one partition applies before the next one has its turn.
 const RECORDS_A_TURN: usize = 4_096;
 /// Records of one input that are held ahead of the merge.
 const LOOK_AHEAD: usize = 1_024;
+/// The whole group waits while a revoked partition's open batch is committed.
+const REVOKE_PATIENCE: Duration = Duration::from_secs(5);
+/// Leaving the group may take so long.
+const CLOSE_MAX: Duration = Duration::from_secs(5);
 
-/// A worker.
+/// See the module.
 pub struct Worker<'m, B: Broker> {
-    broker: B,
-    rules: Rules,
-    hub: Hub<'m>,
-    joining: Joining,
-    owned: BTreeMap<Partition, Owned<B::Batch>>,
-    /// Recorded, and not acted upon yet.
-    group_events: VecDeque<GroupEvent>,
-    batch: Batch,
-    epoch: Epoch,
-    wall_guard: WallGuard,
-    /// When the producer was fenced lately.
-    fencings: VecDeque<Moment>,
-    waiting_queries: Vec<CustomerQuery>,
-    pace: commit_schedule::Pace,
-    record_bytes_max: usize,
-    scratch: Scratch,
-}
-
-/// The open batch: which partitions have a part in it, and since when.
-#[derive(Default)]
-struct Batch {
-    opened_at: Option<Moment>,
-    /// Since when its transaction is open: during the commit, or before it if something was sent ahead.
-    transaction_since: Option<Moment>,
-    /// The broker was asked to commit it.
-    is_ending: bool,
-    parts: Vec<BatchPart>,
-    stages: PerLabel<Stage, Duration>,
-}
-
-/// A partition's part of the open batch; its content is with the partition.
-#[derive(Clone, Copy)]
-struct BatchPart {
-    partition: Partition,
-    /// The part is dropped if the partition is owned in another one by now.
-    epoch: Epoch,
-    batch_number: u64,
-    /// Some of what it says is in the open transaction already, and held nowhere else.
-    is_ahead: bool,
+    ctx: Context<'m, B>,
+    transaction: Transaction,
+    clock_gate: ClockGate,
+    schedule: CommitSchedule,
+    gauges: GaugeRefresh,
+    /// Reads first in the next turn, because a commit was due before it could in the last one.
+    reads_first: Partition,
 }
 
 impl<'m, B: Broker> Worker<'m, B> {
@@ -100,47 +79,41 @@ impl<'m, B: Broker> Worker<'m, B> {
     pub fn new(broker: B, rules: Rules, hub: Hub<'m>) -> Self {
         let clocks = broker.clocks();
         Self {
-            joining: Joining::Topics { since: clocks.monotonic },
-            record_bytes_max: broker.record_bytes_max(),
-            pace: commit_schedule::Pace::new(clocks.monotonic),
-            wall_guard: WallGuard::new(clocks),
-            broker,
-            rules,
-            hub,
-            owned: BTreeMap::new(),
-            group_events: VecDeque::new(),
-            batch: Batch::default(),
-            epoch: Epoch::default(),
-            fencings: VecDeque::new(),
-            waiting_queries: Vec::new(),
-            scratch: Scratch::default(),
+            ctx: Context::new(broker, rules, hub, clocks.monotonic),
+            transaction: Transaction::default(),
+            clock_gate: ClockGate::new(clocks),
+            schedule: CommitSchedule::default(),
+            gauges: GaugeRefresh::new(clocks.monotonic),
+            reads_first: Partition(0),
         }
     }
 
     /// One turn of the loop. Waits if there was nothing to do.
     pub fn turn(&mut self) -> Result<(), Stop> {
-        if !self.join()? {
+        if !self.ctx.join()? {
             return Ok(());
         }
         self.handle_group_events()?;
-        self.hear_of_restores()?;
-        self.start_reading()?;
-        self.answer_queries();
+        self.ctx.handle_restored()?;
+        self.ctx.partitions.start_reading(&mut self.ctx.broker)?;
+        self.ctx.answer_queries();
         let has_read = self.read_and_apply()?;
         self.move_clocks()?;
-        self.keep_offsets_alive();
-        self.want_snapshot();
-        self.check_partition_counts_now_and_then()?;
-        if self.is_commit_due() && self.commit(self.rules.commit.patience)? == CommitEnd::GivenUp {
+        self.refresh_old_offsets();
+        self.start_snapshot();
+        self.ctx.check_partition_counts_now_and_then()?;
+        if self.is_commit_due() && self.commit(self.ctx.rules.commit.patience)? == CommitEnd::GivenUp {
             return Err(Stop::new(
                 FatalKind::Unavailable,
                 "a batch could not be committed within `commit.patience`",
             ));
         }
-        self.take_slices();
-        self.refresh_gauges_now_and_then();
+        snapshot::take_slices(&mut self.ctx, &self.transaction);
+        self.gauges.refresh_now_and_then(&mut self.ctx, &self.transaction);
         if !has_read {
-            self.broker.wait(self.idle_for());
+            let idle_for =
+                self.schedule.idle_for(&self.fill(), &self.ctx.rules.commit, self.ctx.broker.now());
+            self.ctx.broker.wait(idle_for);
         }
         Ok(())
     }
@@ -150,26 +123,101 @@ impl<'m, B: Broker> Worker<'m, B> {
     /// # Errors
     /// If the outcome of the last commit is not known.
     pub fn shut_down(mut self) -> Result<(), Stop> {
-        self.owned.retain(|_, owned| matches!(owned.phase, Phase::Running(_)));
-        let partitions: Vec<Partition> = self.owned.keys().copied().collect();
-        self.want_last_snapshots(&partitions);
-        let patience = self.rules.commit.patience;
-        let end = if self.batch.parts.is_empty() { Ok(CommitEnd::Committed) } else { self.commit(patience) };
+        self.ctx.partitions.retain_running();
+        let partitions = self.ctx.partitions.numbers();
+        let kept = snapshot::position_last(&mut self.ctx, &partitions);
+        self.open_parts(kept);
+        let end = if self.transaction.is_empty() {
+            Ok(CommitEnd::Committed)
+        } else {
+            self.commit(self.ctx.rules.commit.patience)
+        };
         if matches!(end, Ok(CommitEnd::Committed)) {
-            self.hand_over_all();
+            for (partition, owned) in self.ctx.partitions.take_all() {
+                self.ctx.hub.metrics.remove_partition(partition);
+                match owned.phase {
+                    Phase::Running(running) => snapshot::hand_over(&self.ctx.rules, partition, *running),
+                    Phase::Restoring(_) | Phase::Restored(_) => {}
+                }
+            }
         }
-        fault::reach(fault::Step::BeforeClose);
+        fault::reach(Step::BeforeClose);
         self.close();
         end.map(|end| info!(is_committed = end == CommitEnd::Committed, "worker has left the group"))
     }
 
     /// Leaves the group without a commit, after an error.
     pub fn close(mut self) {
-        self.leave_transaction();
-        for partition in self.owned.keys() {
-            self.hub.metrics.remove_partition(*partition);
+        self.transaction.abandon(&mut self.ctx);
+        for partition in self.ctx.partitions.numbers() {
+            self.ctx.hub.metrics.remove_partition(partition);
         }
-        self.broker.close(commit_schedule::CLOSE_MAX);
+        self.ctx.broker.close(CLOSE_MAX);
+    }
+
+    // === Partitions come and go ===
+
+    /// Acts on everything that the group's coordinator has decided, in order. The callback of the client has only recorded it.
+    fn handle_group_events(&mut self) -> Result<(), Stop> {
+        self.ctx.record_group_events()?;
+        while let Some(event) = self.ctx.membership.next_event() {
+            let started_at = self.ctx.broker.now();
+            self.ctx.hub.status.set_phase(WorkerPhase::Rebalancing);
+            let kind = match &event {
+                GroupEvent::Assigned(partitions) => {
+                    self.ctx.handle_assigned(partitions)?;
+                    RebalanceKind::Assign
+                }
+                GroupEvent::Revoked(partitions) => {
+                    self.handle_revoked(partitions)?;
+                    RebalanceKind::Revoke
+                }
+                GroupEvent::Lost(partitions) => {
+                    self.handle_lost(partitions)?;
+                    RebalanceKind::Lost
+                }
+            };
+            // Kept until now: a commit on the way learns from it which parts to drop.
+            self.ctx.membership.remove_event();
+            self.ctx.hub.metrics.on_rebalance(kind, self.ctx.broker.now().since(started_at));
+            self.ctx.hub.status.set_phase(WorkerPhase::Running);
+        }
+        Ok(())
+    }
+
+    fn handle_revoked(&mut self, partitions: &[Partition]) -> Result<(), Stop> {
+        info!(?partitions, "partitions revoked");
+        if fault::is(Mutation::KeepRevokedParts) {
+            return Ok(self.ctx.broker.unassign(partitions)?);
+        }
+        let kept = snapshot::position_last(&mut self.ctx, partitions);
+        self.open_parts(kept);
+        let is_touched = partitions.iter().any(|partition| self.transaction.touches(*partition));
+        if is_touched && self.commit(REVOKE_PATIENCE)? == CommitEnd::GivenUp {
+            warn!(
+                "the open batch of the revoked partitions could not be committed, their next owner reads it again"
+            );
+        }
+        fault::reach(Step::BeforeGiveUp);
+        self.give_up(partitions)
+    }
+
+    fn handle_lost(&mut self, partitions: &[Partition]) -> Result<(), Stop> {
+        warn!(?partitions, "partitions lost");
+        if fault::is(Mutation::KeepLostState) {
+            return Ok(self.ctx.broker.unassign(partitions)?);
+        }
+        self.give_up(partitions)
+    }
+
+    /// Parts, gauges and queues go; the state is dropped, or handed to the writer of snapshots, last, because that may take a while
+    /// and the next owner waits.
+    fn give_up(&mut self, partitions: &[Partition]) -> Result<(), Stop> {
+        self.transaction.drop_parts_of(&mut self.ctx, partitions)?;
+        for (partition, running) in self.ctx.give_back(partitions)? {
+            snapshot::hand_over(&self.ctx.rules, partition, running);
+        }
+        Ok(())
     }
 
     // === Read and apply ===
@@ -177,20 +225,25 @@ impl<'m, B: Broker> Worker<'m, B> {
     /// Gives every partition its turn, until a commit is due. Whether there may be more to read.
     fn read_and_apply(&mut self) -> Result<bool, Stop> {
         let mut partitions: Vec<Partition> =
-            self.running_partitions().map(|(partition, _)| partition).collect();
-        // Whoever came too late in the last turn is first in this one.
-        let first = partitions.partition_point(|partition| *partition < self.pace.next_partition);
+            self.ctx.partitions.running_mut_all().map(|(partition, _)| partition).collect();
+        let first = partitions.partition_point(|partition| *partition < self.reads_first);
         partitions.rotate_left(first);
         let mut has_applied = false;
         for partition in partitions {
             if self.is_commit_due() {
-                self.pace.next_partition = partition;
+                self.reads_first = partition;
                 return Ok(true);
             }
             if self.read_and_apply_one(partition)? {
                 has_applied = true;
-                if self.send_ahead()? == EarlyFlush::Undone {
-                    break;
+                match self.transaction.flush_early(&mut self.ctx)? {
+                    FlushEnd::GoesOn => {}
+                    FlushEnd::Undone(committed) => {
+                        if let Some(batch) = committed {
+                            self.on_committed(batch);
+                        }
+                        break;
+                    }
                 }
             }
         }
@@ -198,8 +251,9 @@ impl<'m, B: Broker> Worker<'m, B> {
     }
 
     fn read_and_apply_one(&mut self, partition: Partition) -> Result<bool, Stop> {
-        let clocks = self.broker.clocks();
-        let running = running_mut(&mut self.owned, partition);
+        let Context { broker, rules, hub, membership, partitions, .. } = &mut self.ctx;
+        let clocks = broker.clocks();
+        let running = partitions.running_mut(partition);
         let (records_before, was_closed) = (running.part.records, running.part.is_closed);
         let started_at = clocks.monotonic;
         let mut decoding = Decoding::default();
@@ -208,19 +262,20 @@ impl<'m, B: Broker> Worker<'m, B> {
             if running.part.is_closed || left == 0 {
                 break;
             }
-            match running.streams.refill(&mut self.broker, partition, LOOK_AHEAD) {
+            match running.streams.refill(broker, partition, LOOK_AHEAD) {
                 Ok(()) => {}
                 Err(BrokerError::Retry(_)) => break,
                 Err(error) => return Err(error.into()),
             }
             running.part.was_at_end |= running.streams.is_at_end();
-            let broker = &self.broker;
+            let broker = &*broker;
             let mut tools = Tools {
-                rules: &self.rules,
+                rules,
                 partition,
-                shop_now: self.rules.shop_time.at(clocks.wall_millis),
-                wall_millis: clocks.wall_millis,
-                record_bytes_max: self.record_bytes_max,
+                partitions: membership.partitions(),
+                shop_now: rules.shop_time.at(clocks.wall_ms),
+                wall_ms: clocks.wall_ms,
+                record_bytes_max: broker.record_bytes_max(),
                 moment: &|| broker.now(),
                 decoding: &mut decoding,
             };
@@ -231,7 +286,7 @@ impl<'m, B: Broker> Worker<'m, B> {
                 Pause::Fetch => {}
                 Pause::Wait(input) => {
                     if running.streams.wait_for(input, clocks.monotonic) {
-                        self.hub.metrics.on_merge_wait_timeout();
+                        hub.metrics.on_merge_wait_timeout();
                     }
                     break;
                 }
@@ -243,155 +298,112 @@ impl<'m, B: Broker> Worker<'m, B> {
         running.starved_since = is_starved.then(|| running.starved_since.unwrap_or(started_at));
         if has_applied {
             running.end_check.is_frozen = false;
-            let elapsed = self.broker.now().since(started_at);
+            let elapsed = broker.now().since(started_at);
             let decode = decoding.estimate().min(elapsed);
-            self.batch.stages[Stage::Decode] += decode;
-            self.batch.stages[Stage::Apply] += elapsed - decode;
-            self.open_part(partition);
+            self.transaction.add_time(Stage::Decode, decode);
+            self.transaction.add_time(Stage::Apply, elapsed - decode);
+            self.transaction.open_part(&self.ctx, partition);
         }
         Ok(has_applied)
     }
 
+    // === Wall time ===
+
+    /// Moves the clocks of partitions that have something due and are read to their ends, if the brokers confirm these ends.
+    fn move_clocks(&mut self) -> Result<(), Stop> {
+        let Some(asked) = self.clock_gate.confirm_ends(&mut self.ctx)? else { return Ok(()) };
+        for partition in asked.at_end {
+            self.advance_clock(partition, asked.target);
+        }
+        clock_gate::check_open_transactions(&mut self.ctx, &asked.behind, asked.asked_at)
+    }
+
     /// Moves the clock of a partition whose ends are confirmed.
     fn advance_clock(&mut self, partition: Partition, target: Time) {
-        let broker = &self.broker;
+        let Context { broker, rules, membership, partitions, .. } = &mut self.ctx;
+        let broker = &*broker;
         let mut tools = Tools {
-            rules: &self.rules,
+            rules,
             partition,
+            partitions: membership.partitions(),
             shop_now: target,
-            wall_millis: broker.clocks().wall_millis,
-            record_bytes_max: self.record_bytes_max,
+            wall_ms: broker.clocks().wall_ms,
+            record_bytes_max: broker.record_bytes_max(),
             moment: &|| broker.now(),
             decoding: &mut Decoding::default(),
         };
-        let running = running_mut(&mut self.owned, partition);
-        running.end_check = clock::EndCheck::default();
+        let running = partitions.running_mut(partition);
+        running.end_check = EndCheck::default();
         running.advance_clock(&mut tools, target);
-        self.open_part(partition);
+        self.transaction.open_part(&self.ctx, partition);
     }
 
-    /// The partition has a part in the open batch from now on.
-    fn open_part(&mut self, partition: Partition) {
-        self.batch.opened_at.get_or_insert(self.broker.now());
-        if self.batch.parts.iter().all(|part| part.partition != partition) {
-            let epoch = self.owned[&partition].epoch;
-            let batch_number = running(&self.owned, partition).committed.batch_number + 1;
-            self.batch.parts.push(BatchPart { partition, epoch, batch_number, is_ahead: false });
+    // === Commits ===
+
+    fn fill(&self) -> transaction::BatchFill {
+        self.transaction.fill(&self.ctx.partitions)
+    }
+
+    fn is_commit_due(&self) -> bool {
+        self.schedule.is_due(&self.fill(), &self.ctx.rules.commit, self.ctx.broker.now())
+    }
+
+    fn commit(&mut self, patience: Duration) -> Result<CommitEnd, Stop> {
+        let (end, committed) = self.transaction.commit(&mut self.ctx, patience)?;
+        if let Some(batch) = committed {
+            self.on_committed(batch);
         }
+        Ok(end)
     }
 
-    // === After a commit ===
-
-    /// What a rule that is broken on purpose does: see [`crate::fault::Mutation::ShowBeforeCommit`].
-    fn show_parts(&mut self) {
-        for part in &self.batch.parts {
-            self.hub.on_part_committed(&running(&self.owned, part.partition).part, 0);
-        }
-    }
-
-    /// The open batch is known to be committed: only now it is shown, counted, and made room for the next.
-    fn on_committed(&mut self, started_at: Moment) {
-        let clocks = self.broker.clocks();
-        let target = self.clock_target(clocks.wall_millis);
-        let was_ahead = self.batch.parts.iter().any(|part| part.is_ahead);
-        self.pace.on_committed(started_at, clocks.monotonic, was_ahead);
+    /// A batch is known to be committed: only now it is shown, counted, and made room for the next.
+    fn on_committed(&mut self, batch: CommittedBatch) {
+        let Context { broker, rules, hub, partitions, .. } = &mut self.ctx;
+        let clocks = broker.clocks();
+        let target = rules.clock_target(clocks.wall_ms);
+        self.schedule.on_committed(batch.started_at, clocks.monotonic);
         let mut records = 0;
-        for part in std::mem::take(&mut self.batch.parts) {
-            let running = running_mut(&mut self.owned, part.partition);
+        for part in batch.parts {
+            let running = partitions.running_mut(part.partition);
             report::add_transitions(&mut running.part.summary, running.engine.transitions());
             records += running.part.summary.output_records.iter().map(|(_, count)| count).sum::<u64>();
-            self.hub.on_part_committed(&running.part, clocks.wall_millis);
+            hub.on_part_committed(&running.part, clocks.wall_ms);
             running.on_committed(part.batch_number, clocks.monotonic);
-            let gauges = report::gauges(running, &self.rules, target, clocks.monotonic);
-            self.hub.metrics.partition(part.partition).set(&gauges);
+            let gauges = report::gauges(running, rules, target, clocks.monotonic);
+            hub.metrics.partition(part.partition).set(&gauges);
         }
-        self.hub.metrics.on_transaction_committed(&TransactionSummary {
-            duration: clocks.monotonic.since(started_at),
+        hub.metrics.on_transaction_committed(&TransactionSummary {
+            duration: clocks.monotonic.since(batch.started_at),
             records,
-            stages: std::mem::take(&mut self.batch.stages),
-            committed_at_ms: clocks.wall_millis,
+            stages: batch.stages,
+            committed_at_ms: clocks.wall_ms,
         });
-        self.batch = Batch::default();
-        self.answer_queries();
+        self.ctx.answer_queries();
     }
 
-    // === Restored partitions ===
-
-    fn hear_of_restores(&mut self) -> Result<(), Stop> {
-        let mut restored = Vec::new();
-        for (partition, owned) in &self.owned {
-            let Phase::Restoring(restoring) = &owned.phase else { continue };
-            while let Some(news) = restoring.next_news() {
-                match news {
-                    News::Progress { records, remaining } => {
-                        self.hub.on_restore_progress(*partition, records, remaining);
-                    }
-                    News::Done(state) => restored.push((*partition, restoring.started_at, state)),
-                    News::Failed(error) => return Err(Stop::from(error).in_partition(*partition)),
-                }
-            }
-        }
-        for (partition, started_at, state) in restored {
-            let now = self.broker.now();
-            let duration = now.since(started_at);
-            info!(%partition, records = state.records, ?duration, batch = state.batch_number, "partition restored");
-            self.hub.on_restore_progress(partition, state.records_untold, 0);
-            self.hub.on_restored(partition, duration);
-            let snapshots = self.keep_snapshots(partition, &state, now);
-            let owned = self.owned.get_mut(&partition).expect("its restore was just heard of");
-            owned.phase = Phase::Restored(Box::new(Running::new(*state, snapshots, now)));
-        }
-        Ok(())
+    /// Opens a part without content for partitions whose committed offsets grow old: offsets of topics outside of the subscription
+    /// expire by the age of their commit.
+    fn refresh_old_offsets(&mut self) {
+        let now = self.ctx.broker.now();
+        let old = self.ctx.partitions.running_mut_all().filter(|(_, running)| has_old_offsets(running, now));
+        let old: Vec<Partition> = old.map(|(partition, _)| partition).collect();
+        self.open_parts(old);
     }
 
-    /// Has restored partitions fetched. A client that has not taken up the assignment yet is asked again in the next turn.
-    fn start_reading(&mut self) -> Result<(), Stop> {
-        let mut reading = Vec::new();
-        for (partition, owned) in &self.owned {
-            let Phase::Restored(running) = &owned.phase else { continue };
-            match self.broker.read_from(*partition, running.next_positions()) {
-                Ok(()) => reading.push(*partition),
-                Err(BrokerError::Retry(cause)) => {
-                    debug!(%partition, cause = format!("{cause:#}"), "not fetching yet");
-                }
-                Err(error) => return Err(error.into()),
-            }
+    /// Opens a part for the partition whose snapshot is most overdue: only a commit proves that the position is this worker's own.
+    fn start_snapshot(&mut self) {
+        if let Some(partition) = snapshot::want_most_overdue(&mut self.ctx) {
+            self.transaction.open_part(&self.ctx, partition);
         }
-        for partition in reading {
-            if let Some(Owned { epoch, phase: Phase::Restored(running) }) = self.owned.remove(&partition) {
-                self.owned.insert(partition, Owned { epoch, phase: Phase::Running(running) });
-            }
-        }
-        Ok(())
     }
 
-    fn running_partitions(&mut self) -> impl Iterator<Item = (Partition, &mut Running<B::Batch>)> {
-        self.owned.iter_mut().filter_map(|(partition, owned)| match &mut owned.phase {
-            Phase::Running(running) => Some((*partition, running.as_mut())),
-            Phase::Restoring(_) | Phase::Restored(_) => None,
-        })
-    }
-
-    /// Where wall time would put the clocks.
-    fn clock_target(&self, wall_millis: i64) -> Option<Time> {
-        clock::target(&self.rules.clock, self.rules.shop_time.at(wall_millis))
+    fn open_parts(&mut self, partitions: Vec<Partition>) {
+        for partition in partitions {
+            self.transaction.open_part(&self.ctx, partition);
+        }
     }
 }
 
-/// A partition that is known to be processed: it was asked for among those, or has a part in the batch.
-fn running<T>(owned: &BTreeMap<Partition, Owned<T>>, partition: Partition) -> &Running<T> {
-    match &owned[&partition].phase {
-        Phase::Running(running) => running,
-        Phase::Restoring(_) | Phase::Restored(_) => panic!("partition {partition} is not processed yet"),
-    }
-}
-
-/// See [`running`].
-fn running_mut<T>(owned: &mut BTreeMap<Partition, Owned<T>>, partition: Partition) -> &mut Running<T> {
-    match owned.get_mut(&partition).map(|owned| &mut owned.phase) {
-        Some(Phase::Running(running)) => running,
-        Some(Phase::Restoring(_) | Phase::Restored(_)) | None => {
-            panic!("partition {partition} is not processed")
-        }
-    }
+fn has_old_offsets<T>(running: &Running<T>, now: crate::stream::broker::Moment) -> bool {
+    running.committed.batch_number > 0 && now.since(running.committed.at) >= commit_schedule::OFFSET_AGE_MAX
 }

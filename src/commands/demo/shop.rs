@@ -88,12 +88,12 @@ impl Shop<'_> {
 
     fn write_up_to(&mut self, now: Time, counts: &mut WrittenCounts) -> Result<(), BrokerError> {
         // Records carry the machine's time; only what they tell of happened in the shop's.
-        let timestamp_millis = host_wall_clock()();
+        let timestamp_ms = host_wall_clock()();
         while let Some(record) = self.population.next_record(now) {
             let Written { input, key, value } = written(&record, self.currency);
             let topic = &self.topics.inputs[input];
             let key = key.as_ref().map(String::as_bytes);
-            self.write(&InputRecord { topic, key, value: &value, timestamp_millis })?;
+            self.write(&InputRecord { topic, key, value: &value, timestamp_ms })?;
             counts.add(&record.event);
         }
         Ok(())

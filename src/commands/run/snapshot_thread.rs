@@ -55,7 +55,7 @@ struct SnapshotThread {
 
 impl SnapshotThread {
     fn run(mut self) {
-        let wall_millis = host_wall_clock();
+        let wall_ms = host_wall_clock();
         let mut looked_at = Instant::now();
         loop {
             match self.writer.step(WAIT_MAX) {
@@ -72,7 +72,7 @@ impl SnapshotThread {
             }
             if looked_at.elapsed() >= LOOK_EVERY {
                 looked_at = Instant::now();
-                let oldest = wall_millis() - i64::try_from(AGE_MAX.as_millis()).expect("a day");
+                let oldest = wall_ms() - i64::try_from(AGE_MAX.as_millis()).expect("a day");
                 match self.writer.remove_older(oldest) {
                     Ok(0) => {}
                     Ok(removed) => info!(removed, "snapshots of other instances' partitions removed"),

@@ -12,8 +12,8 @@ use crate::fault::{self, Noted};
 use crate::formats::native::{Event, Subject};
 use crate::observe::metrics::{OrderKind, Outcome as RecordOutcome, Remark, TimerOutcome};
 use crate::stream::broker::{Moment, RecordBatch, RecordView};
-use crate::stream::worker::report;
-use crate::stream::worker::rules::Rules;
+use crate::stream::labels;
+use crate::stream::rules::Rules;
 use crate::topic::{Input, Partition, PerInput, Topic};
 use crate::wire::changelog;
 use crate::wire::encode::{DeadLetter, RecordContext, Source};
@@ -34,10 +34,12 @@ const TIMED_OF: u32 = 32;
 pub struct Tools<'a> {
     pub rules: &'a Rules,
     pub partition: Partition,
+    /// How many partitions each input has.
+    pub partitions: u32,
     /// The shop's time, taken once for the run.
     pub shop_now: Time,
     /// The machine's, in milliseconds since 1970, taken with it.
-    pub wall_millis: i64,
+    pub wall_ms: i64,
     /// The most that a dead letter may measure.
     pub record_bytes_max: usize,
     pub moment: &'a dyn Fn() -> Moment,
@@ -132,7 +134,7 @@ impl<T: RecordBatch> Running<T> {
             };
             cursors[input].advance(head.view.offset.next(), head.key);
             fault::note(tools.partition, Noted::Applied(input, head.view.offset));
-            applied_at[input] = head.view.timestamp_millis;
+            applied_at[input] = head.view.timestamp_ms;
             part.records += 1;
             match window.push(outcome) {
                 Crossing::None => {}
@@ -203,7 +205,7 @@ fn next_head<'a, T: RecordBatch>(
 /// What depends on where and when the record was read: refused before it can move a clock.
 fn check_place(event: &Event<'_>, view: &RecordView<'_>, tools: &Tools<'_>) -> Result<(), Refusal> {
     if let Some(key) = event.customer_key() {
-        let partition = hash::partition(key.bytes, tools.rules.partitions);
+        let partition = hash::partition(key.bytes, tools.partitions);
         if partition != tools.partition.0 {
             let detail = format!("the key belongs to partition {partition} (murmur2)");
             return Err(Refusal::new(Reason::WrongPartition, detail));
@@ -220,7 +222,7 @@ fn is_in_future(event: &Event<'_>, view: &RecordView<'_>, tools: &Tools<'_>) -> 
     if event.time() > tools.shop_now.plus(skew) {
         return true;
     }
-    let broker_time = view.timestamp_millis.filter(|_| tools.rules.shop_time.is_wall());
+    let broker_time = view.timestamp_ms.filter(|_| tools.rules.shop_time.is_wall());
     broker_time.is_some_and(|millis| event.time().as_millis() > millis.saturating_add(skew.as_millis()))
 }
 
@@ -258,8 +260,8 @@ impl Applying<'_, '_> {
                 let summary = &mut self.part.summary;
                 summary.late_records += u64::from(clock > Some(event.time()));
                 let topic = self.input;
-                summary.appended_at_ms[topic].extend(self.view.timestamp_millis);
-                summary.happened_at_ms[topic].push(event.time().as_millis(), self.tools.wall_millis);
+                summary.appended_at_ms[topic].extend(self.view.timestamp_ms);
+                summary.happened_at_ms[topic].push(event.time().as_millis(), self.tools.wall_ms);
                 self.count_business(event, applied);
                 Some(changelog::Outcome::Passed)
             }
@@ -274,7 +276,7 @@ impl Applying<'_, '_> {
             topic: self.tools.rules.topic_name(Topic::Input(self.input)),
             partition: self.tools.partition.0,
             offset: self.view.offset.0,
-            timestamp_millis: self.view.timestamp_millis,
+            timestamp_ms: self.view.timestamp_ms,
         };
         let RecordView { key, value, .. } = self.view;
         let letter = DeadLetter::new(refusal, &source, key, value, self.tools.record_bytes_max);
@@ -337,9 +339,9 @@ fn drain_signals(
 ) {
     part.summary.timers_fired[TimerOutcome::None] += engine.take_silent_timers();
     for (key, signal) in engine.drain_signals() {
-        let kind = report::signal_type(&signal.kind);
+        let kind = labels::signal_type(&signal.kind);
         part.summary.signals[kind] += 1;
-        if let Some(timer) = report::timer_outcome(&signal) {
+        if let Some(timer) = labels::timer_outcome(&signal) {
             part.summary.timers_fired[timer] += 1;
         }
         part.signals.push(key, kind, signal.occurred_at, |bytes| {

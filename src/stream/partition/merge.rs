@@ -198,7 +198,7 @@ impl<T: RecordBatch> Streams<T> {
     pub fn next_timestamp(&self, input: Input) -> Option<i64> {
         let batch = self.batches[input].as_ref()?;
         let index = self.cursors[input].index;
-        (index < batch.len()).then(|| batch.get(index).timestamp_millis)?
+        (index < batch.len()).then(|| batch.get(index).timestamp_ms)?
     }
 
     /// Whether no input has a record at hand.

@@ -15,8 +15,8 @@ pub struct PartitionBatch {
     pub signals: Signals,
     pub dead_letters: Vec<DeadLetter>,
     dead_letter_bytes: usize,
-    /// Counts of what it has said and holds no more, by topic.
-    pub sent_ahead: PerLabel<Output, u64>,
+    /// Counts of the records that were flushed early and are not held any more, by topic.
+    pub flushed_early: PerLabel<Output, u64>,
     pub summary: BatchSummary,
     /// Records taken from the inputs, skipped ones aside.
     pub records: usize,
@@ -24,15 +24,15 @@ pub struct PartitionBatch {
     pub is_closed: bool,
     /// It was closed for too many timers: the rest waits for the commit.
     pub has_timers_left: bool,
-    /// Whether all inputs were read to their ends at some moment since the batch was begun: then somebody waits for it.
+    /// All inputs were read to their ends at some moment since the batch was begun: its latest records are to be answered soon.
     pub was_at_end: bool,
 }
 
 impl PartitionBatch {
     /// Begins the next batch, with the memory of this one.
     pub fn clear(&mut self) {
-        self.forget_said();
-        self.sent_ahead = PerLabel::default();
+        self.forget_records();
+        self.flushed_early = PerLabel::default();
         self.summary.clear();
         self.records = 0;
         self.is_closed = false;
@@ -40,8 +40,13 @@ impl PartitionBatch {
         self.was_at_end = false;
     }
 
-    /// Signals and dead letters are with the producer.
-    pub fn forget_said(&mut self) {
+    /// Signals and dead letters are with the producer. `sent` counts all of the batch's so far.
+    pub fn on_flushed_early(&mut self, sent: PerLabel<Output, u64>) {
+        self.flushed_early = sent;
+        self.forget_records();
+    }
+
+    fn forget_records(&mut self) {
         self.signals.bytes.clear();
         self.signals.entries.clear();
         self.dead_letters.clear();
@@ -64,10 +69,11 @@ impl PartitionBatch {
 #[derive(Default)]
 pub struct Signals {
     bytes: Vec<u8>,
-    entries: Vec<Entry>,
+    entries: Vec<SignalSpan>,
 }
 
-struct Entry {
+/// Where an encoded signal lies.
+struct SignalSpan {
     id: SignalId,
     kind: SignalType,
     occurred_at: Time,
@@ -98,7 +104,7 @@ impl Signals {
         let middle = self.bytes.len();
         let id = encode(&mut self.bytes);
         let end = self.bytes.len();
-        self.entries.push(Entry { id, kind, occurred_at, key: start..middle, value: middle..end });
+        self.entries.push(SignalSpan { id, kind, occurred_at, key: start..middle, value: middle..end });
     }
 
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = EncodedSignal<'_>> {

@@ -67,8 +67,8 @@ pub struct Restored {
     pub ends: PerInput<Position>,
     /// Changelog records read, ...
     pub records: u64,
-    /// ... and those that no [`News::Progress`] has told of.
-    pub records_untold: u64,
+    /// ... and those that no [`RestoreEvent::Progress`] has told of.
+    pub records_unreported: u64,
     /// None where the brokers do not tell, or nobody wants to know.
     pub changelog: Option<ChangelogIdentity>,
     /// The age of the snapshot that it came from, if it did.
@@ -76,7 +76,7 @@ pub struct Restored {
 }
 
 /// What the task tells the worker.
-pub enum News {
+pub enum RestoreEvent {
     Progress { records: u64, remaining: u64 },
     Done(Box<Restored>),
     Failed(BrokerError),
@@ -85,13 +85,13 @@ pub enum News {
 /// The worker's end of a restore.
 pub struct Restoring {
     pub started_at: Moment,
-    news: mpsc::Receiver<News>,
+    news: mpsc::Receiver<RestoreEvent>,
     cancelled: Arc<AtomicBool>,
 }
 
 impl Restoring {
     /// What the task has told and nobody has heard yet.
-    pub fn next_news(&self) -> Option<News> {
+    pub fn next_event(&self) -> Option<RestoreEvent> {
         self.news.try_recv().ok()
     }
 }
@@ -123,18 +123,18 @@ pub enum OnOtherOffsets {
 }
 
 /// A restore to be started.
-pub struct Order {
+pub struct RestoreRequest {
     pub partition: Partition,
     /// This worker's own id: its transactions are not to be ended from here.
     pub transactional_id: String,
     pub has_transactional_offsets: bool,
     pub waker: Waker,
     /// Milliseconds since 1970.
-    pub wall_millis: i64,
+    pub wall_ms: i64,
     pub rules: RestoreRules,
 }
 
-impl Order {
+impl RestoreRequest {
     pub fn start<L: Lookup + 'static>(self, now: Moment) -> (Restoring, Task<L>) {
         let (sender, news) = mpsc::channel();
         let cancelled = Arc::new(AtomicBool::new(false));
@@ -147,10 +147,10 @@ impl Order {
             newest_ms: i64::MIN,
             seal: None,
             records: 0,
-            records_untold: 0,
-            told_at: None,
+            records_unreported: 0,
+            reported_at: None,
             blocked: Blocked::default(),
-            order: self,
+            request: self,
         };
         let task = move |lookup: &mut L| {
             if cancelled.load(Ordering::Relaxed) {
@@ -160,12 +160,12 @@ impl Order {
                 Ok(None) => return Step::Again,
                 Ok(Some(news)) => news,
                 Err(BrokerError::Retry(_)) => return Step::Again,
-                Err(error) => News::Failed(error),
+                Err(error) => RestoreEvent::Failed(error),
             };
-            let step = if matches!(news, News::Progress { .. }) { Step::Again } else { Step::Done };
+            let step = if matches!(news, RestoreEvent::Progress { .. }) { Step::Again } else { Step::Done };
             // A worker that has dropped its end has cancelled the restore; the next step sees it.
             let _ = sender.send(news);
-            (work.order.waker)();
+            (work.request.waker)();
             step
         };
         (restoring, Box::new(task))
@@ -194,7 +194,7 @@ struct Inputs {
 }
 
 struct Work {
-    order: Order,
+    request: RestoreRequest,
     stage: Stage,
     restore: Restore,
     changelog: Option<ChangelogIdentity>,
@@ -204,8 +204,8 @@ struct Work {
     newest_ms: i64,
     seal: Option<Seal>,
     records: u64,
-    records_untold: u64,
-    told_at: Option<Moment>,
+    records_unreported: u64,
+    reported_at: Option<Moment>,
     blocked: Blocked,
 }
 
@@ -217,8 +217,8 @@ struct Blocked {
 }
 
 impl Work {
-    fn step<L: Lookup>(&mut self, lookup: &mut L) -> Result<Option<News>, BrokerError> {
-        let partition = self.order.partition;
+    fn step<L: Lookup>(&mut self, lookup: &mut L) -> Result<Option<RestoreEvent>, BrokerError> {
+        let partition = self.request.partition;
         let changelog = [(Topic::Output(Output::Changelog), partition)];
         match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Barrier => {
@@ -238,7 +238,7 @@ impl Work {
                 self.stage = Stage::Changelog { committed: committed.clone() };
                 let end = lookup.watermarks(Watermark::High, &changelog, CALL_MAX)?[0];
                 let from = lookup.watermarks(Watermark::Low, &changelog, CALL_MAX)?[0];
-                if self.order.has_transactional_offsets {
+                if self.request.has_transactional_offsets {
                     start::check_beginning(from)
                         .map_err(|disagreement| BrokerError::stop(Exit::Configuration, disagreement))?;
                 }
@@ -299,11 +299,11 @@ impl Work {
         disagreement: Disagreement,
     ) -> Result<(), BrokerError> {
         self.stage = Stage::Recheck { committed: committed.clone(), disagreement: disagreement.clone() };
-        let now = lookup.committed(&[self.order.partition], Stability::Stable, CALL_MAX)?;
+        let now = lookup.committed(&[self.request.partition], Stability::Stable, CALL_MAX)?;
         if now.first() == Some(&committed) {
             return Err(BrokerError::stop(Exit::Configuration, disagreement));
         }
-        self.restore = Restore::new(Arc::clone(&self.order.rules.settings));
+        self.restore = Restore::new(Arc::clone(&self.request.rules.settings));
         self.seal = None;
         self.used = None;
         self.stage = Stage::Barrier;
@@ -311,12 +311,12 @@ impl Work {
     }
 
     /// Now and then; to tell of every batch would keep the worker from its work.
-    fn progress(&mut self, now: Moment, remaining: u64) -> Option<News> {
-        if now.since(*self.told_at.get_or_insert(now)) < TELL_AFTER {
+    fn progress(&mut self, now: Moment, remaining: u64) -> Option<RestoreEvent> {
+        if now.since(*self.reported_at.get_or_insert(now)) < TELL_AFTER {
             return None;
         }
-        self.told_at = Some(now);
-        Some(News::Progress { records: std::mem::take(&mut self.records_untold), remaining })
+        self.reported_at = Some(now);
+        Some(RestoreEvent::Progress { records: std::mem::take(&mut self.records_unreported), remaining })
     }
 
     fn load(
@@ -326,8 +326,8 @@ impl Work {
         from: Position,
         end: Position,
         now: Moment,
-    ) -> Option<News> {
-        let position = match loading.step(&mut self.restore, &self.order.rules.settings) {
+    ) -> Option<RestoreEvent> {
+        let position = match loading.step(&mut self.restore, &self.request.rules.settings) {
             Ok(None) => {
                 let remaining = loading.remaining() + end.0.saturating_sub(loading.position().0);
                 self.stage = Stage::Snapshot { committed, loading, from, end };
@@ -346,14 +346,14 @@ impl Work {
         None
     }
 
-    fn settle(&mut self, inputs: Inputs, now: Moment) -> Result<Option<News>, BrokerError> {
+    fn settle(&mut self, inputs: Inputs, now: Moment) -> Result<Option<RestoreEvent>, BrokerError> {
         self.stage = Stage::Settling(inputs);
         let clock = self.seal.as_ref().and_then(|seal| seal.clock);
         match self.restore.settle(clock, SETTLED_A_STEP) {
             Ok(Settled::Some) => Ok(self.progress(now, 0)),
             Ok(Settled::All) => {
                 self.stage = Stage::Over;
-                Ok(Some(News::Done(Box::new(self.finish(inputs)))))
+                Ok(Some(RestoreEvent::Done(Box::new(self.finish(inputs)))))
             }
             // What is wrong may be the snapshot's alone; else the changelog shows it again.
             Err(RestoreError::Corrupt | RestoreError::NewerSection { .. }) if self.used.is_some() => {
@@ -372,12 +372,12 @@ impl Work {
         start: Position,
         end: Position,
     ) -> Result<Option<Loading>, BrokerError> {
-        let Some(snapshots) = &self.order.rules.snapshots else { return Ok(None) };
+        let Some(snapshots) = &self.request.rules.snapshots else { return Ok(None) };
         if self.changelog.is_none() {
             self.changelog = lookup.changelog_identity(CALL_MAX)?;
         }
         Ok(self.changelog.as_ref().and_then(|identity| {
-            let (partition, now_ms) = (self.order.partition, self.order.wall_millis);
+            let (partition, now_ms) = (self.request.partition, self.request.wall_ms);
             Loading::start(snapshots, &Changelog { identity, partition, start, end, now_ms })
         }))
     }
@@ -393,10 +393,10 @@ impl Work {
 
     /// Forgets what a snapshot has brought, and all that was built on it.
     fn discard_snapshot(&mut self, reason: &Discard) {
-        if let Some(snapshots) = &self.order.rules.snapshots {
-            local::discard(snapshots, self.order.partition, reason);
+        if let Some(snapshots) = &self.request.rules.snapshots {
+            local::discard(snapshots, self.request.partition, reason);
         }
-        self.restore = Restore::new(Arc::clone(&self.order.rules.settings));
+        self.restore = Restore::new(Arc::clone(&self.request.rules.settings));
         self.seal = None;
         self.used = None;
     }
@@ -408,10 +408,10 @@ impl Work {
         lows: &PerInput<Position>,
         ends: &PerInput<Position>,
     ) -> Result<Inputs, Disagreement> {
-        let rules = &self.order.rules;
+        let rules = &self.request.rules;
         let evidence = start::Evidence {
             seal: self.seal.as_ref(),
-            committed: (self.order.has_transactional_offsets
+            committed: (self.request.has_transactional_offsets
                 && !fault::is(Mutation::StartOffsetFromSnapshot))
             .then_some(committed),
             changelog_is_empty: self.records == 0,
@@ -422,7 +422,7 @@ impl Work {
     }
 
     fn finish(&mut self, inputs: Inputs) -> Restored {
-        let rules = &self.order.rules;
+        let rules = &self.request.rules;
         let restore = std::mem::replace(&mut self.restore, Restore::new(Arc::clone(&rules.settings)));
         let seal = self.seal.take();
         let runs = seal.as_ref().map_or(&[][..], |seal| &seal.outcomes);
@@ -433,7 +433,7 @@ impl Work {
             starts: inputs.starts,
             ends: inputs.ends,
             records: self.records,
-            records_untold: self.records_untold,
+            records_unreported: self.records_unreported,
             changelog: self.changelog.take(),
             snapshot_created_at_ms: self.used.map(|used| used.created_at_ms),
         }
@@ -452,18 +452,18 @@ impl Work {
         if waited < BLOCKED_MAX || self.blocked.has_ended_transaction {
             return Ok(());
         }
-        let committed = lookup.committed(&[self.order.partition], Stability::Unstable, CALL_MAX)?;
+        let committed = lookup.committed(&[self.request.partition], Stability::Unstable, CALL_MAX)?;
         let orders = committed.first().and_then(|committed| committed[Input::Orders].as_ref());
         let name = orders.and_then(|committed| BatchName::parse(&committed.metadata));
         let id = name.map(|name| name.transactional_id);
         match id {
-            Some(id) if id != self.order.transactional_id => {
-                info!(partition = %self.order.partition, transactional_id = id, "ending an open transaction");
+            Some(id) if id != self.request.transactional_id => {
+                info!(partition = %self.request.partition, transactional_id = id, "ending an open transaction");
                 lookup.end_transaction_of(id, CALL_MAX)?;
             }
             // Taking over our own id would fence ourselves; without an id there is nobody to fence.
             Some(_) | None => warn!(
-                partition = %self.order.partition,
+                partition = %self.request.partition,
                 "an open transaction of an unknown writer holds the restore up until its timeout"
             ),
         }

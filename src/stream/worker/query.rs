@@ -1,39 +1,51 @@
-//! Questions about customers, answered from committed state only.
+//! Queries about customers, answered from committed state only.
 
+use crossbeam_channel::Receiver;
+
+use super::owned::OwnedPartitions;
+use super::report;
 use crate::domain::engine::Change;
 use crate::domain::values::ids::CustomerKey;
 use crate::domain::values::time::Time;
 use crate::observe::metrics::PerLabel;
-use crate::stream::broker::{Broker, RecordBatch};
+use crate::stream::broker::RecordBatch;
 use crate::stream::partition::{Phase, Running};
 use crate::stream::query::{CommittedPosition, CustomerQuery, CustomerReply};
+use crate::stream::rules::Rules;
 use crate::topic::{Input, Partition};
 use crate::wire::hash;
 
-use super::rules::Rules;
-use super::{Worker, report};
+/// Queries that wait for the open batch to be committed, because it touches their customers.
+#[derive(Default)]
+pub(super) struct WaitingQueries(Vec<CustomerQuery>);
 
-impl<B: Broker> Worker<'_, B> {
-    /// Answers what can be answered. A customer that the open batch touches is answered after its commit; whoever asked gives up
-    /// after a while.
-    pub(super) fn answer_queries(&mut self) {
-        self.waiting_queries.extend(self.hub.queries.try_iter());
-        if self.waiting_queries.is_empty() {
+impl WaitingQueries {
+    /// Answers every query that can be answered. The others are answered after the next commit; their askers give up after a while.
+    pub fn answer<T: RecordBatch>(
+        &mut self,
+        new: &Receiver<CustomerQuery>,
+        partitions: u32,
+        owned: &mut OwnedPartitions<T>,
+        rules: &Rules,
+        wall_ms: impl FnOnce() -> i64,
+    ) {
+        self.0.extend(new.try_iter());
+        if self.0.is_empty() {
             return;
         }
-        let wall_millis = self.broker.clocks().wall_millis;
-        for query in std::mem::take(&mut self.waiting_queries) {
-            let partition = Partition(hash::partition(query.key.as_bytes(), self.rules.partitions));
-            let reply = match self.owned.get_mut(&partition).map(|owned| &mut owned.phase) {
+        let wall_ms = wall_ms();
+        for query in std::mem::take(&mut self.0) {
+            let partition = Partition(hash::partition(query.key.as_bytes(), partitions));
+            let reply = match owned.phase_mut(partition) {
                 None => Some(CustomerReply::NotOwned { partition }),
                 Some(Phase::Restoring(_) | Phase::Restored(_)) => {
                     Some(CustomerReply::Restoring { partition })
                 }
-                Some(Phase::Running(running)) => reply(&query, partition, running, &self.rules, wall_millis),
+                Some(Phase::Running(running)) => reply(&query, partition, running, rules, wall_ms),
             };
             match reply {
                 Some(reply) => query.answer(reply),
-                None => self.waiting_queries.push(query),
+                None => self.0.push(query),
             }
         }
     }
@@ -45,7 +57,7 @@ fn reply<T: RecordBatch>(
     partition: Partition,
     running: &mut Running<T>,
     rules: &Rules,
-    wall_millis: i64,
+    wall_ms: i64,
 ) -> Option<CustomerReply> {
     let bytes = query.key.as_bytes();
     let position = || CommittedPosition {
@@ -53,7 +65,7 @@ fn reply<T: RecordBatch>(
         batch: running.committed.batch_number,
         next_offsets: next_offsets(running),
         clock_ms: running.committed.clock.map(Time::as_millis),
-        staleness_seconds: report::lags(running, wall_millis)
+        staleness_seconds: report::lags(running, wall_ms)
             .iter()
             .map(|(_, (_, seconds))| *seconds)
             .fold(0.0, f64::max),

@@ -1,53 +1,56 @@
-//! What the processor tells about its work: the domain's and the port's words in those of the metrics.
+//! What a worker tells about its work: the domain's and the port's words in those of the metrics.
 
+use std::time::Duration;
+
+use super::context::Context;
+use super::transaction::Transaction;
 use crate::domain::engine::{Engine, Transitions};
-use crate::domain::signals::kind::SignalKind;
-use crate::domain::signals::signal::{Cause, Signal, State};
+use crate::domain::signals::signal::State;
 use crate::domain::values::time::Time;
 use crate::observe::metrics::{
-    Basis, BatchSummary, CustomerState, PartitionGauges, PerLabel, RevenueKind, SignalType, TimerOutcome,
-    Transition, Window, WindowBasis, WindowRevenue,
+    Basis, BatchSummary, CustomerState, PartitionGauges, PerLabel, RevenueKind, Transition, Window,
+    WindowBasis, WindowRevenue,
 };
-use crate::stream::broker::Moment;
+use crate::stream::broker::{Broker, Moment, RecordBatch};
 use crate::stream::partition::Running;
+use crate::stream::rules::Rules;
 use crate::topic::PerInput;
 
-use super::rules::Rules;
+/// Gauges that move without a commit are set so often.
+const GAUGES_AGE_MAX: Duration = Duration::from_secs(1);
 
-pub fn signal_type(kind: &SignalKind) -> SignalType {
-    match kind {
-        SignalKind::FirstOrder { .. } => SignalType::FirstOrder,
-        SignalKind::SecondOrder { .. } => SignalType::SecondOrder,
-        SignalKind::AtRisk(_) => SignalType::AtRisk,
-        SignalKind::Lapsed(_) => SignalType::Lapsed,
-        SignalKind::Recovered { .. } => SignalType::Recovered,
-        SignalKind::WonBack { .. } => SignalType::WonBack,
-        SignalKind::LapseRetracted { .. } => SignalType::LapseRetracted,
-        SignalKind::FrequencyFell(_) => SignalType::FrequencyFell,
-        SignalKind::FrequencyRose(_) => SignalType::FrequencyRose,
-        SignalKind::OrderValueFell(_) => SignalType::OrderValueFell,
-        SignalKind::OrderValueRose(_) => SignalType::OrderValueRose,
-        SignalKind::ReturnRateHigh { .. } => SignalType::ReturnRateHigh,
-        SignalKind::OrderCancelled { .. } => SignalType::OrderCancelled,
-        SignalKind::OrderReturned { .. } => SignalType::OrderReturned,
-        SignalKind::BecameProspect => SignalType::BecameProspect,
-    }
+/// When the gauges were set last.
+pub struct GaugeRefresh {
+    refreshed_at: Moment,
 }
 
-/// What the timer said that caused a signal, if a timer did.
-pub fn timer_outcome(signal: &Signal) -> Option<TimerOutcome> {
-    match (&signal.cause, signal_type(&signal.kind)) {
-        (Cause::Deadline(_), SignalType::Lapsed) => Some(TimerOutcome::Lapsed),
-        (Cause::Deadline(_), _) => Some(TimerOutcome::AtRisk),
-        (Cause::Expiry(_), _) => Some(TimerOutcome::ReturnRateHigh),
-        (
-            Cause::Record(_)
-            | Cause::DeadlineByRecord(..)
-            | Cause::Cancelled(_)
-            | Cause::Returned(_)
-            | Cause::Retraction(..),
-            _,
-        ) => None,
+impl GaugeRefresh {
+    pub fn new(now: Moment) -> Self {
+        Self { refreshed_at: now }
+    }
+
+    /// Lag, and what else moves while nothing is committed.
+    pub(super) fn refresh_now_and_then<B: Broker>(
+        &mut self,
+        ctx: &mut Context<'_, B>,
+        transaction: &Transaction,
+    ) {
+        let clocks = ctx.broker.clocks();
+        if clocks.monotonic.since(self.refreshed_at) < GAUGES_AGE_MAX {
+            return;
+        }
+        self.refreshed_at = clocks.monotonic;
+        let target = ctx.rules.clock_target(clocks.wall_ms);
+        for (partition, running) in ctx.partitions.running_mut_all() {
+            let exported = ctx.hub.metrics.partition(partition);
+            for (input, (records, seconds)) in lags(running, clocks.wall_ms).iter() {
+                exported.set_lag(input, *records, *seconds);
+            }
+            // Totals of an open batch are not shown.
+            if !transaction.touches(partition) {
+                exported.set(&gauges(running, &ctx.rules, target, clocks.monotonic));
+            }
+        }
     }
 }
 
@@ -72,7 +75,7 @@ pub fn add_transitions(summary: &mut BatchSummary, counts: &Transitions) {
 }
 
 /// Where a partition stands after a commit. `target` is where wall time would put its clock.
-pub fn gauges<T: crate::stream::broker::RecordBatch>(
+pub fn gauges<T: RecordBatch>(
     running: &mut Running<T>,
     rules: &Rules,
     target: Option<Time>,
@@ -122,16 +125,13 @@ fn add_figures(gauges: &mut PartitionGauges, engine: &Engine, rules: &Rules) {
 }
 
 /// How far each input is behind: records, and seconds by broker time; 0 when caught up.
-pub fn lags<T: crate::stream::broker::RecordBatch>(
-    running: &Running<T>,
-    wall_millis: i64,
-) -> PerInput<(u64, f64)> {
+pub fn lags<T: RecordBatch>(running: &Running<T>, wall_ms: i64) -> PerInput<(u64, f64)> {
     PerInput::from_fn(|input| {
         let cursor = &running.streams.cursors[input];
         let records = cursor.end.0.saturating_sub(cursor.next.0);
         let head = running.streams.next_timestamp(input);
         let since = head.or(running.applied_at[input]).filter(|_| records > 0 || head.is_some());
-        let seconds = since.map_or(0.0, |millis| (wall_millis - millis).max(0) as f64 / 1_000.0);
+        let seconds = since.map_or(0.0, |millis| (wall_ms - millis).max(0) as f64 / 1_000.0);
         (records, seconds)
     })
 }

@@ -15,7 +15,7 @@ pub struct Source<'a> {
     pub partition: u32,
     pub offset: u64,
     /// Milliseconds since 1970, if the record has a timestamp.
-    pub timestamp_millis: Option<i64>,
+    pub timestamp_ms: Option<i64>,
 }
 
 /// A record for the topic of dead letters.
@@ -69,7 +69,7 @@ fn headers(refusal: &Refusal, source: &Source<'_>) -> Vec<(&'static str, Box<[u8
         ("dlq_partition", text(&source.partition.to_string())),
         ("dlq_offset", text(&source.offset.to_string())),
     ];
-    if let Some(millis) = source.timestamp_millis {
+    if let Some(millis) = source.timestamp_ms {
         headers.push(("dlq_timestamp", text(&millis.to_string())));
     }
     headers
@@ -140,7 +140,7 @@ mod tests {
     fn letter(key: Option<&[u8]>, value: Option<&[u8]>, bytes_max: usize) -> DeadLetter {
         let refusal = Refusal::new(Reason::InvalidTime, "placed_at has no offset");
         let source =
-            Source { topic: "orders", partition: 3, offset: 17, timestamp_millis: Some(1_743_869_700_123) };
+            Source { topic: "orders", partition: 3, offset: 17, timestamp_ms: Some(1_743_869_700_123) };
         DeadLetter::new(&refusal, &source, key, value, bytes_max)
     }
 

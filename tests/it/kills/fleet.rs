@@ -102,11 +102,11 @@ impl Fate {
             0..=8 => Fate::at(COMMIT_STEPS[rng.usize(..COMMIT_STEPS.len())], rng.u32(1..=12)),
             9 => Fate::at(Step::AfterAssign, rng.u32(1..=2)),
             10 => Fate::at(Step::BeforeGiveUp, 1),
-            11 => Fate::at(Step::AfterSendAhead, rng.u32(1..=12)),
+            11 => Fate::at(Step::AfterEarlyFlush, rng.u32(1..=12)),
             12..=14 => Fate { kill_at: None, stop_at: None, then: Then::Kill, after: millis(rng, 3_000) },
             15..=17 => {
                 let steps =
-                    [&COMMIT_STEPS[..], &[Step::AfterSendAhead, Step::AfterAssign, Step::BeforeGiveUp]]
+                    [&COMMIT_STEPS[..], &[Step::AfterEarlyFlush, Step::AfterAssign, Step::BeforeGiveUp]]
                         .concat();
                 let stop_at = Some((steps[rng.usize(..steps.len())], rng.u32(1..=6)));
                 // What a zombie does first when it goes on.

@@ -152,8 +152,8 @@ impl Broker for SimBroker<'_> {
         self.with(|world, host| {
             world.event += 1;
             world.hosts[host].clocks_at = world.event;
-            let wall_millis = world.wall_millis() + world.hosts[host].wall_offset_millis;
-            Clocks { monotonic: Moment(now), boot: now, wall_millis }
+            let wall_ms = world.wall_ms() + world.hosts[host].wall_offset_ms;
+            Clocks { monotonic: Moment(now), boot: now, wall_ms }
         })
     }
 

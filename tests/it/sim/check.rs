@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::history::Item;
 use super::log::Entry;
-use super::shop::{Meaning, Pace, START_MILLIS};
+use super::shop::{Meaning, Pace, START_MS};
 use super::world::World;
 use crate::oracle::{self, Oracle, OracleConfig};
 use retention_signals::topic::{Input, Output, Topic};
@@ -243,7 +243,7 @@ fn merge_time(meaning: &Meaning) -> Option<i64> {
         Meaning::Valid(value) => ["placed_at", "cancelled_at", "returned_at", "requested_at"]
             .iter()
             .find_map(|field| value.get(*field)?.as_i64()),
-        Meaning::Refused("wrong_partition") => Some(START_MILLIS),
+        Meaning::Refused("wrong_partition") => Some(START_MS),
         Meaning::Refused(_) => None,
     }
 }

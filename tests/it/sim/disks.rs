@@ -12,7 +12,7 @@ use fastrand::Rng;
 use retention_signals::snapshot::writer::{Step, Writer};
 use retention_signals::snapshot::{SnapshotRules, Snapshots};
 
-use super::outage::SKEW_MILLIS;
+use super::outage::SKEW_MS;
 
 /// How snapshots are taken and written.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,7 @@ pub struct Habits {
     /// Of 256 starts of a process, how many are on another machine than the last one.
     pub moves: u8,
     /// Clocks of hosts differ from the brokers' by at most so much when a process starts.
-    pub skew_millis: i64,
+    pub skew_ms: i64,
 }
 
 /// See the module.
@@ -52,7 +52,7 @@ impl Habits {
         waiting_blocks_max: 64,
         diligence: 255,
         moves: 0,
-        skew_millis: 2_000,
+        skew_ms: 2_000,
     };
 
     pub fn random(rng: &mut Rng) -> Habits {
@@ -63,7 +63,7 @@ impl Habits {
             waiting_blocks_max: [1, 2, 64][rng.usize(..3)],
             diligence: [8, 60, 200][rng.usize(..3)],
             moves: [0, 40, 100][rng.usize(..3)],
-            skew_millis: SKEW_MILLIS,
+            skew_ms: SKEW_MS,
         }
     }
 }

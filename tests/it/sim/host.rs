@@ -82,7 +82,7 @@ pub struct Host {
     pub fetched_at: Duration,
     pub woken: Arc<AtomicBool>,
     pub tasks: Vec<Beside>,
-    pub wall_offset_millis: i64,
+    pub wall_offset_ms: i64,
     /// The world's count of events when the worker read its clocks last, and what that was at its last question for ends.
     pub clocks_at: u64,
     pub ends_asked_at: u64,
@@ -93,7 +93,7 @@ pub struct Host {
 }
 
 impl Host {
-    pub fn new(transactional_id: String, instance: usize, now: Duration, wall_offset_millis: i64) -> Self {
+    pub fn new(transactional_id: String, instance: usize, now: Duration, wall_offset_ms: i64) -> Self {
         Self {
             transactional_id,
             instance,
@@ -106,7 +106,7 @@ impl Host {
             fetched_at: now,
             woken: Arc::default(),
             tasks: Vec::new(),
-            wall_offset_millis,
+            wall_offset_ms,
             clocks_at: 0,
             ends_asked_at: 0,
             items: BTreeMap::new(),

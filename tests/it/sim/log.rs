@@ -28,7 +28,7 @@ enum Fate {
 pub struct Record {
     pub key: Option<Bytes>,
     pub value: Option<Bytes>,
-    pub timestamp_millis: i64,
+    pub timestamp_ms: i64,
     /// Kept for dead letters only; nobody looks at the others.
     pub headers: Vec<(String, Vec<u8>)>,
 }
@@ -110,7 +110,7 @@ impl Log {
                 entry.fate = if is_commit { Fate::Visible } else { Fate::Aborted };
             }
         }
-        let record = Record { key: None, value: None, timestamp_millis: 0, headers: Vec::new() };
+        let record = Record { key: None, value: None, timestamp_ms: 0, headers: Vec::new() };
         self.entries.push(Entry {
             offset: self.end,
             event,
@@ -200,7 +200,7 @@ impl RecordBatch for SimBatch {
         let Entry { offset, record, .. } = &self.0[index];
         RecordView {
             offset: Offset(*offset),
-            timestamp_millis: Some(record.timestamp_millis),
+            timestamp_ms: Some(record.timestamp_ms),
             key: record.key.as_deref(),
             value: record.value.as_deref(),
         }

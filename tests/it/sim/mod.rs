@@ -32,7 +32,7 @@
 //! | records that come again at a rebalance; fetches that find nothing at hand; stale ends | `SimBroker::fetch_again`, `fetch` |
 //! | transactions of the shop's own in the inputs, aborted ones too | `Shop::schedule` |
 //! | records between the question for the ends and the move of the clock | `World::settle` in each question, `Item::ClockMoved` |
-//! | host clocks apart from each other and stepping; timestamps out of order | `Host::wall_offset_millis`, `World::arrive` |
+//! | host clocks apart from each other and stepping; timestamps out of order | `Host::wall_offset_ms`, `World::arrive` |
 //! | zombies, two processes with one transactional id, graceful stops | `Schedule::make_mischief` |
 //! | topics created again under one name, other ids | `World::create_again`, `World::start_over` |
 //! | state folders that one process holds; writers that come late, die with their process and leave files unfinished | `disks` |

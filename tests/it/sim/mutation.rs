@@ -34,7 +34,7 @@ pub enum Twist {
 impl Twist {
     /// Only schedules that send ahead of their commits can notice it.
     pub fn is_of_ahead(self) -> bool {
-        matches!(self, Self::Worker(Mutation::KeepPartsAhead | Mutation::CommitDroppedAhead))
+        matches!(self, Self::Worker(Mutation::KeepFlushedParts | Mutation::CommitDroppedParts))
     }
 
     /// One random schedule of half a million notices it, so it has schedules of its own, in which two processes have one name.
@@ -81,7 +81,7 @@ pub const ALL: [(&str, Twist, u64); 25] = [
     ("use_a_stale_snapshot", Twist::Worker(Mutation::UseStaleSnapshot), 6157),
     ("use_a_foreign_snapshot", Twist::Worker(Mutation::UseForeignSnapshot), 17_208),
     ("start_offset_from_the_snapshot", Twist::Worker(Mutation::StartOffsetFromSnapshot), 108),
-    ("keep_aborted_parts_ahead", Twist::Worker(Mutation::KeepPartsAhead), 1),
-    ("commit_dropped_parts_ahead", Twist::Worker(Mutation::CommitDroppedAhead), 240),
+    ("keep_aborted_parts_ahead", Twist::Worker(Mutation::KeepFlushedParts), 1),
+    ("commit_dropped_parts_ahead", Twist::Worker(Mutation::CommitDroppedParts), 240),
     ("slice_of_a_dropped_batch", Twist::Worker(Mutation::SliceDroppedBatch), 2323),
 ];

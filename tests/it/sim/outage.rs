@@ -10,10 +10,10 @@ use super::world::TOMBSTONE_RETENTION;
 
 /// A longer absence would be years of a fast shop.
 const OUTAGES_MAX: u32 = 3;
-const DAY_MILLIS: i64 = 86_400_000;
+const DAY_MS: i64 = 86_400_000;
 /// Clocks of hosts differ by less than this, each to the brokers': half of what the rule of a snapshot's age leaves to two of them.
 /// Or by so much that everybody sees it.
-pub(super) const SKEW_MILLIS: i64 = TOMBSTONE_RETENTION.as_millis() as i64 / 4 - 2_000;
+pub(super) const SKEW_MS: i64 = TOMBSTONE_RETENTION.as_millis() as i64 / 4 - 2_000;
 
 impl Schedule<'_> {
     /// Some of what may happen where snapshots are kept.
@@ -76,14 +76,13 @@ impl Schedule<'_> {
         let is_fast = matches!(world.shop.pace, Pace::Fast { .. });
         let host: &mut Host = &mut world.hosts[host];
         if self.disks.is_none() {
-            host.wall_offset_millis += [-400_000, -1_000, 1_000, 60_000][self.rng.usize(..4)];
+            host.wall_offset_ms += [-400_000, -1_000, 1_000, 60_000][self.rng.usize(..4)];
         } else if !is_fast && self.rng.u8(..4) == 0 {
             // A day of a fast shop would be an age.
-            host.wall_offset_millis = [-DAY_MILLIS, DAY_MILLIS][self.rng.usize(..2)];
+            host.wall_offset_ms = [-DAY_MS, DAY_MS][self.rng.usize(..2)];
         } else {
-            let step = self.rng.i64(-SKEW_MILLIS..=SKEW_MILLIS);
-            host.wall_offset_millis =
-                (host.wall_offset_millis % DAY_MILLIS + step).clamp(-SKEW_MILLIS, SKEW_MILLIS);
+            let step = self.rng.i64(-SKEW_MS..=SKEW_MS);
+            host.wall_offset_ms = (host.wall_offset_ms % DAY_MS + step).clamp(-SKEW_MS, SKEW_MS);
         }
     }
 

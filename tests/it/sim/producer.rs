@@ -74,7 +74,7 @@ pub fn send(world: &mut World, host: usize, record: &OutputRecord<'_>) -> Result
     let any = world.rng.u32(..partitions);
     let (is_eager, twist) = (world.rng.u8(..16) == 0, world.twist);
     // The client's own clock, as the topics are by default.
-    let timestamp_millis = world.wall_millis() + world.hosts[host].wall_offset_millis;
+    let timestamp_ms = world.wall_ms() + world.hosts[host].wall_offset_ms;
     let producer = open_transaction(world, host)?;
     if fails {
         match kind {
@@ -96,7 +96,7 @@ pub fn send(world: &mut World, host: usize, record: &OutputRecord<'_>) -> Result
     let mut kept = Record {
         key: record.key.map(Into::into),
         value: record.value.map(Into::into),
-        timestamp_millis,
+        timestamp_ms,
         headers: headers.map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect(),
     };
     if record.output == Output::Changelog

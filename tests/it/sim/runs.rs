@@ -14,7 +14,7 @@ use libtest_mimic::Failed;
 use super::host::Tally;
 use super::mutation::Twist;
 use super::scenarios::batch_of_a_namesake;
-use super::schedule::{self, Outcome, bytes_ahead, keeps_snapshots};
+use super::schedule::{self, Outcome, early_flush_bytes, keeps_snapshots};
 use super::stage::Stage;
 use super::worker::Stacks;
 
@@ -92,7 +92,7 @@ pub fn mutation(twist: Twist, known: u64) -> Result<(), Failed> {
     let known = Some(known).filter(|_| number("RETENTION_SIM_SEARCH").is_none());
     let matters = |seed: &u64| {
         (!twist.is_of_snapshots() || keeps_snapshots(*seed))
-            && (!twist.is_of_ahead() || bytes_ahead(*seed).is_some())
+            && (!twist.is_of_ahead() || early_flush_bytes(*seed).is_some())
     };
     let mut play = |seed: u64, broken: Option<Twist>| {
         if twist.is_of_namesakes() {

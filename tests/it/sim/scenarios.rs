@@ -12,12 +12,12 @@ use super::mutation::Twist;
 use super::producer::Fate;
 use super::runs::quietly;
 use super::schedule::Schedule;
-use super::shop::{Arrival, Pace, START_MILLIS, Shop};
+use super::shop::{Arrival, Pace, START_MS, Shop};
 use super::stage::Stage;
 use super::worker::Stacks;
 use super::world::{Chaos, World};
 
-pub(super) const HOUR_MILLIS: i64 = 3_600_000;
+pub(super) const HOUR_MS: i64 = 3_600_000;
 const STEPS_MAX: u32 = 50_000;
 /// In so many a worker learns from the broker what became of its commit.
 const NAMESAKE_STEPS: u32 = 40;
@@ -37,7 +37,7 @@ fn order(shop: &Shop, number: i64) -> Arrival {
     let customer = format!("c{}", number % 3);
     let value = json!({
         "order_id": format!("o{number}"), "customer_id": customer, "currency": "EUR", "total": "10.00",
-        "placed_at": START_MILLIS + number * HOUR_MILLIS,
+        "placed_at": START_MS + number * HOUR_MS,
     });
     shop.record(Input::Orders, value)
 }
@@ -337,7 +337,7 @@ pub fn fenced_by_its_own_timeouts() -> Result<(), String> {
 
 /// Until a worker has said something in a transaction whose commit is not due.
 fn sent_ahead(schedule: &mut Schedule<'_>) -> Result<(), String> {
-    fault::set_bytes_ahead(Some(1));
+    fault::set_early_flush_bytes(Some(1));
     schedule.world.borrow_mut().chaos.switch = 255;
     until(schedule, "something sent ahead", |world| {
         let producer = &world.hosts[0].producer;
@@ -373,7 +373,7 @@ pub fn record_at_an_idle_end() -> Result<(), String> {
             let mut shop = Shop::empty(1, pace, 3);
             for number in 0..40 {
                 let due = Duration::from_millis(number * 97);
-                let time = START_MILLIS + i64::try_from(due.as_millis()).expect("short") * 1_000_000;
+                let time = START_MS + i64::try_from(due.as_millis()).expect("short") * 1_000_000;
                 let value = json!({
                     "order_id": format!("o{number}"), "customer_id": format!("c{}", number % 3), "currency": "EUR",
                     "total": "10.00", "placed_at": time,
@@ -400,7 +400,7 @@ pub fn erased_and_compacted() -> Result<(), String> {
         until(schedule, "the end of the inputs", |world| world.history.next_of(P0, Input::Orders) == 20)?;
         {
             let mut world = schedule.world.borrow_mut();
-            let value = json!({"customer_id": "c1", "requested_at": START_MILLIS + 30 * HOUR_MILLIS});
+            let value = json!({"customer_id": "c1", "requested_at": START_MS + 30 * HOUR_MS});
             let erasure = world.shop.record(Input::Erasures, value);
             let now = world.now;
             world.shop.push(now, erasure);

@@ -32,7 +32,7 @@ pub struct Outcome {
     pub crashes: u32,
     pub stops: u32,
     pub faults: u32,
-    pub virtual_millis: u64,
+    pub virtual_ms: u64,
     /// Snapshots that were put into their places, ...
     pub snapshots_written: u32,
     /// ... and what became of them.
@@ -79,7 +79,7 @@ pub fn keeps_snapshots(seed: u64) -> bool {
 }
 
 /// From how many bytes on workers of this schedule send ahead of their commits: never, or in two of seven schedules, soon.
-pub fn bytes_ahead(seed: u64) -> Option<usize> {
+pub fn early_flush_bytes(seed: u64) -> Option<usize> {
     matches!(seed % 7, 1 | 2).then(|| [1, 1, 700, 2_500][(seed / 7 % 4) as usize])
 }
 
@@ -101,7 +101,7 @@ impl<'a> Schedule<'a> {
         let instances = rng.usize(1..=3);
         let setup = rng.usize(..stage.setups.len());
         let mut schedule = Self::new(stage, stacks, setup, World::new(rng.fork(), chaos, shop), rng);
-        fault::set_bytes_ahead(bytes_ahead(seed));
+        fault::set_early_flush_bytes(early_flush_bytes(seed));
         // A merge waits 30 s for an input; then chance must not keep its records back for so long.
         schedule.world.borrow_mut().has_long_stall = chaos.stingy >= 128 && chaos.laziness > 4;
         if keeps_snapshots {
@@ -173,7 +173,7 @@ impl<'a> Schedule<'a> {
         let world = self.world.borrow();
         self.outcome.commits = world.history.commits;
         self.outcome.faults = self.faults - world.chaos.faults_left;
-        self.outcome.virtual_millis = u64::try_from(world.now.as_millis()).expect("a short life");
+        self.outcome.virtual_ms = u64::try_from(world.now.as_millis()).expect("a short life");
         self.outcome.snapshots_written = self.disks.as_ref().map_or(0, |disks| disks.written);
         for host in &world.hosts {
             self.outcome.snapshots.add(&host.tally);
@@ -191,7 +191,7 @@ impl<'a> Schedule<'a> {
         fault::set_noting(false);
         fault::set_mutation(None);
         fault::set_bound(usize::MAX);
-        fault::set_bytes_ahead(None);
+        fault::set_early_flush_bytes(None);
     }
 
     fn restless(&self) -> String {
@@ -324,7 +324,7 @@ impl<'a> Schedule<'a> {
     pub fn start(&mut self, instance: usize) {
         let host = {
             let mut world = self.world.borrow_mut();
-            let skew = self.disks.as_ref().map_or(2_000, |disks| disks.habits.skew_millis);
+            let skew = self.disks.as_ref().map_or(2_000, |disks| disks.habits.skew_ms);
             let (now, offset) = (world.now, self.rng.i64(-skew..skew));
             world.hosts.push(Host::new(format!("shop-{instance}-0"), instance, now, offset));
             world.hosts.len() - 1

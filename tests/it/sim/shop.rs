@@ -10,11 +10,11 @@ use retention_signals::wire::hash;
 use serde_json::{Value, json};
 
 use super::log::{ProducerId, Record};
-use super::world::{WALL_START_MILLIS, World};
+use super::world::{WALL_START_MS, World};
 
-const DAY_MILLIS: i64 = 86_400_000;
+const DAY_MS: i64 = 86_400_000;
 /// 2024-01-01T00:00:00Z: when the history begins.
-pub const START_MILLIS: i64 = 1_704_067_200_000;
+pub const START_MS: i64 = 1_704_067_200_000;
 /// Producers of the shop's own, beside those of the service.
 const SHOP_PRODUCERS: u32 = 1_000_000;
 
@@ -70,7 +70,7 @@ impl Shop {
         let partitions = rng.u32(1..=4);
         let pace = match rng.u8(..4) {
             0 => Pace::Loaded { end: None },
-            1 => Pace::Loaded { end: Some(START_MILLIS + rng.i64(300..600) * DAY_MILLIS) },
+            1 => Pace::Loaded { end: Some(START_MS + rng.i64(300..600) * DAY_MS) },
             2 => Pace::Live,
             _ => Pace::Fast { factor: [100_000, 500_000, 1_000_000][rng.usize(..3)] },
         };
@@ -153,7 +153,7 @@ impl Shop {
         let record = Record {
             key: Some(customer.as_bytes().into()),
             value: Some(value.to_string().into_bytes().into()),
-            timestamp_millis: WALL_START_MILLIS,
+            timestamp_ms: WALL_START_MS,
             headers: Vec::new(),
         };
         let partition = self.partition_of(&customer);
@@ -165,7 +165,7 @@ impl World {
     pub fn arrive(&mut self, arrival: Arrival) {
         match arrival {
             Arrival::Record { input, partition, mut record, meaning, writer } => {
-                record.timestamp_millis = self.wall_millis() - self.rng.i64(0..3_000);
+                record.timestamp_ms = self.wall_ms() - self.rng.i64(0..3_000);
                 let offset = self.append(Topic::Input(input), partition, record, writer);
                 self.shop.meanings.insert((input, partition, offset), meaning);
             }
@@ -191,17 +191,16 @@ impl Writer<'_> {
     fn event(&mut self, number: u32, count: u32) {
         let part = f64::from(number) / f64::from(count);
         let (due, happened_at) = match self.shop.pace {
-            Pace::Loaded { .. } => (Duration::ZERO, START_MILLIS + (part * 300.0 * DAY_MILLIS as f64) as i64),
-            Pace::Live => (self.span.mul_f64(part), START_MILLIS + (part * 300.0 * DAY_MILLIS as f64) as i64),
+            Pace::Loaded { .. } => (Duration::ZERO, START_MS + (part * 300.0 * DAY_MS as f64) as i64),
+            Pace::Live => (self.span.mul_f64(part), START_MS + (part * 300.0 * DAY_MS as f64) as i64),
             Pace::Fast { factor } => {
                 let due = self.span.mul_f64(part);
-                (due, START_MILLIS + due.as_millis() as i64 * i64::from(factor))
+                (due, START_MS + due.as_millis() as i64 * i64::from(factor))
             }
         };
         // Most happened just now; some are late, a few too late.
         let days_late = [0, 0, 0, 0, 2, 20, 34, 50][self.rng.usize(..8)];
-        let time =
-            (happened_at - self.rng.i64(0..=days_late) * DAY_MILLIS).max(START_MILLIS - 60 * DAY_MILLIS);
+        let time = (happened_at - self.rng.i64(0..=days_late) * DAY_MS).max(START_MS - 60 * DAY_MS);
         if !self.events.is_empty() && self.rng.u8(..12) == 0 {
             let (_, again) = self.events[self.rng.usize(..self.events.len())].clone();
             self.events.push((due, again));
@@ -273,7 +272,7 @@ impl Writer<'_> {
             3 if self.shop.partitions > 1 => {
                 partition = (partition + 1) % self.shop.partitions;
                 let order = json!({
-                    "order_id": "lost", "customer_id": customer, "placed_at": START_MILLIS, "currency": "EUR", "total": "1.00",
+                    "order_id": "lost", "customer_id": customer, "placed_at": START_MS, "currency": "EUR", "total": "1.00",
                 });
                 (Some(order.to_string()), "wrong_partition")
             }
@@ -282,7 +281,7 @@ impl Writer<'_> {
         let record = Record {
             key: Some(customer.as_bytes().into()),
             value: value.map(|value| value.into_bytes().into()),
-            timestamp_millis: WALL_START_MILLIS,
+            timestamp_ms: WALL_START_MS,
             headers: Vec::new(),
         };
         Arrival::Record {

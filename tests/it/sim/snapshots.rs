@@ -11,9 +11,9 @@ use super::disks::Habits;
 use super::log::Edge;
 use super::mutation::Twist;
 use super::runs::quietly;
-use super::scenarios::{HOUR_MILLIS, P0, append, changelog, committed, ensure, until, world};
+use super::scenarios::{HOUR_MS, P0, append, changelog, committed, ensure, until, world};
 use super::schedule::{Outcome, Schedule};
-use super::shop::START_MILLIS;
+use super::shop::START_MS;
 use super::stage::Stage;
 use super::worker::Stacks;
 use super::world::{TOMBSTONE_RETENTION, World};
@@ -67,7 +67,7 @@ pub fn checkpoint_older_than_the_tombstones() -> Result<(), String> {
         schedule.start(1);
         {
             let mut world = schedule.world.borrow_mut();
-            let value = json!({"customer_id": "c1", "requested_at": START_MILLIS + 30 * HOUR_MILLIS});
+            let value = json!({"customer_id": "c1", "requested_at": START_MS + 30 * HOUR_MS});
             let erasure = world.shop.record(Input::Erasures, value);
             let now = world.now;
             world.shop.push(now, erasure);

@@ -9,12 +9,12 @@ use retention_signals::domain::values::time::{Span, Time};
 use retention_signals::observe::metrics::Metrics;
 use retention_signals::snapshot::SnapshotRules;
 use retention_signals::stream::partition::restore::OnOtherOffsets;
-use retention_signals::stream::worker::clock::ShopTime;
-use retention_signals::stream::worker::rules::Rules;
+use retention_signals::stream::rules::Rules;
+use retention_signals::stream::shop_time::ShopTime;
 use tempfile::TempDir;
 
-use super::shop::{Pace, START_MILLIS};
-use super::world::WALL_START_MILLIS;
+use super::shop::{Pace, START_MS};
+use super::world::WALL_START_MS;
 use crate::differential;
 use crate::oracle::{OracleConfig, Policy};
 
@@ -75,11 +75,7 @@ impl Setup {
                 rules.clock.at_end = AtEnd::Wall;
                 // Hosts do not agree about the time; an hour of theirs is years of the shop's.
                 rules.clock.skew = Span::days(20_000);
-                rules.shop_time = ShopTime::Fast {
-                    start_millis: START_MILLIS,
-                    real_start_millis: WALL_START_MILLIS,
-                    factor,
-                };
+                rules.shop_time = ShopTime::Fast { start_ms: START_MS, real_start_ms: WALL_START_MS, factor };
             }
         }
         rules

@@ -9,8 +9,8 @@ use corosensei::{Coroutine, CoroutineResult};
 use retention_signals::observe::metrics::{FatalKind, Metrics};
 use retention_signals::observe::status::ServiceStatus;
 use retention_signals::stream::query::QueryRouter;
+use retention_signals::stream::rules::Rules;
 use retention_signals::stream::worker::hub::Hub;
-use retention_signals::stream::worker::rules::Rules;
 use retention_signals::stream::worker::{Stop, Worker as StreamWorker};
 
 use super::broker::{Pause, SimBroker};

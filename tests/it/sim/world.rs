@@ -17,7 +17,7 @@ use super::shop::Shop;
 use super::transactions::{Coordinator, Credentials, Place, Refusal};
 
 /// 2025-06-01T00:00:00Z: wall time when the world begins.
-pub const WALL_START_MILLIS: i64 = 1_748_736_000_000;
+pub const WALL_START_MS: i64 = 1_748_736_000_000;
 /// Longer than any restore: who takes longer than this has lost the partition.
 pub const TOMBSTONE_RETENTION: Duration = Duration::from_secs(120);
 
@@ -133,8 +133,8 @@ impl World {
     }
 
     /// The brokers' wall time.
-    pub fn wall_millis(&self) -> i64 {
-        WALL_START_MILLIS + i64::try_from(self.now.as_millis()).expect("a short life")
+    pub fn wall_ms(&self) -> i64 {
+        WALL_START_MS + i64::try_from(self.now.as_millis()).expect("a short life")
     }
 
     // === Chance

@@ -59,7 +59,7 @@ pub struct Kept {
 pub struct State {
     pub now: Duration,
     /// Wall time at `now` 0.
-    pub wall_start_millis: i64,
+    pub wall_start_ms: i64,
     pub inputs: PerInput<Vec<Kept>>,
     pub outputs: [Vec<Kept>; 4],
     pub committed: PerInput<Option<Committed>>,
@@ -113,7 +113,7 @@ impl RecordBatch for FakeBatch {
         let record = &self.records[index];
         RecordView {
             offset: Offset(self.first + index as u64),
-            timestamp_millis: None,
+            timestamp_ms: None,
             key: record.key.as_deref(),
             value: record.value.as_deref(),
         }
@@ -121,10 +121,10 @@ impl RecordBatch for FakeBatch {
 }
 
 impl State {
-    pub fn new(inputs: PerInput<Vec<Kept>>, wall_start_millis: i64, script: &[(Call, Fault)]) -> State {
+    pub fn new(inputs: PerInput<Vec<Kept>>, wall_start_ms: i64, script: &[(Call, Fault)]) -> State {
         State {
             now: Duration::ZERO,
-            wall_start_millis,
+            wall_start_ms,
             inputs,
             outputs: Default::default(),
             committed: PerInput::default(),
@@ -337,11 +337,7 @@ impl Broker for FakeBroker {
     fn clocks(&self) -> Clocks {
         let state = self.state.borrow();
         let elapsed = i64::try_from(state.now.as_millis()).expect("a short test");
-        Clocks {
-            monotonic: Moment(state.now),
-            boot: state.now,
-            wall_millis: state.wall_start_millis + elapsed,
-        }
+        Clocks { monotonic: Moment(state.now), boot: state.now, wall_ms: state.wall_start_ms + elapsed }
     }
 
     fn wait(&mut self, up_to: Duration) {

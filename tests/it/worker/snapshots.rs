@@ -26,8 +26,8 @@ pub fn trials() -> Vec<Trial> {
     let discards: [(&str, fn(&mut State)); 5] = [
         ("of_another_cluster", |state| changelog(state).cluster.push('x')),
         ("of_another_topic", |state| changelog(state).topic[0] ^= 1),
-        ("stale", |state| state.wall_start_millis += 500_000),
-        ("from_the_future", |state| state.wall_start_millis -= 100_000),
+        ("stale", |state| state.wall_start_ms += 500_000),
+        ("from_the_future", |state| state.wall_start_ms -= 100_000),
         ("older_than_short_tombstones", |state| changelog(state).tombstone_retention = Duration::ZERO),
     ];
     let files: [(&str, fn(&Path)); 5] = [

@@ -11,8 +11,8 @@ impl Work {
     pub(super) fn read(&mut self, batch: &impl RecordBatch) -> Result<(), BrokerError> {
         for index in 0..batch.len() {
             let record = batch.get(index);
-            let hash = self.order.rules.settings.hash;
-            self.newest_ms = self.newest_ms.max(record.timestamp_millis.unwrap_or(i64::MIN));
+            let hash = self.request.rules.settings.hash;
+            self.newest_ms = self.newest_ms.max(record.timestamp_ms.unwrap_or(i64::MIN));
             let read = changelog::decode(record.key, record.value).map_err(|error| unusable(&error))?;
             match read {
                 StateRecord::Customer { key, packed: Some(packed) } => self
@@ -31,7 +31,7 @@ impl Work {
                 }
             }
             self.records += 1;
-            self.records_untold += 1;
+            self.records_unreported += 1;
         }
         Ok(())
     }

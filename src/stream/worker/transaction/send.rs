@@ -1,17 +1,18 @@
-//! A part of the open batch as records: what it says, what changed, and the seal.
+//! A part of the open batch as records: signals and dead letters, changed customers, and the seal.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::commit::{AttemptError, record_group_events, setback};
-use super::rules::Rules;
-use super::{BatchPart, Stop, Worker, running_mut};
+use super::{AttemptError, BatchPart};
 use crate::domain::engine::{Change, Engine};
 use crate::domain::values::time::Time;
 use crate::observe::metrics::PerLabel;
-use crate::stream::broker::{Broker, BrokerError, GroupEvent, Moment, OutputRecord};
+use crate::stream::broker::{Broker, BrokerError, Moment, OutputRecord};
 use crate::stream::partition::Running;
 use crate::stream::partition::partition_batch::PartitionBatch;
+use crate::stream::rules::Rules;
+use crate::stream::worker::Stop;
+use crate::stream::worker::context::Context;
+use crate::stream::worker::membership::Membership;
 use crate::topic::{Output, Partition, PerInput};
 use crate::wire::changelog::{self, Seal, SealedInput};
 
@@ -25,51 +26,57 @@ pub(super) struct Scratch {
     value: Vec<u8>,
 }
 
-impl<B: Broker> Worker<'_, B> {
-    /// Sends the part at `index` of the batch. Encoded again at each attempt, but for what was said.
-    pub(super) fn send_part(&mut self, index: usize, deadline: Moment) -> Result<(), AttemptError> {
-        let (running, mut sender, scratch) = self.sender(index, deadline);
-        sender.said(&running.part)?;
-        sender.changes(&mut running.engine, scratch)?;
-        sender.seal(running, scratch)?;
-        running.part.summary.output_records = sender.sent;
-        Ok(())
-    }
+/// Sends a part of the batch. Encoded again at each attempt, but for what was flushed early.
+pub(super) fn send_part<B: Broker>(
+    ctx: &mut Context<'_, B>,
+    part: &BatchPart,
+    deadline: Moment,
+    scratch: &mut Scratch,
+) -> Result<(), AttemptError> {
+    let (running, mut sender) = sender(ctx, part, deadline);
+    sender.signals_and_dead_letters(&running.part)?;
+    sender.changes(&mut running.engine, scratch)?;
+    sender.seal(running, scratch)?;
+    running.part.summary.output_records = sender.sent;
+    Ok(())
+}
 
-    /// Sends what the part at `index` of the batch has to say so far, and forgets it.
-    pub(super) fn send_said(&mut self, index: usize, deadline: Moment) -> Result<(), AttemptError> {
-        let (running, mut sender, _) = self.sender(index, deadline);
-        sender.said(&running.part)?;
-        running.part.sent_ahead = sender.sent;
-        running.part.forget_said();
-        Ok(())
-    }
+/// Sends the signals and dead letters that a part of the batch holds so far, and forgets them.
+pub(super) fn flush_part_early<B: Broker>(
+    ctx: &mut Context<'_, B>,
+    part: &BatchPart,
+    deadline: Moment,
+) -> Result<(), AttemptError> {
+    let (running, mut sender) = sender(ctx, part, deadline);
+    sender.signals_and_dead_letters(&running.part)?;
+    running.part.on_flushed_early(sender.sent);
+    Ok(())
+}
 
-    fn sender(
-        &mut self,
-        index: usize,
-        deadline: Moment,
-    ) -> (&mut Running<B::Batch>, Sender<'_, B>, &mut Scratch) {
-        let BatchPart { partition, batch_number, .. } = self.batch.parts[index];
-        let running = running_mut(&mut self.owned, partition);
-        let sender = Sender {
-            broker: &mut self.broker,
-            rules: &self.rules,
-            group_events: &mut self.group_events,
-            record_bytes_max: self.record_bytes_max,
-            partition,
-            batch_number,
-            deadline,
-            sent: running.part.sent_ahead.clone(),
-        };
-        (running, sender, &mut self.scratch)
-    }
+fn sender<'c, B: Broker>(
+    ctx: &'c mut Context<'_, B>,
+    part: &BatchPart,
+    deadline: Moment,
+) -> (&'c mut Running<B::Batch>, Sender<'c, B>) {
+    let Context { broker, rules, membership, partitions, .. } = ctx;
+    let running = partitions.running_mut(part.partition);
+    let sender = Sender {
+        record_bytes_max: broker.record_bytes_max(),
+        broker,
+        rules,
+        membership,
+        partition: part.partition,
+        batch_number: part.batch_number,
+        deadline,
+        sent: running.part.flushed_early.clone(),
+    };
+    (running, sender)
 }
 
 struct Sender<'p, B: Broker> {
     broker: &'p mut B,
     rules: &'p Rules,
-    group_events: &'p mut VecDeque<GroupEvent>,
+    membership: &'p mut Membership,
     record_bytes_max: usize,
     partition: Partition,
     batch_number: u64,
@@ -79,7 +86,7 @@ struct Sender<'p, B: Broker> {
 }
 
 impl<B: Broker> Sender<'_, B> {
-    fn said(&mut self, part: &PartitionBatch) -> Result<(), AttemptError> {
+    fn signals_and_dead_letters(&mut self, part: &PartitionBatch) -> Result<(), AttemptError> {
         let rules = self.rules;
         for signal in part.signals.iter() {
             let headers = rules.events.signal(signal.id, signal.occurred_at);
@@ -191,21 +198,21 @@ impl<B: Broker> Sender<'_, B> {
         while let Err(error) = self.broker.send(record) {
             let is_full = matches!(error, BrokerError::Retry(_)) && self.broker.now() < self.deadline;
             if !is_full {
-                return Err(setback(error));
+                return Err(error.into());
             }
             match self.broker.flush(DRAIN) {
                 // Still full is no failure: there may be room for this record.
                 Ok(()) | Err(BrokerError::Retry(_)) => {}
-                Err(error) => return Err(setback(error)),
+                Err(error) => return Err(error.into()),
             }
-            record_group_events(self.broker, self.group_events).map_err(AttemptError::Stop)?;
+            self.membership.record_events(self.broker).map_err(AttemptError::Stop)?;
         }
         self.sent[record.output] += 1;
         Ok(())
     }
 
     fn profile_partition(&self) -> Option<Partition> {
-        self.rules.profiles_follow.then_some(self.partition)
+        self.membership.profiles_follow().then_some(self.partition)
     }
 }
 

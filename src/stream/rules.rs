@@ -1,9 +1,10 @@
-//! What a worker does its work by: settings, as the processor needs them, and what follows from them.
+//! The settings that a worker and its partitions work by, and what follows from them.
 
 use std::sync::Arc;
 
 use crate::config::{ClockRules, CommitPace, Config, DeadLetterLimit, Topics};
 use crate::domain::settings::Settings;
+use crate::domain::values::time::Time;
 use crate::formats::native::{Decoder, Limits};
 use crate::observe::metrics::CurrencyLabel;
 use crate::snapshot::Snapshots;
@@ -11,9 +12,9 @@ use crate::stream::partition::restore::{OnOtherOffsets, RestoreRules};
 use crate::topic::Topic;
 use crate::wire::encode::{CloudEvents, ProfileEncoder, SignalEncoder};
 
-use super::clock::ShopTime;
+use super::shop_time::{self, ShopTime};
 
-/// See the module. Shared by the workers of a process, but for the partition count.
+/// See the module. The workers of a process share them.
 #[derive(Clone)]
 pub struct Rules {
     pub settings: Arc<Settings>,
@@ -32,10 +33,6 @@ pub struct Rules {
     pub secret: [u8; 8],
     /// Each shop's own.
     pub currencies: Vec<CurrencyLabel>,
-    /// Of every input and of the changelog; learned from the broker at the start.
-    pub partitions: u32,
-    /// Whether profiles go to the partition of their customer's state: the topic has as many.
-    pub profiles_follow: bool,
     topics: Topics,
 }
 
@@ -63,8 +60,6 @@ impl Rules {
             snapshots: None,
             secret: config.erasure_fingerprint,
             currencies: currencies.collect(),
-            partitions: 1,
-            profiles_follow: false,
             topics: config.topics.clone(),
             settings: Arc::new(config.settings.clone()),
         }
@@ -73,6 +68,11 @@ impl Rules {
     /// The configured name of a topic.
     pub fn topic_name(&self, topic: Topic) -> &str {
         self.topics.name(topic)
+    }
+
+    /// Where wall time would put the clocks.
+    pub fn clock_target(&self, wall_ms: i64) -> Option<Time> {
+        shop_time::target(&self.clock, self.shop_time.at(wall_ms))
     }
 
     pub fn restore_rules(&self) -> RestoreRules {

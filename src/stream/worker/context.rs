@@ -1,0 +1,160 @@
+//! What all parts of a worker work with: the log, the rules, the membership, the partitions, and where to report.
+
+use std::time::Duration;
+
+use tracing::info;
+
+use super::hub::Hub;
+use super::membership::Membership;
+use super::owned::OwnedPartitions;
+use super::query::WaitingQueries;
+use super::transaction::AttemptError;
+use super::{Stop, snapshot};
+use crate::fault::{self, Mutation, Step};
+use crate::stream::broker::{Broker, BrokerError, Moment};
+use crate::stream::partition::{Phase, Running};
+use crate::stream::rules::Rules;
+use crate::topic::Partition;
+
+/// The longest that one call may take before the client is polled again.
+const SLICE: Duration = Duration::from_secs(2);
+
+/// See the module.
+pub(super) struct Context<'m, B: Broker> {
+    pub broker: B,
+    pub rules: Rules,
+    pub hub: Hub<'m>,
+    pub membership: Membership,
+    pub partitions: OwnedPartitions<B::Batch>,
+    pub queries: WaitingQueries,
+}
+
+impl<'m, B: Broker> Context<'m, B> {
+    pub fn new(broker: B, rules: Rules, hub: Hub<'m>, now: Moment) -> Self {
+        Self {
+            broker,
+            rules,
+            hub,
+            membership: Membership::new(now),
+            partitions: OwnedPartitions::default(),
+            queries: WaitingQueries::default(),
+        }
+    }
+
+    /// Polls the client once for everything that it has to tell, and acts on nothing.
+    pub fn record_group_events(&mut self) -> Result<(), Stop> {
+        self.hub.tick();
+        self.membership.record_events(&mut self.broker)
+    }
+
+    /// Makes a call in slices until it is done or the deadline passes. The client is polled in between, or the group would take the
+    /// worker for dead.
+    pub fn bounded(
+        &mut self,
+        deadline: Moment,
+        mut call: impl FnMut(&mut B, Duration) -> Result<(), BrokerError>,
+    ) -> Result<(), AttemptError> {
+        loop {
+            let left = deadline.since(self.broker.now());
+            let Err(error) = call(&mut self.broker, left.min(SLICE)) else {
+                return Ok(());
+            };
+            let BrokerError::Retry(cause) = error else {
+                return Err(error.into());
+            };
+            if self.broker.now() >= deadline {
+                return Err(AttemptError::Abort(cause));
+            }
+            self.record_group_events().map_err(AttemptError::Stop)?;
+            self.answer_queries();
+        }
+    }
+
+    /// Lets time pass, whatever else may wake the worker, and keeps the membership alive.
+    pub fn pause(&mut self, span: Duration) -> Result<(), Stop> {
+        let until = self.broker.now().plus(span);
+        loop {
+            let left = until.since(self.broker.now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            self.broker.wait(left);
+            self.record_group_events()?;
+        }
+    }
+
+    pub fn answer_queries(&mut self) {
+        let Self { broker, rules, hub, membership, partitions, queries } = self;
+        let wall_ms = || broker.clocks().wall_ms;
+        queries.answer(&hub.queries, membership.partitions(), partitions, rules, wall_ms);
+    }
+
+    // === Group ===
+
+    /// Takes the next step of joining. Whether the worker is a member.
+    pub fn join(&mut self) -> Result<bool, Stop> {
+        self.membership.join(&mut self.broker, &self.rules, &self.hub)
+    }
+
+    pub fn check_partition_counts_now_and_then(&mut self) -> Result<(), Stop> {
+        self.membership.check_partition_counts_now_and_then(&mut self.broker, &self.rules)
+    }
+
+    pub fn handle_assigned(&mut self, partitions: &[Partition]) -> Result<(), Stop> {
+        info!(?partitions, "partitions assigned");
+        self.broker.assign(partitions)?;
+        if !partitions.is_empty() {
+            self.membership.check_partition_counts(&mut self.broker, &self.rules)?;
+        }
+        for partition in partitions {
+            if fault::is(Mutation::KeepLostState) && self.partitions.contains(*partition) {
+                continue;
+            }
+            self.start_restore(*partition)?;
+        }
+        if !partitions.is_empty() {
+            fault::reach(Step::AfterAssign);
+        }
+        Ok(())
+    }
+
+    /// Gives partitions back to the group. Returns the states of those that were processed.
+    pub fn give_back(
+        &mut self,
+        partitions: &[Partition],
+    ) -> Result<Vec<(Partition, Running<B::Batch>)>, Stop> {
+        let mut processed = Vec::new();
+        for partition in partitions {
+            self.hub.forget_partition(*partition);
+            match self.partitions.remove(*partition).map(|owned| owned.phase) {
+                Some(Phase::Running(running)) => processed.push((*partition, *running)),
+                Some(Phase::Restoring(_) | Phase::Restored(_)) | None => {}
+            }
+        }
+        self.broker.unassign(partitions)?;
+        Ok(processed)
+    }
+
+    // === Restores ===
+
+    pub fn start_restore(&mut self, partition: Partition) -> Result<(), Stop> {
+        self.partitions.start_restore(partition, &mut self.broker, &self.rules)?;
+        self.hub.on_restore_started(partition);
+        Ok(())
+    }
+
+    /// Takes in the partitions whose restores have ended since the last turn.
+    pub fn handle_restored(&mut self) -> Result<(), Stop> {
+        for (partition, started_at, restored) in self.partitions.take_restored(&self.hub)? {
+            let now = self.broker.now();
+            let duration = now.since(started_at);
+            info!(%partition, records = restored.records, ?duration, batch = restored.batch_number, "partition restored");
+            self.hub.on_restore_progress(partition, restored.records_unreported, 0);
+            self.hub.on_restored(partition, duration);
+            let snapshots = snapshot::schedule(self, partition, &restored, now);
+            let running = Running::new(*restored, snapshots, now);
+            self.partitions.set_phase(partition, Phase::Restored(Box::new(running)));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,186 @@
+//! The worker as a member of its group: how far it has joined, and what the group's coordinator has decided since.
+//!
+//! ```text
+//!  Topics ─(partition counts agree)─► Producer ─(transactional id taken over)─► Member
+//! ```
+//!
+//! Topics that belong together must have equally many partitions, before the worker joins and for as long as it stays.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tracing::debug;
+
+use super::Stop;
+use super::hub::Hub;
+use crate::exit::Exit;
+use crate::observe::metrics::FatalKind;
+use crate::observe::status::WorkerPhase;
+use crate::stream::broker::{Broker, BrokerError, GroupEvent, Lookup, Moment};
+use crate::stream::rules::Rules;
+use crate::topic::{Output, Partition, Topic};
+
+/// One step of joining; in between, the thread that runs the worker may want to stop it.
+const STEP_MAX: Duration = Duration::from_secs(1);
+/// Partition counts are read again after so long.
+const COUNTS_AGE_MAX: Duration = Duration::from_secs(60);
+
+/// See the module.
+pub(super) struct Membership {
+    stage: JoinStage,
+    counts: PartitionCounts,
+    /// Recorded by a poll, and not acted upon yet.
+    events: VecDeque<GroupEvent>,
+}
+
+/// How far the worker has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum JoinStage {
+    Topics { since: Moment },
+    Producer { since: Moment },
+    Member { counts_at: Moment },
+}
+
+/// Learned from the brokers at the start.
+#[derive(Clone, Copy)]
+struct PartitionCounts {
+    /// Of every input and of the changelog.
+    inputs: u32,
+    /// Of the topic of profiles.
+    profiles: u32,
+}
+
+impl Membership {
+    pub fn new(now: Moment) -> Self {
+        Self {
+            stage: JoinStage::Topics { since: now },
+            counts: PartitionCounts { inputs: 1, profiles: 0 },
+            events: VecDeque::new(),
+        }
+    }
+
+    /// How many partitions each input has.
+    pub fn partitions(&self) -> u32 {
+        self.counts.inputs
+    }
+
+    /// Whether profiles go to the partition of their customer's state: the topic has as many.
+    pub fn profiles_follow(&self) -> bool {
+        self.counts.profiles == self.counts.inputs
+    }
+
+    // === Group events ===
+
+    /// Polls the client for everything that it has to tell, and acts on nothing.
+    pub fn record_events<B: Broker>(&mut self, broker: &mut B) -> Result<(), Stop> {
+        loop {
+            match broker.poll() {
+                Ok(None) => return Ok(()),
+                Ok(Some(event)) => self.events.push_back(event),
+                Err(BrokerError::Retry(cause)) => {
+                    debug!(cause = format!("{cause:#}"), "poll");
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The oldest event that was not acted upon. It stays until [`Self::remove_event`].
+    pub fn next_event(&self) -> Option<GroupEvent> {
+        self.events.front().cloned()
+    }
+
+    pub fn remove_event(&mut self) {
+        self.events.pop_front();
+    }
+
+    /// Whether an event that was not acted upon says that the partition is lost.
+    pub fn has_lost(&self, partition: Partition) -> bool {
+        self.events.iter().any(|event| match event {
+            GroupEvent::Lost(partitions) => partitions.contains(&partition),
+            GroupEvent::Assigned(_) | GroupEvent::Revoked(_) => false,
+        })
+    }
+
+    // === Joining ===
+
+    /// Takes the next step. Whether the worker is a member.
+    pub fn join<B: Broker>(&mut self, broker: &mut B, rules: &Rules, hub: &Hub<'_>) -> Result<bool, Stop> {
+        let now = broker.now();
+        let (since, step) = match self.stage {
+            JoinStage::Member { .. } => return Ok(true),
+            JoinStage::Topics { since } => (since, self.learn_partition_counts(broker, rules)),
+            JoinStage::Producer { since } => (since, open_producer_and_subscribe(broker, hub)),
+        };
+        hub.tick();
+        match step {
+            Ok(next) => self.stage = next,
+            Err(BrokerError::Retry(cause)) if now.since(since) >= rules.commit.patience => {
+                return Err(Stop::caused(FatalKind::Unavailable, cause, "reach the brokers"));
+            }
+            Err(BrokerError::Retry(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(false)
+    }
+
+    fn learn_partition_counts<B: Broker>(
+        &mut self,
+        broker: &mut B,
+        rules: &Rules,
+    ) -> Result<JoinStage, BrokerError> {
+        let topics: Vec<Topic> = Topic::co_partitioned().chain([Topic::Output(Output::Customers)]).collect();
+        let counts = broker.lookup().partition_counts(&topics, STEP_MAX)?;
+        let (profiles, counts) = counts.split_last().expect("as many counts as topics");
+        self.counts = PartitionCounts { inputs: counts[0], profiles: *profiles };
+        self.compare_partition_counts(counts, rules)?;
+        Ok(JoinStage::Producer { since: broker.now() })
+    }
+
+    /// Reads the counts again; growth stops the service before anything is put into the wrong partition.
+    pub fn check_partition_counts<B: Broker>(&mut self, broker: &mut B, rules: &Rules) -> Result<(), Stop> {
+        self.stage = JoinStage::Member { counts_at: broker.now() };
+        let topics: Vec<Topic> = Topic::co_partitioned().collect();
+        match broker.lookup().partition_counts(&topics, STEP_MAX) {
+            Ok(counts) => Ok(self.compare_partition_counts(&counts, rules)?),
+            // The worker can read nothing from brokers that do not answer, so a topic that has grown does no harm yet.
+            Err(BrokerError::Retry(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub fn check_partition_counts_now_and_then<B: Broker>(
+        &mut self,
+        broker: &mut B,
+        rules: &Rules,
+    ) -> Result<(), Stop> {
+        match self.stage {
+            JoinStage::Member { counts_at } if broker.now().since(counts_at) >= COUNTS_AGE_MAX => {
+                self.check_partition_counts(broker, rules)
+            }
+            JoinStage::Topics { .. } | JoinStage::Producer { .. } | JoinStage::Member { .. } => Ok(()),
+        }
+    }
+
+    fn compare_partition_counts(&self, counts: &[u32], rules: &Rules) -> Result<(), BrokerError> {
+        let expected = self.counts.inputs;
+        let Some((topic, count)) = Topic::co_partitioned().zip(counts).find(|(_, count)| **count != expected)
+        else {
+            return Ok(());
+        };
+        let name = rules.topic_name(topic);
+        let message = format!(
+            "topic {name} has {count} partitions where {expected} are expected: a customer's orders, returns and state must lie in \
+             partitions of the same number, so these topics need the same count, and it must not change while there is state"
+        );
+        Err(BrokerError::stop(Exit::Configuration, message))
+    }
+}
+
+fn open_producer_and_subscribe<B: Broker>(broker: &mut B, hub: &Hub<'_>) -> Result<JoinStage, BrokerError> {
+    broker.open_producer(STEP_MAX)?;
+    broker.subscribe()?;
+    hub.status.set_phase(WorkerPhase::Running);
+    Ok(JoinStage::Member { counts_at: broker.now() })
+}
