@@ -23,13 +23,13 @@ use retention_signals::snapshot::writer::Step as WriterStep;
 use retention_signals::snapshot::{Slice, SnapshotRules, Snapshots, Start};
 use retention_signals::stream::broker::{
     BrokerError, ChangelogIdentity, Committed, Lookup, Moment, Offset, Position, RecordBatch, RecordView,
-    Stability, Step, Watermark,
+    Stability, TaskStep, Watermark,
 };
 use retention_signals::stream::partition::restore::{
     OnOtherOffsets, RestoreEvent, RestoreRequest, RestoreRules, Restored,
 };
 use retention_signals::topic::{Output, Partition, PerInput, Topic};
-use retention_signals::wire::changelog::{self, Seal, SealedInput};
+use retention_signals::wire::changelog::{self, Seal};
 use retention_signals::wire::hash::hash;
 
 #[global_allocator]
@@ -134,7 +134,7 @@ fn build(settings: &Arc<Settings>, customers: usize) -> Engine {
         for customer in 0..customers {
             let key = format!("customer-{customer:07}");
             let placed_at = START_MS + round * 7 * Span::DAY.as_millis() + customer as i64 / 100;
-            let order = Record::RestoreRequest(OrderRecord {
+            let order = Record::Order(OrderRecord {
                 id: OrderHash(random.u64(..)),
                 version: 0,
                 placed_at: Time::from_millis(placed_at).expect("in range"),
@@ -261,7 +261,7 @@ fn restore(settings: &Arc<Settings>, log: &Arc<Log>, snapshots: Option<Snapshots
         let step = task(&mut lookup);
         steps += 1;
         longest = longest.max(started_at.elapsed());
-        if step == Step::Done {
+        if step == TaskStep::Done {
             break;
         }
     }
@@ -363,9 +363,10 @@ impl Lookup for LogLookup {
     ) -> Result<Vec<Position>, BrokerError> {
         let end = |topic| match (topic, watermark) {
             (Topic::Output(Output::Changelog), Watermark::High) => Position(self.log.records() as u64),
-            (Topic::Output(_) | Topic::Input(_), Watermark::Low | Watermark::Stable | Watermark::High) => {
-                Position(0)
-            }
+            (
+                Topic::Output(_) | Topic::Input(_) | Topic::Registry,
+                Watermark::Low | Watermark::Stable | Watermark::High,
+            ) => Position(0),
         };
         Ok(logs.iter().map(|(topic, _)| end(*topic)).collect())
     }
@@ -382,8 +383,9 @@ impl Lookup for LogLookup {
         Ok(())
     }
 
-    fn read_changelog(
+    fn read_log(
         &mut self,
+        _: Topic,
         _: Partition,
         from: Position,
         _: Duration,

@@ -49,6 +49,8 @@ pub struct Config {
     /// Folder for the lock and the snapshots of this instance. Relative to the working directory.
     pub state_dir: PathBuf,
     pub topics: Topics,
+    /// Instead of the topic of the registry.
+    pub registry_file: Option<PathBuf>,
     /// What facts and signals depend on: shops, windows, lapse policy, thresholds, hashes.
     pub settings: Settings,
     pub clock: ClockRules,
@@ -79,13 +81,21 @@ pub enum Purpose {
 pub struct Topics {
     pub inputs: PerInput<String>,
     pub outputs: PerOutput<String>,
+    /// None: there is no registry, or it is a file.
+    pub registry: Option<String>,
 }
 
 impl Topics {
+    /// Every topic that this service has.
+    pub fn all(&self) -> impl Iterator<Item = Topic> {
+        Topic::all().chain(self.registry.as_ref().map(|_| Topic::Registry))
+    }
+
     pub fn name(&self, topic: Topic) -> &str {
         match topic {
             Topic::Input(input) => &self.inputs[input],
             Topic::Output(output) => &self.outputs[output],
+            Topic::Registry => self.registry.as_deref().expect("only a registry that is configured is used"),
         }
     }
 }

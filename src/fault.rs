@@ -10,6 +10,8 @@
 
 use crate::domain::values::time::Time;
 use crate::stream::broker::Offset;
+#[cfg(not(feature = "faults"))]
+use crate::stream::registry::Registry;
 use crate::topic::{Input, Partition};
 
 #[cfg(feature = "faults")]
@@ -19,8 +21,8 @@ mod interrupt;
 
 #[cfg(feature = "faults")]
 pub use armed::{
-    bound, drain_notes, early_flush_bytes, is, note, set_bound, set_early_flush_bytes, set_mutation,
-    set_noting,
+    bound, drain_notes, early_flush_bytes, is, note, note_registry, set_bound, set_early_flush_bytes,
+    set_mutation, set_noting,
 };
 #[cfg(feature = "faults")]
 pub use interrupt::reach;
@@ -32,7 +34,7 @@ pub enum Mutation {
     UnknownIsAborted,
     /// ... or for committed.
     UnknownIsCommitted,
-    /// Who wrote the last batch is looked at, which batch it was is not.
+    /// The writer of the last batch is compared, its number is not.
     IgnoreBatchNumber,
     /// ... nor which of the processes with one id has written it.
     IgnoreIncarnation,
@@ -48,24 +50,24 @@ pub enum Mutation {
     UseStaleSnapshot,
     /// ... nor is the topic whose state it holds.
     UseForeignSnapshot,
-    /// Inputs are read from where the snapshot stood, whatever seal and offsets say.
+    /// Inputs are read from where the snapshot stood, not from the seal and the offsets.
     StartOffsetFromSnapshot,
     /// A snapshot is taken as soon as it is due, without a commit that shows whose the partition is.
     SnapshotWithoutCommit,
     /// A slice is taken of what a batch has changed that was dropped, because its partition is lost.
     SliceDroppedBatch,
-    /// What was sent ahead and aborted is not read again.
+    /// Records whose early flush was aborted are not read again.
     KeepFlushedParts,
-    /// What a part has sent ahead is committed, although the part was dropped.
+    /// What a part has flushed early is committed, although the part was dropped.
     CommitDroppedParts,
 }
 
 /// How far a worker has come: with a transaction, or with partitions that come and go.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Step {
+pub enum Milestone {
     BeforeBegin,
     AfterBegin,
-    /// Something was said in a transaction whose commit is not due yet.
+    /// Records were flushed early, in a transaction whose commit is not due yet.
     AfterEarlyFlush,
     AfterSend,
     AfterFlush,
@@ -82,7 +84,7 @@ pub enum Step {
 }
 
 #[cfg(feature = "faults")]
-impl Step {
+impl Milestone {
     pub const ALL: [Self; 12] = [
         Self::BeforeBegin,
         Self::AfterBegin,
@@ -109,6 +111,8 @@ pub enum Noted {
     TimersLeft,
     /// More timers are due before the next record than one batch takes; those of this batch have moved the clock.
     TimersFired(Time),
+    /// The worker has taken in records of the registry: the greatest version of the kind `trial` that it has now.
+    RegistryRead(Option<u64>),
     /// It was restored from a snapshot.
     SnapshotUsed,
     /// ... or not, and why.
@@ -125,12 +129,17 @@ pub const fn is(_: Mutation) -> bool {
 /// A worker has come so far.
 #[cfg(not(feature = "faults"))]
 #[inline]
-pub const fn reach(_: Step) {}
+pub const fn reach(_: Milestone) {}
 
 /// Something was applied to a partition.
 #[cfg(not(feature = "faults"))]
 #[inline]
 pub const fn note(_: Partition, _: Noted) {}
+
+/// Records of the registry were taken in.
+#[cfg(not(feature = "faults"))]
+#[inline]
+pub const fn note_registry(_: &Registry) {}
 
 /// A bound as it is used.
 #[cfg(not(feature = "faults"))]
@@ -139,7 +148,7 @@ pub const fn bound(max: usize) -> usize {
     max
 }
 
-/// From how many bytes on a batch is sent ahead.
+/// From how many bytes on a batch is flushed early.
 #[cfg(not(feature = "faults"))]
 #[inline]
 pub const fn early_flush_bytes(min: usize) -> usize {

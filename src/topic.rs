@@ -116,9 +116,12 @@ impl<T: Clone> PerInput<T> {
 pub enum Topic {
     Input(Input),
     Output(Output),
+    /// Records that all partitions need; only where it is configured.
+    Registry,
 }
 
 impl Topic {
+    /// All that every service has.
     pub fn all() -> impl Iterator<Item = Self> {
         Input::ALL.map(Self::Input).into_iter().chain(Output::ALL.map(Self::Output))
     }

@@ -33,6 +33,7 @@ use crate::snapshot::{SnapshotRules, Snapshots};
 use crate::stream::broker::{Broker, BrokerError};
 use crate::stream::partition::restore::OnOtherOffsets;
 use crate::stream::query::QueryRouter;
+use crate::stream::registry::RegistrySource;
 use crate::stream::rules::Rules;
 use crate::stream::shop_time::ShopTime;
 use crate::stream::worker::hub::Hub;
@@ -54,6 +55,7 @@ pub fn run(config: &Config, arguments: &RunArguments) -> Result<(), Failure> {
     let mut rules = Rules::new(config, ShopTime::Wall, on_other_offsets);
     let metrics = new_metrics(&rules)?;
     telemetry::install(&config.log, &metrics).map_err(|error| Failure::new(Exit::Internal, error))?;
+    rules.registry = RegistrySource::open(config)?;
     let _folder = StateFolder::lock(&config.state_dir)?;
     rules.snapshots = Some(start_snapshots(config, &metrics)?);
     let runtime = new_runtime()?;

@@ -116,6 +116,8 @@ pub const KEYS: &[Key] = &[
     key("topics.customers", Kind::Topic, "retention.customers"),
     key("topics.dead_letters", Kind::Topic, "retention.dead-letters"),
     key("topics.changelog", Kind::Topic, "retention.changelog"),
+    Key { path: "topics.registry", kind: Kind::Topic, default: KeyDefault::Nothing },
+    Key { path: "registry.file", kind: Kind::Path, default: KeyDefault::Nothing },
 
     Key { path: "shop.currency", kind: Kind::Currency, default: KeyDefault::Required },
     key("shop.time_zone", Kind::Zone, "UTC"),

@@ -30,10 +30,13 @@ impl Reader<'_> {
     }
 
     pub(super) fn topic(&mut self, path: &str) -> String {
-        self.required(path, |text, kind| {
-            let is_allowed = is_name(text, TOPIC_BYTES_MAX) && text != "." && text != "..";
-            is_allowed.then(|| text.to_owned()).ok_or_else(|| outside(text, kind))
-        })
+        self.required(path, parse_topic)
+    }
+
+    /// A topic that may be left out.
+    pub(super) fn optional_topic(&mut self, path: &str) -> Option<String> {
+        let path = Path::of(path);
+        self.read(&path, parse_topic)
     }
 
     /// The choice as the table writes it.
@@ -213,6 +216,11 @@ impl Reader<'_> {
 /// Why a text is no exact decimal.
 pub(super) fn not_decimal(text: &str) -> String {
     format!("{text:?} is not a decimal; write digits with at most one point, such as 45 or 1.5")
+}
+
+fn parse_topic(text: &str, kind: Kind) -> Result<String, String> {
+    let is_allowed = is_name(text, TOPIC_BYTES_MAX) && text != "." && text != "..";
+    is_allowed.then(|| text.to_owned()).ok_or_else(|| outside(text, kind))
 }
 
 fn parse_path(text: &str, _: Kind) -> Result<PathBuf, String> {

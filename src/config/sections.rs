@@ -26,6 +26,11 @@ pub(super) fn read(layers: Layers, purpose: Purpose, problems: &mut Problems) ->
     let workers = usize::try_from(reader.count("workers")).expect("bounded by the table");
     let state_dir = reader.path("state_dir");
     let topics = read_topics(reader);
+    let registry_file = reader.optional_path("registry.file");
+    let is_one = topics.registry.is_none() || registry_file.is_none();
+    reader.relation(["registry.file", "topics.registry"], is_one, || {
+        "the registry is a topic or a file, not both: leave one of them out".to_owned()
+    });
     let erasure_secret = read_erasure_secret(reader, &application);
     let settings = read_settings(reader, &erasure_secret);
     let clock = ClockRules {
@@ -65,6 +70,7 @@ pub(super) fn read(layers: Layers, purpose: Purpose, problems: &mut Problems) ->
         workers,
         state_dir,
         topics,
+        registry_file,
         erasure_fingerprint: wire::hash::secret_fingerprint(erasure_secret.expose()),
         settings,
         clock,
@@ -82,14 +88,15 @@ pub(super) fn read(layers: Layers, purpose: Purpose, problems: &mut Problems) ->
 fn read_topics(reader: &mut Reader<'_>) -> Topics {
     let paths: Vec<&str> =
         KEYS.iter().map(|key| key.path).filter(|path| path.starts_with("topics.")).collect();
-    let names: Vec<String> = paths.iter().map(|path| reader.topic(path)).collect();
+    let names: Vec<Option<String>> = paths.iter().map(|path| reader.optional_topic(path)).collect();
     for (index, path) in paths.iter().enumerate() {
         for earlier in 0..index {
-            let differ = names[earlier] != names[index];
+            let differ = names[index].is_none() || names[earlier] != names[index];
             reader.relation([path, paths[earlier]], differ, || {
                 format!(
                     "{:?} is also the topic of {}; every topic has its own name",
-                    names[index], paths[earlier]
+                    names[index].as_deref().unwrap_or_default(),
+                    paths[earlier]
                 )
             });
         }
@@ -97,6 +104,7 @@ fn read_topics(reader: &mut Reader<'_>) -> Topics {
     Topics {
         inputs: PerInput::from_fn(|input| reader.topic(&format!("topics.{}", input.name()))),
         outputs: PerOutput::from_fn(|output| reader.topic(&format!("topics.{}", output.name()))),
+        registry: reader.optional_topic("topics.registry"),
     }
 }
 

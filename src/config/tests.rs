@@ -7,6 +7,7 @@ use crate::domain::lapse::Cadence;
 use crate::domain::settings::{Shops, Thresholds};
 use crate::domain::values::ids::ShopIndex;
 use crate::domain::values::money::Currency;
+use crate::topic::Output;
 
 const SHOP: &str = "[shop]\ncurrency = \"EUR\"\n";
 

@@ -2,6 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 
+use crate::stream::registry::{self, Registry};
+
 use super::{Mutation, Noted, Partition, interrupt};
 
 thread_local! {
@@ -47,6 +49,13 @@ pub fn note(partition: Partition, noted: Noted) {
     }
 }
 
+/// Records of the registry were taken in. Keys of the trial kind are `trial/*/VERSION`.
+pub fn note_registry(registry: &Registry) {
+    let version = |key: &[u8]| std::str::from_utf8(key).ok()?.rsplit('/').next()?.parse().ok();
+    let versions = registry.of_kind("trial").filter_map(|(key, _)| version(key));
+    note(registry::PARTITION, Noted::RegistryRead(versions.max()));
+}
+
 /// A bound as it is used.
 #[inline]
 pub fn bound(max: usize) -> usize {
@@ -58,7 +67,7 @@ pub fn set_early_flush_bytes(min: Option<usize>) {
     EARLY_FLUSH_BYTES.set(min);
 }
 
-/// From how many bytes on a batch is sent ahead.
+/// From how many bytes on a batch is flushed early.
 #[inline]
 pub fn early_flush_bytes(min: usize) -> usize {
     EARLY_FLUSH_BYTES.get().unwrap_or(min)

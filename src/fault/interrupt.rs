@@ -2,20 +2,20 @@
 //!
 //! ```text
 //!  RETENTION_KILL_AT=AfterOffsets:3    SIGKILL when the step is reached for the third time
-//!  RETENTION_STOP_AT=AfterOffsets:3    SIGSTOP: a zombie, once somebody resumes it
+//!  RETENTION_STOP_AT=AfterOffsets:3    SIGSTOP: a zombie, once it is resumed
 //!  RETENTION_BOUND=40                  batches of so many records or timers: many steps to be reached
-//!  RETENTION_BYTES_AHEAD=2000          batches are sent ahead of their commit from so many bytes on
+//!  RETENTION_BYTES_AHEAD=2000          batches are flushed early from so many bytes on
 //! ```
 
 use std::env;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Step;
+use super::Milestone;
 
 /// What is to happen, and how often its step must be reached until then.
 struct Plan {
-    step: Step,
+    step: Milestone,
     signal: libc::c_int,
     left: AtomicU64,
 }
@@ -34,7 +34,7 @@ pub fn bound() -> usize {
     number("RETENTION_BOUND").unwrap_or(usize::MAX)
 }
 
-/// From how many bytes on a batch is sent ahead, if this process is told.
+/// From how many bytes on a batch is flushed early, if the environment sets it.
 pub fn early_flush_bytes() -> Option<usize> {
     number("RETENTION_BYTES_AHEAD")
 }
@@ -46,16 +46,16 @@ fn number(variable: &str) -> Option<usize> {
 
 fn parse(text: &str, signal: libc::c_int) -> Option<Plan> {
     let (name, count) = text.split_once(':')?;
-    let step = Step::ALL.into_iter().find(|step| format!("{step:?}") == name)?;
+    let step = Milestone::ALL.into_iter().find(|step| format!("{step:?}") == name)?;
     let left = count.parse().ok().filter(|count| *count > 0)?;
     Some(Plan { step, signal, left: AtomicU64::new(left) })
 }
 
 /// A worker has come so far. Does not return, or only once resumed, if the environment asks for that.
 #[inline]
-pub fn reach(step: Step) {
+pub fn reach(step: Milestone) {
     for plan in PLANS.iter().filter(|plan| plan.step == step) {
-        // Below 1 it wraps around, and nobody comes by so often again.
+        // Below 1 it wraps around, and the step is never reached so often again.
         if plan.left.fetch_sub(1, Ordering::Relaxed) == 1 {
             #[expect(unsafe_code, reason = "the standard library sends no signals")]
             // SAFETY: no memory effects. Both signals hit the whole process, and this thread before the call returns.
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_plan_names_a_step_and_a_count() {
-        for step in Step::ALL {
+        for step in Milestone::ALL {
             let plan = parse(&format!("{step:?}:3"), libc::SIGKILL).expect("a plan");
             assert_eq!((plan.step, plan.left.into_inner()), (step, 3));
         }

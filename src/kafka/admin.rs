@@ -56,7 +56,7 @@ impl Admin {
         // Those of the workers are made once the brokers have answered: too late to be told of a mistake.
         settings.check().map_err(failed)?;
         let reader = BaseConsumer::from_config_and_context(
-            &settings.undecided_reader(),
+            &settings.read_uncommitted_client(),
             Callbacks::new("admin reader", None),
         );
         let client = AdminClient::from_config_and_context(&settings.admin(), Callbacks::new("admin", None));

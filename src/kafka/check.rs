@@ -51,8 +51,7 @@ pub fn check(
 }
 
 fn topic_permissions(look: &Look<'_>) -> Result<(), Failure> {
-    let topics: Vec<_> =
-        Input::ALL.map(Topic::Input).into_iter().chain(Output::ALL.map(Topic::Output)).collect();
+    let topics: Vec<_> = look.settings.topics.all().collect();
     let names: Vec<_> = topics.iter().map(|&topic| look.name(topic)).collect();
     let allowed = look.patiently("ask for permissions", || look.admin.allowed(&names, WITHIN))?;
     let mut lacking = Vec::new();
@@ -74,7 +73,7 @@ fn topic_permissions(look: &Look<'_>) -> Result<(), Failure> {
 
 fn needed(topic: Topic) -> Allowed {
     match topic {
-        Topic::Input(_) => Allowed { read: true, write: false },
+        Topic::Input(_) | Topic::Registry => Allowed { read: true, write: false },
         Topic::Output(Output::Changelog) => Allowed { read: true, write: true },
         Topic::Output(Output::Signals | Output::Customers | Output::DeadLetters) => {
             Allowed { read: false, write: true }

@@ -1,6 +1,6 @@
 //! What the Kafka clients call back: log lines, statistics, errors, rebalances, failed deliveries.
 //!
-//! Callbacks run inside a poll and only record; whoever polled acts on it after the poll.
+//! Callbacks run inside a poll and only record; the caller of the poll acts on it afterwards.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,13 +21,13 @@ use crate::observe::metrics::{ClientMetrics, ClientStatistics};
 use crate::stream::broker::GroupEvent;
 use crate::topic::Partition;
 
-/// Records what one client has to say.
+/// Records what one client calls back.
 pub struct Callbacks {
     /// In its log lines.
     client: &'static str,
     metrics: Option<ClientMetrics>,
     recorded: Mutex<Recorded>,
-    /// Give partitions back at once instead of recording: nobody is left to act on it.
+    /// Give partitions back at once instead of recording: the worker that would act on it has ended.
     closing: AtomicBool,
 }
 
@@ -73,7 +73,7 @@ impl Callbacks {
 impl ClientContext for Callbacks {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         let client = self.client;
-        // The client retries nearly everything and logs it as an error; what needs somebody comes back from a call.
+        // The client retries nearly everything and logs it as an error; what needs an operator comes back from a call.
         match level {
             RDKafkaLogLevel::Emerg
             | RDKafkaLogLevel::Alert

@@ -1,6 +1,6 @@
 //! What an error of the Kafka client means to the caller: one table.
 //!
-//! The client tells three properties with an error of a transactional call (retriable, requires abort, fatal) and everywhere
+//! The client gives three properties with an error of a transactional call (retriable, requires abort, fatal) and everywhere
 //! a code. The first row of [`TABLE`] that fits decides.
 
 use std::ffi::CStr;
@@ -34,7 +34,7 @@ pub enum Call {
     Abort,
 }
 
-/// An error of the client, as it said it.
+/// An error of the client, with its own message.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ClientError {
     pub call: Call,
@@ -131,7 +131,7 @@ const PASSING: &[Code] = &[
 const TABLE: &[Row] = &[
     // The client goes on in the background; the same call picks its result up.
     Row { calls: &[Call::Commit, Call::Abort], errors: Errors::Retriable, verdict: Verdict::Retry },
-    // A stall beyond the transaction timeout says "fenced" without any rival, and a commit that is said to have failed may
+    // A stall beyond the transaction timeout reads "fenced" without any rival, and a commit that is reported as failed may
     // have succeeded: only the broker knows.
     Row {
         calls: &[Call::Commit, Call::Abort],
@@ -222,14 +222,14 @@ const TABLE: &[Row] = &[
 ];
 
 impl ClientError {
-    /// An error that is told by its code alone.
+    /// An error that has a code alone.
     pub fn new(call: Call, code: Code) -> Self {
         Self {
             call,
             code,
             retriable: false,
             requires_abort: false,
-            // The one code that says it.
+            // The one code for it.
             fatal: code == Code::Fatal,
             message: code.to_string(),
         }
@@ -252,7 +252,7 @@ impl ClientError {
     /// Takes over an error that a function of librdkafka returned; none if it is null.
     ///
     /// # Safety
-    /// `error` is null or an error that nobody else owns.
+    /// `error` is null or an error that only this call owns.
     #[expect(unsafe_code, reason = "librdkafka hands errors over as owned pointers")]
     pub unsafe fn from_native(call: Call, error: *mut sys::rd_kafka_error_t) -> Result<(), Self> {
         if error.is_null() {
@@ -372,7 +372,7 @@ mod tests {
         ClientError { fatal: true, ..error(call, code) }
     }
 
-    /// Which row decides, and what it says.
+    /// Which row applies, and its class.
     fn check(error: ClientError, row: usize, verdict: Verdict) {
         let found =
             TABLE.iter().position(|row| row.calls.contains(&error.call) && row.errors.contain(&error));

@@ -19,13 +19,13 @@ const WITHIN: Duration = Duration::from_secs(5);
 /// The least that every output must take: dead letters are cut to fit, and what is written about one customer is far smaller.
 const MESSAGE_BYTES_MIN: usize = 64 * 1024;
 
-/// Partitions where nothing says otherwise.
+/// Partitions of topics that are created without a number.
 const PARTITIONS_DEFAULT: u32 = 12;
 
-/// A week, after which even a record that nobody writes again is compacted: an erased customer's earlier records go.
+/// A week, after which even a record that is never written again is compacted: an erased customer's earlier records go.
 const COMPACTION_LAG: (&str, &str) = ("max.compaction.lag.ms", "604800000");
 
-/// A compacted topic that anybody may read.
+/// A compacted topic for readers outside of the service.
 const COMPACTED: &[(&str, &str)] = &[("cleanup.policy", "compact"), COMPACTION_LAG];
 
 /// Tombstones stay as long as local snapshots may be old, and small segments keep short what a restore reads in vain.
@@ -62,7 +62,7 @@ impl Look<'_> {
     /// The partition count of all inputs and the changelog.
     pub fn partitions(&self) -> Result<u32, Failure> {
         let counts = self.partition_counts()?;
-        let missing: Vec<_> = Topic::all().filter(|topic| counts[topic].is_none()).collect();
+        let missing: Vec<_> = self.settings.topics.all().filter(|topic| counts[topic].is_none()).collect();
         if !missing.is_empty() {
             let names: Vec<_> = missing.iter().map(|&topic| self.name(topic)).collect();
             return Err(wrong(format!(
@@ -89,7 +89,9 @@ impl Look<'_> {
 
     /// The partition counts of all topics; none where there is no such topic.
     pub fn partition_counts(&self) -> Result<BTreeMap<Topic, Option<u32>>, Failure> {
-        Topic::all()
+        self.settings
+            .topics
+            .all()
             .map(|topic| {
                 let name = self.name(topic);
                 let what = format!("look at topic {name}");
@@ -158,7 +160,7 @@ impl OutputSettings {
         let mut judged = Self { message_bytes_max: 0, faults: Vec::new(), remarks: Vec::new() };
         match get("max.message.bytes").parse() {
             Ok(bytes) => judged.message_bytes_max = bytes,
-            Err(_) => judged.faults.push(format!("topic {name} does not tell its max.message.bytes")),
+            Err(_) => judged.faults.push(format!("topic {name} does not show its max.message.bytes")),
         }
         if (1..MESSAGE_BYTES_MIN).contains(&judged.message_bytes_max) {
             judged.faults.push(format!(
@@ -235,8 +237,15 @@ impl TopicPlan {
                 remarks.extend(output.remarks);
             }
         }
-        let missing = Topic::all().filter(|topic| counts[topic].is_none()).collect();
+        let missing = settings.topics.all().filter(|topic| counts[topic].is_none()).collect();
         Ok(Self { settings, admin, patience, missing, partitions, replication_factor, faults, remarks })
+    }
+
+    fn partitions_of(&self, topic: Topic) -> u32 {
+        match topic {
+            Topic::Input(_) | Topic::Output(_) => self.partitions,
+            Topic::Registry => 1,
+        }
     }
 
     /// One line for each topic that is missing or wrong.
@@ -250,7 +259,7 @@ impl TopicPlan {
             format!(
                 "create  {}: {} partitions, replication factor {replication}{}",
                 self.settings.topic_name(topic),
-                self.partitions,
+                self.partitions_of(topic),
                 options.concat()
             )
         });
@@ -276,7 +285,7 @@ impl TopicPlan {
             .iter()
             .map(|&topic| TopicToCreate {
                 name: self.settings.topic_name(topic),
-                partitions: self.partitions,
+                partitions: self.partitions_of(topic),
                 replication_factor: self.replication_factor,
                 options: options(topic),
             })
@@ -308,7 +317,7 @@ impl TopicPlan {
 
 fn options(topic: Topic) -> &'static [(&'static str, &'static str)] {
     match topic {
-        Topic::Output(Output::Customers) => COMPACTED,
+        Topic::Output(Output::Customers) | Topic::Registry => COMPACTED,
         Topic::Output(Output::Changelog) => CHANGELOG,
         Topic::Input(_) | Topic::Output(Output::Signals | Output::DeadLetters) => &[],
     }

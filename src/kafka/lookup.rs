@@ -1,6 +1,6 @@
 //! Questions to the brokers from clients that never join the group, and the changelog read from its end of record.
 //!
-//! Two clients, shared by the worker and its restores: one sees what is decided (read_committed, and committed offsets
+//! Two clients, shared by the worker and its restores: one reads what is committed (read_committed, and committed offsets
 //! only once no transaction with pending offsets is open), the other what is there. The group's own client answers none of
 //! this, so nothing that a restore does can disturb its positions.
 
@@ -25,7 +25,7 @@ use crate::stream::broker::{
 use crate::topic::{Input, Output, Partition, PerInput, Topic};
 
 /// Records that one call of a restore takes at most: enough to be fast, few enough to keep a step short.
-const CHANGELOG_RECORDS_MAX: usize = 10_000;
+const LOG_RECORDS_MAX: usize = 10_000;
 
 /// The longest that each question of a warm-up may take: an open transaction may hold the committed offsets back.
 const WARM_UP_MAX: Duration = Duration::from_millis(250);
@@ -34,8 +34,8 @@ const WARM_UP_MAX: Duration = Duration::from_millis(250);
 pub struct Readers {
     settings: Arc<KafkaSettings>,
     layout: Layout,
-    decided: SharedConsumer,
-    undecided: SharedConsumer,
+    read_committed: SharedConsumer,
+    read_uncommitted: SharedConsumer,
     /// Moment zero of the worker and of its tasks.
     origin: Instant,
 }
@@ -49,8 +49,8 @@ impl Readers {
                 .map_err(|error| ClientError::from_kafka(Call::Create, &error))
         };
         Ok(Self {
-            decided: make(settings.decided_reader(), "decided reader")?,
-            undecided: make(settings.undecided_reader(), "undecided reader")?,
+            read_committed: make(settings.read_committed_client(), "read-committed reader")?,
+            read_uncommitted: make(settings.read_uncommitted_client(), "read-uncommitted reader")?,
             settings,
             layout,
             origin: Instant::now(),
@@ -63,7 +63,7 @@ impl Readers {
     }
 
     /// Has both clients find the group's coordinator and the changelog's leaders, and connect to them: a restore would pay for
-    /// that while its partition stands still. What does not work is told by the question that needs it.
+    /// that while its partition stands still. What does not work fails again in the query that needs it.
     pub(super) fn warm_up(self: &Arc<Self>) {
         let changelog: Vec<_> = (0..self.layout.partitions)
             .map(|number| (Topic::Output(Output::Changelog), Partition(number)))
@@ -77,14 +77,14 @@ impl Readers {
         }
     }
 
-    /// Takes their logs, errors and statistics. An error here is told again by the question that it hinders.
+    /// Takes their logs, errors and statistics. An error here comes again in the query that it affects.
     pub fn serve(&self) {
-        for client in [&self.decided, &self.undecided] {
+        for client in [&self.read_committed, &self.read_uncommitted] {
             let _told_later = serve(client);
         }
     }
 
-    /// A passing error is a refusal if the brokers do not take our credentials: the client tells that apart only on the side.
+    /// A passing error is a refusal if the brokers do not take our credentials: the client reports that in a callback only.
     fn explain(&self, client: &SharedConsumer, error: ClientError) -> BrokerError {
         let _already_logged = serve(client);
         refused_or(client.context(), error)
@@ -106,13 +106,13 @@ pub(super) fn refused_or(callbacks: &Callbacks, error: ClientError) -> BrokerErr
 /// One asker: the worker or a task beside it.
 pub struct KafkaLookup {
     readers: Arc<Readers>,
-    changelog: BTreeMap<Partition, ChangelogReading>,
+    logs: BTreeMap<(Topic, Partition), LogReading>,
     /// A producer that is taking a transactional id over.
     takeover: Option<(String, TransactionalProducer)>,
 }
 
-/// One partition of the changelog that is being read.
-struct ChangelogReading {
+/// One partition of the changelog or of the registry that is being read.
+struct LogReading {
     queue: PartitionQueue,
     position: Position,
     /// An error that came behind records, for the next call.
@@ -121,7 +121,7 @@ struct ChangelogReading {
 
 impl KafkaLookup {
     pub fn new(readers: Arc<Readers>) -> Self {
-        Self { readers, changelog: BTreeMap::new(), takeover: None }
+        Self { readers, logs: BTreeMap::new(), takeover: None }
     }
 
     pub fn readers(&self) -> &Arc<Readers> {
@@ -132,34 +132,36 @@ impl KafkaLookup {
         self.readers.settings.topic_name(Topic::Output(Output::Changelog))
     }
 
-    fn start_changelog(&mut self, partition: Partition, from: Position) -> Result<(), ClientError> {
-        self.stop_changelog(partition);
-        let topic = self.changelog_topic();
-        let queue = PartitionQueue::split(&self.readers.decided, topic, number(partition), None)?;
+    fn start_log(&mut self, topic: Topic, partition: Partition, from: Position) -> Result<(), ClientError> {
+        self.stop_log(topic, partition);
+        let name = self.readers.settings.topic_name(topic);
+        let client = &self.readers.read_committed;
+        let queue = PartitionQueue::split(client, name, number(partition), None)?;
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, number(partition), Offset::Offset(signed(from)))
-            .and_then(|()| self.readers.decided.incremental_assign(&list))
+        list.add_partition_offset(name, number(partition), Offset::Offset(signed(from)))
+            .and_then(|()| client.incremental_assign(&list))
             .map_err(|error| group_error(&error))?;
-        self.changelog.insert(partition, ChangelogReading { queue, position: from, failed: None });
+        self.logs.insert((topic, partition), LogReading { queue, position: from, failed: None });
         Ok(())
     }
 
-    fn stop_changelog(&mut self, partition: Partition) {
-        if self.changelog.remove(&partition).is_none() {
+    fn stop_log(&mut self, topic: Topic, partition: Partition) {
+        if self.logs.remove(&(topic, partition)).is_none() {
             return;
         }
+        let name = self.readers.settings.topic_name(topic);
         let mut list = TopicPartitionList::new();
-        list.add_partition(self.changelog_topic(), number(partition));
-        if let Err(error) = self.readers.decided.incremental_unassign(&list) {
-            tracing::warn!(%error, %partition, "changelog not given back");
+        list.add_partition(name, number(partition));
+        if let Err(error) = self.readers.read_committed.incremental_unassign(&list) {
+            tracing::warn!(%error, topic = name, %partition, "partition not given back");
         }
     }
 }
 
 impl Drop for KafkaLookup {
     fn drop(&mut self) {
-        while let Some((&partition, _)) = self.changelog.first_key_value() {
-            self.stop_changelog(partition);
+        while let Some((&(topic, partition), _)) = self.logs.first_key_value() {
+            self.stop_log(topic, partition);
         }
     }
 }
@@ -179,8 +181,8 @@ impl Lookup for KafkaLookup {
     ) -> Result<Vec<PerInput<Option<Committed>>>, BrokerError> {
         let readers = &self.readers;
         let client = match stability {
-            Stability::Stable => &readers.decided,
-            Stability::Unstable => &readers.undecided,
+            Stability::Stable => &readers.read_committed,
+            Stability::Unstable => &readers.read_uncommitted,
         };
         let mut list = TopicPartitionList::new();
         for &partition in partitions {
@@ -203,9 +205,9 @@ impl Lookup for KafkaLookup {
     ) -> Result<Vec<Position>, BrokerError> {
         let readers = &self.readers;
         let (client, edge) = match watermark {
-            Watermark::Low => (&readers.undecided, Offset::Beginning),
-            Watermark::Stable => (&readers.decided, Offset::End),
-            Watermark::High => (&readers.undecided, Offset::End),
+            Watermark::Low => (&readers.read_uncommitted, Offset::Beginning),
+            Watermark::Stable => (&readers.read_committed, Offset::End),
+            Watermark::High => (&readers.read_uncommitted, Offset::End),
         };
         let mut list = TopicPartitionList::new();
         for &(topic, partition) in logs {
@@ -237,7 +239,7 @@ impl Lookup for KafkaLookup {
 
     fn partition_counts(&mut self, topics: &[Topic], within: Duration) -> Result<Vec<u32>, BrokerError> {
         let readers = &self.readers;
-        let client = &readers.undecided;
+        let client = &readers.read_uncommitted;
         topics
             .iter()
             .map(|&topic| {
@@ -251,7 +253,7 @@ impl Lookup for KafkaLookup {
         if !self.readers.layout.capabilities.topic_configuration {
             return Ok(None);
         }
-        let client = &self.readers.undecided;
+        let client = &self.readers.read_uncommitted;
         identity(client, self.changelog_topic(), within).map_err(|error| self.readers.explain(client, error))
     }
 
@@ -276,29 +278,33 @@ impl Lookup for KafkaLookup {
         }
     }
 
-    fn read_changelog(
+    fn read_log(
         &mut self,
+        topic: Topic,
         partition: Partition,
         from: Position,
         within: Duration,
     ) -> Result<(MessageBatch, Position), BrokerError> {
-        if self.changelog.get(&partition).is_none_or(|reading| reading.position != from) {
-            self.start_changelog(partition, from)?;
+        let log = (topic, partition);
+        if self.logs.get(&log).is_none_or(|reading| reading.position != from) {
+            self.start_log(topic, partition, from)?;
         }
         let readers = &self.readers;
-        let reading = self.changelog.get_mut(&partition).expect("just started");
+        let reading = self.logs.get_mut(&log).expect("just started");
         if let Some(error) = reading.failed.take() {
-            return Err(readers.explain(&readers.decided, error));
+            return Err(readers.explain(&readers.read_committed, error));
         }
-        let taken = reading.queue.take(CHANGELOG_RECORDS_MAX, within);
+        let taken = reading.queue.take(LOG_RECORDS_MAX, within);
         match taken.failed {
-            Some(error) if taken.batch.is_empty() => return Err(readers.explain(&readers.decided, error)),
+            Some(error) if taken.batch.is_empty() => {
+                return Err(readers.explain(&readers.read_committed, error));
+            }
             failed => reading.failed = failed,
         }
         if let Some(last) = taken.batch.len().checked_sub(1) {
             reading.position = taken.batch.get(last).offset.next();
         }
-        // An end lies behind control records, which no record tells of.
+        // An end lies behind control records, which are not given as records.
         if let Some(end) = taken.end {
             reading.position = reading.position.max(position(end));
         }
@@ -347,7 +353,7 @@ fn committed_of(list: &TopicPartitionList) -> Result<Vec<Option<Committed>>, Cli
         .collect()
 }
 
-/// An error of assigning, which the safe client tells as text only.
+/// An error of assigning, which the safe client gives as text only.
 pub(super) fn group_error(error: &KafkaError) -> ClientError {
     ClientError::from_kafka(Call::Group, error)
 }

@@ -20,14 +20,14 @@ use super::lookup::{group_error, number, position, signed};
 use super::native::{cached_high_watermark, membership, position_of};
 use super::queue::{Alarm, MessageBatch, PartitionQueue, SharedConsumer, serve};
 use super::settings::KafkaSettings;
-use crate::stream::broker::{GroupEvent, Membership, Position, Progress, RecordBatch};
+use crate::stream::broker::{FetchProgress, GroupEvent, Membership, Position, RecordBatch};
 use crate::topic::{Input, Partition, PerInput, Topic};
 
 /// The client's main thread looks at its heartbeats when something wakes it, and sleeps for up to a second if nothing does: a
 /// member without records would learn of a rebalance that much later than its heartbeats allow, and the group waits for it.
 const NUDGE_EVERY: Duration = Duration::from_millis(50);
 
-/// One round trip, and nobody needs the answer.
+/// One round trip, whose answer is not needed.
 const METADATA_MAX: Duration = Duration::from_millis(100);
 
 /// Seeks are answered by the client's own threads, in microseconds unless the machine is overloaded.
@@ -212,12 +212,12 @@ impl Member {
         Ok(Some(taken.batch))
     }
 
-    pub fn progress(&mut self, partition: Partition, input: Input) -> Result<Progress, ClientError> {
+    pub fn progress(&mut self, partition: Partition, input: Input) -> Result<FetchProgress, ClientError> {
         // The position first: an end that is read later can only be further.
         let taken = position_of(&self.consumer, self.topic(input), number(partition))?;
         let high_watermark = self.remembered_high_watermark(partition, input);
         let reading = self.reading(partition, input)?;
-        Ok(Progress {
+        Ok(FetchProgress {
             // None until the first record after a seek was taken.
             position: taken.map_or(reading.begin, |taken| position(taken).max(reading.begin)),
             high_watermark: high_watermark
@@ -225,7 +225,7 @@ impl Member {
         })
     }
 
-    /// A rebalance that nobody answers keeps the client from closing.
+    /// A rebalance without an answer keeps the client from closing.
     fn answer_all(&mut self) -> Result<(), ClientError> {
         let mut result = Ok(());
         while let Some(event) = self.unanswered.front().cloned() {
@@ -261,8 +261,8 @@ impl Member {
     }
 }
 
-/// Leaves the group. Blocks until the coordinator was told, or the client gives up telling it. Batches that somebody still
-/// holds put that off until they are dropped.
+/// Leaves the group. Blocks until the coordinator has answered, or the client gives up. Batches that are still
+/// held put that off until they are dropped.
 impl Drop for Member {
     fn drop(&mut self) {
         self.consumer.context().set_closing();

@@ -52,7 +52,7 @@ impl MockCluster {
             if cluster.is_null() {
                 return Err(ClientError::new(Call::Create, RDKafkaErrorCode::Fail).into());
             }
-            // There is one member, so nobody is to be waited for; the default is three seconds.
+            // There is one member, so the group need not wait for others; the default is three seconds.
             sys::rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, 0);
         }
         Ok(Self { client })

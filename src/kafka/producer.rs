@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The safe client's commit takes 100 ms whenever records are in flight, because its flush polls in slices of that length.
-//! Here success is told by the flush itself (only failed deliveries are reported), and the calls go to librdkafka directly.
+//! Here the flush itself shows success (only failed deliveries are reported), and the calls go to librdkafka directly.
 
 #![expect(
     unsafe_code,
@@ -35,15 +35,15 @@ use crate::stream::broker::Membership;
 const SLICE: Duration = Duration::from_millis(20);
 
 /// With so many records under way, some partition may have as many requests in flight as it may, unless there are many
-/// partitions. The client's thread asks it without end whether it may send more, for as long as it is told to flush; so it is told
-/// so for moments only.
+/// partitions. While a flush is asked for, the client's thread asks it without end whether it may send more; so a flush is asked
+/// for in moments only.
 const MANY: i32 = 20_000;
 /// Long enough to send what does not fill a batch.
 const FLUSH_MOMENT: Duration = Duration::from_millis(1);
 /// Between two such moments batches that are full go out as there is room.
 const BETWEEN_MOMENTS: Duration = Duration::from_millis(9);
 
-/// How long a record waits for room in the client's queue before the caller is told that it is full.
+/// How long a record waits for room in the client's queue before the call fails because it is full.
 const ROOM_WAIT: Duration = Duration::from_millis(100);
 /// Between two looks whether there is room. The client's poll asks without a wait for the last millisecond of its time, so a
 /// short wait would be mostly that.

@@ -45,7 +45,7 @@ const TUNED: &[(&str, &str)] = &[
     ("socket.keepalive.enable", "true"),
     // The default of 10 s would eat a third of the commit patience after a broker's restart.
     ("reconnect.backoff.max.ms", "2000"),
-    // The service tells its own metrics; clients should not push theirs to the cluster unasked.
+    // The service has its own metrics; clients should not push theirs to the cluster unasked.
     ("enable.metrics.push", "false"),
     // Brokers close idle connections every ten minutes; nothing is wrong then.
     ("log.connection.close", "false"),
@@ -53,7 +53,7 @@ const TUNED: &[(&str, &str)] = &[
     (STATISTICS_INTERVAL, "5000"),
 ];
 
-/// For every client. A topic that does not exist is a mistake to be told, not a topic to be made.
+/// For every client. A topic that does not exist is an error, not a topic to be created.
 const GUARANTEES: &[(&str, &str)] = &[("allow.auto.create.topics", "false")];
 
 /// For everything that reads. Overridable.
@@ -117,7 +117,7 @@ const PRODUCER_TUNED: &[(&str, &str)] = &[
     ("queue.buffering.max.messages", "1000000"),
 ];
 
-/// For what writes: a share of [`SEND_BUDGET_KIB`]. A transaction may hold far more; whoever sends waits then. Overridable.
+/// For what writes: a share of [`SEND_BUDGET_KIB`]. A transaction may hold far more; the sender waits then. Overridable.
 pub(super) const SEND_QUEUE: &str = "queue.buffering.max.kbytes";
 
 /// For what writes.
@@ -126,7 +126,7 @@ const PRODUCER_GUARANTEES: &[(&str, &str)] = &[
     ("acks", "all"),
     // Java's producers hash keys this way; any other choice breaks joins with what they write.
     ("partitioner", "murmur2_random"),
-    // Reports of success cost a third of the throughput and 100 ms a commit; the flush tells success.
+    // Reports of success cost a third of the throughput and 100 ms a commit; the flush shows success.
     ("delivery.report.only.error", "true"),
 ];
 
@@ -162,7 +162,7 @@ impl KafkaSettings {
         }
     }
 
-    /// Stable over restarts, so that whoever opens the slot again ends what its predecessor left open.
+    /// Stable over restarts, so that the next process in the slot ends the transaction that its predecessor left open.
     pub fn transactional_id(&self, slot: usize) -> String {
         format!("{}-{}-{slot}", self.application, self.instance)
     }
@@ -187,9 +187,9 @@ impl KafkaSettings {
         self.finish(config)
     }
 
-    /// A client that never joins: what is decided, as the group's committed offsets and the changelog show it. Its ends of
+    /// A client that never joins and reads what is committed: the group's offsets, the changelog, the registry. Its ends of
     /// partitions are safe to ask for, because no rebalance ever resumes it.
-    pub(super) fn decided_reader(&self) -> ClientConfig {
+    pub(super) fn read_committed_client(&self) -> ClientConfig {
         let mut config = self.reader();
         set(&mut config, "enable.partition.eof", true);
         // A restore reads one long run of records.
@@ -197,8 +197,8 @@ impl KafkaSettings {
         self.finish(config)
     }
 
-    /// A client that never joins: what is there, whether it is decided or not.
-    pub(super) fn undecided_reader(&self) -> ClientConfig {
+    /// A client that never joins and reads what is there, committed or not.
+    pub(super) fn read_uncommitted_client(&self) -> ClientConfig {
         let mut config = self.reader();
         set(&mut config, "isolation.level", "read_uncommitted");
         self.finish(config)
@@ -221,7 +221,7 @@ impl KafkaSettings {
     }
 
     /// How an output's records are compressed, where that is not as for the others. A third of a packed customer is hashes: lz4
-    /// made 600 B of one a seventh smaller, at 260 MB/s. Whoever chooses a compression gets it everywhere.
+    /// made 600 B of one a seventh smaller, at 260 MB/s. A compression that is configured applies everywhere.
     pub(super) fn compression_of(&self, output: Output) -> Option<&'static CStr> {
         let mut chosen = self.options.for_producers().map(|(name, _)| name);
         let is_chosen = chosen.any(|name| matches!(name, "compression.type" | "compression.codec"));
@@ -237,7 +237,7 @@ impl KafkaSettings {
         self.finish(config)
     }
 
-    /// Whether the client takes what the `[kafka]` section sets, as far as it can say so without brokers.
+    /// Whether the client takes what the `[kafka]` section sets, as far as that shows without brokers.
     pub(super) fn check(&self) -> KafkaResult<()> {
         for client in [self.member(0, 1), self.producer(&self.transactional_id(0), 1 << 20)] {
             client.create_native_config()?;
@@ -320,8 +320,8 @@ mod tests {
     fn clients(settings: &KafkaSettings) -> [ClientConfig; 5] {
         [
             settings.member(0, 12),
-            settings.decided_reader(),
-            settings.undecided_reader(),
+            settings.read_committed_client(),
+            settings.read_uncommitted_client(),
             settings.producer("shop-one-0", 1 << 20),
             settings.admin(),
         ]
@@ -395,7 +395,7 @@ mod tests {
     fn static_members_of_one_process_have_their_own_names() {
         let settings = settings(&["kafka.group.instance.id=box7"]);
         assert_eq!(settings.member(1, 1).get("group.instance.id"), Some("box7-1"));
-        assert_eq!(settings.decided_reader().get("group.instance.id"), None);
+        assert_eq!(settings.read_committed_client().get("group.instance.id"), None);
     }
 
     #[test]

@@ -19,8 +19,8 @@ use super::settings::{KafkaSettings, Layout};
 use crate::exit::Exit;
 use crate::observe::metrics::{Client, Metrics};
 use crate::stream::broker::{
-    Broker, BrokerError, Capabilities, Clocks, GroupEvent, Membership, Moment, NextOffset, OutputRecord,
-    Position, Progress, Step, Task, Unknown, Waker,
+    Broker, BrokerError, Capabilities, Clocks, FetchProgress, GroupEvent, Membership, Moment, NextOffset,
+    OutputRecord, Position, Task, TaskStep, Unknown, Waker,
 };
 use crate::topic::{Input, Output, Partition, PerInput, Topic};
 
@@ -164,7 +164,7 @@ impl Broker for KafkaBroker {
         }
         match self.member.poll() {
             Ok(event) => Ok(event),
-            // A connection that is down comes back; until then the other calls tell what does not work.
+            // A connection that is down comes back; until then the other calls fail with the reason.
             Err(error) if error.is_passing() => {
                 tracing::debug!(%error, "group member reports a passing error");
                 Ok(None)
@@ -202,7 +202,7 @@ impl Broker for KafkaBroker {
         Ok(self.member.fetch(partition, input, records_max)?)
     }
 
-    fn progress(&mut self, partition: Partition, input: Input) -> Result<Progress, BrokerError> {
+    fn progress(&mut self, partition: Partition, input: Input) -> Result<FetchProgress, BrokerError> {
         Ok(self.member.progress(partition, input)?)
     }
 
@@ -291,8 +291,8 @@ impl Broker for KafkaBroker {
         let run = move || {
             while !stop.load(Ordering::Acquire) {
                 match task(&mut lookup) {
-                    Step::Again => {}
-                    Step::Done => break,
+                    TaskStep::Again => {}
+                    TaskStep::Done => break,
                 }
             }
             drop((task, lookup, running));

@@ -1,4 +1,4 @@
-//! Somebody who reads the signals: what `demo` shows is what a subscriber gets.
+//! A consumer of the signals: what `demo` shows is what a subscriber gets.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ impl Subscriber {
         // The client wants a name, although nothing is committed under it.
         config.set("group.id", "demo-subscriber");
         config.set("enable.auto.commit", "false");
-        // What whoever acts on signals needs, to see none twice. The mock cluster shows open transactions all the same.
+        // A consumer needs this to see no signal twice. The mock cluster shows open transactions all the same.
         config.set("isolation.level", "read_committed");
         let consumer: BaseConsumer<Callbacks> =
             BaseConsumer::from_config_and_context(&config, Callbacks::new("subscriber", None))

@@ -274,8 +274,8 @@ mod tests {
         assert_eq!(status.unready_reasons(), ["worker 1 has not joined the group yet"]);
         second.set_phase(WorkerPhase::Running);
         assert_eq!(status.state(), ServiceState::Running);
-        first.restoring(4, Some(12));
-        second.restoring(5, None);
+        first.restoring(Partition(4), Some(12));
+        second.restoring(Partition(5), None);
         assert_eq!(status.state(), ServiceState::Restoring);
         assert_eq!(
             status.unready_reasons(),
@@ -284,8 +284,8 @@ mod tests {
         second.set_phase(WorkerPhase::Rebalancing);
         assert_eq!(status.state(), ServiceState::Rebalancing);
         second.set_phase(WorkerPhase::Running);
-        first.not_restoring(4);
-        second.not_restoring(5);
+        first.not_restoring(Partition(4));
+        second.not_restoring(Partition(5));
         assert_eq!(status.state(), ServiceState::Running);
         assert!(status.unready_reasons().is_empty());
     }
@@ -305,7 +305,7 @@ mod tests {
     #[test]
     fn a_restoring_service_is_alive() {
         let (status, first, _second, started_at) = two_workers();
-        first.restoring(0, None);
+        first.restoring(Partition(0), None);
         assert!(status.dead_reasons(started_at + TICK_AGE_MAX).is_empty());
     }
 

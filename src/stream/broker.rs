@@ -1,6 +1,6 @@
 //! The port: what one worker slot needs from a log, and its errors by what the caller must do.
 //!
-//! Two implementations exist: `kafka` and the strict simulated broker of the tests. The processor knows neither. Time and
+//! Two implementations exist: `kafka` and the strict simulated broker of the tests. The worker knows neither. Time and
 //! waiting come through here too, so that a simulation owns them: nothing behind the port may read a clock or sleep.
 //!
 //! ```text
@@ -12,7 +12,7 @@
 //!
 //! **Bounded calls.** Every call that may block takes `within`, the longest that it may take. When that passes it fails with
 //! [`BrokerError::Retry`]: the same call, made again, goes on where it was. `Duration::ZERO` asks without waiting. A call does not
-//! fail so before: whoever asks again at once does not spin.
+//! fail so before, so a caller that repeats it at once does not spin.
 
 use std::fmt;
 use std::sync::Arc;
@@ -144,7 +144,7 @@ pub trait RecordBatch {
 
 /// How far an input was taken, as the client knows without asking.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Progress {
+pub struct FetchProgress {
     /// Behind the last record that [`Broker::fetch`] gave and the control records after it.
     pub position: Position,
     /// From the last answer to a fetch; none before the first.
@@ -210,7 +210,7 @@ pub enum Stability {
 pub enum Watermark {
     /// The first offset that was not deleted.
     Low,
-    /// The end of what is decided: the first record of the oldest open transaction, or the high watermark.
+    /// The end of what is committed or aborted: the first record of the oldest open transaction, or the high watermark.
     Stable,
     /// The end, open transactions included (asked read_uncommitted).
     High,
@@ -237,7 +237,7 @@ pub struct ChangelogIdentity {
 
 /// Whether a task beside the worker wants to be called again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Step {
+pub enum TaskStep {
     Again,
     Done,
 }
@@ -246,7 +246,7 @@ pub enum Step {
 pub type Waker = Arc<dyn Fn() + Send + Sync>;
 
 /// Work beside the worker: called until it is done. A step makes a few bounded calls, a second at most.
-pub type Task<L> = Box<dyn FnMut(&mut L) -> Step + Send>;
+pub type Task<L> = Box<dyn FnMut(&mut L) -> TaskStep + Send>;
 
 /// Questions to the brokers. The worker has one; so has every task beside it.
 pub trait Lookup {
@@ -277,7 +277,7 @@ pub trait Lookup {
     /// [`Exit::Configuration`] if a topic does not exist.
     fn partition_counts(&mut self, topics: &[Topic], within: Duration) -> Result<Vec<u32>, BrokerError>;
 
-    /// Which changelog this is; none where the brokers do not tell. Then there can be no local state.
+    /// Which changelog this is; none where the brokers cannot identify topics. Then there can be no local state.
     fn changelog_identity(&mut self, _within: Duration) -> Result<Option<ChangelogIdentity>, BrokerError> {
         Ok(None)
     }
@@ -285,13 +285,14 @@ pub trait Lookup {
     /// Takes a transactional id over with a throw-away producer, so that whatever was open under it is aborted.
     fn end_transaction_of(&mut self, transactional_id: &str, within: Duration) -> Result<(), BrokerError>;
 
-    /// Reads committed records of `partition` of the changelog from `from` on: those at hand, perhaps none. Gives the position
-    /// behind them and behind control records, to be passed as `from` next.
+    /// Reads committed records of a partition of the changelog or of the registry from `from` on: those at hand, perhaps none. Gives the
+    /// position behind them and behind control records, to be passed as `from` next.
     ///
     /// # Errors
     /// [`Exit::Configuration`] if `from` is below the low watermark or above the end.
-    fn read_changelog(
+    fn read_log(
         &mut self,
+        topic: Topic,
         partition: Partition,
         from: Position,
         within: Duration,
@@ -363,7 +364,7 @@ pub trait Broker {
         records_max: usize,
     ) -> Result<Option<Self::Batch>, BrokerError>;
 
-    fn progress(&mut self, partition: Partition, input: Input) -> Result<Progress, BrokerError>;
+    fn progress(&mut self, partition: Partition, input: Input) -> Result<FetchProgress, BrokerError>;
 
     // === Transactions
 

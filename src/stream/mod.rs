@@ -9,6 +9,8 @@ pub mod labels;
 
 pub mod partition;
 
+pub mod registry;
+
 pub mod worker;
 
 pub mod query;

@@ -1,8 +1,7 @@
 //! Questions about a customer, answered by the worker that owns it.
 //!
-//! A question goes to every worker of the process, because only a worker knows what it owns at that moment; whoever owns
-//! the customer's partition answers with committed state. So nobody but the owner ever reads a partition's state, and no
-//! lock exists.
+//! A question goes to every worker of the process, because only a worker knows what it owns at that moment; the owner of
+//! the customer's partition answers with committed state. So only the owner ever reads a partition's state, and no lock exists.
 
 use std::time::Duration;
 
@@ -65,7 +64,7 @@ pub struct CommittedPosition {
     pub staleness_seconds: f64,
 }
 
-/// Nobody answered in time.
+/// No worker answered in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Busy;
 
@@ -83,7 +82,7 @@ impl QueryRouter {
         (Self { workers }, receivers)
     }
 
-    /// Asks, and waits for the owner's answer. `NotOwned` only if every worker says so.
+    /// Asks, and waits for the owner's answer. `NotOwned` only if every worker answers so.
     pub async fn ask(&self, key: &str) -> Result<CustomerReply, Busy> {
         self.ask_within(key, ANSWER_WAIT_MAX).await
     }
@@ -102,14 +101,14 @@ impl QueryRouter {
 }
 
 impl CustomerQuery {
-    /// Answers. Whoever asked may have gone; then nothing happens.
+    /// Answers. The asker may have gone; then nothing happens.
     pub fn answer(self, reply: CustomerReply) {
         // There is room for one answer of each worker, so this fails only if the asker is gone.
         let _ = self.replies.try_send(reply);
     }
 }
 
-/// A worker that could not be asked might be the owner: then nobody may say that the customer is not owned here.
+/// A worker that could not be asked might be the owner: then the answer is not that the customer is not owned here.
 async fn first_owning(
     replies: &mut mpsc::Receiver<CustomerReply>,
     asked: usize,
@@ -165,10 +164,10 @@ mod tests {
 
     #[test]
     fn the_owner_answers() {
-        let not_owned = || CustomerReply::NotOwned { partition: 3 };
+        let not_owned = || CustomerReply::NotOwned { partition: Partition(3) };
         let found =
             || CustomerReply::Found { profile: b"{}".to_vec(), position: CommittedPosition::default() };
-        let restoring = || CustomerReply::Restoring { partition: 3 };
+        let restoring = || CustomerReply::Restoring { partition: Partition(3) };
         check([Some(not_owned()), Some(found())], Ok(found()));
         check([Some(restoring()), Some(not_owned())], Ok(restoring()));
         check([Some(not_owned()), Some(not_owned())], Ok(not_owned()));

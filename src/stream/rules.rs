@@ -9,6 +9,7 @@ use crate::formats::native::{Decoder, Limits};
 use crate::observe::metrics::CurrencyLabel;
 use crate::snapshot::Snapshots;
 use crate::stream::partition::restore::{OnOtherOffsets, RestoreRules};
+use crate::stream::registry::RegistrySource;
 use crate::topic::Topic;
 use crate::wire::encode::{CloudEvents, ProfileEncoder, SignalEncoder};
 
@@ -27,6 +28,8 @@ pub struct Rules {
     pub commit: CommitPace,
     pub dead_letters: DeadLetterLimit,
     pub on_other_offsets: OnOtherOffsets,
+    /// None until it is opened.
+    pub registry: RegistrySource,
     /// None: no snapshots are kept.
     pub snapshots: Option<Snapshots>,
     /// Of the erasure secret.
@@ -57,6 +60,7 @@ impl Rules {
             commit: config.commit,
             dead_letters: config.dead_letters,
             on_other_offsets,
+            registry: RegistrySource::None,
             snapshots: None,
             secret: config.erasure_fingerprint,
             currencies: currencies.collect(),

@@ -6,15 +6,15 @@
 //!
 //! One worker is one thread, one group member and one producer; it owns its partitions' state alone. Nothing is shown to
 //! anyone before the commit that holds it is known; until then nothing more is applied. Each part of it is a type that owns what
-//! it needs, and gets the rest as a [`Context`]:
+//! it needs, and gets the rest as a `Context`:
 //!
 //! | part | owns |
 //! |---|---|
-//! | [`Transaction`] | the open batch: what it holds, how it is written, what is done when that fails |
-//! | [`Membership`] | how far the worker has joined, the group events that it has not acted upon |
-//! | [`OwnedPartitions`] | the partitions and their epochs, restores |
-//! | [`ClockGate`] | whether wall time is believed, and may move the clocks |
-//! | [`CommitSchedule`] | when the next commit is due |
+//! | `Transaction` | the open batch: what it holds, how it is written, what is done when that fails |
+//! | `Membership` | how far the worker has joined, the group events that it has not acted upon |
+//! | `OwnedPartitions` | the partitions and their epochs, restores |
+//! | `ClockGate` | whether wall time is believed, and may move the clocks |
+//! | `CommitSchedule` | when the next commit is due |
 
 mod clock_gate;
 mod commit_schedule;
@@ -33,7 +33,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::domain::values::time::Time;
-use crate::fault::{self, Mutation, Step};
+use crate::fault::{self, Milestone, Mutation};
 use crate::observe::metrics::{FatalKind, RebalanceKind, Stage, TransactionSummary};
 use crate::observe::status::WorkerPhase;
 use crate::stream::broker::{Broker, BrokerError, GroupEvent};
@@ -50,9 +50,6 @@ use report::GaugeRefresh;
 use transaction::{CommitEnd, CommittedBatch, FlushEnd, Transaction};
 
 pub use stop::Stop;
-
-#[cfg(doc)]
-use {membership::Membership, owned::OwnedPartitions};
 
 /// Records that one partition applies before the next one has its turn.
 const RECORDS_A_TURN: usize = 4_096;
@@ -93,6 +90,7 @@ impl<'m, B: Broker> Worker<'m, B> {
         if !self.ctx.join()? {
             return Ok(());
         }
+        self.ctx.follow_registry();
         self.handle_group_events()?;
         self.ctx.handle_restored()?;
         self.ctx.partitions.start_reading(&mut self.ctx.broker)?;
@@ -141,7 +139,7 @@ impl<'m, B: Broker> Worker<'m, B> {
                 }
             }
         }
-        fault::reach(Step::BeforeClose);
+        fault::reach(Milestone::BeforeClose);
         self.close();
         end.map(|end| info!(is_committed = end == CommitEnd::Committed, "worker has left the group"))
     }
@@ -198,7 +196,7 @@ impl<'m, B: Broker> Worker<'m, B> {
                 "the open batch of the revoked partitions could not be committed, their next owner reads it again"
             );
         }
-        fault::reach(Step::BeforeGiveUp);
+        fault::reach(Milestone::BeforeGiveUp);
         self.give_up(partitions)
     }
 

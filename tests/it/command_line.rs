@@ -16,7 +16,7 @@ use retention_signals::stream::query::{CommittedPosition, CustomerReply, QueryRo
 use tokio::runtime::Runtime;
 
 use crate::examples;
-use retention_signals::topic::{Output, Partition};
+use retention_signals::topic::Partition;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_retention-signals");
 

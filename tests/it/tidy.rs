@@ -115,6 +115,12 @@ fn modules_name_only_what_they_may() -> Result<(), Failed> {
             "the adapter knows the port only",
         );
         forbid(
+            is_in("stream/partition"),
+            &["crate::stream::worker"],
+            "a worker holds partitions, not the other way",
+        );
+        forbid(is_in("topic.rs"), &["crate"], "the vocabulary of all layers depends on none");
+        forbid(
             is_in("stream/broker.rs"),
             &["crate::domain", "crate::wire", "crate::formats"],
             "the port carries bytes",

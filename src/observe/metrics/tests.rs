@@ -52,7 +52,7 @@ fn touch_everything(metrics: &Metrics, partitions: u32, currencies: &[&str]) {
         HttpCode::all().for_each(|code| metrics.on_http_request(route, code, Duration::ZERO));
     }
     metrics.client(Client::Consumer).on_statistics(&ClientStatistics::default());
-    for partition in 0..partitions {
+    for partition in (0..partitions).map(Partition) {
         let mut gauges = PartitionGauges::default();
         let revenue = |code: &&str| (currency(code), PerLabel::default());
         gauges.window_revenue_minor = currencies.iter().map(revenue).collect();
@@ -104,11 +104,11 @@ fn series_known_in_advance_are_there_from_the_start() {
 fn a_removed_partition_leaves_nothing_behind() {
     let metrics = metrics(&["EUR"]);
     touch_everything(&metrics, 1, &["EUR", "USD"]);
-    metrics.partition(0).set(&PartitionGauges { timers_overdue: 5, ..PartitionGauges::default() });
-    metrics.partition(1).set(&PartitionGauges { timers_overdue: 2, ..PartitionGauges::default() });
+    metrics.partition(Partition(0)).set(&PartitionGauges { timers_overdue: 5, ..PartitionGauges::default() });
+    metrics.partition(Partition(1)).set(&PartitionGauges { timers_overdue: 2, ..PartitionGauges::default() });
     assert_eq!(sample(&metrics, "retention_timers_overdue"), Some(7.0));
-    metrics.remove_partition(0);
-    metrics.remove_partition(0);
+    metrics.remove_partition(Partition(0));
+    metrics.remove_partition(Partition(0));
     let text = metrics.render();
     assert!(!text.contains(r#"partition="0""#), "{text}");
     assert!(text.contains(r#"partition="1""#));
@@ -161,7 +161,7 @@ fn the_state_is_one_hot() {
 #[test]
 fn a_restore_that_ends_early_is_no_longer_counted() {
     let metrics = metrics(&[]);
-    let restore = metrics.restore(3);
+    let restore = metrics.restore(Partition(3));
     restore.on_records(10, 90);
     assert_eq!(sample(&metrics, "retention_restore_partitions"), Some(1.0));
     assert_eq!(sample(&metrics, r#"retention_restore_remaining_records{partition="3"}"#), Some(90.0));
@@ -174,9 +174,9 @@ fn a_restore_that_ends_early_is_no_longer_counted() {
 #[test]
 fn a_snapshot_shows_while_its_partition_is_owned() {
     let metrics = metrics(&[]);
-    metrics.partition(3);
-    metrics.on_snapshot_written(3, 5_000, 77, Duration::from_secs(2));
-    metrics.on_snapshot_written(4, 6_000, 78, Duration::from_secs(3));
+    metrics.partition(Partition(3));
+    metrics.on_snapshot_written(Partition(3), 5_000, 77, Duration::from_secs(2));
+    metrics.on_snapshot_written(Partition(4), 6_000, 78, Duration::from_secs(3));
     for (series, expected) in [
         (r#"retention_snapshot_last_success_timestamp_seconds{partition="3"}"#, Some(5.0)),
         (r#"retention_snapshot_bytes{partition="3"}"#, Some(77.0)),
@@ -214,8 +214,8 @@ fn the_overview_sums_over_partitions() {
     for (partition, clock_ms) in [(0, Some(5_000)), (1, None), (2, Some(9_000))] {
         let mut gauges = PartitionGauges { clock_ms, ..PartitionGauges::default() };
         gauges.customers[CustomerState::AtRisk] = 2;
-        metrics.partition(partition).set(&gauges);
-        metrics.partition(partition).set_lag(Input::Orders, 10, f64::from(partition));
+        metrics.partition(Partition(partition)).set(&gauges);
+        metrics.partition(Partition(partition)).set_lag(Input::Orders, 10, f64::from(partition));
     }
     let overview = metrics.overview();
     assert_eq!(overview.assigned_partitions, 3);

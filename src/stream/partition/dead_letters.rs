@@ -6,7 +6,7 @@ use crate::config::DeadLetterLimit;
 use crate::domain::values::number::Ratio;
 use crate::wire::changelog::{Outcome, OutcomeRun, OutcomeWindow};
 
-/// Before so many records a share says nothing.
+/// With fewer records a share means nothing.
 const RECORDS_MIN: u32 = 1_000;
 
 /// The last records of a partition.

@@ -5,7 +5,7 @@
 //! smallest key is next; ties go to orders, then returns, then erasures.
 //!
 //! An input at its end is not waited for, so live latency does not suffer. One with more to fetch is, unless its last
-//! key already says that nothing smaller can come; but only for a while, because a transaction that somebody forgot must
+//! key already excludes a smaller one; but only for a while, because a transaction that a producer leaves open must
 //! not hold the others up.
 
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub enum Supply {
 pub enum Offer {
     /// Its next record, by this key.
     Head(MergeKey),
-    /// No record at hand; it has to be fetched before anybody knows what is next.
+    /// No record at hand; it has to be fetched before the next record is known.
     Unknown,
     /// Its next record can only come later, with at least this key.
     Coming(MergeKey),
@@ -132,7 +132,7 @@ pub struct Streams<T> {
 }
 
 impl<T: RecordBatch> Streams<T> {
-    /// `ends` are the inputs' high watermarks; until the first fetch nothing else says whether there is something to wait for.
+    /// `ends` are the inputs' high watermarks; until the first fetch only they show whether there is something to wait for.
     pub fn new(starts: &PerInput<(Position, MergeKey)>, ends: &PerInput<Position>) -> Self {
         Self {
             batches: PerInput::default(),
@@ -187,7 +187,7 @@ impl<T: RecordBatch> Streams<T> {
         self.is_at_end()
     }
 
-    /// Whether all that is left to read lies behind somebody's open transaction.
+    /// Whether all that is left to read lies behind an open transaction of a producer.
     pub fn is_held_up(&self, stable_ends: &PerInput<Position>) -> bool {
         self.cursors.iter().any(|(input, cursor)| {
             self.batches[input].is_none() && cursor.next < cursor.end && cursor.next >= stable_ends[input]
@@ -273,6 +273,6 @@ mod tests {
         assert!(!streams.wait_for(Input::Returns, start.plus(WAIT_MAX / 2)));
         assert!(streams.wait_for(Input::Returns, start.plus(WAIT_MAX)));
         assert_eq!(streams.cursors[Input::Returns].offer_without_head(), Offer::Nothing);
-        assert!(!streams.wait_for(Input::Returns, start.plus(WAIT_MAX * 2)), "told once");
+        assert!(!streams.wait_for(Input::Returns, start.plus(WAIT_MAX * 2)), "reported once");
     }
 }

@@ -32,8 +32,8 @@ use crate::fault::{self, Mutation};
 use crate::snapshot::Snapshots;
 use crate::snapshot::discard::Discard;
 use crate::stream::broker::{
-    BrokerError, ChangelogIdentity, Committed, Lookup, Moment, Position, Stability, Step,
-    TRANSACTION_TIMEOUT, Task, Waker, Watermark,
+    BrokerError, ChangelogIdentity, Committed, Lookup, Moment, Position, Stability, TRANSACTION_TIMEOUT,
+    Task, TaskStep, Waker, Watermark,
 };
 use crate::topic::{Input, Output, Partition, PerInput, Topic};
 use crate::wire::changelog::Seal;
@@ -46,10 +46,11 @@ use super::merge::MergeKey;
 use local::{Changelog, Loading, Used};
 use unusable::unusable_state;
 
+const CHANGELOG: Topic = Topic::Output(Output::Changelog);
 /// One bounded call of the task.
 const CALL_MAX: Duration = Duration::from_millis(500);
 /// Between two reports of progress.
-const TELL_AFTER: Duration = Duration::from_millis(200);
+const REPORT_EVERY: Duration = Duration::from_millis(200);
 /// Customers that one step gives their timers.
 const SETTLED_A_STEP: usize = 100_000;
 /// A predecessor's transaction that is open for longer than this is ended.
@@ -67,15 +68,15 @@ pub struct Restored {
     pub ends: PerInput<Position>,
     /// Changelog records read, ...
     pub records: u64,
-    /// ... and those that no [`RestoreEvent::Progress`] has told of.
+    /// ... and those that no [`RestoreEvent::Progress`] has counted yet.
     pub records_unreported: u64,
-    /// None where the brokers do not tell, or nobody wants to know.
+    /// None where the brokers cannot identify topics, or no snapshots are kept.
     pub changelog: Option<ChangelogIdentity>,
     /// The age of the snapshot that it came from, if it did.
     pub snapshot_created_at_ms: Option<i64>,
 }
 
-/// What the task tells the worker.
+/// What the task sends to the worker.
 pub enum RestoreEvent {
     Progress { records: u64, remaining: u64 },
     Done(Box<Restored>),
@@ -90,7 +91,7 @@ pub struct Restoring {
 }
 
 impl Restoring {
-    /// What the task has told and nobody has heard yet.
+    /// The next event of the task that the worker has not seen yet.
     pub fn next_event(&self) -> Option<RestoreEvent> {
         self.news.try_recv().ok()
     }
@@ -114,7 +115,7 @@ pub struct RestoreRules {
     pub snapshots: Option<Snapshots>,
 }
 
-/// What to do when the group's offsets are not the seal's: somebody has reset the group.
+/// What to do when the group's offsets are not the seal's, because an operator has reset the group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OnOtherOffsets {
     Stop,
@@ -154,15 +155,16 @@ impl RestoreRequest {
         };
         let task = move |lookup: &mut L| {
             if cancelled.load(Ordering::Relaxed) {
-                return Step::Done;
+                return TaskStep::Done;
             }
             let news = match work.step(lookup) {
-                Ok(None) => return Step::Again,
+                Ok(None) => return TaskStep::Again,
                 Ok(Some(news)) => news,
-                Err(BrokerError::Retry(_)) => return Step::Again,
+                Err(BrokerError::Retry(_)) => return TaskStep::Again,
                 Err(error) => RestoreEvent::Failed(error),
             };
-            let step = if matches!(news, RestoreEvent::Progress { .. }) { Step::Again } else { Step::Done };
+            let step =
+                if matches!(news, RestoreEvent::Progress { .. }) { TaskStep::Again } else { TaskStep::Done };
             // A worker that has dropped its end has cancelled the restore; the next step sees it.
             let _ = sender.send(news);
             (work.request.waker)();
@@ -209,7 +211,7 @@ struct Work {
     blocked: Blocked,
 }
 
-/// How long somebody's open transaction has held the restore up.
+/// How long an open transaction of another process has held the restore up.
 #[derive(Default)]
 struct Blocked {
     since: Option<Moment>,
@@ -219,7 +221,7 @@ struct Blocked {
 impl Work {
     fn step<L: Lookup>(&mut self, lookup: &mut L) -> Result<Option<RestoreEvent>, BrokerError> {
         let partition = self.request.partition;
-        let changelog = [(Topic::Output(Output::Changelog), partition)];
+        let changelog = [(CHANGELOG, partition)];
         match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Barrier => {
                 self.stage = Stage::Barrier;
@@ -261,7 +263,7 @@ impl Work {
             }
             Stage::Reading { committed, position, end } => {
                 self.stage = Stage::Reading { committed: committed.clone(), position, end };
-                let (batch, next) = lookup.read_changelog(partition, position, CALL_MAX)?;
+                let (batch, next) = lookup.read_log(CHANGELOG, partition, position, CALL_MAX)?;
                 self.stage = Stage::Reading { committed, position: next, end };
                 if next == position {
                     self.end_open_transaction(lookup)?;
@@ -290,7 +292,7 @@ impl Work {
         Ok(None)
     }
 
-    /// Whether what disagrees does so for good. If somebody has committed since the barrier, this worker has stood still for so long
+    /// Whether what disagrees does so for good. If another worker has committed since the barrier, this one has stood still for so long
     /// that it has lost the partition, and will hear of it; until then, what it reads is no reason to end the service.
     fn check_doubt<L: Lookup>(
         &mut self,
@@ -310,9 +312,9 @@ impl Work {
         Ok(())
     }
 
-    /// Now and then; to tell of every batch would keep the worker from its work.
+    /// Reported now and then: an event for every batch would keep the worker from its work.
     fn progress(&mut self, now: Moment, remaining: u64) -> Option<RestoreEvent> {
-        if now.since(*self.reported_at.get_or_insert(now)) < TELL_AFTER {
+        if now.since(*self.reported_at.get_or_insert(now)) < REPORT_EVERY {
             return None;
         }
         self.reported_at = Some(now);
@@ -439,7 +441,7 @@ impl Work {
         }
     }
 
-    /// Counts a fruitless call. After a while, ends the transaction that somebody left open in this partition: whoever has it open
+    /// Counts a fruitless call. After a while, ends the transaction that is open in this partition: a process that has it open
     /// without owning the partition has to abort it anyway, and the broker's own timeout takes long.
     fn end_open_transaction<L: Lookup>(&mut self, lookup: &mut L) -> Result<(), BrokerError> {
         let now = lookup.now();
@@ -461,7 +463,7 @@ impl Work {
                 info!(partition = %self.request.partition, transactional_id = id, "ending an open transaction");
                 lookup.end_transaction_of(id, CALL_MAX)?;
             }
-            // Taking over our own id would fence ourselves; without an id there is nobody to fence.
+            // Taking over our own id would fence ourselves; without an id there is no process to fence.
             Some(_) | None => warn!(
                 partition = %self.request.partition,
                 "an open transaction of an unknown writer holds the restore up until its timeout"

@@ -10,9 +10,10 @@ use super::owned::OwnedPartitions;
 use super::query::WaitingQueries;
 use super::transaction::AttemptError;
 use super::{Stop, snapshot};
-use crate::fault::{self, Mutation, Step};
+use crate::fault::{self, Milestone, Mutation};
 use crate::stream::broker::{Broker, BrokerError, Moment};
 use crate::stream::partition::{Phase, Running};
+use crate::stream::registry::RegistryReader;
 use crate::stream::rules::Rules;
 use crate::topic::Partition;
 
@@ -26,12 +27,14 @@ pub(super) struct Context<'m, B: Broker> {
     pub hub: Hub<'m>,
     pub membership: Membership,
     pub partitions: OwnedPartitions<B::Batch>,
+    pub registry: RegistryReader,
     pub queries: WaitingQueries,
 }
 
 impl<'m, B: Broker> Context<'m, B> {
     pub fn new(broker: B, rules: Rules, hub: Hub<'m>, now: Moment) -> Self {
         Self {
+            registry: RegistryReader::new(&rules.registry),
             broker,
             rules,
             hub,
@@ -41,7 +44,7 @@ impl<'m, B: Broker> Context<'m, B> {
         }
     }
 
-    /// Polls the client once for everything that it has to tell, and acts on nothing.
+    /// Polls the client until it has no more group events, and only records them.
     pub fn record_group_events(&mut self) -> Result<(), Stop> {
         self.hub.tick();
         self.membership.record_events(&mut self.broker)
@@ -84,7 +87,7 @@ impl<'m, B: Broker> Context<'m, B> {
     }
 
     pub fn answer_queries(&mut self) {
-        let Self { broker, rules, hub, membership, partitions, queries } = self;
+        let Self { broker, rules, hub, membership, partitions, queries, .. } = self;
         let wall_ms = || broker.clocks().wall_ms;
         queries.answer(&hub.queries, membership.partitions(), partitions, rules, wall_ms);
     }
@@ -93,7 +96,14 @@ impl<'m, B: Broker> Context<'m, B> {
 
     /// Takes the next step of joining. Whether the worker is a member.
     pub fn join(&mut self) -> Result<bool, Stop> {
-        self.membership.join(&mut self.broker, &self.rules, &self.hub)
+        self.membership.join(&mut self.broker, &self.rules, &self.hub, &mut self.registry)
+    }
+
+    /// Takes in what the registry's topic has got since.
+    pub fn follow_registry(&mut self) {
+        if self.registry.is_due(self.broker.now()) {
+            self.registry.follow(self.broker.lookup());
+        }
     }
 
     pub fn check_partition_counts_now_and_then(&mut self) -> Result<(), Stop> {
@@ -113,7 +123,7 @@ impl<'m, B: Broker> Context<'m, B> {
             self.start_restore(*partition)?;
         }
         if !partitions.is_empty() {
-            fault::reach(Step::AfterAssign);
+            fault::reach(Milestone::AfterAssign);
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ pub struct Hub<'m> {
     pub service: ServiceStatus,
     pub status: WorkerStatus,
     pub queries: Receiver<CustomerQuery>,
-    /// Says that the loop has turned. A function of whoever runs the worker, because it reads a clock.
+    /// Notes that the loop has turned. The caller of the worker gives this function, because it reads a clock.
     pub tick: fn(&WorkerStatus),
     restores: BTreeMap<Partition, RestoreInProgress<'m>>,
 }

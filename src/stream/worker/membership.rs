@@ -1,7 +1,7 @@
 //! The worker as a member of its group: how far it has joined, and what the group's coordinator has decided since.
 //!
 //! ```text
-//!  Topics ─(partition counts agree)─► Producer ─(transactional id taken over)─► Member
+//!  Topics ─(partition counts agree)─► Registry ─(read to its end)─► Producer ─(transactional id taken over)─► Member
 //! ```
 //!
 //! Topics that belong together must have equally many partitions, before the worker joins and for as long as it stays.
@@ -17,6 +17,7 @@ use crate::exit::Exit;
 use crate::observe::metrics::FatalKind;
 use crate::observe::status::WorkerPhase;
 use crate::stream::broker::{Broker, BrokerError, GroupEvent, Lookup, Moment};
+use crate::stream::registry::{RegistryReader, RegistrySource};
 use crate::stream::rules::Rules;
 use crate::topic::{Output, Partition, Topic};
 
@@ -37,6 +38,7 @@ pub(super) struct Membership {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum JoinStage {
     Topics { since: Moment },
+    Registry { since: Moment },
     Producer { since: Moment },
     Member { counts_at: Moment },
 }
@@ -71,7 +73,7 @@ impl Membership {
 
     // === Group events ===
 
-    /// Polls the client for everything that it has to tell, and acts on nothing.
+    /// Polls the client until it has no more group events, and only records them.
     pub fn record_events<B: Broker>(&mut self, broker: &mut B) -> Result<(), Stop> {
         loop {
             match broker.poll() {
@@ -106,11 +108,18 @@ impl Membership {
     // === Joining ===
 
     /// Takes the next step. Whether the worker is a member.
-    pub fn join<B: Broker>(&mut self, broker: &mut B, rules: &Rules, hub: &Hub<'_>) -> Result<bool, Stop> {
+    pub fn join<B: Broker>(
+        &mut self,
+        broker: &mut B,
+        rules: &Rules,
+        hub: &Hub<'_>,
+        registry: &mut RegistryReader,
+    ) -> Result<bool, Stop> {
         let now = broker.now();
         let (since, step) = match self.stage {
             JoinStage::Member { .. } => return Ok(true),
             JoinStage::Topics { since } => (since, self.learn_partition_counts(broker, rules)),
+            JoinStage::Registry { since } => (since, read_registry(broker, registry, since)),
             JoinStage::Producer { since } => (since, open_producer_and_subscribe(broker, hub)),
         };
         hub.tick();
@@ -135,7 +144,11 @@ impl Membership {
         let (profiles, counts) = counts.split_last().expect("as many counts as topics");
         self.counts = PartitionCounts { inputs: counts[0], profiles: *profiles };
         self.compare_partition_counts(counts, rules)?;
-        Ok(JoinStage::Producer { since: broker.now() })
+        let since = broker.now();
+        Ok(match rules.registry {
+            RegistrySource::Topic => JoinStage::Registry { since },
+            RegistrySource::None | RegistrySource::File(_) => JoinStage::Producer { since },
+        })
     }
 
     /// Reads the counts again; growth stops the service before anything is put into the wrong partition.
@@ -159,7 +172,10 @@ impl Membership {
             JoinStage::Member { counts_at } if broker.now().since(counts_at) >= COUNTS_AGE_MAX => {
                 self.check_partition_counts(broker, rules)
             }
-            JoinStage::Topics { .. } | JoinStage::Producer { .. } | JoinStage::Member { .. } => Ok(()),
+            JoinStage::Topics { .. }
+            | JoinStage::Registry { .. }
+            | JoinStage::Producer { .. }
+            | JoinStage::Member { .. } => Ok(()),
         }
     }
 
@@ -176,6 +192,16 @@ impl Membership {
         );
         Err(BrokerError::stop(Exit::Configuration, message))
     }
+}
+
+/// Partitions may need any record of the registry, so the worker gets none before it has read them all.
+fn read_registry<B: Broker>(
+    broker: &mut B,
+    registry: &mut RegistryReader,
+    since: Moment,
+) -> Result<JoinStage, BrokerError> {
+    let is_read = registry.start(broker.lookup())?;
+    Ok(if is_read { JoinStage::Producer { since: broker.now() } } else { JoinStage::Registry { since } })
 }
 
 fn open_producer_and_subscribe<B: Broker>(broker: &mut B, hub: &Hub<'_>) -> Result<JoinStage, BrokerError> {

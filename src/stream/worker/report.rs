@@ -1,4 +1,4 @@
-//! What a worker tells about its work: the domain's and the port's words in those of the metrics.
+//! What a worker reports about its partitions: counts and gauges from the domain and the port.
 
 use std::time::Duration;
 

@@ -35,7 +35,7 @@ use tracing::{debug, warn};
 use super::context::Context;
 use super::owned::OwnedPartitions;
 use super::{Stop, snapshot};
-use crate::fault::{self, Mutation, Step};
+use crate::fault::{self, Milestone, Mutation};
 use crate::observe::metrics::{FatalKind, PerLabel, Stage};
 use crate::stream::broker::{
     Broker, BrokerError, Lookup, Moment, NextOffset, Stability, TRANSACTION_TIMEOUT, Unknown,
@@ -218,10 +218,10 @@ impl Transaction {
     /// Begins the batch's transaction, unless it is open.
     fn begin<B: Broker>(&mut self, ctx: &mut Context<'_, B>) -> Result<(), AttemptError> {
         if self.batch.transaction_since.is_none() {
-            fault::reach(Step::BeforeBegin);
+            fault::reach(Milestone::BeforeBegin);
             ctx.broker.begin()?;
             self.batch.transaction_since = Some(ctx.broker.now());
-            fault::reach(Step::AfterBegin);
+            fault::reach(Milestone::AfterBegin);
         }
         Ok(())
     }
@@ -232,13 +232,13 @@ impl Transaction {
         for part in &self.batch.parts {
             send::send_part(ctx, part, deadline, &mut self.scratch)?;
         }
-        fault::reach(Step::AfterSend);
+        fault::reach(Milestone::AfterSend);
         let flush_started_at = ctx.broker.now();
         self.batch.stages[Stage::Encode] += flush_started_at.since(encode_started_at);
         ctx.bounded(deadline, B::flush)?;
-        fault::reach(Step::AfterFlush);
+        fault::reach(Milestone::AfterFlush);
         self.send_offsets(ctx, deadline)?;
-        fault::reach(Step::AfterOffsets);
+        fault::reach(Milestone::AfterOffsets);
         if fault::is(Mutation::ShowBeforeCommit) {
             for part in &self.batch.parts {
                 ctx.hub.on_part_committed(&ctx.partitions.running(part.partition).part, 0);
@@ -251,7 +251,7 @@ impl Transaction {
             AttemptError::Unknown(unknown, cause) => AttemptError::Unknown(unknown, cause),
             AttemptError::Stop(stop) => AttemptError::Stop(stop),
         });
-        fault::reach(Step::AfterCommit);
+        fault::reach(Milestone::AfterCommit);
         self.batch.stages[Stage::Commit] += ctx.broker.now().since(flush_started_at);
         committed
     }
@@ -310,7 +310,7 @@ impl Transaction {
 
     /// Asks the broker whether the batch was committed. Parts of which neither is true are dropped and restored.
     fn resolve<B: Broker>(&mut self, ctx: &mut Context<'_, B>, unknown: Unknown) -> Result<bool, Stop> {
-        fault::reach(Step::BeforeResolve);
+        fault::reach(Milestone::BeforeResolve);
         if unknown == Unknown::Fenced {
             ctx.hub.metrics.on_producer_fenced();
             self.fencings.add(&ctx.broker, self.batch.transaction_since)?;
@@ -446,7 +446,7 @@ impl Transaction {
                 part.is_flushed_early = true;
             }
         }
-        fault::reach(Step::AfterEarlyFlush);
+        fault::reach(Milestone::AfterEarlyFlush);
         Ok(())
     }
 
@@ -478,7 +478,7 @@ fn undo<B: Broker>(ctx: &mut Context<'_, B>, error: AttemptError) -> Result<Atte
         AttemptError::Stop(stop) => Err(stop),
         AttemptError::Unknown(unknown, cause) => Ok(Attempt::Unknown(unknown, cause)),
         AttemptError::Abort(cause) => {
-            fault::reach(Step::BeforeAbort);
+            fault::reach(Milestone::BeforeAbort);
             // Whatever the commit's own patience was: until the abort is done nothing can go on.
             let deadline = ctx.broker.now().plus(TRANSACTION_TIMEOUT);
             match ctx.bounded(deadline, B::abort) {

@@ -135,6 +135,7 @@ fn decode_marker(value: &[u8]) -> Result<Time, StateError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::topic::PerInput;
 
     fn time(millis: i64) -> Time {
         Time::from_millis(millis).expect("in range")
@@ -151,11 +152,11 @@ mod tests {
         }
         Seal {
             batch: 77,
-            inputs: [
+            inputs: PerInput([
                 SealedInput { next: 1_000, merge_key: Some(time(5)) },
                 SealedInput { next: 0, merge_key: None },
                 SealedInput { next: u64::MAX, merge_key: Some(Time::MAX) },
-            ],
+            ]),
             clock: Some(time(123_456)),
             outcomes: outcomes.runs().collect(),
             secret: [9; 8],

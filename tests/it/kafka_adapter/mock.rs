@@ -47,7 +47,9 @@ fn slot_on_mock() -> Result<()> {
     let mut values = Vec::new();
     while position.0 < end {
         let lookup = broker.lookup();
-        let (batch, behind) = until_done(|| lookup.read_changelog(P1, position, Duration::from_millis(50)))?;
+        let (batch, behind) = until_done(|| {
+            lookup.read_log(Topic::Output(Output::Changelog), P1, position, Duration::from_millis(50))
+        })?;
         values.extend((0..batch.len()).map(|index| super::kept(batch.get(index)).value));
         position = behind;
     }

@@ -3,6 +3,7 @@
 mod group;
 mod layout;
 mod mock;
+mod registry;
 mod restore;
 mod suite;
 mod transactions;
@@ -34,6 +35,7 @@ pub fn trials() -> Vec<Trial> {
         group::trials(),
         layout::trials(),
         mock::trials(),
+        registry::trials(),
         restore::trials(),
         suite::trials(),
         transactions::trials(),
@@ -64,7 +66,7 @@ impl Shop {
         for topic in every_topic() {
             let compacted = [("cleanup.policy", "compact")];
             let options: &[(&str, &str)] = match topic {
-                Topic::Output(Output::Customers | Output::Changelog) => &compacted,
+                Topic::Output(Output::Customers | Output::Changelog) | Topic::Registry => &compacted,
                 Topic::Input(_) | Topic::Output(Output::Signals | Output::DeadLetters) => &[],
             };
             client.create_topic(shop.name(topic), i32::try_from(partitions)?, options)?;

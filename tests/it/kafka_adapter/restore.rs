@@ -9,7 +9,7 @@ use libtest_mimic::Trial;
 use retention_signals::exit::Exit;
 use retention_signals::kafka::KafkaLookup;
 use retention_signals::stream::broker::{
-    Broker, BrokerError, Lookup, Position, RecordBatch, Stability, Step, Watermark,
+    Broker, BrokerError, Lookup, Position, RecordBatch, Stability, TaskStep, Watermark,
 };
 use retention_signals::stream::partition::BatchName;
 use retention_signals::topic::{Output, Partition, Topic};
@@ -47,7 +47,8 @@ fn read_to(
     let mut values = Vec::new();
     let mut position = Position(from);
     while position.0 < end && start.elapsed() < patience {
-        let step = lookup.read_changelog(partition, position, Duration::from_millis(50));
+        let step =
+            lookup.read_log(Topic::Output(Output::Changelog), partition, position, Duration::from_millis(50));
         let (batch, behind) = match step {
             Err(BrokerError::Retry(_)) => continue,
             other => other?,
@@ -177,7 +178,7 @@ fn takes_what_is_at_hand(node: &KafkaNode) -> Result<()> {
     let mut broker = shop.sole_member()?;
     transact(&mut broker, &[to_changelog(P0, "k", "only")], &offsets(P0, [0, 0, 0], "shop 1"))?;
     let start = Instant::now();
-    let (batch, _) = broker.lookup().read_changelog(P0, Position(0), WITHIN)?;
+    let (batch, _) = broker.lookup().read_log(Topic::Output(Output::Changelog), P0, Position(0), WITHIN)?;
     assert_eq!(batch.len(), 1);
     assert!(start.elapsed() < WITHIN / 2, "one record took {:?}", start.elapsed());
     broker.close(PATIENCE);
@@ -211,8 +212,12 @@ fn task_runs_beside(node: &KafkaNode) -> Result<()> {
         let sender = sender.clone();
         let mut position = Position(0);
         let task = move |lookup: &mut KafkaLookup| {
-            let (batch, behind) = match lookup.read_changelog(partition, position, Duration::from_millis(50))
-            {
+            let (batch, behind) = match lookup.read_log(
+                Topic::Output(Output::Changelog),
+                partition,
+                position,
+                Duration::from_millis(50),
+            ) {
                 Ok(read) => read,
                 Err(error) => panic!("{error:?}"),
             };
@@ -220,12 +225,12 @@ fn task_runs_beside(node: &KafkaNode) -> Result<()> {
                 sender.send((partition, kept(batch.get(index)).value)).expect("the test listens");
             }
             position = behind;
-            if position < Position(2) { Step::Again } else { Step::Done }
+            if position < Position(2) { TaskStep::Again } else { TaskStep::Done }
         };
         broker.spawn("restore", Box::new(task))?;
     }
     // This one never ends by itself: closing ends it.
-    broker.spawn("endless", Box::new(|_| Step::Again))?;
+    broker.spawn("endless", Box::new(|_| TaskStep::Again))?;
     drop(sender);
     let restored: BTreeMap<_, _> = restored.iter().collect();
     assert_eq!(restored[&P0], "of the first");

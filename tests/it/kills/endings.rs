@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
-use retention_signals::fault::Step;
+use retention_signals::fault::Milestone;
 
 use super::PATIENCE;
 use super::fleet::{dawdling, hurried, killed_at, restoring, stopped_at};
@@ -66,7 +66,7 @@ fn while_restoring(node: &KafkaNode) -> Result<()> {
     let (shop, workload) = loaded_shop(node, 0x5eed_04a0)?;
     let dead = ServiceProcess::start(&killed_at(
         dawdling(shop.settings("dead", workload.history.end)),
-        Step::AfterOffsets,
+        Milestone::AfterOffsets,
         3,
     ))?;
     dead.wait_for_end(PATIENCE)?;
@@ -80,7 +80,7 @@ fn while_restoring(node: &KafkaNode) -> Result<()> {
 fn while_committing(node: &KafkaNode) -> Result<()> {
     let (shop, workload) = loaded_shop(node, 0x5eed_04a1)?;
     let settings = dawdling(shop.settings("one", workload.history.end));
-    let one = ServiceProcess::start(&stopped_at(settings, Step::AfterOffsets, 3))?;
+    let one = ServiceProcess::start(&stopped_at(settings, Milestone::AfterOffsets, 3))?;
     one.wait_until("standing still", PATIENCE, |one| Ok(one.is_stopped()))?;
     one.signal(Signal::Terminate);
     one.signal(Signal::Resume);
@@ -96,7 +96,7 @@ fn twice() -> Result<()> {
     let settings = dawdling(shop.settings("one", workload.history.end))
         // Standing still must not end the membership.
         .set(&["kafka", "session.timeout.ms"], "10000");
-    let one = ServiceProcess::start(&stopped_at(settings, Step::AfterOffsets, 3))?;
+    let one = ServiceProcess::start(&stopped_at(settings, Milestone::AfterOffsets, 3))?;
     one.wait_until("standing still", PATIENCE, |one| Ok(one.is_stopped()))?;
     node.pause();
     one.signal(Signal::Resume);

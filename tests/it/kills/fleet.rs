@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use fastrand::Rng;
-use retention_signals::fault::Step;
+use retention_signals::fault::Milestone;
 use tempfile::TempDir;
 
 use crate::live::shop::Shop;
@@ -54,12 +54,12 @@ pub fn dawdling(settings: ServiceSettings) -> ServiceSettings {
 }
 
 /// Kills itself when it reaches a step for the given time.
-pub fn killed_at(settings: ServiceSettings, step: Step, count: u32) -> ServiceSettings {
+pub fn killed_at(settings: ServiceSettings, step: Milestone, count: u32) -> ServiceSettings {
     settings.environment("RETENTION_KILL_AT", &format!("{step:?}:{count}"))
 }
 
 /// Stops itself there.
-pub fn stopped_at(settings: ServiceSettings, step: Step, count: u32) -> ServiceSettings {
+pub fn stopped_at(settings: ServiceSettings, step: Milestone, count: u32) -> ServiceSettings {
     settings.environment("RETENTION_STOP_AT", &format!("{step:?}:{count}"))
 }
 
@@ -74,25 +74,25 @@ pub enum Then {
 /// How a process ends.
 #[derive(Clone, Copy, Debug)]
 pub struct Fate {
-    pub kill_at: Option<(Step, u32)>,
-    pub stop_at: Option<(Step, u32)>,
+    pub kill_at: Option<(Milestone, u32)>,
+    pub stop_at: Option<(Milestone, u32)>,
     pub then: Then,
     pub after: Duration,
 }
 
 /// Steps that every batch passes.
-pub const COMMIT_STEPS: [Step; 6] = [
-    Step::BeforeBegin,
-    Step::AfterBegin,
-    Step::AfterSend,
-    Step::AfterFlush,
-    Step::AfterOffsets,
-    Step::AfterCommit,
+pub const COMMIT_STEPS: [Milestone; 6] = [
+    Milestone::BeforeBegin,
+    Milestone::AfterBegin,
+    Milestone::AfterSend,
+    Milestone::AfterFlush,
+    Milestone::AfterOffsets,
+    Milestone::AfterCommit,
 ];
 
 impl Fate {
     /// Killed at a step, or if it is never reached, later.
-    pub fn at(step: Step, count: u32) -> Fate {
+    pub fn at(step: Milestone, count: u32) -> Fate {
         Fate { kill_at: Some((step, count)), stop_at: None, then: Then::Kill, after: Duration::from_secs(5) }
     }
 
@@ -100,23 +100,25 @@ impl Fate {
         let millis = |rng: &mut Rng, max: u64| Duration::from_millis(rng.u64(0..max));
         match rng.u8(0..20) {
             0..=8 => Fate::at(COMMIT_STEPS[rng.usize(..COMMIT_STEPS.len())], rng.u32(1..=12)),
-            9 => Fate::at(Step::AfterAssign, rng.u32(1..=2)),
-            10 => Fate::at(Step::BeforeGiveUp, 1),
-            11 => Fate::at(Step::AfterEarlyFlush, rng.u32(1..=12)),
+            9 => Fate::at(Milestone::AfterAssign, rng.u32(1..=2)),
+            10 => Fate::at(Milestone::BeforeGiveUp, 1),
+            11 => Fate::at(Milestone::AfterEarlyFlush, rng.u32(1..=12)),
             12..=14 => Fate { kill_at: None, stop_at: None, then: Then::Kill, after: millis(rng, 3_000) },
             15..=17 => {
-                let steps =
-                    [&COMMIT_STEPS[..], &[Step::AfterEarlyFlush, Step::AfterAssign, Step::BeforeGiveUp]]
-                        .concat();
+                let steps = [
+                    &COMMIT_STEPS[..],
+                    &[Milestone::AfterEarlyFlush, Milestone::AfterAssign, Milestone::BeforeGiveUp],
+                ]
+                .concat();
                 let stop_at = Some((steps[rng.usize(..steps.len())], rng.u32(1..=6)));
                 // What a zombie does first when it goes on.
-                let wakes = [None, Some((Step::BeforeResolve, 1)), Some((Step::BeforeAbort, 1))];
+                let wakes = [None, Some((Milestone::BeforeResolve, 1)), Some((Milestone::BeforeAbort, 1))];
                 let kill_at = wakes[rng.usize(..wakes.len())];
                 Fate { kill_at, stop_at, then: Then::Kill, after: Duration::from_secs(6) }
             }
             18 => Fate { kill_at: None, stop_at: None, then: Then::Stop, after: millis(rng, 2_500) },
             _ => {
-                let kill_at = Some((Step::BeforeClose, 1));
+                let kill_at = Some((Milestone::BeforeClose, 1));
                 Fate { kill_at, stop_at: None, then: Then::Terminate, after: millis(rng, 2_500) }
             }
         }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, ensure};
-use retention_signals::fault::Step;
+use retention_signals::fault::Milestone;
 
 use super::PATIENCE;
 use super::feed::Feed;
@@ -151,7 +151,8 @@ pub fn hand_over(node: &KafkaNode) -> Result<()> {
 
 /// One of two instances is killed, with or without a transaction open; the other one goes on with its partitions.
 pub fn recovery(node: &KafkaNode) -> Result<()> {
-    let kinds = [("no transaction open", Step::BeforeBegin), ("a transaction open", Step::AfterOffsets)];
+    let kinds =
+        [("no transaction open", Milestone::BeforeBegin), ("a transaction open", Milestone::AfterOffsets)];
     let scene = Scene::open(node, 2 * DEATHS * 25)?;
     let keeper = ServiceProcess::start(&scene.settings("keeper"))?;
     wait_until_owner_of(&keeper, PARTITIONS as usize)?;

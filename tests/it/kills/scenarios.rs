@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use retention_signals::fault::Step;
+use retention_signals::fault::Milestone;
 
 use super::PATIENCE;
 use super::campaign::kills_asked;
@@ -32,15 +32,15 @@ fn check(shop: &Shop, workload: &Workload) -> Result<Verdict> {
 /// A process stands still in the middle of a commit until another one owns its partitions and has read on; then it goes on
 /// where it was.
 pub fn zombie_while_sending(node: &KafkaNode) -> Result<()> {
-    zombie(node, Step::AfterSend, 0x5eed_0410)
+    zombie(node, Milestone::AfterSend, 0x5eed_0410)
 }
 
 /// The same, with its offsets accepted by the broker: the successor has to end the zombie's transaction.
 pub fn zombie_with_offsets_sent(node: &KafkaNode) -> Result<()> {
-    zombie(node, Step::AfterOffsets, 0x5eed_0411)
+    zombie(node, Milestone::AfterOffsets, 0x5eed_0411)
 }
 
-fn zombie(node: &KafkaNode, step: Step, seed: u64) -> Result<()> {
+fn zombie(node: &KafkaNode, step: Milestone, seed: u64) -> Result<()> {
     let shop = Shop::open(node, 3)?;
     let workload = Workload::complete(seed, 1_500);
     workload.load(&shop)?;
@@ -135,7 +135,7 @@ pub fn a_rebalance_while_restoring(node: &KafkaNode) -> Result<()> {
     workload.load(&shop)?;
     let settings = |name| hurried(shop.settings(name, workload.history.end));
     let dead =
-        start(&killed_at(dawdling(shop.settings("dead", workload.history.end)), Step::AfterOffsets, 4))?;
+        start(&killed_at(dawdling(shop.settings("dead", workload.history.end)), Milestone::AfterOffsets, 4))?;
     dead.wait_for_end(PATIENCE)?;
     let two = start(&settings("two"))?;
     two.wait_until("restoring", PATIENCE, |two| Ok(restoring(two) > 0.0))?;
@@ -155,7 +155,7 @@ pub fn a_rebalance_while_shutting_down(node: &KafkaNode) -> Result<()> {
     let workload = Workload::orders_only(0x5eed_0450, 1_500);
     let settings = |name| hurried(shop.live_settings(name)).set(&["clock", "at_end"], "stay");
     let records = workload.history.orders.iter().map(record).collect();
-    let one = start(&stopped_at(settings("one"), Step::BeforeClose, 1))?;
+    let one = start(&stopped_at(settings("one"), Milestone::BeforeClose, 1))?;
     let two = start(&settings("two"))?;
     one.wait_until("sharing", PATIENCE, |one| Ok(assigned(one) == 2.0 && assigned(&two) == 2.0))?;
     let feed = Feed::start(shop.client(), shop.orders_name(), records, 20, Duration::from_millis(20))?;

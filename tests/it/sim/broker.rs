@@ -11,8 +11,8 @@ use std::time::Duration;
 use corosensei::Yielder;
 use retention_signals::exit::Exit;
 use retention_signals::stream::broker::{
-    Broker, BrokerError, Capabilities, Clocks, GroupEvent, Membership, Moment, NextOffset, OutputRecord,
-    Position, Progress, Task, Unknown, Waker,
+    Broker, BrokerError, Capabilities, Clocks, FetchProgress, GroupEvent, Membership, Moment, NextOffset,
+    OutputRecord, Position, Task, Unknown, Waker,
 };
 use retention_signals::topic::{Input, Partition, PerInput, Topic};
 
@@ -283,13 +283,13 @@ impl Broker for SimBroker<'_> {
         })
     }
 
-    fn progress(&mut self, partition: Partition, input: Input) -> Result<Progress, BrokerError> {
+    fn progress(&mut self, partition: Partition, input: Input) -> Result<FetchProgress, BrokerError> {
         self.with(|world, host| match world.hosts[host].readings.get(&partition.0) {
             Some(readings) => {
                 let Reading { position, high, .. } = readings[input];
-                Ok(Progress { position: Position(position), high_watermark: high.map(Position) })
+                Ok(FetchProgress { position: Position(position), high_watermark: high.map(Position) })
             }
-            None => not_assigned(world, Progress { position: Position(0), high_watermark: None }),
+            None => not_assigned(world, FetchProgress { position: Position(0), high_watermark: None }),
         })
     }
 

@@ -90,6 +90,10 @@ pub struct Host {
     items: BTreeMap<u32, (u64, Vec<Item>)>,
     notes: Vec<(Partition, Noted)>,
     pub tally: Tally,
+    /// What the worker has last read of the registry, if it has read it.
+    pub registry_version: Option<Option<u64>>,
+    /// A record was applied before.
+    pub has_applied_without_registry: bool,
 }
 
 impl Host {
@@ -112,6 +116,8 @@ impl Host {
             items: BTreeMap::new(),
             notes: Vec::new(),
             tally: Tally::default(),
+            registry_version: None,
+            has_applied_without_registry: false,
         }
     }
 
@@ -145,7 +151,14 @@ impl Host {
         fault::drain_notes(&mut self.notes);
         for (partition, noted) in self.notes.drain(..) {
             let item = match noted {
-                Noted::Applied(input, offset) => Item::Applied(input, offset.0),
+                Noted::Applied(input, offset) => {
+                    self.has_applied_without_registry |= self.registry_version.is_none();
+                    Item::Applied(input, offset.0)
+                }
+                Noted::RegistryRead(version) => {
+                    self.registry_version = Some(version);
+                    continue;
+                }
                 Noted::TimersFired(time) => Item::TimersFired(time.as_millis()),
                 Noted::ClockMoved(time) => {
                     Item::ClockMoved { to: time.as_millis(), confirmed_at: self.ends_asked_at }

@@ -110,7 +110,9 @@ impl Lookup for SimLookup {
 
     fn partition_counts(&mut self, topics: &[Topic], within: Duration) -> Result<Vec<u32>, BrokerError> {
         self.trouble(within)?;
-        Ok(vec![self.world.borrow().partitions; topics.len()])
+        let partitions = self.world.borrow().partitions;
+        let count = |topic: &Topic| if *topic == Topic::Registry { 1 } else { partitions };
+        Ok(topics.iter().map(count).collect())
     }
 
     fn changelog_identity(&mut self, within: Duration) -> Result<Option<ChangelogIdentity>, BrokerError> {
@@ -127,18 +129,22 @@ impl Lookup for SimLookup {
         }
     }
 
-    fn read_changelog(
+    fn read_log(
         &mut self,
+        topic: Topic,
         partition: Partition,
         from: Position,
         within: Duration,
     ) -> Result<(SimBatch, Position), BrokerError> {
         self.trouble(within)?;
+        if topic == Topic::Registry && self.world.borrow().is_registry_out {
+            return self.retry(within, "the registry is not available");
+        }
         let mut world = self.world.borrow_mut();
         let records_max = world.rng.usize(1..=64);
-        let log = world.log(Topic::Output(Output::Changelog), partition.0);
+        let log = world.log(topic, partition.0);
         if from.0 < log.edge(Edge::Low) || from.0 > log.edge(Edge::High) {
-            return Err(BrokerError::stop(Exit::Configuration, "the position lies outside of the changelog"));
+            return Err(BrokerError::stop(Exit::Configuration, "the position lies outside of the log"));
         }
         let (mut records, mut next) = log.read_committed(from.0, records_max);
         match world.twist {

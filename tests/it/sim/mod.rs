@@ -60,6 +60,7 @@ mod lookup;
 mod mutation;
 mod outage;
 mod producer;
+mod registry;
 mod runs;
 mod scenarios;
 mod schedule;
@@ -91,7 +92,7 @@ pub fn trials() -> Vec<Trial> {
 
 type Scenario = fn() -> Result<(), String>;
 
-const SCENARIOS: [(&str, Scenario); 22] = [
+const SCENARIOS: [(&str, Scenario); 24] = [
     ("restore_behind_an_open_transaction", scenarios::restore_behind_an_open_transaction),
     ("overtaken_inside_of_a_restore", scenarios::overtaken_inside_of_a_restore),
     ("end_is_a_control_record", scenarios::end_is_a_control_record),
@@ -108,6 +109,8 @@ const SCENARIOS: [(&str, Scenario); 22] = [
     ("fenced_by_its_own_timeouts", scenarios::fenced_by_its_own_timeouts),
     ("open_transaction_of_the_predecessor", scenarios::open_transaction_of_the_predecessor),
     ("record_at_an_idle_end", scenarios::record_at_an_idle_end),
+    ("registry_before_the_first_record", registry::registry_before_the_first_record),
+    ("registry_while_running", registry::registry_while_running),
     ("erased_and_compacted", scenarios::erased_and_compacted),
     ("checkpoint_older_than_the_tombstones", snapshots::checkpoint_older_than_the_tombstones),
     ("snapshot_newer_than_the_log", snapshots::snapshot_newer_than_the_log),

@@ -7,7 +7,8 @@ use std::time::Duration;
 use fastrand::Rng;
 use retention_signals::fault;
 use retention_signals::observe::metrics::FatalKind;
-use retention_signals::stream::broker::Step;
+use retention_signals::stream::broker::TaskStep;
+use retention_signals::stream::registry::RegistrySource;
 
 use super::check;
 use super::disks::{Disks, Habits};
@@ -306,7 +307,7 @@ impl<'a> Schedule<'a> {
         beside.steps += 1;
         let mut world = self.world.borrow_mut();
         beside.due = world.now + beside.lookup.cost.take() + world.travel_time();
-        if step == Step::Again {
+        if step == TaskStep::Again {
             world.hosts[host].tasks.push(beside);
         }
     }
@@ -333,6 +334,9 @@ impl<'a> Schedule<'a> {
         let mut rules = self.stage.setups[self.setup].rules(pace, self.interval);
         if let Some(disks) = &mut self.disks {
             rules.snapshots = Some(disks.enter(host, instance, &mut self.rng));
+        }
+        if self.world.borrow().has_registry {
+            rules.registry = RegistrySource::Topic;
         }
         let worker = Worker::start(&self.world, host, rules, self.stage.metrics, self.stacks);
         self.workers.push(worker);

@@ -307,7 +307,9 @@ fn await_edges<B: Broker>(broker: &mut B, expected: (u64, u64)) -> Result<()> {
 fn changelog<B: Broker>(broker: &mut B, end: u64) -> Result<(Vec<(u64, String)>, u64)> {
     let (mut found, mut position, mut idle) = (Vec::new(), Position(0), 0);
     while position.0 < end && idle < 3 {
-        let (batch, next) = until_done(broker, |broker| broker.lookup().read_changelog(P0, position, SHORT))?;
+        let (batch, next) = until_done(broker, |broker| {
+            broker.lookup().read_log(Topic::Output(Output::Changelog), P0, position, SHORT)
+        })?;
         idle = if next == position { idle + 1 } else { 0 };
         position = next;
         for index in 0..batch.len() {

@@ -68,6 +68,10 @@ pub struct World {
     pub history: History,
     pub chaos: Chaos,
     pub twist: Option<Twist>,
+    /// Workers read the registry.
+    pub has_registry: bool,
+    /// It cannot be read.
+    pub is_registry_out: bool,
     /// How the next commits end, whatever chance says.
     pub commit_fates: VecDeque<Fate>,
     /// Somebody stood still for so long that a merge may have given up waiting.
@@ -84,6 +88,7 @@ impl World {
         let topics = Input::ALL.map(Topic::Input).into_iter().chain(Output::ALL.map(Topic::Output));
         let logs = topics
             .flat_map(|topic| (0..partitions).map(move |partition| ((topic, partition), Log::default())))
+            .chain([((Topic::Registry, 0), Log::default())])
             .collect();
         Self {
             rng: rng.fork(),
@@ -101,6 +106,8 @@ impl World {
             history: History::new(partitions),
             chaos,
             twist: None,
+            has_registry: false,
+            is_registry_out: false,
             commit_fates: VecDeque::new(),
             has_long_stall: false,
             creations: 0,

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use retention_signals::stream::broker::{
-    Broker, BrokerError, Capabilities, ChangelogIdentity, Clocks, Committed, GroupEvent, Lookup, Membership,
-    Moment, NextOffset, Offset, OutputRecord, Position, Progress, RecordBatch, RecordView, Stability, Step,
-    Task, Unknown, Waker, Watermark,
+    Broker, BrokerError, Capabilities, ChangelogIdentity, Clocks, Committed, FetchProgress, GroupEvent,
+    Lookup, Membership, Moment, NextOffset, Offset, OutputRecord, Position, RecordBatch, RecordView,
+    Stability, Task, TaskStep, Unknown, Waker, Watermark,
 };
 use retention_signals::topic::{Input, Output, Partition, PerInput, Topic};
 
@@ -62,6 +62,7 @@ pub struct State {
     pub wall_start_ms: i64,
     pub inputs: PerInput<Vec<Kept>>,
     pub outputs: [Vec<Kept>; 4],
+    registry: Vec<Kept>,
     pub committed: PerInput<Option<Committed>>,
     /// Calls are answered so, each entry once and in order.
     pub script: VecDeque<(Call, Fault)>,
@@ -127,6 +128,7 @@ impl State {
             wall_start_ms,
             inputs,
             outputs: Default::default(),
+            registry: Vec::new(),
             committed: PerInput::default(),
             script: script.iter().copied().collect(),
             commits: 0,
@@ -213,6 +215,7 @@ impl State {
         match topic {
             Topic::Input(input) => &self.inputs[input],
             Topic::Output(output) => &self.outputs[output as usize],
+            Topic::Registry => &self.registry,
         }
     }
 
@@ -245,7 +248,7 @@ impl FakeBroker {
     fn run_tasks(&self) {
         let tasks = std::mem::take(&mut self.state.borrow_mut().tasks);
         for mut task in tasks {
-            if task(&mut self.lookup.clone()) == Step::Again {
+            if task(&mut self.lookup.clone()) == TaskStep::Again {
                 self.state.borrow_mut().tasks.push(task);
             }
         }
@@ -296,14 +299,15 @@ impl Lookup for FakeLookup {
         Ok(())
     }
 
-    fn read_changelog(
+    fn read_log(
         &mut self,
+        topic: Topic,
         _: Partition,
         from: Position,
         _: Duration,
     ) -> Result<(FakeBatch, Position), BrokerError> {
         let mut state = self.state.borrow_mut();
-        let records = state.log(Topic::Output(Output::Changelog))[from.0 as usize..].to_vec();
+        let records = state.log(topic)[from.0 as usize..].to_vec();
         state.changelog_reads += records.len();
         let next = Position(from.0 + records.len() as u64);
         Ok((FakeBatch { first: from.0, records }, next))
@@ -408,10 +412,10 @@ impl Broker for FakeBroker {
         Ok((!records.is_empty()).then_some(FakeBatch { first: from.0, records }))
     }
 
-    fn progress(&mut self, _: Partition, input: Input) -> Result<Progress, BrokerError> {
+    fn progress(&mut self, _: Partition, input: Input) -> Result<FetchProgress, BrokerError> {
         let state = self.state.borrow();
         let position = state.positions[input].expect("the partition is read");
-        Ok(Progress { position, high_watermark: Some(Position(state.inputs[input].len() as u64)) })
+        Ok(FetchProgress { position, high_watermark: Some(Position(state.inputs[input].len() as u64)) })
     }
 
     fn open_producer(&mut self, within: Duration) -> Result<(), BrokerError> {

@@ -35,7 +35,7 @@ pub struct Evidence<'a> {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Disagreement {
     #[error(
-        "the group's offset of {input:?} is {committed}, the state's is {sealed}: somebody has reset the group; set it back, \
+        "the group's offset of {input:?} is {committed}, the state's is {sealed}: the group was reset; set it back, \
          or start once with --accept-offsets"
     )]
     OtherOffset { input: Input, committed: Position, sealed: Position },
@@ -71,8 +71,8 @@ pub enum Disagreement {
     OtherSecret,
 }
 
-/// Compaction leaves the first position of a log where it was. If it has moved, somebody or a retention time has deleted records,
-/// and no seal tells which customers were in them.
+/// Compaction leaves the first position of a log where it was. If it has moved, records were deleted by hand or
+/// by a retention time, and no seal shows which customers were in them.
 pub fn check_beginning(low: Position) -> Result<(), Disagreement> {
     if low == Position(0) { Ok(()) } else { Err(Disagreement::CutChangelog { low }) }
 }
@@ -127,7 +127,7 @@ pub fn starts(
 }
 
 /// Offsets and seal are written by one transaction; if their batches differ, the changelog was not read to its end or has lost
-/// some. Whoever resets offsets by hand leaves no batch number behind.
+/// some. Offsets that were reset by hand have no batch number.
 fn other_batch(seal: &Seal, committed: Option<&Committed>) -> Option<Disagreement> {
     let committed = BatchName::parse(&committed?.metadata)?.number;
     (committed != seal.batch).then_some(Disagreement::OtherBatch { committed, sealed: seal.batch })
@@ -145,7 +145,7 @@ mod tests {
         let key = Time::from_millis(9);
         Seal {
             batch: 5,
-            inputs: [10, 20, 30].map(|next| SealedInput { next, merge_key: key }),
+            inputs: PerInput([10, 20, 30].map(|next| SealedInput { next, merge_key: key })),
             clock: key,
             outcomes: Vec::new(),
             secret: SECRET,

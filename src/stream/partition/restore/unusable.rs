@@ -1,4 +1,4 @@
-//! What a person is told when the changelog cannot be used.
+//! The messages for a changelog that cannot be used.
 
 use crate::domain::engine::restore::RestoreError;
 use crate::domain::store::packed::NEWEST_SECTION;
