@@ -18,6 +18,7 @@ use crate::commands::cli::{self, CommonArguments, ReplayArguments};
 use crate::config::{Config, Purpose};
 use crate::exit::{Exit, Failure};
 use crate::formats::native::{Decoder, Limits};
+use crate::stream::registry::Registry;
 use crate::wire::encode::{Summary, encode_summary};
 
 use crate::history::files::Files;
@@ -37,6 +38,10 @@ pub fn run(common: &CommonArguments, arguments: &ReplayArguments) -> Result<Stri
     let progress = Progress::new();
     let files = Files::open(arguments, &progress)?;
     let config = load(common, &files)?;
+    if let Some(path) = &config.registry_file {
+        // No part of the engine uses its records yet; a file that cannot be read is refused before the history is read.
+        Registry::read_file(path)?;
+    }
     let inputs = [Some(&arguments.orders), arguments.returns.as_ref(), arguments.erasures.as_ref()];
     let inputs: Vec<&Path> = inputs.into_iter().flatten().map(AsRef::as_ref).collect();
     let [signals, mut customers, shop_metrics, dead_letters, mut summary_file] =

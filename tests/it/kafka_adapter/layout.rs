@@ -10,7 +10,7 @@ use retention_signals::kafka::{KafkaSettings, TopicPlan, check, examine};
 use retention_signals::stream::broker::Broker;
 use retention_signals::topic::{Input, Output, Partition, Topic};
 
-use super::{PATIENCE, Shop, every_topic, offsets, settings, to_changelog, transact};
+use super::{PATIENCE, Shop, offsets, settings, to_changelog, transact};
 use crate::kafka::{self, Client, KafkaNode, NodeSettings, free_port};
 
 pub fn trials() -> Vec<Trial> {
@@ -78,7 +78,7 @@ fn wrong_layout_stops(node: &KafkaNode) -> Result<()> {
     let settings = &shop.settings;
     let changelog = shop.name(Topic::Output(Output::Changelog));
     let signals = shop.name(Topic::Output(Output::Signals));
-    for topic in every_topic() {
+    for topic in Topic::all() {
         let (partitions, options): (_, &[(&str, &str)]) = match topic {
             Topic::Output(Output::Changelog) => (3, &[("cleanup.policy", "compact,delete")]),
             Topic::Output(Output::Signals) => (2, &[("max.message.bytes", "1000")]),

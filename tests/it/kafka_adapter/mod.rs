@@ -63,7 +63,7 @@ impl Shop {
     /// With assignments of the configuration besides.
     fn create_with(client: &Client, partitions: u32, assignments: &[&str]) -> Result<Self> {
         let shop = Self::imagine_with(client, assignments)?.with_partitions(partitions);
-        for topic in every_topic() {
+        for topic in Topic::all() {
             let compacted = [("cleanup.policy", "compact")];
             let options: &[(&str, &str)] = match topic {
                 Topic::Output(Output::Customers | Output::Changelog) | Topic::Registry => &compacted,
@@ -144,10 +144,6 @@ fn settings(
     lines.extend(assignments.iter().map(|&line| line.to_owned()));
     let config = load(&Sources { assignments: lines, ..Sources::default() }, Purpose::Kafka)?;
     Ok(KafkaSettings::new(&config))
-}
-
-fn every_topic() -> impl Iterator<Item = Topic> {
-    Input::ALL.map(Topic::Input).into_iter().chain(Output::ALL.map(Topic::Output))
 }
 
 /// Makes the same call until it is done, as the port asks.

@@ -1,11 +1,12 @@
 //! The registry on a real Kafka: read to its end, followed, and survived when it goes.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use libtest_mimic::Trial;
 use retention_signals::exit::Exit;
-use retention_signals::kafka::KafkaBroker;
+use retention_signals::kafka::{KafkaBroker, TopicPlan, examine};
 use retention_signals::stream::broker::{Broker, BrokerError};
 use retention_signals::stream::registry::{RegistryReader, RegistrySource};
 
@@ -16,6 +17,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         kafka::on_shared_node("kafka_adapter::a_registry_is_followed", is_followed),
         kafka::on_shared_node("kafka_adapter::a_registry_has_one_partition", has_one_partition),
+        kafka::on_shared_node("kafka_adapter::a_registry_is_created_with_one_partition", is_created),
     ]
 }
 
@@ -84,5 +86,17 @@ fn has_one_partition(node: &KafkaNode) -> Result<()> {
     let refused = start(&mut broker).err().and_then(|error| error.downcast::<BrokerError>().ok());
     ensure!(matches!(refused, Some(BrokerError::Stop(Exit::Configuration, _))), "{refused:?}");
     broker.close(PATIENCE);
+    Ok(())
+}
+
+fn is_created(node: &KafkaNode) -> Result<()> {
+    let name = node.client().unique_name("registry");
+    let shop = Shop::imagine_with(node.client(), &[&format!("topics.registry={name}")])?;
+    let missing = examine(&shop.settings, PATIENCE).err().ok_or_else(|| anyhow!("no topic is there"))?;
+    ensure!(missing.to_string().contains(&name), "{missing}");
+    let plan = TopicPlan::make(Arc::clone(&shop.settings), PATIENCE, Some(3), None);
+    plan.and_then(|plan| plan.apply()).map_err(|failure| anyhow!("{failure}"))?;
+    ensure!(node.client().partition_count(&name)? == 1, "the registry has one partition, the others three");
+    examine(&shop.settings, PATIENCE).map_err(|failure| anyhow!("{failure}"))?;
     Ok(())
 }

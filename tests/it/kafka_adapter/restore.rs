@@ -244,7 +244,7 @@ fn task_runs_beside(node: &KafkaNode) -> Result<()> {
 fn partitions_are_counted(node: &KafkaNode) -> Result<()> {
     let shop = Shop::create(node.client(), 3)?;
     let mut broker = shop.slot(0)?;
-    let topics: Vec<_> = super::every_topic().collect();
+    let topics: Vec<_> = Topic::all().collect();
     assert_eq!(until_done(|| broker.lookup().partition_counts(&topics, PATIENCE))?, [3; 7]);
     node.client().grow_topic(shop.name(CHANGELOG), 4)?;
     let start = Instant::now();

@@ -48,7 +48,7 @@ pub fn hurried(settings: ServiceSettings) -> ServiceSettings {
         .set(&["kafka", "fetch.message.max.bytes"], "4096")
 }
 
-/// Of batches of a few records, sent ahead of their commits: there is a middle to be interrupted in, and many commits.
+/// Of batches of a few records, flushed early: there is a middle to be interrupted in, and many commits.
 pub fn dawdling(settings: ServiceSettings) -> ServiceSettings {
     hurried(settings).environment("RETENTION_BOUND", "40").environment("RETENTION_BYTES_AHEAD", "2000")
 }

@@ -32,8 +32,8 @@ pub enum Twist {
 }
 
 impl Twist {
-    /// Only schedules that send ahead of their commits can notice it.
-    pub fn is_of_ahead(self) -> bool {
+    /// Only schedules that flush early can notice it.
+    pub fn needs_early_flush(self) -> bool {
         matches!(self, Self::Worker(Mutation::KeepFlushedParts | Mutation::CommitDroppedParts))
     }
 

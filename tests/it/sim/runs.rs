@@ -92,7 +92,7 @@ pub fn mutation(twist: Twist, known: u64) -> Result<(), Failed> {
     let known = Some(known).filter(|_| number("RETENTION_SIM_SEARCH").is_none());
     let matters = |seed: &u64| {
         (!twist.is_of_snapshots() || keeps_snapshots(*seed))
-            && (!twist.is_of_ahead() || early_flush_bytes(*seed).is_some())
+            && (!twist.needs_early_flush() || early_flush_bytes(*seed).is_some())
     };
     let mut play = |seed: u64, broken: Option<Twist>| {
         if twist.is_of_namesakes() {

@@ -183,7 +183,7 @@ pub fn operator_resets_the_group() -> Result<(), String> {
         schedule.start(0);
         Ok(())
     });
-    expect_stop(result, "somebody has reset the group")
+    expect_stop(result, "the group was reset")
 }
 
 /// The coordinator has decided, and the worker is told that it failed.
@@ -292,24 +292,24 @@ fn replaced_by_a_namesake(schedule: &mut Schedule<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// What was sent ahead of its commit is aborted, and said again once it was read again.
-pub fn aborted_after_it_was_sent_ahead() -> Result<(), String> {
+/// Signals that were flushed early are aborted, and emitted again after the restore.
+pub fn aborted_after_an_early_flush() -> Result<(), String> {
     play(20, |schedule| {
-        sent_ahead(schedule)?;
+        flushed_early(schedule)?;
         let is_state = |(topic, ..): &(Topic, u32, Record)| *topic == Topic::Output(Output::Changelog);
         until(schedule, "its commit", |world| world.hosts[0].producer.queue.iter().any(is_state))?;
         schedule.world.borrow_mut().hosts[0].producer.must_abort = true;
         until(schedule, "another restore", |world| !world.hosts[0].tasks.is_empty())?;
-        ensure(committed(&schedule.world.borrow()) == 0, "a batch is committed without what was sent ahead")?;
+        ensure(committed(&schedule.world.borrow()) == 0, "a batch is committed without its flushed signals")?;
         append(schedule, 20..40);
         Ok(())
     })
 }
 
-/// A worker stands still with an open batch, some of it sent ahead, until its partition is somebody else's.
-pub fn lost_after_it_was_sent_ahead() -> Result<(), String> {
+/// A worker stands still with an open batch, some of it flushed early, until its partition has another owner.
+pub fn lost_after_an_early_flush() -> Result<(), String> {
     play(20, |schedule| {
-        sent_ahead(schedule)?;
+        flushed_early(schedule)?;
         replace_while_frozen(schedule)
     })
 }
@@ -336,10 +336,10 @@ pub fn fenced_by_its_own_timeouts() -> Result<(), String> {
 }
 
 /// Until a worker has said something in a transaction whose commit is not due.
-fn sent_ahead(schedule: &mut Schedule<'_>) -> Result<(), String> {
+fn flushed_early(schedule: &mut Schedule<'_>) -> Result<(), String> {
     fault::set_early_flush_bytes(Some(1));
     schedule.world.borrow_mut().chaos.switch = 255;
-    until(schedule, "something sent ahead", |world| {
+    until(schedule, "an early flush", |world| {
         let producer = &world.hosts[0].producer;
         producer.is_open && producer.seals.is_empty() && !producer.queue.is_empty()
     })

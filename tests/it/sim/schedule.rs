@@ -79,7 +79,7 @@ pub fn keeps_snapshots(seed: u64) -> bool {
     matches!(seed % 5, 2 | 3)
 }
 
-/// From how many bytes on workers of this schedule send ahead of their commits: never, or in two of seven schedules, soon.
+/// From how many bytes on workers of this schedule flush early: never, or in two of seven schedules, soon.
 pub fn early_flush_bytes(seed: u64) -> Option<usize> {
     matches!(seed % 7, 1 | 2).then(|| [1, 1, 700, 2_500][(seed / 7 % 4) as usize])
 }

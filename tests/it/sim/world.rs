@@ -85,8 +85,7 @@ pub struct World {
 impl World {
     pub fn new(mut rng: Rng, chaos: Chaos, shop: Shop) -> Self {
         let partitions = shop.partitions;
-        let topics = Input::ALL.map(Topic::Input).into_iter().chain(Output::ALL.map(Topic::Output));
-        let logs = topics
+        let logs = Topic::all()
             .flat_map(|topic| (0..partitions).map(move |partition| ((topic, partition), Log::default())))
             .chain([((Topic::Registry, 0), Log::default())])
             .collect();
