@@ -8,6 +8,8 @@ pub mod history;
 pub mod ledger;
 pub mod purchases;
 
+use std::cmp::Reverse;
+
 use super::customer::facts::{CustomerTotals, unattributed_totals};
 use super::customer::history::{History, HistoryOrder, LedgerOrders};
 use super::customer::ledger::{
@@ -165,12 +167,32 @@ impl Default for Customer {
 pub enum Change {
     /// The very record was here before.
     Duplicate,
+    /// The content is the one that stands; only its version is higher, and stands from now on.
+    VersionRaised,
     /// Another record with this identity stands and wins.
     Superseded { conflicting: bool },
     /// The first record with this identity.
     New,
     /// It takes the place of another record with this identity.
     Replaced { conflicting: bool },
+}
+
+impl Change {
+    /// Whether the record only says again what stands.
+    pub fn is_repetition(self) -> bool {
+        match self {
+            Self::Duplicate | Self::VersionRaised => true,
+            Self::Superseded { .. } | Self::New | Self::Replaced { .. } => false,
+        }
+    }
+
+    /// Whether facts may differ by it.
+    pub fn may_change_facts(self) -> bool {
+        match self {
+            Self::Duplicate | Self::VersionRaised | Self::Superseded { .. } => false,
+            Self::New | Self::Replaced { .. } => true,
+        }
+    }
 }
 
 impl Customer {
@@ -182,10 +204,14 @@ impl Customer {
         self.ledger.clear();
     }
 
-    /// Whether this very record stands in the ledger.
-    pub fn holds(&self, record: &Record) -> bool {
+    /// Whether the ledger knows enough of this record to take it at any age: its very content, or, of an order, a version that
+    /// is not lower. Such a record changes nothing but a version, or is decided among entries that have not folded.
+    pub fn recognises(&self, record: &Record) -> bool {
         match record {
-            Record::Order(order) => self.ledger.order(order.id).is_some_and(|held| *held == entry(order)),
+            Record::Order(order) => self
+                .ledger
+                .order(order.id)
+                .is_some_and(|held| order.version <= held.version || held.has_content_of(&entry(order))),
             Record::Cancellation(cancellation) => self
                 .ledger
                 .cancellation(cancellation.order)
@@ -229,6 +255,10 @@ impl Customer {
         if *held == order {
             return Change::Duplicate;
         }
+        if held.version < order.version && held.has_content_of(&order) {
+            self.ledger.put_order(order);
+            return Change::VersionRaised;
+        }
         let conflicting = held.version == order.version;
         let rank = |order: &Order| {
             let content = Record::Order(OrderRecord {
@@ -258,6 +288,8 @@ impl Customer {
         if *held == returned {
             return Change::Duplicate;
         }
+        // Systems that state a return again at each step of it give each statement its own time: that is no conflict.
+        let conflicting = Return { returned_at: held.returned_at, ..returned } != *held;
         let rank = |returned: &Return| {
             let content = Record::Return(ReturnRecord {
                 id: returned.id,
@@ -266,13 +298,13 @@ impl Customer {
                 currency: returned.currency,
                 order: returned.order,
             });
-            (returned.returned_at, returned.refund, content_hash(&content, hash))
+            (returned.refund, Reverse(returned.returned_at), content_hash(&content, hash))
         };
         if rank(&returned) < rank(held) {
-            return Change::Superseded { conflicting: true };
+            return Change::Superseded { conflicting };
         }
         self.ledger.put_return(returned);
-        Change::Replaced { conflicting: true }
+        Change::Replaced { conflicting }
     }
 
     /// Of several cancellations the earliest counts.

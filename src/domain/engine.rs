@@ -63,8 +63,10 @@ pub enum Outcome {
 /// Why a record is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refusal {
-    /// More than the lateness before the clock, or in the part of the history that has folded.
+    /// More than the lateness before the clock.
     TooOld,
+    /// In the part of the customer's history that has folded: too old as well, whatever the lateness.
+    Folded,
     /// It belongs to a customer who asked to be forgotten.
     Erased,
 }
@@ -78,10 +80,19 @@ pub enum Applied {
     Return { refund: i64 },
     /// A test order, another version, a cancellation, an erasure.
     Other,
-    /// Another record has the same identity and version; the greater one stands.
-    Conflicting,
+    /// Another record with the same identity and version says something else; one of the two stands.
+    Conflicting { standing: Standing },
     /// A cancellation too far from its order.
     Ineffective,
+}
+
+/// Which of two conflicting records stands from now on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// The one that was applied before.
+    Held,
+    /// The one that has just arrived.
+    Arrived,
 }
 
 /// How far the clock got.
@@ -119,7 +130,7 @@ impl Engine {
             return Some(refusal);
         }
         self.load(key);
-        self.is_too_old(record).then_some(Refusal::TooOld)
+        self.age_refusal(record)
     }
 
     /// Applies a customer's record after every timer that is due before it.
@@ -224,10 +235,13 @@ impl Engine {
         held
     }
 
-    /// Whether the customer in `scratch` refuses a record for its age.
-    fn is_too_old(&self, record: &Record) -> bool {
+    /// Why the customer in `scratch` refuses a record for its age.
+    fn age_refusal(&self, record: &Record) -> Option<Refusal> {
         let customer = &self.scratch.customer;
-        self.is_late(record.time()) && !customer.holds(record) || customer.has_folded(record)
+        if customer.has_folded(record) {
+            return Some(Refusal::Folded);
+        }
+        (self.is_late(record.time()) && !customer.recognises(record)).then_some(Refusal::TooOld)
     }
 
     pub(in crate::domain) fn is_late(&self, time: Time) -> bool {
@@ -251,18 +265,18 @@ impl Engine {
     /// Applies a record of any kind to any customer.
     fn apply(&mut self, key: CustomerKey<'_>, shop: ShopIndex, record: &Record, clock: Time) -> Outcome {
         let slot = self.load(key);
-        if self.is_too_old(record) {
-            return Outcome::Refused(Refusal::TooOld);
+        if let Some(refusal) = self.age_refusal(record) {
+            return Outcome::Refused(refusal);
         }
+        let skus_before = self.scratch.customer.skus;
         let mut visit = CustomerVisit::open(self, key, slot, shop, clock);
         let (change, applied) = visit.apply(record);
-        if change == LedgerChange::Duplicate {
-            // It may not fold either: that would publish the profile again.
-            visit.commit(Some(clock));
-            return Outcome::Duplicate;
+        let has_new_profile = change.may_change_facts() || visit.engine.scratch.customer.skus != skus_before;
+        // What changes no fact may not fold either: that would publish the profile again.
+        if change.may_change_facts() {
+            visit.fold();
         }
-        visit.fold();
-        visit.commit(Some(clock));
-        Outcome::Applied(applied)
+        visit.commit(has_new_profile.then_some(clock));
+        if change.is_repetition() { Outcome::Duplicate } else { Outcome::Applied(applied) }
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use libtest_mimic::{Completion, Failed, Trial};
 use retention_signals::config::{self, Config, Purpose, Sources};
 use retention_signals::domain::engine::shop_totals::GuestTotals;
-use retention_signals::domain::engine::{Applied, Change, Engine, Outcome, Refusal};
+use retention_signals::domain::engine::{Applied, Change, Engine, Outcome, Refusal, Standing};
 use retention_signals::domain::signals::kind::SignalType;
 use retention_signals::domain::values::ids::ShopIndex;
 use retention_signals::domain::values::time::Time;
@@ -34,6 +34,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("differential::histories_agree", || over_seeds(|history| &history.as_arrived)),
         Trial::test("differential::wild_histories_agree", || over_seeds(|history| &history.wild)),
+        Trial::test("differential::scenarios_agree", scenarios_agree),
         Trial::test(
             "differential::deadline_and_expiry_at_one_instant_agree",
             deadline_and_expiry_at_one_instant_agree,
@@ -43,6 +44,18 @@ pub fn trials() -> Vec<Trial> {
             Err(missing) => Ok(Completion::ignored_with(missing)),
         }),
     ]
+}
+
+/// What was computed by hand for the oracle holds for the service too. Only scenarios of one shop: the configuration is written
+/// for one.
+fn scenarios_agree() -> Result<(), Failed> {
+    let scenarios = oracle::SCENARIOS.iter().flat_map(|(_, text)| scenario::parse(text));
+    for scenario in scenarios.filter(|scenario| matches!(scenario.config.shops, Shops::One(_))) {
+        if let Some(difference) = difference(&scenario.config, scenario.inputs().into_iter()) {
+            return Err(format!("{}: {difference}", scenario.title).into());
+        }
+    }
+    Ok(())
 }
 
 /// Silence is told first, and then what has left the year: by a customer who has lapsed.
@@ -146,7 +159,13 @@ fn oracle_steps(oracle: &mut Oracle, input: &Input) -> Vec<String> {
     let log = oracle.log();
     let (signals, refused, published) = (log.signals.len(), log.refused.len(), log.published.len());
     let counted = |log: &OracleOutput| {
-        [("duplicate", log.duplicates), ("conflicting", log.conflicting), ("ineffective", log.ineffective)]
+        [
+            ("folded", log.folded),
+            ("duplicate", log.duplicates),
+            ("conflicting held", log.conflicting_held),
+            ("conflicting arrived", log.conflicting_arrived),
+            ("ineffective", log.ineffective),
+        ]
     };
     let before = counted(log);
     oracle.apply(input);
@@ -228,15 +247,20 @@ impl Service {
             Subject::Guest(guest) => self.engine.handle_guest(event.shop, guest, usize::MAX),
         };
         let mut steps = self.emitted(RecordContext::of(&event).as_ref());
-        steps.extend(match outcome {
-            Outcome::Applied(Applied::Conflicting) => Some("conflicting".to_owned()),
-            Outcome::Applied(Applied::Ineffective) => Some("ineffective".to_owned()),
-            Outcome::Applied(Applied::Order { .. } | Applied::Return { .. } | Applied::Other) => None,
-            Outcome::Duplicate => Some("duplicate".to_owned()),
-            Outcome::Refused(Refusal::TooOld) => Some("refused too_old".to_owned()),
-            Outcome::Refused(Refusal::Erased) => Some("refused erased".to_owned()),
-            Outcome::TimersPending => Some("timers pending".to_owned()),
-        });
+        let remarks: &[&str] = match outcome {
+            Outcome::Applied(Applied::Conflicting { standing: Standing::Held }) => &["conflicting held"],
+            Outcome::Applied(Applied::Conflicting { standing: Standing::Arrived }) => {
+                &["conflicting arrived"]
+            }
+            Outcome::Applied(Applied::Ineffective) => &["ineffective"],
+            Outcome::Applied(Applied::Order { .. } | Applied::Return { .. } | Applied::Other) => &[],
+            Outcome::Duplicate => &["duplicate"],
+            Outcome::Refused(Refusal::TooOld) => &["refused too_old"],
+            Outcome::Refused(Refusal::Folded) => &["refused too_old", "folded"],
+            Outcome::Refused(Refusal::Erased) => &["refused erased"],
+            Outcome::TimersPending => &["timers pending"],
+        };
+        steps.extend(remarks.iter().map(|remark| (*remark).to_owned()));
         steps
     }
 

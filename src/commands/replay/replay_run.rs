@@ -263,10 +263,12 @@ impl<'c> ReplayRun<'c> {
 
 fn refused(refusal: EngineRefusal) -> Refusal {
     match refusal {
-        EngineRefusal::TooOld => Refusal::new(
-            Reason::TooOld,
-            "it is older than what the customer's full ledger has folded away, or than the lateness",
-        ),
+        EngineRefusal::TooOld => {
+            Refusal::new(Reason::TooOld, "it is further behind the latest record than the lateness")
+        }
+        EngineRefusal::Folded => {
+            Refusal::new(Reason::TooOld, "it is from the part of the customer's history that has folded")
+        }
         EngineRefusal::Erased => Refusal::new(
             Reason::Erased,
             "the customer was erased, and it is from before the request or names an order from before it",

@@ -21,6 +21,13 @@ pub struct Order {
     pub test: bool,
 }
 
+impl Order {
+    /// Whether both say the same, whatever their versions are: `docs/RECORDS.md`, "Content".
+    pub fn has_content_of(&self, other: &Self) -> bool {
+        Self { version: other.version, ..*self } == *other
+    }
+}
+
 /// A return. Ordered by (time, id).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Return {
@@ -349,13 +356,11 @@ fn named_target(ledger: &Ledger, returned: &Return, order: OrderHash, return_win
     }
 }
 
-/// An order's figures, except whether it is kept. Refunds in the order's own currency are summed there and the remainder is
-/// converted once, so that a full refund takes back exactly the value.
+/// An order's figures, except whether it is kept. Refunds in the order's own currency are added up there and their sum is
+/// converted once, as the total is: so a full refund takes back exactly the value, and a single one what its signal says.
 fn figures(order: &Order, refunds: &Refunds, shop: &Shop) -> OrderResult {
     let value = shop.convert(order.total, order.currency);
-    let remaining = shop.convert((order.total - refunds.same_currency).max(0), order.currency);
-    let beyond = shop.convert((refunds.same_currency - order.total).max(0), order.currency);
-    let sum = value - remaining + beyond + refunds.converted;
+    let sum = shop.convert(refunds.same_currency, order.currency) + refunds.converted;
     let refunded = sum.min(value);
     OrderResult {
         value,

@@ -12,7 +12,7 @@
 
 use super::append::Appended;
 use super::scratch::Scratch;
-use super::{Applied, Engine};
+use super::{Applied, Engine, Standing};
 use crate::domain::customer::facts::Facts;
 use crate::domain::customer::{Change as LedgerChange, Emitted};
 use crate::domain::settings::Settings;
@@ -143,9 +143,14 @@ impl<'e> CustomerVisit<'e> {
                 if effective { Applied::Other } else { Applied::Ineffective }
             }
             Record::Order(_) | Record::Return(_) | Record::Cancellation(_) => match change {
-                LedgerChange::Superseded { conflicting: true }
-                | LedgerChange::Replaced { conflicting: true } => Applied::Conflicting,
+                LedgerChange::Superseded { conflicting: true } => {
+                    Applied::Conflicting { standing: Standing::Held }
+                }
+                LedgerChange::Replaced { conflicting: true } => {
+                    Applied::Conflicting { standing: Standing::Arrived }
+                }
                 LedgerChange::Duplicate
+                | LedgerChange::VersionRaised
                 | LedgerChange::New
                 | LedgerChange::Superseded { conflicting: false }
                 | LedgerChange::Replaced { conflicting: false } => Applied::Other,

@@ -84,16 +84,20 @@ label!(
 );
 
 label!(
-    /// What an accepted record had about it that someone may want to look into.
+    /// What a record had about it that someone may want to look into.
     Remark, "remark", {
         /// The same identity and version as an earlier record, with other content.
         Conflicting = "conflicting",
+        /// One of these that took the place of the earlier record; in the others the earlier record stands.
+        ConflictReplaced = "conflict_replaced",
         /// A cancellation too far from its order to touch it.
         IneffectiveCancellation = "ineffective_cancellation",
         /// A test order, or a record that refers to one.
         TestOrder = "test_order",
         /// An order folded early because its customer's ledger is full.
         FoldedEarly = "folded_early",
+        /// Refused as too old because its part of the customer's history has folded: an old order was edited.
+        Folded = "folded",
     }
 );
 

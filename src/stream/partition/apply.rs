@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::domain::engine::{Applied, Engine, Outcome, Progress, Refusal as EngineRefusal};
+use crate::domain::engine::{Applied, Engine, Outcome, Progress, Refusal as EngineRefusal, Standing};
 use crate::domain::values::event::{GuestRecord, Record};
 use crate::domain::values::time::Time;
 use crate::fault::{self, Noted};
@@ -250,7 +250,11 @@ impl Applying<'_, '_> {
         drain_signals(self.engine, record.as_ref(), self.part, self.tools);
         match outcome {
             Outcome::TimersPending => None,
-            Outcome::Refused(refusal) => Some(self.dead_letter(&refused(refusal))),
+            Outcome::Refused(refusal) => {
+                let is_folded = refusal == EngineRefusal::Folded;
+                self.part.summary.remarks[Remark::Folded] += u64::from(is_folded);
+                Some(self.dead_letter(&refused(refusal)))
+            }
             Outcome::Duplicate => {
                 self.count(RecordOutcome::Duplicate);
                 Some(changelog::Outcome::Passed)
@@ -320,7 +324,11 @@ impl Applying<'_, '_> {
                 summary.values.entry(currency).or_default().refunds_minor += refund.unsigned_abs();
             }
             Applied::Other => {}
-            Applied::Conflicting => summary.remarks[Remark::Conflicting] += 1,
+            Applied::Conflicting { standing } => {
+                summary.remarks[Remark::Conflicting] += 1;
+                let is_replaced = standing == Standing::Arrived;
+                summary.remarks[Remark::ConflictReplaced] += u64::from(is_replaced);
+            }
             Applied::Ineffective => summary.remarks[Remark::IneffectiveCancellation] += 1,
         }
     }
@@ -354,6 +362,9 @@ fn refused(refusal: EngineRefusal) -> Refusal {
     match refusal {
         EngineRefusal::TooOld => {
             Refusal::new(Reason::TooOld, "behind the partition's clock by more than the lateness")
+        }
+        EngineRefusal::Folded => {
+            Refusal::new(Reason::TooOld, "from the part of the customer's history that has folded")
         }
         EngineRefusal::Erased => Refusal::new(Reason::Erased, "the customer has asked to be forgotten"),
     }

@@ -30,7 +30,7 @@ pub struct Customer {
 /// What a record did to a customer.
 pub struct Heard {
     pub novelty: Novelty,
-    /// It changed what is held, so that the profile is published.
+    /// The profile is published.
     pub changed: bool,
     pub signals: Vec<Value>,
 }
@@ -50,22 +50,28 @@ impl Customer {
         }
     }
 
-    /// Takes a record that is not refused; the clock has moved already.
+    /// Takes a record that is not refused; the clock has moved already. One that raises a version and changes no fact
+    /// is a duplicate.
     pub fn hear(&mut self, record: &Record, clock: i64, settings: &Settings) -> Heard {
         let novelty = self.ledger.novelty(&record.body);
         let goods_changed = self.ledger.add_goods(&record.body);
+        let facts = |customer: &Customer| customer.profile_at(clock, &settings.shops[customer.shop]);
+        let facts_before = facts(self);
+        if novelty != Novelty::Duplicate {
+            self.ledger.add(&record.body);
+            self.recompute(settings);
+        }
+        let novelty = match novelty {
+            Novelty::RaisesVersion if facts(self) == facts_before => Novelty::Duplicate,
+            Novelty::RaisesVersion => Novelty::Replaces { conflict: false },
+            Novelty::First | Novelty::Replaces { .. } | Novelty::Loses { .. } | Novelty::Duplicate => novelty,
+        };
         let signals = match novelty {
             Novelty::First | Novelty::Replaces { .. } => {
-                self.ledger.add(&record.body);
-                self.recompute(settings);
                 let first = novelty == Novelty::First;
                 self.tell(clock, settings, |told, view| told.hear_record(view, record, first))
             }
-            Novelty::Loses { .. } => {
-                self.ledger.add(&record.body);
-                Vec::new()
-            }
-            Novelty::Duplicate => Vec::new(),
+            Novelty::RaisesVersion | Novelty::Loses { .. } | Novelty::Duplicate => Vec::new(),
         };
         let changed = goods_changed || matches!(novelty, Novelty::First | Novelty::Replaces { .. });
         if changed {

@@ -197,15 +197,12 @@ fn standing_of(attributed: &Attributed<'_>, orders: &[Dated<'_>], shop: &ShopSet
     }
 }
 
-/// All that an order's returns gave back. Refunds in the order's own currency are summed there, and what they
-/// leave of the total is converted once; others are converted one by one.
+/// All that an order's returns gave back. Refunds in the order's own currency are summed there, and the sum is converted
+/// once; others are converted one by one.
 fn given_back(order: &Order, refunds: &[&Return], shop: &ShopSettings) -> i128 {
     let (same, others): (Vec<&Return>, Vec<&Return>) =
         refunds.iter().partition(|goods| goods.currency == order.currency);
     let same: i128 = same.iter().map(|goods| goods.refund).sum();
     let others: i128 = others.iter().map(|goods| shop.convert(goods.refund, &goods.currency)).sum();
-    let convert = |minor| shop.convert(minor, &order.currency);
-    let left = convert((order.total - same).max(0));
-    let beyond = convert((same - order.total).max(0));
-    (convert(order.total) - left) + beyond + others
+    shop.convert(same, &order.currency) + others
 }

@@ -37,6 +37,8 @@ pub enum Novelty {
     Replaces { conflict: bool },
     /// The one held goes on to count.
     Loses { conflict: bool },
+    /// The same as the one held, but of a higher version.
+    RaisesVersion,
     /// The same as the one held.
     Duplicate,
 }
@@ -47,6 +49,9 @@ impl Ledger {
             Body::Order(order) => match self.known_order(order.id_hash) {
                 None => Novelty::First,
                 Some(held) if held.rank() == order.rank() => Novelty::Duplicate,
+                Some(held) if held.version < order.version && held.content() == order.content() => {
+                    Novelty::RaisesVersion
+                }
                 Some(held) => {
                     let conflict = held.version == order.version;
                     if order.rank() > held.rank() {
@@ -59,8 +64,14 @@ impl Ledger {
             Body::Return(goods) => match self.winning_returns().get(&(goods.id_hash, 0)) {
                 None => Novelty::First,
                 Some(held) if held.rank() == goods.rank() => Novelty::Duplicate,
-                Some(held) if goods.rank() > held.rank() => Novelty::Replaces { conflict: true },
-                Some(_) => Novelty::Loses { conflict: true },
+                Some(held) => {
+                    let conflict = !held.differs_only_in_time(goods);
+                    if goods.rank() > held.rank() {
+                        Novelty::Replaces { conflict }
+                    } else {
+                        Novelty::Loses { conflict }
+                    }
+                }
             },
             Body::Cancellation(gone) => match self.earliest_cancellations().get(&(gone.order_hash, 0)) {
                 None => Novelty::First,
@@ -69,6 +80,39 @@ impl Ledger {
                 Some(_) => Novelty::Loses { conflict: false },
             },
             Body::Erasure => unreachable!("an erasure is not kept in a ledger"),
+        }
+    }
+
+    /// Whether a record is taken at any age: one that says again what is known, and an order of no higher version
+    /// than the one that counts.
+    pub fn takes_at_any_age(&self, body: &Body) -> bool {
+        match self.novelty(body) {
+            Novelty::Duplicate | Novelty::RaisesVersion => true,
+            Novelty::First => false,
+            Novelty::Replaces { .. } | Novelty::Loses { .. } => match body {
+                Body::Order(order) => {
+                    self.known_order(order.id_hash).is_some_and(|held| order.version <= held.version)
+                }
+                Body::Cancellation(_) | Body::Return(_) | Body::Erasure => false,
+            },
+        }
+    }
+
+    /// Whether a record that is not known lies at or before something that was forgotten of its kind.
+    pub fn is_of_forgotten_times(&self, body: &Body) -> bool {
+        match body {
+            Body::Order(order) => {
+                let forgotten = self.winning_orders().into_iter().filter(|(identity, _)| identity.1 > 0);
+                self.known_order(order.id_hash).is_none()
+                    && forgotten.map(|(_, gone)| gone.placed_at).max() >= Some(order.placed_at)
+            }
+            Body::Return(goods) => {
+                let winners = self.winning_returns();
+                let forgotten = winners.iter().filter(|(identity, _)| identity.1 > 0);
+                !winners.contains_key(&(goods.id_hash, 0))
+                    && forgotten.map(|(_, gone)| gone.returned_at).max() >= Some(goods.returned_at)
+            }
+            Body::Cancellation(_) | Body::Erasure => false,
         }
     }
 

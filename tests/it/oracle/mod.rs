@@ -35,7 +35,7 @@ use serde_json::Value;
 
 pub use config::{OracleConfig, Policy, Shop, Shops};
 pub use history::{History, history};
-pub use selftest::trials;
+pub use selftest::{SCENARIOS, trials};
 pub use world::Oracle;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,8 +80,12 @@ pub struct OracleOutput {
     pub refused: Vec<(usize, &'static str)>,
     /// Records that were in the ledger already.
     pub duplicates: u64,
-    /// Accepted records with the identity and version, but not the content, of one held.
-    pub conflicting: u64,
+    /// Accepted records with the identity and version, but not the content, of one held, which goes on to count.
+    pub conflicting_held: u64,
+    /// The same, but the new one counts from now on.
+    pub conflicting_arrived: u64,
+    /// Of the records refused as too old those of a part of the history that is forgotten.
+    pub folded: u64,
     /// Orders whose first cancellation was too far away.
     pub ineffective: u64,
 }

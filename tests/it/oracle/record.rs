@@ -80,8 +80,15 @@ impl Return {
     }
 
     /// Of several records of one id the one that is greatest here counts.
-    pub fn rank(&self) -> (i64, i128, u64) {
-        (self.returned_at, self.refund, self.content())
+    pub fn rank(&self) -> (i128, i64, u64) {
+        (self.refund, -self.returned_at, self.content())
+    }
+
+    /// Whether another record of the id says the same at another time.
+    pub fn differs_only_in_time(&self, other: &Return) -> bool {
+        let name = |goods: &Return| goods.order.as_ref().map(|order| order.id.clone());
+        let told = |goods: &Return| (goods.refund, goods.currency.clone(), name(goods));
+        told(self) == told(other) && self.returned_at != other.returned_at
     }
 }
 

@@ -17,8 +17,8 @@
 //! ```
 //!
 //! Day 0 is 2024-01-01T00:00Z. The customer `guest` has no id; `store/c1` has a store. Besides signals an
-//! input may cause `refused <reason>`, `duplicate`, `conflicting` and `ineffective`. `retracts=#2` names the
-//! second signal of the scenario.
+//! input may cause `refused <reason>`, `folded` beside it, `duplicate`, `conflicting held` and `conflicting arrived`
+//! by which of the two records stands, and `ineffective`. `retracts=#2` names the second signal of the scenario.
 
 use serde_json::{Value, json};
 
@@ -235,7 +235,9 @@ fn happenings(before: &OracleOutput, after: &OracleOutput) -> Vec<String> {
     let duplicates = |output: &OracleOutput| output.summary["events"]["duplicates"].as_u64();
     let counted = [
         ("duplicate", duplicates(before) != duplicates(after)),
-        ("conflicting", before.conflicting != after.conflicting),
+        ("folded", before.folded != after.folded),
+        ("conflicting held", before.conflicting_held != after.conflicting_held),
+        ("conflicting arrived", before.conflicting_arrived != after.conflicting_arrived),
         ("ineffective", before.ineffective != after.ineffective),
     ];
     lines.extend(counted.iter().filter(|(_, counted)| *counted).map(|(name, _)| (*name).to_owned()));

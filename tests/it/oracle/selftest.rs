@@ -14,7 +14,7 @@ use crate::examples;
 
 const HISTORIES: u64 = 1_000;
 
-const SCENARIOS: [(&str, &str); 4] = [
+pub const SCENARIOS: [(&str, &str); 4] = [
     ("lifecycle", include_str!("scenarios/lifecycle.txt")),
     ("attribution", include_str!("scenarios/attribution.txt")),
     ("identity", include_str!("scenarios/identity.txt")),

@@ -181,32 +181,35 @@ impl Oracle {
     }
 
     fn take_identified(&mut self, record: &Record, key: String, customer_id: &str, shop: usize) {
-        let customer = self.customers.get(&key);
-        let novelty = customer.map_or(Novelty::First, |customer| customer.ledger.novelty(&record.body));
-        if novelty == Novelty::Duplicate {
-            self.output.duplicates += 1;
-        } else {
-            if self.is_erased(&key, record) {
-                return self.refuse("erased");
-            }
-            if self.is_too_old(record.time) {
-                return self.refuse("too_old");
-            }
-            self.advance(record.time);
-            self.count(record);
+        if self.is_erased(&key, record) {
+            return self.refuse("erased");
         }
+        let customer = self.customers.get(&key);
+        let is_known = customer.is_some_and(|customer| customer.ledger.takes_at_any_age(&record.body));
+        if !is_known && self.is_too_old(record.time) {
+            let is_folded =
+                customer.is_some_and(|customer| customer.ledger.is_of_forgotten_times(&record.body));
+            self.output.folded += u64::from(is_folded);
+            return self.refuse("too_old");
+        }
+        self.advance(record.time);
         let clock = self.clock.expect("a record was accepted");
         let customer = self
             .customers
             .entry(key.clone())
             .or_insert_with(|| Customer::new(key.clone(), customer_id.to_owned(), shop));
         let heard = customer.hear(record, clock, &self.settings);
-        self.output.conflicting += u64::from(matches!(
-            heard.novelty,
-            Novelty::Replaces { conflict: true } | Novelty::Loses { conflict: true }
-        ));
-        self.output.ineffective +=
-            u64::from(heard.novelty == Novelty::First && is_ineffective(customer, record, &self.settings));
+        let ineffective = heard.novelty == Novelty::First && is_ineffective(customer, record, &self.settings);
+        self.output.ineffective += u64::from(ineffective);
+        match heard.novelty {
+            Novelty::Duplicate => self.output.duplicates += 1,
+            Novelty::Loses { conflict: true } => self.output.conflicting_held += 1,
+            Novelty::Replaces { conflict: true } => self.output.conflicting_arrived += 1,
+            Novelty::First | Novelty::Replaces { .. } | Novelty::Loses { .. } | Novelty::RaisesVersion => {}
+        }
+        if heard.novelty != Novelty::Duplicate {
+            self.count(record);
+        }
         self.output.signals.extend(heard.signals);
         if heard.changed {
             self.output.published.push((self.inputs, key.clone(), clock));
