@@ -67,9 +67,10 @@ pub fn history(seed: u64) -> History {
     let mut rng = Rng::with_seed(seed);
     let config = config(&mut rng);
     let span_days = pick(&mut rng, [3, 40, 400, 1500]);
+    let bounds = Bounds::of(&config);
     let mut events = Vec::new();
     for customer in 0..rng.i64(1..=3) {
-        events.extend(customer_events(&mut rng, &format!("c{customer}"), span_days));
+        events.extend(customer_events(&mut rng, &format!("c{customer}"), span_days, &bounds));
     }
     events.sort_by_key(|event| (event.time, event.topic));
     let lateness_ms = config.lateness_days * DAY_MS;
@@ -77,7 +78,8 @@ pub fn history(seed: u64) -> History {
     // Whatever arrives before a record has at most its time plus the lateness.
     let as_arrived = arrivals(&mut rng, &events, lateness_ms);
     let end = DAY_ZERO_MS + rng.i64(span_days..span_days + 800) * DAY_MS;
-    events.extend(wild_events(&mut rng, span_days));
+    let wild_events = wild_events(&mut rng, &events, span_days, &bounds);
+    events.extend(wild_events);
     let mut wild = arrivals(&mut rng, &events, 2 * lateness_ms);
     wild.push(Input::Clock(end));
     History { config, in_order, as_arrived, wild, end }
@@ -97,10 +99,46 @@ fn arrivals(rng: &mut Rng, events: &[Event], delay_ms_max: i64) -> Vec<Input> {
     arrivals.into_iter().map(|(_, event)| event.input.clone()).collect()
 }
 
-fn wild_events(rng: &mut Rng, span_days: i64) -> Vec<Event> {
+/// What equalities are made of: the lengths of time that decide something, in milliseconds.
+struct Bounds {
+    return_window: i64,
+    lateness: i64,
+    others: [i64; 6],
+}
+
+impl Bounds {
+    fn of(config: &OracleConfig) -> Bounds {
+        let (return_window, lateness) = (config.return_window_days * DAY_MS, config.lateness_days * DAY_MS);
+        // Both together are the horizon of folding and of erasures; then windows, and deadlines of the fixed policy.
+        let days = [30, 60, 90, 365].map(|days| days * DAY_MS);
+        let [month, two_months, quarter, year] = days;
+        let horizon = return_window + lateness;
+        Bounds {
+            return_window,
+            lateness,
+            others: [horizon, month, two_months, quarter, year, horizon - year],
+        }
+    }
+
+    /// A moment exactly on a bound of another one, or a millisecond to either side of it.
+    fn away(&self, rng: &mut Rng, moment_ms: i64) -> i64 {
+        let other = pick(rng, self.others);
+        let bound = pick(rng, [self.return_window, self.return_window, self.lateness, other]);
+        let distance = bound + pick(rng, [0, 0, 1, -1]);
+        (moment_ms + pick(rng, [distance, distance, -distance])).max(DAY_ZERO_MS)
+    }
+}
+
+/// Inputs that have to do with the others by bounds, and edits of orders that come whenever a shop makes them.
+fn wild_events(rng: &mut Rng, known: &[Event], span_days: i64, bounds: &Bounds) -> Vec<Event> {
     let mut events = Vec::new();
     for number in 0..rng.i64(0..=8) {
-        let time = moment(rng, span_days);
+        let of_known = rng.choice(known).map(|event| event.time);
+        let time = match (of_known, rng.u8(0..3)) {
+            (Some(known), 0) => bounds.away(rng, known),
+            (Some(known), 1) => known,
+            (Some(_) | None, _) => moment(rng, span_days),
+        };
         let (currency, amount) = money(rng);
         let erasure = json!({"customer_id": format!("c{}", number % 3), "requested_at": time_text(time)});
         let order = json!({
@@ -109,14 +147,39 @@ fn wild_events(rng: &mut Rng, span_days: i64) -> Vec<Event> {
         let goods = json!({
             "return_id": "r1", "currency": currency, "refund": amount, "returned_at": time, "store_id": "s1",
         });
-        events.push(match rng.u8(0..4) {
+        events.push(match rng.u8(0..5) {
             0 => Event::new(time, Topic::Erasures, erasure),
             1 => Event::new(time, Topic::Orders, order),
             2 => Event::new(time, Topic::Returns, goods),
             _ => Event { time, topic: Topic::Erasures, input: Input::Clock(time) },
         });
     }
+    for _ in 0..rng.i64(0..=6) {
+        events.extend(rng.choice(known).and_then(|event| edited(rng, event, bounds)));
+    }
     events
+}
+
+/// A record of the orders' topic that comes again at any time after it, perhaps in another version or with another amount.
+fn edited(rng: &mut Rng, event: &Event, bounds: &Bounds) -> Option<Event> {
+    let Input::Record { topic: Topic::Orders, value } = &event.input else { return None };
+    let mut value = value.clone();
+    if rng.u8(0..4) > 0 {
+        let version = value.get("version").and_then(Value::as_u64).unwrap_or(0);
+        value["version"] = json!(version.saturating_sub(1) + rng.u64(0..4));
+    }
+    if rng.u8(0..4) == 0 && value.get("total").is_some() {
+        let (currency, total) = money(rng);
+        (value["currency"], value["total"]) = (json!(currency), json!(total));
+    }
+    let some = rng.i64(0..=500) * DAY_MS;
+    let delay =
+        pick(rng, [some, bounds.lateness, bounds.lateness + 1, bounds.return_window + bounds.lateness]);
+    Some(Event {
+        time: event.time + delay,
+        topic: Topic::Orders,
+        input: Input::Record { topic: Topic::Orders, value },
+    })
 }
 
 fn config(rng: &mut Rng) -> OracleConfig {
@@ -156,13 +219,15 @@ fn quick_cadence() -> Policy {
     }
 }
 
-fn customer_events(rng: &mut Rng, customer_id: &str, span_days: i64) -> Vec<Event> {
+fn customer_events(rng: &mut Rng, customer_id: &str, span_days: i64, bounds: &Bounds) -> Vec<Event> {
     let mut events = Vec::new();
     // Counted by the shop, or milliseconds of its clock; 2³² lies among those of some.
     let versions = pick(rng, [0, 0, 0, (1 << 32) - 1, 1_764_000_000_000]);
+    let mut placed_before = DAY_ZERO_MS;
     for order in 0..rng.i64(0..=9) {
         let order_id = format!("o{order}");
-        let placed_at = moment(rng, span_days);
+        let placed_at = near(rng, placed_before, span_days, bounds);
+        placed_before = placed_at;
         let placed = |rng: &mut Rng, version: u64| {
             let placed_at = varied(rng, placed_at);
             let (currency, total) = money(rng);
@@ -180,7 +245,7 @@ fn customer_events(rng: &mut Rng, customer_id: &str, span_days: i64) -> Vec<Even
             let version = versions + pick(rng, [0, 0, 1, 2]);
             events.push(placed(rng, version));
         }
-        let first_cancelled_at = near(rng, placed_at, span_days);
+        let first_cancelled_at = near(rng, placed_at, span_days, bounds);
         for _ in 0..pick(rng, [0, 0, 0, 0, 1, 2]) {
             let cancelled_at = varied(rng, first_cancelled_at);
             let value = json!({
@@ -190,7 +255,10 @@ fn customer_events(rng: &mut Rng, customer_id: &str, span_days: i64) -> Vec<Even
         }
         for part in 0..pick(rng, [0, 0, 0, 1, 1, 3]) {
             let return_id = format!("r{order}-{part}");
-            let first_returned_at = near(rng, placed_at, span_days);
+            let first_returned_at = match rng.u8(0..4) {
+                0 => first_cancelled_at,
+                _ => near(rng, placed_at, span_days, bounds),
+            };
             for _ in 0..pick(rng, [1, 1, 1, 2]) {
                 let returned_at = varied(rng, first_returned_at);
                 let (currency, refund) = money(rng);
@@ -230,11 +298,12 @@ fn moment(rng: &mut Rng, span_days: i64) -> i64 {
 }
 
 /// A moment that often has to do with another one.
-fn near(rng: &mut Rng, moment_ms: i64, span_days: i64) -> i64 {
-    match rng.u8(0..4) {
+fn near(rng: &mut Rng, moment_ms: i64, span_days: i64, bounds: &Bounds) -> i64 {
+    match rng.u8(0..6) {
         0 => moment_ms,
         1 => moment_ms + rng.i64(0..=30) * DAY_MS,
         2 => (moment_ms - rng.i64(0..=3) * DAY_MS).max(DAY_ZERO_MS),
+        3 => bounds.away(rng, moment_ms),
         _ => moment(rng, span_days),
     }
 }
