@@ -16,7 +16,7 @@ use retention_signals::domain::lapse::{Cadence, LapsePolicies, LapsePolicy};
 use retention_signals::domain::settings::{Settings, Shop, Shops, Thresholds};
 use retention_signals::domain::values::event::{OrderRecord, Record, SkuVariety};
 use retention_signals::domain::values::ids::{CustomerKey, OrderHash, ShopIndex};
-use retention_signals::domain::values::money::Currency;
+use retention_signals::domain::values::money::{Currency, SentAmount};
 use retention_signals::domain::values::number::Decimal;
 use retention_signals::domain::values::time::{Span, Time, Zone};
 use retention_signals::snapshot::writer::Step as WriterStep;
@@ -138,7 +138,7 @@ fn build(settings: &Arc<Settings>, customers: usize) -> Engine {
                 id: OrderHash(random.u64(..)),
                 version: 0,
                 placed_at: Time::from_millis(placed_at).expect("in range"),
-                total: random.i64(500..20_000),
+                total: SentAmount(random.i64(500..20_000)),
                 currency,
                 test: false,
                 skus: SkuVariety::One(random.u64(..3)),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::lapse::LapsePolicies;
 use super::values::ids::ShopIndex;
-use super::values::money::{Conversion, Currency};
+use super::values::money::{Conversion, Currency, SentAmount};
 use super::values::number::Decimal;
 use super::values::time::{Span, Zone};
 
@@ -108,11 +108,11 @@ impl Shop {
     }
 
     /// An accepted amount in the shop's own minor units, rounded half even once.
-    pub fn convert(&self, minor: i64, currency: Currency) -> i64 {
+    pub fn convert(&self, sent: SentAmount, currency: Currency) -> i64 {
         if currency == self.currency {
-            return minor;
+            return sent.minor();
         }
-        self.conversion(currency).expect("only accepted currencies enter the domain").convert(minor)
+        self.conversion(currency).expect("only accepted currencies enter the domain").convert(sent)
     }
 
     fn conversion(&self, currency: Currency) -> Option<&Conversion> {

@@ -19,7 +19,7 @@ use retention_signals::domain::values::event::{
     CancellationRecord, ErasureRecord, OrderRecord, Record, ReturnRecord, SkuVariety,
 };
 use retention_signals::domain::values::ids::{CustomerKey, CustomerSlot, OrderHash, ReturnHash, ShopIndex};
-use retention_signals::domain::values::money::{Conversion, Currency};
+use retention_signals::domain::values::money::{Conversion, Currency, SentAmount};
 use retention_signals::domain::values::number::Decimal;
 use retention_signals::domain::values::time::{Span, Time, Zone};
 use retention_signals::wire::hash::hash;
@@ -99,7 +99,7 @@ fn history(random: &mut Rng) -> Vec<Record> {
                 id: OrderHash(order),
                 version: random.u64(0..3),
                 placed_at: near(random, base, apart),
-                total: [0, 5, 10, 15][random.usize(0..4)],
+                total: SentAmount([0, 5, 10, 15][random.usize(0..4)]),
                 currency,
                 test: random.u8(0..12) == 0,
                 skus: [SkuVariety::Unknown, SkuVariety::One(1), SkuVariety::One(2)][random.usize(0..3)],
@@ -116,7 +116,7 @@ fn history(random: &mut Rng) -> Vec<Record> {
                 Record::Return(ReturnRecord {
                     id: ReturnHash(id * 1_000 + distance as u64),
                     returned_at: near(random, base, 2),
-                    refund: [0, 5, 10, 7, 15][random.usize(0..5)],
+                    refund: SentAmount([0, 5, 10, 7, 15][random.usize(0..5)]),
                     currency,
                     order: random.bool().then_some(OrderHash(order)),
                 })
@@ -379,7 +379,7 @@ fn long_history(random: &mut Rng) -> Vec<Record> {
                 id: order,
                 version: 1,
                 placed_at: Time::from_millis(at - late).expect("as above"),
-                total: [0, 5, 10, 15][random.usize(0..4)],
+                total: SentAmount([0, 5, 10, 15][random.usize(0..4)]),
                 currency: currency(["EUR", "EUR", "USD"][random.usize(0..3)]),
                 test: random.u8(0..12) == 0,
                 skus: SkuVariety::One(1),
@@ -394,7 +394,7 @@ fn silent_timers() -> Result<(), Failed> {
     let mut engine = Engine::new(Arc::clone(&settings));
     let time = |day: i64| Time::MIN.plus(Span::days(day));
     let order = |id: u64, day: i64| {
-        let (total, currency, skus) = (10, currency("EUR"), SkuVariety::Unknown);
+        let (total, currency, skus) = (SentAmount(10), currency("EUR"), SkuVariety::Unknown);
         let placed_at = time(day);
         Record::Order(OrderRecord {
             id: OrderHash(id),
@@ -409,7 +409,7 @@ fn silent_timers() -> Result<(), Failed> {
     let returned = Record::Return(ReturnRecord {
         id: ReturnHash(1),
         returned_at: time(5),
-        refund: 1,
+        refund: SentAmount(1),
         currency: currency("EUR"),
         order: Some(OrderHash(4)),
     });
@@ -435,8 +435,9 @@ fn signals_outlive_an_erasure() -> Result<(), Failed> {
     let mut engine = Engine::new(settings(&mut Rng::with_seed(0)));
     let order = |day: i64| {
         let (id, currency, skus) = (OrderHash(1), currency("EUR"), SkuVariety::Unknown);
+        let total = SentAmount(10);
         let placed_at = Time::MIN.plus(Span::days(day));
-        Record::Order(OrderRecord { id, version: 1, placed_at, total: 10, currency, test: false, skus })
+        Record::Order(OrderRecord { id, version: 1, placed_at, total, currency, test: false, skus })
     };
     engine.handle_record(key_of(b"c1"), ShopIndex(0), &order(1), usize::MAX);
     let requested_at = Time::MIN.plus(Span::days(500));

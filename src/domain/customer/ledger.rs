@@ -4,7 +4,7 @@
 
 use crate::domain::settings::Shop;
 use crate::domain::values::ids::{OrderHash, ReturnHash};
-use crate::domain::values::money::Currency;
+use crate::domain::values::money::{Currency, SentAmount};
 use crate::domain::values::time::{Span, Time};
 use crate::domain::values::window::OrderTotals;
 
@@ -16,7 +16,7 @@ pub struct Order {
     /// Below [`VERSION_LIMIT`](crate::domain::values::event::VERSION_LIMIT).
     pub version: u64,
     /// As sent, in minor units of `currency`.
-    pub total: i64,
+    pub total: SentAmount,
     pub currency: Currency,
     pub test: bool,
 }
@@ -34,7 +34,7 @@ pub struct Return {
     pub id: ReturnHash,
     pub returned_at: Time,
     /// As sent, in minor units of `currency`.
-    pub refund: i64,
+    pub refund: SentAmount,
     pub currency: Currency,
     /// The order that it names.
     pub order: Option<OrderHash>,
@@ -219,7 +219,7 @@ pub struct Attribution {
 #[derive(Clone, Copy, Default, Debug)]
 struct Refunds {
     /// In the order's currency as sent.
-    same_currency: i64,
+    same_currency: SentAmount,
     /// Of other currencies, each converted to the shop's.
     converted: i64,
     /// Index of the one return without an order id.
@@ -312,8 +312,9 @@ impl Attribution {
             if returned.returned_at.since(order.placed_at) > return_window {
                 break;
             }
-            let whole =
-                order.total > 0 && order.total == returned.refund && order.currency == returned.currency;
+            let whole = order.total > SentAmount::ZERO
+                && order.total == returned.refund
+                && order.currency == returned.currency;
             if !whole || order.test || sums.any {
                 continue;
             }

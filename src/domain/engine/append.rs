@@ -127,7 +127,7 @@ mod tests {
         CancellationRecord, ErasureRecord, OrderRecord, ReturnRecord, SkuVariety, VERSION_LIMIT,
     };
     use crate::domain::values::ids::{CustomerSlot, OrderHash, ReturnHash};
-    use crate::domain::values::money::{Conversion, Currency};
+    use crate::domain::values::money::{Conversion, Currency, SentAmount};
     use crate::domain::values::number::Decimal;
     use crate::domain::values::time::{Span, Zone};
 
@@ -180,7 +180,7 @@ mod tests {
             1 => Record::Return(ReturnRecord {
                 id: ReturnHash(id),
                 returned_at: at,
-                refund: random.i64(0..3_000),
+                refund: SentAmount(random.i64(0..3_000)),
                 currency: currency(EURO),
                 order: random.bool().then_some(OrderHash(id)),
             }),
@@ -188,7 +188,7 @@ mod tests {
                 id: OrderHash(id),
                 version: if is_rare { random.u64(0..200) } else { versions + random.u64(0..3) },
                 placed_at: at,
-                total: random.i64(0..3_000),
+                total: SentAmount(random.i64(0..3_000)),
                 currency: currency(if random.u8(0..10) == 0 { b"JPY" } else { EURO }),
                 test: random.u8(0..15) == 0,
                 skus: SkuVariety::One(random.u64(0..2)),
@@ -284,12 +284,13 @@ mod tests {
         let order = |id, day, total| {
             let placed_at = Time::from_millis(Span::days(day).as_millis()).expect("in range");
             let (id, currency, skus) = (OrderHash(id), currency(EURO), SkuVariety::Unknown);
+            let total = SentAmount(total);
             Record::Order(OrderRecord { id, version: 1, placed_at, total, currency, test: false, skus })
         };
         let returned = Record::Return(ReturnRecord {
             id: ReturnHash(1),
             returned_at: Time::from_millis(1).expect("in range"),
-            refund: 1_000,
+            refund: SentAmount(1_000),
             currency: currency(EURO),
             order: Some(OrderHash(1)),
         });

@@ -171,13 +171,13 @@ pub fn content_hash(record: &Record, hash: fn(&[u8]) -> u64) -> u64 {
     bytes[..8].copy_from_slice(&record.time().as_millis().to_le_bytes());
     let length = match record {
         Record::Order(order) => {
-            bytes[8..16].copy_from_slice(&order.total.to_le_bytes());
+            bytes[8..16].copy_from_slice(&order.total.minor().to_le_bytes());
             bytes[16..19].copy_from_slice(&order.currency.code());
             bytes[19] = u8::from(order.test);
             20
         }
         Record::Return(returned) => {
-            bytes[8..16].copy_from_slice(&returned.refund.to_le_bytes());
+            bytes[8..16].copy_from_slice(&returned.refund.minor().to_le_bytes());
             bytes[16..19].copy_from_slice(&returned.currency.code());
             match returned.order {
                 None => 20,

@@ -72,7 +72,7 @@ pub fn pack(key: &[u8], customer: &Customer, bytes: &mut Vec<u8>) {
     for returned in &customer.ledger.returns {
         bytes.extend_from_slice(&returned.id.0.to_le_bytes());
         put_48(bytes, returned.returned_at.as_millis());
-        put_48(bytes, returned.refund);
+        put_48(bytes, returned.refund.minor());
         let named = u16::from(returned.order.is_some()) << 15;
         bytes.extend_from_slice(&(returned.currency.to_bits() | named).to_le_bytes());
         if let Some(order) = returned.order {

@@ -1,7 +1,7 @@
 //! Validated input records. Whoever builds one has checked every bound; nothing here can be refused for its form.
 
 use super::ids::{OrderHash, ReturnHash};
-use super::money::Currency;
+use super::money::{Currency, SentAmount};
 use super::time::Time;
 
 /// A record that enters a customer's ledger and may cause signals. Erasures are apart: see [`ErasureRecord`].
@@ -34,7 +34,7 @@ pub struct OrderRecord {
     pub version: u64,
     pub placed_at: Time,
     /// What the customer pays, in minor units of `currency`: 0 to [`AMOUNT_LIMIT`](super::money::AMOUNT_LIMIT), exclusive.
-    pub total: i64,
+    pub total: SentAmount,
     /// As sent; the shop's own or one with a configured rate.
     pub currency: Currency,
     /// A test order is remembered and never counted.
@@ -55,7 +55,7 @@ pub struct ReturnRecord {
     pub id: ReturnHash,
     pub returned_at: Time,
     /// Money given back, in minor units of `currency`: 0 to [`AMOUNT_LIMIT`](super::money::AMOUNT_LIMIT), exclusive.
-    pub refund: i64,
+    pub refund: SentAmount,
     /// As sent; the shop's own or one with a configured rate.
     pub currency: Currency,
     /// The order that the record names, if it names one.
@@ -71,8 +71,8 @@ pub struct ErasureRecord {
 /// An order or return of somebody without an identity.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum GuestRecord {
-    Order { placed_at: Time, total: i64, currency: Currency, test: bool },
-    Return { returned_at: Time, refund: i64, currency: Currency },
+    Order { placed_at: Time, total: SentAmount, currency: Currency, test: bool },
+    Return { returned_at: Time, refund: SentAmount, currency: Currency },
 }
 
 impl GuestRecord {

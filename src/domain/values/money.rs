@@ -5,6 +5,27 @@ use super::number::{Decimal, div_half_even};
 /// Amounts of one record lie below this many minor units (2⁴⁷, 1.4 billion million in hundredths).
 pub const AMOUNT_LIMIT: i64 = 1 << 47;
 
+/// An amount as a record sends it: minor units of the record's currency, not of the shop's. [`Shop::convert`] is the only way from
+/// one to the other.
+///
+/// [`Shop::convert`]: crate::domain::settings::Shop::convert
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub struct SentAmount(pub i64);
+
+impl SentAmount {
+    pub const ZERO: Self = Self(0);
+
+    pub const fn minor(self) -> i64 {
+        self.0
+    }
+}
+
+impl std::ops::AddAssign for SentAmount {
+    fn add_assign(&mut self, other: Self) {
+        self.0 += other.0;
+    }
+}
+
 /// An ISO 4217 currency, current or historic, as its three letters in five bits each.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Currency(u16);
@@ -69,8 +90,8 @@ impl Conversion {
     }
 
     /// The amount in the shop's minor units, rounded half even once.
-    pub fn convert(&self, minor: i64) -> i64 {
-        let converted = div_half_even(i128::from(minor) * self.numerator, self.denominator);
+    pub fn convert(&self, sent: SentAmount) -> i64 {
+        let converted = div_half_even(i128::from(sent.minor()) * self.numerator, self.denominator);
         // Only an absurd rate can leave the range; saturating keeps the domain total.
         i64::try_from(converted.clamp(-CONVERTED_MAX, CONVERTED_MAX)).expect("clamped")
     }
@@ -186,12 +207,12 @@ mod tests {
         let rate = |text| Decimal::parse(text).expect("a decimal");
         let yen =
             Conversion::new(currency("JPY"), rate("0.0065"), currency("EUR"), rate("1")).expect("rates");
-        assert_eq!(yen.convert(1_000), 650);
-        assert_eq!(yen.convert(1), 1); // 0.65 cents
-        assert_eq!(yen.convert(10), 6); // 6.5 cents, a tie, to even
+        assert_eq!(yen.convert(SentAmount(1_000)), 650);
+        assert_eq!(yen.convert(SentAmount(1)), 1); // 0.65 cents
+        assert_eq!(yen.convert(SentAmount(10)), 6); // 6.5 cents, a tie, to even
         let dinar =
             Conversion::new(currency("KWD"), rate("3"), currency("JPY"), rate("0.0065")).expect("rates");
-        assert_eq!(dinar.convert(1_000), 462); // 3 / 0.0065 = 461.54
+        assert_eq!(dinar.convert(SentAmount(1_000)), 462); // 3 / 0.0065 = 461.54
         assert_eq!(Conversion::new(currency("JPY"), rate("0"), currency("EUR"), rate("1")), None);
     }
 }

@@ -29,7 +29,7 @@ use crate::domain::values::event::{
     CancellationRecord, ErasureRecord, GuestRecord, OrderRecord, Record, ReturnRecord,
 };
 use crate::domain::values::ids::{CustomerKey, OrderHash, ReturnHash, ShopIndex};
-use crate::domain::values::money::Currency;
+use crate::domain::values::money::{Currency, SentAmount};
 use crate::domain::values::time::Time;
 use crate::topic::Input;
 use crate::wire::hash::hash;
@@ -385,7 +385,7 @@ impl<'a> Incoming<'_, 'a> {
     }
 
     /// The currency and the amount in its minor units.
-    fn money(&self, shop: ShopIndex, field: Field) -> Result<(Currency, i64), Refusal> {
+    fn money(&self, shop: ShopIndex, field: Field) -> Result<(Currency, SentAmount), Refusal> {
         let name = Field::Currency.name();
         let code = self.object.get(Field::Currency).ok_or_else(|| missing(Field::Currency))?;
         let own = &self.decoder.own_currencies[usize::from(shop.0)];

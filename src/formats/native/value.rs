@@ -6,7 +6,7 @@ use super::amount::{self, Fault};
 use super::characters::Characters;
 use super::{text, time};
 use crate::domain::values::event::VERSION_LIMIT;
-use crate::domain::values::money::{AMOUNT_LIMIT, Currency};
+use crate::domain::values::money::{AMOUNT_LIMIT, Currency, SentAmount};
 use crate::domain::values::time::Time;
 use crate::wire::reason::{Reason, Refusal};
 
@@ -122,15 +122,15 @@ impl<'a> Value<'a> {
 
     /// Money in minor units of a currency with so many digits: 0 to [`AMOUNT_LIMIT`], exclusive.
     #[inline]
-    pub(super) fn amount(self, name: &'static str, digits: u8) -> Result<i64, Refusal> {
+    pub(super) fn amount(self, name: &'static str, digits: u8) -> Result<SentAmount, Refusal> {
         match self.plain_content().and_then(|text| amount::from_usual_string(text, digits)) {
-            Some(minor) if minor < AMOUNT_LIMIT => Ok(minor),
+            Some(minor) if minor < AMOUNT_LIMIT => Ok(SentAmount(minor)),
             Some(_) | None => self.amount_in_general(name, digits),
         }
     }
 
     #[inline(never)]
-    fn amount_in_general(self, name: &'static str, digits: u8) -> Result<i64, Refusal> {
+    fn amount_in_general(self, name: &'static str, digits: u8) -> Result<SentAmount, Refusal> {
         let minor = match self.kind() {
             Kind::String => amount::from_string(&self.content(name)?, digits, AMOUNT_LIMIT),
             Kind::Number => amount::from_json_number(self.text, digits, AMOUNT_LIMIT),
@@ -138,7 +138,7 @@ impl<'a> Value<'a> {
                 return Err(refuse(Reason::InvalidType, name, "is neither a string nor a number"));
             }
         };
-        minor.map_err(|fault| match fault {
+        minor.map(SentAmount).map_err(|fault| match fault {
             Fault::Form => refuse(Reason::InvalidAmount, name, "is not a decimal number"),
             Fault::Digits => refuse(Reason::InvalidAmount, name, "has more digits than its currency"),
             Fault::Negative => refuse(Reason::OutOfRange, name, "is negative"),

@@ -11,7 +11,7 @@ use retention_signals::domain::signals::kind::SignalKind;
 use retention_signals::domain::signals::signal::Signal;
 use retention_signals::domain::values::event::{OrderRecord, Record, SkuVariety};
 use retention_signals::domain::values::ids::{CustomerKey, OrderHash, ShopIndex};
-use retention_signals::domain::values::money::Currency;
+use retention_signals::domain::values::money::{Currency, SentAmount};
 use retention_signals::domain::values::time::{Span, Time, Zone};
 use retention_signals::wire::hash::hash;
 
@@ -47,7 +47,8 @@ fn million_timers() -> Result<(), Failed> {
         let key = CustomerKey { bytes: &bytes, hash: hash(&bytes) };
         let id = OrderHash(customer);
         let skus = SkuVariety::Unknown;
-        let order = OrderRecord { id, version: 0, placed_at, total: 1_000, currency, test: false, skus };
+        let total = SentAmount(1_000);
+        let order = OrderRecord { id, version: 0, placed_at, total, currency, test: false, skus };
         let outcome = engine.handle_record(key, ShopIndex(0), &Record::Order(order), TIMERS_MAX);
         assert!(matches!(outcome, Outcome::Applied(_)), "{outcome:?}");
         engine.drain_signals().for_each(drop);

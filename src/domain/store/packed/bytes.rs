@@ -1,6 +1,6 @@
 //! Numbers as bytes.
 
-use crate::domain::values::money::AMOUNT_LIMIT;
+use crate::domain::values::money::{AMOUNT_LIMIT, SentAmount};
 use crate::domain::values::time::Time;
 
 pub(super) fn put_48(bytes: &mut Vec<u8>, number: i64) {
@@ -39,8 +39,8 @@ impl<'a> Reader<'a> {
         Some(i64::from_le_bytes([a, b, c, d, e, f, 0, 0]))
     }
 
-    pub(super) fn amount(&mut self) -> Option<i64> {
-        self.number_48().filter(|amount| *amount < AMOUNT_LIMIT)
+    pub(super) fn amount(&mut self) -> Option<SentAmount> {
+        self.number_48().filter(|amount| *amount < AMOUNT_LIMIT).map(SentAmount)
     }
 
     pub(super) fn time(&mut self) -> Option<Time> {

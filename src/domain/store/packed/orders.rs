@@ -11,7 +11,7 @@ use crate::domain::customer::ledger::{Order, OrderResult};
 use crate::domain::settings::Shop;
 use crate::domain::values::event::VERSION_LIMIT;
 use crate::domain::values::ids::OrderHash;
-use crate::domain::values::money::{AMOUNT_LIMIT, Currency};
+use crate::domain::values::money::{AMOUNT_LIMIT, Currency, SentAmount};
 use crate::domain::values::time::Time;
 use crate::domain::values::window::WINDOWS;
 
@@ -177,7 +177,7 @@ impl HistoryOrder for ValuedOrder<'_> {
             return OrderResult::default();
         }
         let is_own = currency_bits(self.entry) == self.shop.currency.to_bits();
-        let value = if is_own { total(self.entry) } else { converted(self.shop, self.entry) };
+        let value = if is_own { total(self.entry).minor() } else { converted(self.shop, self.entry) };
         OrderResult { value, placed: true, kept: value > 0, ..OrderResult::default() }
     }
 }
@@ -251,8 +251,8 @@ fn placed_at(entry: &[u8]) -> Time {
     Time::from_millis(placed_at_millis(entry)).unwrap_or(Time::MAX)
 }
 
-fn total(entry: &[u8]) -> i64 {
-    number_48(&tail(entry)[6..])
+fn total(entry: &[u8]) -> SentAmount {
+    SentAmount(number_48(&tail(entry)[6..]))
 }
 
 fn currency_bits(entry: &[u8]) -> u16 {
@@ -286,7 +286,7 @@ fn put_usual(entry: &mut [u8; ORDER_WIDTH], order: &Order) {
 fn put_tail(tail: &mut [u8; TAIL], order: &Order) {
     // What follows a number of 48 bits overwrites its two highest bytes, which are zero.
     tail[..8].copy_from_slice(&order.placed_at.as_millis().to_le_bytes());
-    tail[6..].copy_from_slice(&order.total.to_le_bytes());
+    tail[6..].copy_from_slice(&order.total.minor().to_le_bytes());
     tail[12..].copy_from_slice(&order.currency.to_bits().to_le_bytes());
 }
 
@@ -341,7 +341,7 @@ fn read_usual_orders(entries: &[[u8; ORDER_WIDTH]], orders: &mut Vec<Order>) -> 
     // Without a way out of it, so that the room is asked for once.
     orders.extend(entries.iter().map(|entry| {
         let (placed_at, total) = (placed_at_millis(entry), total(entry));
-        are_usual &= entry[MARKS_AT] < 0x80 && placed_at > latest && total < AMOUNT_LIMIT;
+        are_usual &= entry[MARKS_AT] < 0x80 && placed_at > latest && total.minor() < AMOUNT_LIMIT;
         latest = placed_at;
         if currency_bits(entry) != currency.to_bits() {
             match Currency::from_bits(currency_bits(entry)) {
@@ -385,7 +385,7 @@ mod tests {
             id: OrderHash(id),
             placed_at: Time::from_millis(millis).expect("in range"),
             version,
-            total: AMOUNT_LIMIT - 1,
+            total: SentAmount(AMOUNT_LIMIT - 1),
             currency: Currency::from_code(currency).expect("a currency"),
             test: id.is_multiple_of(2),
         }

@@ -16,6 +16,7 @@ use retention_signals::domain::settings::Settings;
 use retention_signals::domain::store::packed::{self, Format, NEWEST_SECTION, Unreadable};
 use retention_signals::domain::values::event::{OrderRecord, Record, ReturnRecord, SkuVariety};
 use retention_signals::domain::values::ids::{CustomerKey, OrderHash, ReturnHash};
+use retention_signals::domain::values::money::SentAmount;
 use retention_signals::domain::values::time::{Span, Time};
 use retention_signals::wire::hash::hash;
 
@@ -124,11 +125,12 @@ fn go_on(engine: &mut Engine, key: &[u8], from: Time, settings: &Settings) {
         at = at.plus(Span::days(20));
         let record = if step % 2 == 0 {
             let (id, skus) = (OrderHash(step), SkuVariety::Unknown);
-            let (placed_at, total) = (at, 1_000);
+            let (placed_at, total) = (at, SentAmount(1_000));
             Record::Order(OrderRecord { id, version: 0, placed_at, total, currency, test: false, skus })
         } else {
             let (id, order) = (ReturnHash(step), None);
-            Record::Return(ReturnRecord { id, returned_at: at, refund: 1_000, currency, order })
+            let refund = SentAmount(1_000);
+            Record::Return(ReturnRecord { id, returned_at: at, refund, currency, order })
         };
         engine.handle_record(key, shop, &record, usize::MAX);
     }

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use retention_signals::domain::settings::Shops;
 use retention_signals::domain::values::event::{GuestRecord, Record, SkuVariety};
-use retention_signals::domain::values::money::{AMOUNT_LIMIT, Currency};
+use retention_signals::domain::values::money::{AMOUNT_LIMIT, Currency, SentAmount};
 use retention_signals::domain::values::time::Time;
 use retention_signals::formats::native::{CustomerEvent, Decoder, Event, ID_BYTES_MAX, Limits, Subject};
 use retention_signals::topic::Input;
@@ -96,8 +96,8 @@ fn files_and_topics_agree(decoder: &Decoder, input: Input, key: Option<&[u8]>, v
 }
 
 fn check(shops: &Shops, key: Option<&[u8]>, event: &Event<'_>) {
-    let is_money = |amount: i64, currency: Currency| {
-        assert!((0..AMOUNT_LIMIT).contains(&amount), "{amount}");
+    let is_money = |amount: SentAmount, currency: Currency| {
+        assert!((0..AMOUNT_LIMIT).contains(&amount.minor()), "{amount:?}");
         assert!(shops.get(event.shop).accepts(currency), "{currency}");
     };
     assert!((Time::MIN..=Time::MAX).contains(&event.time()));
@@ -165,14 +165,14 @@ fn written<'e>(shops: &Shops, event: &'e Event<'_>) -> (Option<&'e [u8]>, Vec<u8
             return (Some(key.bytes), text);
         }
         Subject::Guest(GuestRecord::Order { placed_at, total, currency, test }) => {
-            let (placed_at, total, currency, test) = (*placed_at, *total, *currency, *test);
+            let (placed_at, total, currency, test) = (*placed_at, total.minor(), *currency, *test);
             let (order_id, customer_id, version, skus) = ("o", None, 0, &[][..]);
             OrderText { order_id, placed_at, currency, total, customer_id, store_id, version, test, skus }
                 .encode(&mut text);
             return (None, text);
         }
         Subject::Guest(GuestRecord::Return { returned_at, refund, currency }) => {
-            let (returned_at, refund, currency) = (*returned_at, *refund, *currency);
+            let (returned_at, refund, currency) = (*returned_at, refund.minor(), *currency);
             let (return_id, customer_id, order_id) = ("r", None, None);
             ReturnText { return_id, returned_at, currency, refund, customer_id, store_id, order_id }
                 .encode(&mut text);
@@ -185,7 +185,7 @@ fn written<'e>(shops: &Shops, event: &'e Event<'_>) -> (Option<&'e [u8]>, Vec<u8
             order_id: id,
             placed_at: order.placed_at,
             currency: order.currency,
-            total: order.total,
+            total: order.total.minor(),
             customer_id: Some(customer_id),
             store_id,
             version: order.version,
@@ -201,7 +201,7 @@ fn written<'e>(shops: &Shops, event: &'e Event<'_>) -> (Option<&'e [u8]>, Vec<u8
             return_id: id,
             returned_at: returned.returned_at,
             currency: returned.currency,
-            refund: returned.refund,
+            refund: returned.refund.minor(),
             customer_id: Some(customer_id),
             store_id,
             order_id: event.named_order.as_deref(),
