@@ -10,11 +10,11 @@ use super::values::ids::{CustomerKey, CustomerSlot};
 
 /// Customers by slot and by key.
 ///
-/// The table holds slot numbers and a part of the hash: 9 B an entry. The keys stand in the packed bytes, and these lie scattered
-/// in memory: a table that grows needs no look at them.
+/// The table holds slot numbers and a part of the hash: 9 B an entry. The keys stand in the packed bytes, which lie scattered in
+/// memory, so a table that grows reads none of them.
 pub struct Store {
     hash: fn(&[u8]) -> u64,
-    index: HashTable<Entry>,
+    index: HashTable<IndexEntry>,
     slots: Vec<Slot>,
     free: Vec<CustomerSlot>,
     room_bytes: usize,
@@ -24,13 +24,13 @@ pub struct Store {
 
 /// A customer in the table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Entry {
+struct IndexEntry {
     slot: CustomerSlot,
     /// See [`short`].
     hash: u32,
 }
 
-impl Entry {
+impl IndexEntry {
     fn of(slot: CustomerSlot, key_hash: u64) -> Self {
         Self { slot, hash: short(key_hash) }
     }
@@ -63,7 +63,7 @@ struct Slot {
     room: Box<[u8]>,
     /// How much of the room is used; 0 when the slot is free.
     length: u32,
-    /// Whatever the owner notes about the open batch; 0 at first.
+    /// What the engine notes about the open batch; 0 at first.
     mark: u32,
 }
 
@@ -94,7 +94,7 @@ impl Store {
 
     /// Makes room for so many customers more.
     pub fn reserve(&mut self, customers: usize) {
-        self.index.reserve(customers, Entry::place);
+        self.index.reserve(customers, IndexEntry::place);
         self.slots.reserve_exact(customers);
     }
 
@@ -116,14 +116,14 @@ impl Store {
             )
         });
         self.replace(slot, bytes, &[]);
-        let entry = Entry::of(slot, key.hash);
-        self.index.insert_unique(entry.place(), entry, Entry::place);
+        let entry = IndexEntry::of(slot, key.hash);
+        self.index.insert_unique(entry.place(), entry, IndexEntry::place);
         slot
     }
 
     /// Forgets a customer. The slot stays empty and reserved until [`Self::release`].
     pub fn remove(&mut self, slot: CustomerSlot) {
-        let entry = Entry::of(slot, self.key_hash(slot));
+        let entry = IndexEntry::of(slot, self.key_hash(slot));
         self.index
             .find_entry(entry.place(), |other| *other == entry)
             .expect("every held slot is in the index")
@@ -220,7 +220,7 @@ impl Store {
     pub fn heap_bytes(&self) -> usize {
         self.room_bytes
             + self.slots.capacity() * size_of::<Slot>()
-            + self.index.capacity() * (size_of::<Entry>() + 1)
+            + self.index.capacity() * (size_of::<IndexEntry>() + 1)
     }
 }
 

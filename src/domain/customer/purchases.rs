@@ -16,7 +16,7 @@ pub struct KeptOrder {
     pub net: i64,
 }
 
-/// A running account of kept orders. Continuing that of a summary equals beginning anew with everything.
+/// Sums over kept orders in the order of time. To continue those of a summary gives the same as to begin with all orders.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PurchaseStats {
     pub count: u32,
@@ -24,7 +24,7 @@ pub struct PurchaseStats {
     pub net: i64,
     /// Net values of the last three, the latest last; zeros before the first.
     pub last_values: [i64; RECENT],
-    /// Net values of the first two. Not part of a summary: once an order has folded they have been told.
+    /// Net values of the first two. Not part of a summary: their signals were emitted before the orders folded.
     pub first_values: [i64; 2],
     pub first_at: Time,
     pub last_at: Time,
@@ -51,7 +51,7 @@ impl Default for PurchaseStats {
 }
 
 impl PurchaseStats {
-    /// Goes on with this account, order by order.
+    /// Continues the sums, order by order.
     pub fn extend<'z>(&self, zone: &'z Zone) -> Extension<'z> {
         let nothing = KeptOrder { placed_at: Time::MIN, id: OrderHash(0), net: 0 };
         Extension {
@@ -64,7 +64,7 @@ impl PurchaseStats {
         }
     }
 
-    /// Takes over what came to the account by [`Self::extend`].
+    /// Takes over what was added since [`Self::extend`].
     pub fn take(&mut self, extension: &Extension<'_>) {
         let Extension { added, firsts: [first, second], net, days, .. } = extension;
         if *added == 0 {
@@ -90,8 +90,8 @@ impl PurchaseStats {
         (self.net, self.days) = (*net, *days);
     }
 
-    /// Forgets what no summary tells of its orders, after the oldest orders of this account have folded into `summary`.
-    pub fn forget_what_no_summary_tells(&mut self, summary: &Self) {
+    /// Drops what a summary does not hold, after the oldest orders have folded into `summary`.
+    pub fn drop_what_no_summary_holds(&mut self, summary: &Self) {
         if summary.count > 0 {
             self.first_values[0] = 0;
         }
@@ -121,7 +121,7 @@ impl PurchaseStats {
     }
 }
 
-/// A [`PurchaseStats`] that grows. Of most orders only sums are kept.
+/// A [`PurchaseStats`] that grows.
 pub struct Extension<'z> {
     added: usize,
     firsts: [KeptOrder; 2],
@@ -145,7 +145,7 @@ impl Extension<'_> {
         self.days.push(self.dates.of(order.placed_at));
     }
 
-    /// The last order, the one before it, or the third from the end; anything where there are not so many.
+    /// The last order, the one before it, or the third from the end. Meaningless if there are not so many.
     fn last(&self, from_end: usize) -> KeptOrder {
         self.lasts[self.added.wrapping_sub(from_end) % self.lasts.len()]
     }

@@ -97,7 +97,7 @@ impl<'e> CustomerVisit<'e> {
         let folded = orders.first(appended.folding);
         customer.summary.add_orders(folded, &shop.zone);
         totals.fold(folded, orders.skip(appended.folding), partition_totals.window_ends.at());
-        totals.kept.forget_what_no_summary_tells(&customer.summary.kept);
+        totals.kept.drop_what_no_summary_holds(&customer.summary.kept);
         let held = &store.packed(self.slot)[appended.head_length..];
         let held = FixedWidthOrders::of(held).expect("as at the opening");
         held.skip(appended.folding).append(&appended.order, entries).expect("as at the opening");

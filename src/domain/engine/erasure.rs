@@ -1,4 +1,4 @@
-//! Erasure: everything held of a customer goes, and late records must not bring them back.
+//! Erasure: the engine forgets a customer, and late records must not bring the customer back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -10,7 +10,7 @@ use crate::domain::values::event::{ErasureRecord, Record};
 use crate::domain::values::ids::CustomerKey;
 use crate::domain::values::time::{Span, Time};
 
-/// Erasures whose late records must still be refused, by keyed hash of the customer's key.
+/// Erasures of which late records may still come, by keyed hash of the customer's key.
 #[derive(Default)]
 pub struct Markers {
     requested: BTreeMap<[u8; 16], Time>,

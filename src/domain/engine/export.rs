@@ -1,8 +1,8 @@
 //! The whole state as items, taken piece by piece while the engine goes on in between.
 //!
-//! Slots keep their numbers, so an export simply goes on from the next one. What is changed, added or erased meanwhile may be
-//! missing, be there in its old form, or be there twice, if a customer was erased and came again: whoever needs the state of one
-//! moment applies the changes since the export began after it.
+//! Slots keep their numbers, so an export continues at the next one. A customer that changes meanwhile may be missing, be exported
+//! in its old form, or be exported twice if it was erased and came again. A reader who needs the state of one moment applies
+//! the changes since the beginning of the export after it.
 
 use std::ops::Bound;
 
@@ -21,11 +21,11 @@ pub struct Export {
 pub enum StateItem<'a> {
     /// See [`packed`](crate::domain::store::packed); begins with the customer's key.
     Customer(&'a [u8]),
-    /// An erased customer's, by keyed hash.
+    /// The marker of an erased customer, by keyed hash.
     Marker { hash: [u8; 16], requested_at: Time },
 }
 
-/// Whether whoever takes items has room for more.
+/// Whether the caller has room for more items.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Room {
     Left,
@@ -40,7 +40,7 @@ pub enum Exported {
 }
 
 impl Engine {
-    /// Gives items until `take` has no room left after one. What an open batch has changed is given too.
+    /// Gives items until `take` has no room left after one. Changes of an open batch are included.
     pub fn export(&self, export: &mut Export, mut take: impl FnMut(StateItem<'_>) -> Room) -> Exported {
         while export.slots_done < self.store.slots_len() {
             let packed = self.store.packed_at(export.slots_done);

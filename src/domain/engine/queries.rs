@@ -1,4 +1,4 @@
-//! What can be asked of an engine; nothing that is held changes.
+//! Queries of an engine. No state changes.
 
 use super::shop_totals::{GuestTotals, ShopTotals};
 use super::{Engine, Progress};
@@ -56,13 +56,13 @@ impl Engine {
         self.timers.len() + self.markers.len()
     }
 
-    /// Figures of one shop at the clock.
+    /// The totals of one shop at the clock.
     pub fn figures(&mut self, shop: ShopIndex) -> &ShopTotals {
         while self.settle_figures(usize::MAX) == Progress::More {}
         self.settled_figures(shop)
     }
 
-    /// Figures of one shop in which what has left a window since [`Self::settle_figures`] still is.
+    /// The totals of one shop at the instant of the last [`Self::settle_figures`].
     pub fn settled_figures(&self, shop: ShopIndex) -> &ShopTotals {
         self.totals.shop(shop)
     }

@@ -1,4 +1,4 @@
-//! Restore: from the last state of every customer to an engine that goes on as if nothing had happened.
+//! Restore: makes an engine of the last state of every customer. It continues as the one that wrote the state would have.
 
 use std::sync::Arc;
 
@@ -120,7 +120,7 @@ impl Restore {
         let engine = &mut self.engine;
         engine.clock = clock;
         let settings = Arc::clone(&engine.settings);
-        // What leaves the year at the very clock may not have fired yet; firing it again says nothing twice.
+        // An order that leaves the year at the very clock may not have fired its timer yet. If it has, firing again emits nothing.
         let at = clock.unwrap_or(Time::MIN).just_before();
         if self.slots_settled == 0 {
             let mut window_ends = WindowEnds::new(at);

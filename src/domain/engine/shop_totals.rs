@@ -162,7 +162,7 @@ impl WindowTotals {
     }
 }
 
-/// Orders and returns without an identity, since this process started to count them. Money is in the shop's minor units.
+/// Orders and returns without a customer, since this engine was made. Money is in the shop's minor units.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct GuestTotals {
     pub orders: u64,

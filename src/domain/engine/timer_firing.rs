@@ -39,7 +39,7 @@ impl Engine {
         visit.commit(moved.then_some(instant));
     }
 
-    /// Brings the sums over customers to the clock; looks at about `customers_max` customers at most.
+    /// Moves the totals of the shops to the clock; visits about `customers_max` customers at most.
     pub fn settle_figures(&mut self, customers_max: usize) -> Progress {
         let Some(clock) = self.clock else { return Progress::Done };
         for _ in 0..customers_max {

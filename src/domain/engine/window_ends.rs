@@ -1,8 +1,7 @@
-//! Whose part in the sums over customers changes by time alone, because something of theirs leaves a window.
+//! When orders leave the windows of the shops' totals.
 //!
-//! Nobody waits for such an end: nothing is said and nothing that is held changes. So it has no timer. The sums are those of some
-//! instant behind the clock and are brought on when somebody asks for them; a customer with many ends up to then is looked at
-//! once.
+//! An end of a window emits nothing and changes no customer, so it has no timer. The totals are those of an instant behind the
+//! clock and move to the clock when a caller asks for them. A customer with many ends up to then is visited once.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +9,14 @@ use super::timers::{bucket_of, last_of_bucket};
 use crate::domain::values::ids::CustomerSlot;
 use crate::domain::values::time::Time;
 
-/// Which customers have an end ahead, by buckets of time.
+/// Which customers have an end of a window ahead, by buckets of time.
 #[derive(Debug)]
 pub struct WindowEnds {
-    /// The sums are those of this instant, except for customers who are [`OPEN`].
+    /// The totals are of this instant, except the parts of customers who are [`OPEN`].
     at: Time,
-    /// The customers who are [`OPEN`] still count with what they were at this instant.
+    /// Customers who are [`OPEN`] still count as they did at this instant.
     from: Time,
-    /// Where each slot is listed: a bucket, [`NOWHERE`] or [`OPEN`]. Entries elsewhere are stale.
+    /// Where each slot is listed: a bucket, [`NOWHERE`] or [`OPEN`]. A slot found in another bucket is stale there.
     listed: Vec<u32>,
     buckets: BTreeMap<u32, Vec<CustomerSlot>>,
     open: Vec<CustomerSlot>,
@@ -27,22 +26,22 @@ const NOWHERE: u32 = u32::MAX;
 const OPEN: u32 = u32::MAX - 1;
 
 impl WindowEnds {
-    /// No customers yet; the sums are those of `at`.
+    /// No customers yet; the totals are of `at`.
     pub fn new(at: Time) -> Self {
         Self { at, from: at, listed: Vec::new(), buckets: BTreeMap::new(), open: Vec::new() }
     }
 
-    /// The instant that the sums are brought to.
+    /// The instant that the totals are of.
     pub fn at(&self) -> Time {
         self.at
     }
 
-    /// The instant that a customer's part in the sums still is of.
+    /// The instant that a customer's part in the totals is still of.
     pub fn at_of(&self, customer: CustomerSlot) -> Time {
         if self.listed.get(customer.0 as usize) == Some(&OPEN) { self.from } else { self.at }
     }
 
-    /// The customer's part is that of [`Self::at`] now, and changes next at `end`.
+    /// The customer's part is of [`Self::at`] now, and changes next at `end`.
     pub fn schedule(&mut self, customer: CustomerSlot, end: Option<Time>) {
         let slot = customer.0 as usize;
         if slot >= self.listed.len() {
@@ -54,7 +53,7 @@ impl WindowEnds {
             *listed = NOWHERE;
             return;
         };
-        // One that moved later is looked at where it is listed, and listed anew then.
+        // A customer whose end moved later stays listed here, and is listed anew when this bucket is opened.
         if bucket < *listed {
             *listed = bucket;
             self.buckets.entry(bucket).or_default().push(customer);
@@ -66,8 +65,8 @@ impl WindowEnds {
         self.listed.reserve_exact(customers);
     }
 
-    /// The next customer whose part must be brought from [`Self::at_of`] to [`Self::at`] before the sums are those of `to`, to be
-    /// followed by [`Self::schedule`]. `None` if they are.
+    /// The next customer whose part must move from [`Self::at_of`] to [`Self::at`] before the totals are of `to`; the caller then calls
+    /// [`Self::schedule`]. `None` once they are.
     pub fn next(&mut self, to: Time) -> Option<CustomerSlot> {
         loop {
             while let Some(customer) = self.open.pop() {

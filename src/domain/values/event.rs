@@ -1,4 +1,4 @@
-//! Validated input records. Whoever builds one has checked every bound; nothing here can be refused for its form.
+//! Validated input records. The decoder has checked every bound, so the engine refuses none for its form.
 
 use super::ids::{OrderHash, ReturnHash};
 use super::money::{Currency, SentAmount};
@@ -68,7 +68,7 @@ pub struct ErasureRecord {
     pub requested_at: Time,
 }
 
-/// An order or return of somebody without an identity.
+/// An order or a return without a customer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum GuestRecord {
     Order { placed_at: Time, total: SentAmount, currency: Currency, test: bool },
@@ -84,7 +84,7 @@ impl GuestRecord {
     }
 }
 
-/// Which goods were seen, as far as it matters: none, one SKU, or different ones.
+/// Whether a customer ordered none, one or several SKUs, as far as the records tell.
 ///
 /// Equivalent to the smallest and largest SKU hash of a set, in half the memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -95,7 +95,7 @@ pub enum SkuVariety {
 }
 
 impl SkuVariety {
-    /// The goods of both together; order and repetition do not matter.
+    /// The variety of both together; order and repetition do not matter.
     pub fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Unknown, skus) | (skus, Self::Unknown) => skus,

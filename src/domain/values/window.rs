@@ -1,4 +1,4 @@
-//! Figures of one customer over all time and over the trailing windows.
+//! Totals of one customer over all time and over the trailing windows.
 
 use super::time::{Span, Time};
 
@@ -12,7 +12,7 @@ pub const YEAR: usize = 3;
 /// All time, then each of [`WINDOWS`].
 pub type TotalsByWindow = [OrderTotals; 4];
 
-/// Sums over the orders and lone refunds of one span of time. Money is in the shop's minor units.
+/// Sums over the orders and unattributed refunds of one span of time. Money is in the shop's minor units.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct OrderTotals {
     /// Orders, test orders aside.
@@ -29,7 +29,7 @@ pub struct OrderTotals {
     pub cancelled: i64,
     /// The part of `refunded` that stands without an order.
     pub unattributed: i64,
-    /// What was refunded beyond orders' totals; in no other figure.
+    /// What was refunded beyond orders' totals; in no other field.
     pub excess: i64,
 }
 
@@ -39,7 +39,7 @@ impl OrderTotals {
         self.gross - self.refunded - self.cancelled
     }
 
-    /// Takes away the figures of a part of this block.
+    /// Subtracts a part of these totals.
     pub fn remove(&mut self, part: &Self) {
         self.placed -= part.placed;
         self.kept -= part.kept;
@@ -51,7 +51,7 @@ impl OrderTotals {
         self.excess -= part.excess;
     }
 
-    /// Adds the figures of another block.
+    /// Adds other totals.
     pub fn add(&mut self, other: &Self) {
         self.placed += other.placed;
         self.kept += other.kept;
@@ -64,14 +64,14 @@ impl OrderTotals {
     }
 }
 
-/// How many of [`TotalsByWindow`] something of time `time` lies in at `clock`: it is in the blocks from the returned index on, and in
-/// block 0 always. The windows are nested, so it is as many as it has left.
+/// The index in [`TotalsByWindow`] of the smallest window that an order of time `time` lies in at `clock`. The windows are nested, so it
+/// lies in all from there on, and always in index 0, all time.
 pub fn first_window(time: Time, clock: Time) -> usize {
     let age = clock.since(time);
     1 + WINDOWS.iter().map(|(_, length)| usize::from(age >= *length)).sum::<usize>()
 }
 
-/// When something of time `time` leaves the window of an index in [`TotalsByWindow`].
+/// When an order of time `time` leaves the window of an index in [`TotalsByWindow`].
 pub fn end_of(time: Time, window: usize) -> Time {
     time.plus(WINDOWS[window - 1].1)
 }
