@@ -103,7 +103,8 @@ fn main() {
     let (mut out, mut outputs) = (Vec::new(), 0);
     let apply = seconds(|| {
         for batch in events.chunks(BATCH) {
-            for event in batch {
+            for (index, event) in batch.iter().enumerate() {
+                engine.look_ahead(index, batch.len(), |index| Some(customer_key(&batch[index])));
                 bench.apply(&mut engine, event);
                 outputs += bench.encode_signals(&mut engine, event, &mut out);
             }
@@ -261,6 +262,7 @@ impl Bench {
     fn encode_changes(&self, engine: &mut Engine, out: &mut Vec<u8>) -> usize {
         let mut outputs = 0;
         for index in 0..engine.changes().len() {
+            engine.look_ahead_in_changes(index);
             let Change::Customer { slot, profile_at } = engine.changes()[index] else { continue };
             out.clear();
             changelog::encode_customer_key(out, engine.key(slot));
@@ -281,6 +283,7 @@ impl Bench {
 
     fn run(&self, engine: &mut Engine, log: &Log, out: &mut Vec<u8>) {
         for (index, (key, value)) in log.records().enumerate() {
+            engine.look_ahead(index, log.ends.len(), |index| log.key(index));
             let event = self.decode(key, value);
             self.apply(engine, &event);
             self.encode_signals(engine, &event, out);
@@ -292,7 +295,16 @@ impl Bench {
     }
 }
 
+fn customer_key<'a>(event: &Event<'a>) -> &'a [u8] {
+    event.customer_key().expect("no guests here").bytes
+}
+
 impl Log {
+    fn key(&self, index: usize) -> Option<&[u8]> {
+        let begin = if index == 0 { 0 } else { self.ends.get(index - 1)?.1 };
+        Some(&self.bytes[begin..self.ends.get(index)?.0])
+    }
+
     fn records(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let begins = std::iter::once(0).chain(self.ends.iter().map(|(_, end)| *end));
         begins

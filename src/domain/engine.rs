@@ -7,6 +7,7 @@ mod append;
 pub mod effects;
 pub mod erasure;
 pub mod export;
+mod look_ahead;
 mod partition_totals;
 pub mod queries;
 pub mod restore;

@@ -106,6 +106,12 @@ impl Store {
         entry.map(|entry| entry.slot)
     }
 
+    /// The customer of a key with this hash, in all likelihood: found without reading any key.
+    pub fn likely(&self, key_hash: u64) -> Option<CustomerSlot> {
+        let short = short(key_hash);
+        self.index.find(place(short), |entry| entry.hash == short).map(|entry| entry.slot)
+    }
+
     /// A slot for a new customer with its first bytes, which begin with its key.
     pub fn insert(&mut self, key: CustomerKey<'_>, bytes: &[u8]) -> CustomerSlot {
         let slot = self.free.pop().unwrap_or_else(|| {
@@ -254,5 +260,7 @@ mod tests {
         for (index, (name, slot)) in names.iter().zip(&slots).enumerate() {
             assert_eq!(store.find(key(name.as_bytes())), (index != 40).then_some(*slot), "{name}");
         }
+        assert!(store.likely(7).is_some());
+        assert_eq!(store.likely(8), None);
     }
 }

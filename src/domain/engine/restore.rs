@@ -51,6 +51,11 @@ impl Restore {
         Self { engine: Engine::new(settings), slots_settled: 0 }
     }
 
+    /// See [`Engine::look_ahead`].
+    pub fn look_ahead<'k>(&self, next: usize, count: usize, key: impl Fn(usize) -> Option<&'k [u8]>) {
+        self.engine.look_ahead(next, count, key);
+    }
+
     /// Makes room for customers that are to come.
     pub fn reserve(&mut self, customers: usize) {
         self.engine.store.reserve(customers);

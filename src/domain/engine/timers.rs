@@ -100,7 +100,7 @@ impl Timers {
         self.set == 0
     }
 
-    fn due(&self, customer: CustomerSlot) -> Time {
+    pub(super) fn due(&self, customer: CustomerSlot) -> Time {
         self.timers.get(customer.0 as usize).map_or(NEVER, |timer| timer.due)
     }
 

@@ -104,6 +104,9 @@ impl<T: RecordBatch> Running<T> {
                 if heads[input].is_none() {
                     let (batch, cursor) = (batches[input].as_ref(), &mut cursors[input]);
                     heads[input] = next_head(input, batch, cursor, part, tools);
+                    if let Some(batch) = batch {
+                        engine.look_ahead(cursor.index(), batch.len(), |index| batch.get(index).key);
+                    }
                 }
             }
             let offers = PerInput::from_fn(|input| match (&heads[input], &batches[input]) {

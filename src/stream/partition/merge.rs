@@ -108,6 +108,11 @@ impl Cursor {
         ((self.index < batch.len()).then_some(self.index), self.index - before)
     }
 
+    /// The place of the next record in the batch at hand.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
     /// The record at the index was applied: the next one begins behind it.
     pub fn advance(&mut self, next: Position, key: MergeKey) {
         assert!(next > self.next && key >= self.key, "an input is read forward");

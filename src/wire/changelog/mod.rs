@@ -87,6 +87,14 @@ pub fn decode<'a>(key: Option<&'a [u8]>, value: Option<&'a [u8]>) -> Result<Stat
     }
 }
 
+/// The customer whose state a record of this key holds, if it is one.
+pub fn customer_of(key: Option<&[u8]>) -> Option<&[u8]> {
+    match key {
+        Some([CUSTOMER, key @ ..]) => Some(key),
+        Some(_) | None => None,
+    }
+}
+
 /// Appends the key of a customer's state.
 pub fn encode_customer_key(out: &mut Vec<u8>, customer_key: &[u8]) {
     out.push(CUSTOMER);

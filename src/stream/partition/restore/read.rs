@@ -10,6 +10,7 @@ use super::{Work, local};
 impl Work {
     pub(super) fn read(&mut self, batch: &impl RecordBatch) -> Result<(), BrokerError> {
         for index in 0..batch.len() {
+            self.restore.look_ahead(index, batch.len(), |index| changelog::customer_of(batch.get(index).key));
             let record = batch.get(index);
             let hash = self.request.rules.settings.hash;
             self.newest_ms = self.newest_ms.max(record.timestamp_ms.unwrap_or(i64::MIN));

@@ -113,6 +113,7 @@ impl<B: Broker> Sender<'_, B> {
     fn changes(&mut self, engine: &mut Engine, scratch: &mut Scratch) -> Result<(), AttemptError> {
         let mut profiles = 0;
         for index in 0..engine.changes().len() {
+            engine.look_ahead_in_changes(index);
             match engine.changes()[index].clone() {
                 Change::Customer { slot, profile_at } => {
                     scratch.key.clear();
