@@ -1,11 +1,11 @@
-//! `explain`: what a running instance knows of a customer, asked over HTTP and told in words.
+//! `explain`: what a running instance knows of a customer, asked over HTTP and printed in words.
 
 use std::fmt::Write as _;
-use std::io::{self, Read, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use serde_json::Value;
+use ureq::http::StatusCode;
 
 use crate::commands::cli::{self, CommonArguments, ExplainArguments};
 use crate::config::{HttpSettings, Purpose, Secret};
@@ -17,42 +17,38 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 /// A profile has some 2 KiB.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
 
-/// Asks and gives the text to print.
+/// Asks the instance and returns the text to print.
 ///
 /// # Errors
 /// The instance cannot be reached or cannot answer ([`Exit::Unavailable`]), refuses ([`Exit::Permission`]), or knows no
 /// such customer ([`Exit::Data`]).
 pub fn run(common: &CommonArguments, arguments: &ExplainArguments) -> Result<String, Failure> {
     let mut sources = common.sources()?;
-    // Only [http] matters here; whoever asks the demo has no file.
+    // Only [http] matters here, and a user who asks the demo has no file.
     sources.fallbacks.push(("shop.currency", "EUR".to_owned(), "explain"));
     let HttpSettings { listen, token } = cli::load(&sources, Purpose::Offline)?.http;
     let address = reachable(arguments.address.unwrap_or(listen));
-    let answer = ask(address, &arguments.customer, token.as_ref()).map_err(|error| {
+    let (status, body) = ask(address, &arguments.customer, token.as_ref()).map_err(|error| {
         let message = format!(
             "no answer from {address}: {error}; is the service running there? --address names another"
         );
         Failure::message(Exit::Unavailable, message)
     })?;
-    let (status, body) = split_answer(&answer).ok_or_else(|| {
-        Failure::message(
-            Exit::Unavailable,
-            format!("{address} did not answer as this service does; --address names another"),
-        )
-    })?;
-    if status != 200 {
-        return Err(refusal(status, body, &arguments.customer));
+    if status != StatusCode::OK {
+        return Err(refusal(status, &body, &arguments.customer));
     }
     if arguments.json {
         return Ok(format!("{body}\n"));
     }
-    let body: Value = serde_json::from_str(body).map_err(|error| {
-        Failure::message(Exit::Unavailable, format!("{address} answered no JSON: {error}"))
+    let body: Value = serde_json::from_str(&body).map_err(|error| {
+        let message =
+            format!("{address} did not answer as this service does: {error}; --address names another");
+        Failure::message(Exit::Unavailable, message)
     })?;
     Ok(in_words(&body))
 }
 
-/// An address that is listened on is not always one that can be asked.
+/// The address to ask: a server that listens on every interface is asked over loopback.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -62,25 +58,26 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-fn ask(address: SocketAddr, customer: &str, token: Option<&Secret>) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, WAIT_MAX)?;
-    stream.set_read_timeout(Some(WAIT_MAX))?;
-    stream.set_write_timeout(Some(WAIT_MAX))?;
-    let mut request = format!(
-        "GET /v1/customers/{} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n",
-        percent_encoded(customer)
-    )
-    .into_bytes();
+fn ask(
+    address: SocketAddr,
+    customer: &str,
+    token: Option<&Secret>,
+) -> Result<(StatusCode, String), ureq::Error> {
+    let agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        // The token goes to the instance itself, whatever the environment says about proxies.
+        .proxy(None)
+        .timeout_global(Some(WAIT_MAX))
+        .build()
+        .new_agent();
+    let mut request = agent.get(format!("http://{address}/v1/customers/{}", percent_encoded(customer)));
     if let Some(token) = token {
-        request.extend_from_slice(b"authorization: Bearer ");
-        request.extend_from_slice(token.expose());
-        request.extend_from_slice(b"\r\n");
+        request = request.header("authorization", [b"Bearer ", token.expose()].concat());
     }
-    request.extend_from_slice(b"\r\n");
-    stream.write_all(&request)?;
-    let mut answer = String::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
-    Ok(answer)
+    let mut response = request.call()?;
+    let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string()?;
+    Ok((response.status(), body))
 }
 
 fn percent_encoded(text: &str) -> String {
@@ -95,18 +92,11 @@ fn percent_encoded(text: &str) -> String {
     encoded
 }
 
-/// Status and body. Our server sends bodies whole, with their length, never in chunks.
-fn split_answer(answer: &str) -> Option<(u16, &str)> {
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
-    Some((status, body))
-}
-
-fn refusal(status: u16, body: &str, customer: &str) -> Failure {
+fn refusal(status: StatusCode, body: &str, customer: &str) -> Failure {
     let body: Value = serde_json::from_str(body).unwrap_or(Value::Null);
     let reason = body["error"].as_str().unwrap_or("it gives no reason").to_owned();
     let partition = &body["partition"];
-    match status {
+    match status.as_u16() {
         401 => Failure::message(
             Exit::Permission,
             "the instance wants its token; set http.token_file to the same file",
@@ -122,7 +112,7 @@ fn refusal(status: u16, body: &str, customer: &str) -> Failure {
             Exit::Unavailable,
             format!("another instance owns partition {partition}; ask that one with --address"),
         ),
-        _ => Failure::message(Exit::Unavailable, format!("the instance answered {status}: {reason}")),
+        code => Failure::message(Exit::Unavailable, format!("the instance answered {code}: {reason}")),
     }
 }
 

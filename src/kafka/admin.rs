@@ -4,12 +4,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
-use std::future::Future;
-use std::pin::pin;
 use std::ptr;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
 use std::time::Duration;
 
 use rdkafka::admin::{
@@ -44,7 +40,7 @@ pub struct Admin {
 pub struct TopicToCreate<'a> {
     pub name: &'a str,
     pub partitions: u32,
-    /// None: as the cluster's default says.
+    /// None: the cluster's default.
     pub replication_factor: Option<u16>,
     pub options: &'a [(&'static str, &'static str)],
 }
@@ -53,7 +49,7 @@ impl Admin {
     /// Makes the clients; they connect by themselves.
     pub fn create(settings: &KafkaSettings) -> Result<Self, BrokerError> {
         let failed = |error: KafkaError| ClientError::from_kafka(Call::Create, &error);
-        // Those of the workers are made once the brokers have answered: too late to be told of a mistake.
+        // The workers' clients are made after the brokers have answered, too late to report a mistake.
         settings.check().map_err(failed)?;
         let reader = BaseConsumer::from_config_and_context(
             &settings.read_uncommitted_client(),
@@ -121,7 +117,7 @@ impl Admin {
             block_on(self.client.create_topics(&new, &options)).map_err(|error| self.explain(&error))?;
         for result in results {
             match result {
-                // Somebody else was faster.
+                // Another process was faster.
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
                 Err((name, code)) => {
                     let error = ClientError::new(Call::Query, code);
@@ -228,21 +224,8 @@ unsafe fn allowed_by(event: *mut sys::rd_kafka_event_t) -> Result<BTreeMap<Strin
     }
 }
 
-/// Runs a future on this thread. The admin client's own thread completes it.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut context = Context::from_waker(&waker);
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(value) => return value,
-            Poll::Pending => thread::park(),
-        }
-    }
+/// Waits for an answer of the admin client, whose own thread completes it.
+fn block_on<T>(answer: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.expect("a runtime without drivers opens nothing").block_on(answer)
 }
