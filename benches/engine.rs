@@ -10,10 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use retention_signals::domain::engine::{Change, Engine, Outcome};
-use retention_signals::domain::lapse::{Cadence, LapsePolicies, LapsePolicy};
-use retention_signals::domain::settings::{Settings, Shop, Shops, Thresholds};
+use retention_signals::domain::settings::{Settings, Shop, Shops};
 use retention_signals::domain::values::money::Currency;
-use retention_signals::domain::values::time::{Span, Time, Zone};
+use retention_signals::domain::values::time::{Span, Time};
 use retention_signals::formats::native::{Decoder, Event, Limits, Subject};
 use retention_signals::topic::Input;
 use retention_signals::wire::changelog;
@@ -166,22 +165,13 @@ fn report(name: &str, events: usize, seconds: f64) {
 impl Bench {
     fn new() -> Self {
         let euro = Currency::from_code(b"EUR").expect("a currency");
-        let shops = Shops::One(Shop { currency: euro, zone: Zone::utc(), conversions: Vec::new() });
+        let shops = Shops::One(Shop::in_currency(euro));
         Self {
             euro,
             decoder: Decoder::new(shops.clone(), Limits::default()),
             signals: SignalEncoder::new(&shops),
             profiles: ProfileEncoder::new(&shops),
-            settings: Arc::new(Settings {
-                shops,
-                return_window: Span::days(365),
-                lateness: Span::days(35),
-                orders_max: 1_000,
-                lapse: LapsePolicies::new(LapsePolicy::Cadence(Cadence::default()), hash),
-                thresholds: Thresholds::default(),
-                hash,
-                erasure_hash: Arc::new(|_| [0; 16]),
-            }),
+            settings: Arc::new(Settings::with_defaults(shops, hash, Arc::new(|_| [0; 16]))),
         }
     }
 

@@ -12,13 +12,12 @@ use std::time::{Duration, Instant};
 
 use retention_signals::config::DeadLetterLimit;
 use retention_signals::domain::engine::Engine;
-use retention_signals::domain::lapse::{Cadence, LapsePolicies, LapsePolicy};
-use retention_signals::domain::settings::{Settings, Shop, Shops, Thresholds};
+use retention_signals::domain::settings::{Settings, Shop, Shops};
 use retention_signals::domain::values::event::{OrderRecord, Record, SkuVariety};
 use retention_signals::domain::values::ids::{CustomerKey, OrderHash, ShopIndex};
 use retention_signals::domain::values::money::{Currency, SentAmount};
 use retention_signals::domain::values::number::Decimal;
-use retention_signals::domain::values::time::{Span, Time, Zone};
+use retention_signals::domain::values::time::{Span, Time};
 use retention_signals::snapshot::writer::Step as WriterStep;
 use retention_signals::snapshot::{Slice, SnapshotRules, Snapshots, Start};
 use retention_signals::stream::broker::{
@@ -113,16 +112,8 @@ fn report(name: &str, customers: usize, (wall, core): (Duration, Duration)) {
 
 fn settings() -> Arc<Settings> {
     let currency = Currency::from_code(b"EUR").expect("a currency");
-    Arc::new(Settings {
-        shops: Shops::One(Shop { currency, zone: Zone::utc(), conversions: Vec::new() }),
-        return_window: Span::days(365),
-        lateness: Span::days(35),
-        orders_max: 1_000,
-        lapse: LapsePolicies::new(LapsePolicy::Cadence(Cadence::default()), hash),
-        thresholds: Thresholds::default(),
-        hash,
-        erasure_hash: Arc::new(|_| [0; 16]),
-    })
+    let shops = Shops::One(Shop::in_currency(currency));
+    Arc::new(Settings::with_defaults(shops, hash, Arc::new(|_| [0; 16])))
 }
 
 /// Every customer's orders, a week apart.

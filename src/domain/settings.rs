@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::lapse::LapsePolicies;
+use super::lapse::{Cadence, LapsePolicies, LapsePolicy};
 use super::values::ids::ShopIndex;
 use super::values::money::{Conversion, Currency, SentAmount};
 use super::values::number::Decimal;
@@ -27,6 +27,20 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The documented defaults around these shops.
+    pub fn with_defaults(shops: Shops, hash: fn(&[u8]) -> u64, erasure_hash: ErasureHash) -> Self {
+        Self {
+            shops,
+            return_window: Span::days(365),
+            lateness: Span::days(35),
+            orders_max: 1_000,
+            lapse: LapsePolicies::new(LapsePolicy::Cadence(Cadence::default()), hash),
+            thresholds: Thresholds::default(),
+            hash,
+            erasure_hash,
+        }
+    }
+
     /// R + L: what is older than this before the clock can no longer change.
     pub fn ledger_horizon(&self) -> Span {
         self.return_window.plus(self.lateness)
@@ -102,6 +116,11 @@ pub struct Shop {
 }
 
 impl Shop {
+    /// A shop that takes its own currency only, with the calendar of UTC.
+    pub fn in_currency(currency: Currency) -> Self {
+        Self { currency, zone: Zone::utc(), conversions: Vec::new() }
+    }
+
     /// Whether amounts of this currency can be counted here.
     pub fn accepts(&self, currency: Currency) -> bool {
         currency == self.currency || self.conversion(currency).is_some()

@@ -12,7 +12,7 @@ use retention_signals::domain::customer::Customer;
 use retention_signals::domain::engine::restore::Restore;
 use retention_signals::domain::engine::{Engine, Outcome, Progress};
 use retention_signals::domain::lapse::{Cadence, LapsePolicies, LapsePolicy};
-use retention_signals::domain::settings::{Settings, Shop, Shops, Thresholds};
+use retention_signals::domain::settings::{Settings, Shop, Shops};
 use retention_signals::domain::signals::signal::Signal;
 use retention_signals::domain::store::packed;
 use retention_signals::domain::values::event::{
@@ -21,7 +21,7 @@ use retention_signals::domain::values::event::{
 use retention_signals::domain::values::ids::{CustomerKey, CustomerSlot, OrderHash, ReturnHash, ShopIndex};
 use retention_signals::domain::values::money::{Conversion, Currency, SentAmount};
 use retention_signals::domain::values::number::Decimal;
-use retention_signals::domain::values::time::{Span, Time, Zone};
+use retention_signals::domain::values::time::{Span, Time};
 use retention_signals::wire::hash::hash;
 
 const RETURN_WINDOW: Span = Span::days(350);
@@ -66,15 +66,15 @@ fn settings(random: &mut Rng) -> Arc<Settings> {
     } else {
         LapsePolicy::Fixed { at_risk: Span::days(5), lapsed: Span::days(9) }
     };
+    let shop = Shop { conversions: vec![conversion], ..Shop::in_currency(euro) };
+    let erasure_hash =
+        Arc::new(|key: &[u8]| std::array::from_fn(|index| key.get(index).copied().unwrap_or(0)));
+    let defaults = Settings::with_defaults(Shops::One(shop), hash, erasure_hash);
     Arc::new(Settings {
-        shops: Shops::One(Shop { currency: euro, zone: Zone::utc(), conversions: vec![conversion] }),
         return_window: RETURN_WINDOW,
         lateness: LATENESS,
-        orders_max: 1_000,
         lapse: LapsePolicies::new(lapse, hash),
-        thresholds: Thresholds::default(),
-        hash,
-        erasure_hash: Arc::new(|key| std::array::from_fn(|index| key.get(index).copied().unwrap_or(0))),
+        ..defaults
     })
 }
 

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use libtest_mimic::{Failed, Trial};
 use retention_signals::domain::engine::{Engine, Outcome};
-use retention_signals::domain::lapse::{Cadence, LapsePolicies, LapsePolicy};
-use retention_signals::domain::settings::{Settings, Shop, Shops, Thresholds};
+use retention_signals::domain::settings::{Settings, Shop, Shops};
 use retention_signals::domain::signals::signal::Signal;
 use retention_signals::domain::values::money::Currency;
-use retention_signals::domain::values::time::{Span, Time, Zone};
+use retention_signals::domain::values::time::Time;
 use retention_signals::formats::native::{Decoder, Limits, Subject};
 use retention_signals::topic::Input;
 use retention_signals::wire::hash::{SignalId, erasure_hash, hash};
@@ -158,18 +157,7 @@ fn written(time: Time) -> String {
 
 /// The defaults, in a shop of EUR.
 fn settings() -> Settings {
-    Settings {
-        shops: Shops::One(Shop {
-            currency: Currency::from_code(b"EUR").expect("a currency"),
-            zone: Zone::utc(),
-            conversions: Vec::new(),
-        }),
-        return_window: Span::days(365),
-        lateness: Span::days(35),
-        orders_max: 1_000,
-        lapse: LapsePolicies::new(LapsePolicy::Cadence(Cadence::default()), hash),
-        thresholds: Thresholds::default(),
-        hash,
-        erasure_hash: erasure_hash(b"a secret of this test"),
-    }
+    let euro = Currency::from_code(b"EUR").expect("a currency");
+    let shops = Shops::One(Shop::in_currency(euro));
+    Settings::with_defaults(shops, hash, erasure_hash(b"a secret of this test"))
 }

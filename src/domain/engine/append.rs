@@ -121,8 +121,7 @@ mod tests {
 
     use super::super::{Change, Outcome, Progress};
     use super::*;
-    use crate::domain::lapse::{Cadence, LapsePolicies, LapsePolicy};
-    use crate::domain::settings::{Shop, Shops, Thresholds};
+    use crate::domain::settings::{Shop, Shops};
     use crate::domain::values::event::{
         CancellationRecord, ErasureRecord, OrderRecord, ReturnRecord, SkuVariety, VERSION_LIMIT,
     };
@@ -147,16 +146,8 @@ mod tests {
         let shop = Shop { currency: currency(EURO), zone, conversions: vec![yen.expect("rates")] };
         let hash =
             |bytes: &[u8]| bytes.iter().fold(7, |hash: u64, byte| hash.wrapping_mul(31) ^ u64::from(*byte));
-        Arc::new(Settings {
-            shops: Shops::One(shop),
-            return_window,
-            lateness,
-            orders_max,
-            lapse: LapsePolicies::new(LapsePolicy::Cadence(Cadence::default()), hash),
-            thresholds: Thresholds::default(),
-            hash,
-            erasure_hash: Arc::new(|_| [0; 16]),
-        })
+        let defaults = Settings::with_defaults(Shops::One(shop), hash, Arc::new(|_| [0; 16]));
+        Arc::new(Settings { return_window, lateness, orders_max, ..defaults })
     }
 
     /// Where versions begin: as a shop counts them, seconds or milliseconds of a clock, on and around what decides about their bytes.

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use libtest_mimic::{Failed, Trial};
 use retention_signals::domain::engine::{Engine, Outcome, Progress};
 use retention_signals::domain::lapse::{LapsePolicies, LapsePolicy};
-use retention_signals::domain::settings::{Settings, Shop, Shops, Thresholds};
+use retention_signals::domain::settings::{Settings, Shop, Shops};
 use retention_signals::domain::signals::kind::SignalKind;
 use retention_signals::domain::signals::signal::Signal;
 use retention_signals::domain::values::event::{OrderRecord, Record, SkuVariety};
 use retention_signals::domain::values::ids::{CustomerKey, OrderHash, ShopIndex};
 use retention_signals::domain::values::money::{Currency, SentAmount};
-use retention_signals::domain::values::time::{Span, Time, Zone};
+use retention_signals::domain::values::time::{Span, Time};
 use retention_signals::wire::hash::hash;
 
 const CUSTOMERS: u64 = 1_000_000;
@@ -25,16 +25,11 @@ pub fn trials() -> Vec<Trial> {
 }
 
 fn settings(currency: Currency) -> Settings {
-    Settings {
-        shops: Shops::One(Shop { currency, zone: Zone::utc(), conversions: Vec::new() }),
-        return_window: Span::days(365),
-        lateness: Span::days(35),
-        orders_max: 1_000,
-        lapse: LapsePolicies::new(LapsePolicy::Fixed { at_risk: AT_RISK, lapsed: Span::days(60) }, hash),
-        thresholds: Thresholds::default(),
-        hash,
-        erasure_hash: Arc::new(|_| unreachable!("nobody is erased")),
-    }
+    let shops = Shops::One(Shop::in_currency(currency));
+    let policy = LapsePolicy::Fixed { at_risk: AT_RISK, lapsed: Span::days(60) };
+    let lapse = LapsePolicies::new(policy, hash);
+    let erasure_hash = Arc::new(|_: &[u8]| unreachable!("no customer is erased"));
+    Settings { lapse, ..Settings::with_defaults(shops, hash, erasure_hash) }
 }
 
 /// No batch has more timers than it may, and every customer is told of once, at the one deadline.

@@ -7,8 +7,7 @@ use fastrand::Rng;
 use jsonschema::Validator;
 use libtest_mimic::{Failed, Trial};
 use retention_signals::domain::engine::Engine;
-use retention_signals::domain::lapse::{Cadence, LapsePolicies, LapsePolicy};
-use retention_signals::domain::settings::{Settings as DomainSettings, Shops, Thresholds};
+use retention_signals::domain::settings::{Settings as DomainSettings, Shops};
 use retention_signals::domain::values::time::{Span, Time};
 use retention_signals::formats::native::{Decoder, Limits, Subject};
 use retention_signals::topic::Input;
@@ -136,16 +135,8 @@ struct Path {
 
 impl Path {
     fn new(shops: &Shops) -> Self {
-        let settings = DomainSettings {
-            shops: shops.clone(),
-            return_window: Span::days(365),
-            lateness: Span::days(35),
-            orders_max: 1_000,
-            lapse: LapsePolicies::new(LapsePolicy::Cadence(Cadence::default()), hash),
-            thresholds: Thresholds::default(),
-            hash,
-            erasure_hash: erasure_hash(b"a secret of this test"),
-        };
+        let erasure_hash = erasure_hash(b"a secret of this test");
+        let settings = DomainSettings::with_defaults(shops.clone(), hash, erasure_hash);
         let names = ["orders", "returns", "erasures", "signals", "customers", "shop-metrics"];
         let validator = |name| jsonschema::draft7::new(&examples::schema(name)).expect("a valid schema");
         Self {

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use retention_signals::domain::lapse::{Cadence, LapsePolicies, LapsePolicy};
-use retention_signals::domain::settings::{Settings, Shop, Shops, Thresholds};
+use retention_signals::domain::settings::{Settings, Shop, Shops};
 use retention_signals::domain::values::money::{Conversion, Currency};
 use retention_signals::domain::values::number::Decimal;
-use retention_signals::domain::values::time::{Span, Zone};
+use retention_signals::domain::values::time::Zone;
 use retention_signals::wire::hash::{erasure_hash, hash};
 
 /// One shop that takes several currencies.
@@ -24,16 +23,7 @@ pub fn stores() -> Shops {
 
 /// The default settings with these shops.
 pub fn settings(shops: Shops) -> Arc<Settings> {
-    Arc::new(Settings {
-        shops,
-        return_window: Span::days(365),
-        lateness: Span::days(35),
-        orders_max: 1_000,
-        lapse: LapsePolicies::new(LapsePolicy::Cadence(Cadence::default()), hash),
-        thresholds: Thresholds::default(),
-        hash,
-        erasure_hash: erasure_hash(b"a secret of the tests"),
-    })
+    Arc::new(Settings::with_defaults(shops, hash, erasure_hash(b"a secret of the tests")))
 }
 
 /// `others` are sorted and worth half as much each.
