@@ -15,6 +15,7 @@ mod shops;
 mod sources;
 mod suggest;
 mod text;
+mod values;
 mod zone;
 
 use std::net::SocketAddr;

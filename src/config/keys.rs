@@ -1,6 +1,15 @@
-//! The table of every key: unit, default, bounds. What a key means is told in `docs/CONFIGURATION.md`, row for row.
+//! The table of every key: type, unit, default, bounds. `docs/CONFIGURATION.md` says what each means, row for row.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use super::text::{format_duration, format_size};
+use super::{AtEnd, LogFormat, LogLevel, values};
+use crate::domain::values::money::Currency;
+use crate::domain::values::number::Decimal;
+use crate::domain::values::time::{Span, Zone};
 
 /// One settable key.
 #[derive(Clone, Copy, Debug)]
@@ -100,117 +109,170 @@ const DAY: u64 = 86_400 * SECOND;
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-/// All keys, in the order of the reference.
-#[rustfmt::skip]
-pub const KEYS: &[Key] = &[
-    key("application", Kind::Name, "retention-signals"),
-    Key { path: "instance", kind: Kind::Name, default: KeyDefault::HostName },
-    key("workers", count("threads", 1, 64), "1"),
-    key("state_dir", Kind::Path, "state"),
-    key("key", Kind::Choice(&["customer_id", "store_id/customer_id"]), "customer_id"),
-
-    key("topics.orders", Kind::Topic, "orders"),
-    key("topics.returns", Kind::Topic, "returns"),
-    key("topics.erasures", Kind::Topic, "erasures"),
-    key("topics.signals", Kind::Topic, "retention.signals"),
-    key("topics.customers", Kind::Topic, "retention.customers"),
-    key("topics.dead_letters", Kind::Topic, "retention.dead-letters"),
-    key("topics.changelog", Kind::Topic, "retention.changelog"),
-    Key { path: "topics.registry", kind: Kind::Topic, default: KeyDefault::Nothing },
-    Key { path: "registry.file", kind: Kind::Path, default: KeyDefault::Nothing },
-
-    Key { path: "shop.currency", kind: Kind::Currency, default: KeyDefault::Required },
-    key("shop.time_zone", Kind::Zone, "UTC"),
-    Key { path: "stores.<id>.currency", kind: Kind::Currency, default: KeyDefault::Required },
-    key("stores.<id>.time_zone", Kind::Zone, "UTC"),
-    Key { path: "rates.<code>", kind: Kind::Rate, default: KeyDefault::Nothing },
-
-    key("clock.grace", duration(0, DAY), "1m"),
-    key("clock.at_end", Kind::ClockEnd, "wall"),
-    key("clock.skew", duration(0, 3_650 * DAY), "1h"),
-
-    key("records.return_window", duration(DAY, 3_650 * DAY), "365d"),
-    key("records.lateness", duration(0, 3_650 * DAY), "35d"),
-    key("records.max_orders", count("orders", 10, 10_000), "1000"),
-    key("records.max_bytes", Kind::SizeBytes { min: KIB, max: 16 * MIB }, "1MiB"),
-    key("records.max_depth", count("levels", 4, 120), "32"),
-
-    key("lapse.policy", Kind::Choice(&["cadence", "fixed"]), "cadence"),
-    key("lapse.fixed.at_risk_days", days(), "30"),
-    key("lapse.fixed.lapsed_days", days(), "60"),
-    key("lapse.cadence.prior_gap_days", days(), "45"),
-    key("lapse.cadence.prior_weight", decimal("gaps", 100, 1_000 * ONE), "2"),
-    key("lapse.cadence.at_risk_factor", factor(), "1.5"),
-    key("lapse.cadence.at_risk_days_min", days(), "14"),
-    key("lapse.cadence.at_risk_days_max", days(), "180"),
-    key("lapse.cadence.lapsed_factor", factor(), "3"),
-    key("lapse.cadence.lapsed_days_min", days(), "30"),
-    key("lapse.cadence.lapsed_days_max", days(), "365"),
-
-    key("signals.frequency_fell", above_one(), "1.5"),
-    key("signals.frequency_fell_rearm", above_one(), "1.25"),
-    key("signals.frequency_rose", below_one(), "0.67"),
-    key("signals.frequency_rose_rearm", below_one(), "0.8"),
-    key("signals.order_value_fell", below_one(), "0.7"),
-    key("signals.order_value_fell_rearm", below_one(), "0.85"),
-    key("signals.order_value_rose", above_one(), "1.3"),
-    key("signals.order_value_rose_rearm", above_one(), "1.15"),
-    key("signals.return_rate_high", below_one(), "0.5"),
-    key("signals.return_rate_high_rearm", below_one(), "0.4"),
-    key("signals.earlier_min", count("gaps or orders", 1, 100), "3"),
-    key("signals.return_rate_orders_min", count("orders", 1, 1_000), "3"),
-
-    key("commit.interval", duration(10, COMMIT_INTERVAL_MS_MAX), "100ms"),
-    key("commit.backlog_interval", duration(10, COMMIT_INTERVAL_MS_MAX), "1s"),
-    key("commit.patience", duration(SECOND, COMMIT_PATIENCE_MS_MAX), "30s"),
-
-    key("snapshots.interval", duration(SECOND, SNAPSHOT_INTERVAL_MS_MAX), "5m"),
-
-    key("dead_letters.max_share", decimal("share", 0, ONE), "0.05"),
-    key("dead_letters.window", count("records", 1_000, 100_000), "10000"),
-
-    Key { path: "erasure.secret_file", kind: Kind::Path, default: KeyDefault::Nothing },
-
-    key("http.listen", Kind::Address, "127.0.0.1:9464"),
-    Key { path: "http.token_file", kind: Kind::Path, default: KeyDefault::Nothing },
-
-    key("log.level", Kind::Choice(LOG_LEVELS), "info"),
-    key("log.format", Kind::Choice(LOG_FORMATS), "auto"),
-
-    Key { path: "kafka.bootstrap.servers", kind: Kind::Client, default: KeyDefault::Required },
-    Key { path: "kafka.<name>", kind: Kind::Client, default: KeyDefault::Nothing },
-];
-
-const fn key(path: &'static str, kind: Kind, default: &'static str) -> Key {
-    Key { path, kind, default: KeyDefault::Value(default) }
+/// A key, and how its value is read.
+pub(super) struct Setting<T> {
+    pub(super) key: Key,
+    pub(super) parse: Parse<T>,
 }
 
-const fn duration(min: u64, max: u64) -> Kind {
-    Kind::DurationMillis { min, max }
+/// Reads a value out of its text, within what the key takes.
+type Parse<T> = fn(&str, Kind) -> Result<T, String>;
+
+/// Names each setting, and lists the keys of all.
+macro_rules! settings {
+    ($($name:ident: $type:ty = $setting:expr;)+) => {
+        $(pub(super) const $name: Setting<$type> = $setting;)+
+
+        /// All keys, in the order of the reference.
+        pub const KEYS: &[Key] = &[$($name.key),+];
+    };
+}
+
+#[rustfmt::skip]
+settings! {
+    APPLICATION: String = setting("application", Kind::Name, "retention-signals", values::name);
+    INSTANCE: String = without_default("instance", Kind::Name, KeyDefault::HostName, values::name);
+    WORKERS: usize = setting("workers", count("threads", 1, 64), "1", values::count);
+    STATE_DIR: PathBuf = setting("state_dir", Kind::Path, "state", values::path);
+    KEY: KeyForm = setting("key", Kind::Choice(&["customer_id", "store_id/customer_id"]), "customer_id", values::key_form);
+
+    TOPICS_ORDERS: String = topic("topics.orders", "orders");
+    TOPICS_RETURNS: String = topic("topics.returns", "returns");
+    TOPICS_ERASURES: String = topic("topics.erasures", "erasures");
+    TOPICS_SIGNALS: String = topic("topics.signals", "retention.signals");
+    TOPICS_CUSTOMERS: String = topic("topics.customers", "retention.customers");
+    TOPICS_DEAD_LETTERS: String = topic("topics.dead_letters", "retention.dead-letters");
+    TOPICS_CHANGELOG: String = topic("topics.changelog", "retention.changelog");
+    TOPICS_REGISTRY: String = without_default("topics.registry", Kind::Topic, KeyDefault::Nothing, values::topic);
+    REGISTRY_FILE: PathBuf = without_default("registry.file", Kind::Path, KeyDefault::Nothing, values::path);
+
+    SHOP_CURRENCY: Currency = without_default("shop.currency", Kind::Currency, KeyDefault::Required, values::currency);
+    SHOP_TIME_ZONE: Zone = setting("shop.time_zone", Kind::Zone, "UTC", values::zone);
+    STORES_CURRENCY: Currency = without_default("stores.<id>.currency", Kind::Currency, KeyDefault::Required, values::currency);
+    STORES_TIME_ZONE: Zone = setting("stores.<id>.time_zone", Kind::Zone, "UTC", values::zone);
+    RATES: Decimal = without_default("rates.<code>", Kind::Rate, KeyDefault::Nothing, values::rate);
+
+    CLOCK_GRACE: Span = span("clock.grace", 0, DAY, "1m");
+    CLOCK_AT_END: AtEnd = setting("clock.at_end", Kind::ClockEnd, "wall", values::clock_end);
+    CLOCK_SKEW: Span = span("clock.skew", 0, 3_650 * DAY, "1h");
+
+    RECORDS_RETURN_WINDOW: Span = span("records.return_window", DAY, 3_650 * DAY, "365d");
+    RECORDS_LATENESS: Span = span("records.lateness", 0, 3_650 * DAY, "35d");
+    RECORDS_MAX_ORDERS: usize = setting("records.max_orders", count("orders", 10, 10_000), "1000", values::count);
+    RECORDS_MAX_BYTES: usize = setting("records.max_bytes", Kind::SizeBytes { min: KIB, max: 16 * MIB }, "1MiB", values::size);
+    RECORDS_MAX_DEPTH: usize = setting("records.max_depth", count("levels", 4, 120), "32", values::count);
+
+    LAPSE_POLICY: PolicyName = setting("lapse.policy", Kind::Choice(&["cadence", "fixed"]), "cadence", values::policy);
+    LAPSE_FIXED_AT_RISK_DAYS: Decimal = decimal("lapse.fixed.at_risk_days", days(), "30");
+    LAPSE_FIXED_LAPSED_DAYS: Decimal = decimal("lapse.fixed.lapsed_days", days(), "60");
+    LAPSE_CADENCE_PRIOR_GAP_DAYS: Decimal = decimal("lapse.cadence.prior_gap_days", days(), "45");
+    LAPSE_CADENCE_PRIOR_WEIGHT: Decimal = decimal("lapse.cadence.prior_weight", bounds("gaps", 100, 1_000 * ONE), "2");
+    LAPSE_CADENCE_AT_RISK_FACTOR: Decimal = decimal("lapse.cadence.at_risk_factor", factor(), "1.5");
+    LAPSE_CADENCE_AT_RISK_DAYS_MIN: Decimal = decimal("lapse.cadence.at_risk_days_min", days(), "14");
+    LAPSE_CADENCE_AT_RISK_DAYS_MAX: Decimal = decimal("lapse.cadence.at_risk_days_max", days(), "180");
+    LAPSE_CADENCE_LAPSED_FACTOR: Decimal = decimal("lapse.cadence.lapsed_factor", factor(), "3");
+    LAPSE_CADENCE_LAPSED_DAYS_MIN: Decimal = decimal("lapse.cadence.lapsed_days_min", days(), "30");
+    LAPSE_CADENCE_LAPSED_DAYS_MAX: Decimal = decimal("lapse.cadence.lapsed_days_max", days(), "365");
+
+    SIGNALS_FREQUENCY_FELL: Decimal = decimal("signals.frequency_fell", above_one(), "1.5");
+    SIGNALS_FREQUENCY_FELL_REARM: Decimal = decimal("signals.frequency_fell_rearm", above_one(), "1.25");
+    SIGNALS_FREQUENCY_ROSE: Decimal = decimal("signals.frequency_rose", below_one(), "0.67");
+    SIGNALS_FREQUENCY_ROSE_REARM: Decimal = decimal("signals.frequency_rose_rearm", below_one(), "0.8");
+    SIGNALS_ORDER_VALUE_FELL: Decimal = decimal("signals.order_value_fell", below_one(), "0.7");
+    SIGNALS_ORDER_VALUE_FELL_REARM: Decimal = decimal("signals.order_value_fell_rearm", below_one(), "0.85");
+    SIGNALS_ORDER_VALUE_ROSE: Decimal = decimal("signals.order_value_rose", above_one(), "1.3");
+    SIGNALS_ORDER_VALUE_ROSE_REARM: Decimal = decimal("signals.order_value_rose_rearm", above_one(), "1.15");
+    SIGNALS_RETURN_RATE_HIGH: Decimal = decimal("signals.return_rate_high", below_one(), "0.5");
+    SIGNALS_RETURN_RATE_HIGH_REARM: Decimal = decimal("signals.return_rate_high_rearm", below_one(), "0.4");
+    SIGNALS_EARLIER_MIN: u32 = setting("signals.earlier_min", count("gaps or orders", 1, 100), "3", values::count);
+    SIGNALS_RETURN_RATE_ORDERS_MIN: u32 = setting("signals.return_rate_orders_min", count("orders", 1, 1_000), "3", values::count);
+
+    COMMIT_INTERVAL: Duration = duration("commit.interval", 10, COMMIT_INTERVAL_MS_MAX, "100ms");
+    COMMIT_BACKLOG_INTERVAL: Duration = duration("commit.backlog_interval", 10, COMMIT_INTERVAL_MS_MAX, "1s");
+    COMMIT_PATIENCE: Duration = duration("commit.patience", SECOND, COMMIT_PATIENCE_MS_MAX, "30s");
+
+    SNAPSHOTS_INTERVAL: Duration = duration("snapshots.interval", SECOND, SNAPSHOT_INTERVAL_MS_MAX, "5m");
+
+    DEAD_LETTERS_MAX_SHARE: Decimal = decimal("dead_letters.max_share", bounds("share", 0, ONE), "0.05");
+    DEAD_LETTERS_WINDOW: usize = setting("dead_letters.window", count("records", 1_000, 100_000), "10000", values::count);
+
+    ERASURE_SECRET_FILE: PathBuf = without_default("erasure.secret_file", Kind::Path, KeyDefault::Nothing, values::path);
+
+    HTTP_LISTEN: SocketAddr = setting("http.listen", Kind::Address, "127.0.0.1:9464", values::address);
+    HTTP_TOKEN_FILE: PathBuf = without_default("http.token_file", Kind::Path, KeyDefault::Nothing, values::path);
+
+    LOG_LEVEL: LogLevel = setting("log.level", Kind::Choice(LOG_LEVELS), "info", values::log_level);
+    LOG_FORMAT: LogFormat = setting("log.format", Kind::Choice(LOG_FORMATS), "auto", values::log_format);
+
+    KAFKA_BOOTSTRAP_SERVERS: String = without_default("kafka.bootstrap.servers", Kind::Client, KeyDefault::Required, values::client);
+    KAFKA: String = without_default("kafka.<name>", Kind::Client, KeyDefault::Nothing, values::client);
+}
+
+/// Which customer keys records have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum KeyForm {
+    Customer,
+    StoreAndCustomer,
+}
+
+/// The lapse policies by name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum PolicyName {
+    Cadence,
+    Fixed,
+}
+
+const fn setting<T>(path: &'static str, kind: Kind, default: &'static str, parse: Parse<T>) -> Setting<T> {
+    without_default(path, kind, KeyDefault::Value(default), parse)
+}
+
+const fn without_default<T>(
+    path: &'static str,
+    kind: Kind,
+    default: KeyDefault,
+    parse: Parse<T>,
+) -> Setting<T> {
+    Setting { key: Key { path, kind, default }, parse }
+}
+
+const fn topic(path: &'static str, default: &'static str) -> Setting<String> {
+    setting(path, Kind::Topic, default, values::topic)
+}
+
+const fn duration(path: &'static str, min: u64, max: u64, default: &'static str) -> Setting<Duration> {
+    setting(path, Kind::DurationMillis { min, max }, default, values::duration)
+}
+
+const fn span(path: &'static str, min: u64, max: u64, default: &'static str) -> Setting<Span> {
+    setting(path, Kind::DurationMillis { min, max }, default, values::span)
+}
+
+const fn decimal(path: &'static str, kind: Kind, default: &'static str) -> Setting<Decimal> {
+    setting(path, kind, default, values::decimal)
 }
 
 const fn count(unit: &'static str, min: u64, max: u64) -> Kind {
     Kind::Count { unit, min, max }
 }
 
-const fn decimal(unit: &'static str, min: u64, max: u64) -> Kind {
+const fn bounds(unit: &'static str, min: u64, max: u64) -> Kind {
     Kind::Decimal { unit, min, max }
 }
 
 const fn days() -> Kind {
-    decimal("days", ONE / 100, 3_650 * ONE)
+    bounds("days", ONE / 100, 3_650 * ONE)
 }
 
 const fn factor() -> Kind {
-    decimal("factor", ONE / 10, 100 * ONE)
+    bounds("factor", ONE / 10, 100 * ONE)
 }
 
 const fn above_one() -> Kind {
-    decimal("ratio", ONE, 100 * ONE)
+    bounds("ratio", ONE, 100 * ONE)
 }
 
 const fn below_one() -> Kind {
-    decimal("ratio", ONE / 100, ONE)
+    bounds("ratio", ONE / 100, ONE)
 }
 
 impl Kind {
@@ -230,6 +292,26 @@ impl Kind {
             Self::Address => "address",
             Self::ClockEnd => "choice or instant",
             Self::Client => "librdkafka",
+        }
+    }
+
+    /// The least and the greatest number, in the unit of the kind; none for what is no number.
+    pub(super) const fn limits(self) -> Option<RangeInclusive<u64>> {
+        match self {
+            Self::DurationMillis { min, max }
+            | Self::SizeBytes { min, max }
+            | Self::Count { min, max, .. }
+            | Self::Decimal { min, max, .. } => Some(min..=max),
+            Self::Name
+            | Self::Topic
+            | Self::Path
+            | Self::Choice(_)
+            | Self::Currency
+            | Self::Zone
+            | Self::Rate
+            | Self::Address
+            | Self::ClockEnd
+            | Self::Client => None,
         }
     }
 
@@ -260,7 +342,5 @@ impl Kind {
 
 /// A bound of [`Kind::Decimal`] as it would be written.
 fn decimal_text(ten_thousandths: u64) -> String {
-    crate::domain::values::number::Decimal::new(ten_thousandths, DECIMAL_DIGITS_MAX)
-        .expect("four digits")
-        .to_string()
+    Decimal::new(ten_thousandths, DECIMAL_DIGITS_MAX).expect("four digits").to_string()
 }

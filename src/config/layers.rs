@@ -40,7 +40,7 @@ pub(super) enum Raw {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Origin {
     Default,
-    /// What a command assumes unless told otherwise, such as the currency of a column map.
+    /// What a command assumes where the user sets nothing, such as the currency of a column map.
     Fallback(&'static str),
     File {
         line: usize,
@@ -366,7 +366,7 @@ impl std::fmt::Display for Origin {
             Self::Default => write!(formatter, "default"),
             Self::Fallback(by) => write!(formatter, "{by}"),
             Self::File { line } => write!(formatter, "line {line}"),
-            // A name may hold anything but `=`; whoever reads this has a terminal.
+            // A name may hold anything but `=`; control characters must not reach a terminal.
             Self::Environment(name) => write!(formatter, "{}", name.escape_debug()),
             Self::Flag => write!(formatter, "--set"),
         }

@@ -1,18 +1,18 @@
 //! Section by section from the layers to the validated configuration.
 
-use super::keys::KEYS;
+use super::keys::{self, Setting};
 use super::layers::{Layers, Path};
 use super::problem::Problems;
 use super::reader::Reader;
 use super::secret::Secret;
 use super::{
-    ClockRules, CommitPace, Config, DeadLetterLimit, HttpSettings, LogFormat, LogLevel, LogSettings, Purpose,
-    RecordBounds, Topics, kafka, policy, shops,
+    ClockRules, CommitPace, Config, DeadLetterLimit, HttpSettings, LogSettings, Purpose, RecordBounds,
+    Topics, kafka, policy, shops,
 };
 use crate::domain::lapse::LapsePolicies;
 use crate::domain::settings::Settings;
 use crate::domain::values::time::Span;
-use crate::topic::{PerInput, PerOutput};
+use crate::topic::{Input, Output, PerInput, PerOutput};
 use crate::wire;
 
 /// Nothing folded may still lie in the longest window.
@@ -21,39 +21,39 @@ const HORIZON_MIN: Span = Span::days(365);
 /// Reads every section; `None` if there were problems.
 pub(super) fn read(layers: Layers, purpose: Purpose, problems: &mut Problems) -> Option<Config> {
     let reader = &mut Reader { layers: &layers, problems };
-    let application = reader.name("application");
-    let instance = reader.name("instance");
-    let workers = usize::try_from(reader.count("workers")).expect("bounded by the table");
-    let state_dir = reader.path("state_dir");
+    let application = reader.get(&keys::APPLICATION);
+    let instance = reader.get(&keys::INSTANCE);
+    let workers = reader.get(&keys::WORKERS);
+    let state_dir = reader.get(&keys::STATE_DIR);
     let topics = read_topics(reader);
-    let registry_file = reader.optional_path("registry.file");
+    let registry_file = reader.optional(&keys::REGISTRY_FILE);
     let is_one = topics.registry.is_none() || registry_file.is_none();
-    reader.relation(["registry.file", "topics.registry"], is_one, || {
+    reader.relation([&keys::REGISTRY_FILE.key, &keys::TOPICS_REGISTRY.key], is_one, || {
         "the registry is a topic or a file, not both: leave one of them out".to_owned()
     });
     let erasure_secret = read_erasure_secret(reader, &application);
     let settings = read_settings(reader, &erasure_secret);
     let clock = ClockRules {
-        grace: reader.span("clock.grace"),
-        at_end: reader.clock_end("clock.at_end"),
-        skew: reader.span("clock.skew"),
+        grace: reader.get(&keys::CLOCK_GRACE),
+        at_end: reader.get(&keys::CLOCK_AT_END),
+        skew: reader.get(&keys::CLOCK_SKEW),
     };
     let record_bounds = RecordBounds {
-        bytes_max: usize::try_from(reader.size("records.max_bytes")).expect("bounded by the table"),
-        depth_max: usize::try_from(reader.count("records.max_depth")).expect("bounded by the table"),
+        bytes_max: reader.get(&keys::RECORDS_MAX_BYTES),
+        depth_max: reader.get(&keys::RECORDS_MAX_DEPTH),
     };
     let commit = read_commit(reader);
-    let snapshot_interval = reader.duration("snapshots.interval");
+    let snapshot_interval = reader.get(&keys::SNAPSHOTS_INTERVAL);
     let dead_letters = DeadLetterLimit {
-        share_max: reader.decimal("dead_letters.max_share"),
-        window: usize::try_from(reader.count("dead_letters.window")).expect("bounded by the table"),
+        share_max: reader.get(&keys::DEAD_LETTERS_MAX_SHARE),
+        window: reader.get(&keys::DEAD_LETTERS_WINDOW),
     };
     let http = read_http(reader);
     let log = read_log(reader);
     let kafka = kafka::read(reader);
     match purpose {
         Purpose::Kafka if kafka.bootstrap_servers().is_none() => {
-            let path = Path::client("bootstrap.servers");
+            let path = Path::of(keys::KAFKA_BOOTSTRAP_SERVERS.key.path);
             if !reader.problems.concern(&path) {
                 reader.missing(&path);
             }
@@ -86,39 +86,57 @@ pub(super) fn read(layers: Layers, purpose: Purpose, problems: &mut Problems) ->
 }
 
 fn read_topics(reader: &mut Reader<'_>) -> Topics {
-    let paths: Vec<&str> =
-        KEYS.iter().map(|key| key.path).filter(|path| path.starts_with("topics.")).collect();
-    let names: Vec<Option<String>> = paths.iter().map(|path| reader.optional_topic(path)).collect();
-    for (index, path) in paths.iter().enumerate() {
-        for earlier in 0..index {
-            let differ = names[index].is_none() || names[earlier] != names[index];
-            reader.relation([path, paths[earlier]], differ, || {
-                format!(
-                    "{:?} is also the topic of {}; every topic has its own name",
-                    names[index].as_deref().unwrap_or_default(),
-                    paths[earlier]
-                )
+    let settings = [
+        keys::TOPICS_ORDERS,
+        keys::TOPICS_RETURNS,
+        keys::TOPICS_ERASURES,
+        keys::TOPICS_SIGNALS,
+        keys::TOPICS_CUSTOMERS,
+        keys::TOPICS_DEAD_LETTERS,
+        keys::TOPICS_CHANGELOG,
+        keys::TOPICS_REGISTRY,
+    ];
+    let names = settings.each_ref().map(|setting| reader.optional(setting));
+    for (index, Setting { key, .. }) in settings.iter().enumerate() {
+        let Some(name) = &names[index] else { continue };
+        for (Setting { key: earlier, .. }, other) in settings.iter().zip(&names).take(index) {
+            reader.relation([key, earlier], other.as_ref() != Some(name), || {
+                format!("{name:?} is also the topic of {}; every topic has its own name", earlier.path)
             });
         }
     }
     Topics {
-        inputs: PerInput::from_fn(|input| reader.topic(&format!("topics.{}", input.name()))),
-        outputs: PerOutput::from_fn(|output| reader.topic(&format!("topics.{}", output.name()))),
-        registry: reader.optional_topic("topics.registry"),
+        inputs: PerInput::from_fn(|input| {
+            reader.get(match input {
+                Input::Orders => &keys::TOPICS_ORDERS,
+                Input::Returns => &keys::TOPICS_RETURNS,
+                Input::Erasures => &keys::TOPICS_ERASURES,
+            })
+        }),
+        outputs: PerOutput::from_fn(|output| {
+            reader.get(match output {
+                Output::Signals => &keys::TOPICS_SIGNALS,
+                Output::Customers => &keys::TOPICS_CUSTOMERS,
+                Output::DeadLetters => &keys::TOPICS_DEAD_LETTERS,
+                Output::Changelog => &keys::TOPICS_CHANGELOG,
+            })
+        }),
+        registry: reader.optional(&keys::TOPICS_REGISTRY),
     }
 }
 
 fn read_settings(reader: &mut Reader<'_>, erasure_secret: &Secret) -> Option<Settings> {
-    let key_form = reader.choice("key");
+    let key_form = reader.get(&keys::KEY);
     let shops = shops::read(reader, key_form);
-    let return_window = reader.span("records.return_window");
-    let lateness = reader.span("records.lateness");
+    let orders_max = reader.get(&keys::RECORDS_MAX_ORDERS);
+    let return_window = reader.get(&keys::RECORDS_RETURN_WINDOW);
+    let lateness = reader.get(&keys::RECORDS_LATENESS);
     let horizon = return_window.plus(lateness);
-    reader.relation(["records.return_window", "records.lateness"], horizon >= HORIZON_MIN, || {
+    let keys = [&keys::RECORDS_RETURN_WINDOW.key, &keys::RECORDS_LATENESS.key];
+    reader.relation(keys, horizon >= HORIZON_MIN, || {
         "return_window and lateness must add up to at least 365d, the longest window; raise one of them"
             .to_owned()
     });
-    let orders_max = usize::try_from(reader.count("records.max_orders")).expect("bounded by the table");
     let lapse = LapsePolicies::new(policy::read_lapse(reader), wire::hash::hash);
     let thresholds = policy::read_thresholds(reader);
     Some(Settings {
@@ -135,23 +153,23 @@ fn read_settings(reader: &mut Reader<'_>, erasure_secret: &Secret) -> Option<Set
 
 /// Without a secret the application's name is the key: markers of different applications then differ at least.
 fn read_erasure_secret(reader: &mut Reader<'_>, application: &str) -> Secret {
-    let Some(path) = reader.optional_path("erasure.secret_file") else {
+    let Some(path) = reader.optional(&keys::ERASURE_SECRET_FILE) else {
         return Secret::new(application.as_bytes());
     };
     Secret::from_file_of_ours(&path).unwrap_or_else(|message| {
-        reader.refuse(Path::of("erasure.secret_file"), message);
+        reader.refuse(Path::of(keys::ERASURE_SECRET_FILE.key.path), message);
         Secret::new(*b"unset")
     })
 }
 
 fn read_commit(reader: &mut Reader<'_>) -> CommitPace {
     let commit = CommitPace {
-        interval: reader.duration("commit.interval"),
-        backlog_interval: reader.duration("commit.backlog_interval"),
-        patience: reader.duration("commit.patience"),
+        interval: reader.get(&keys::COMMIT_INTERVAL),
+        backlog_interval: reader.get(&keys::COMMIT_BACKLOG_INTERVAL),
+        patience: reader.get(&keys::COMMIT_PATIENCE),
     };
     reader.relation(
-        ["commit.backlog_interval", "commit.interval"],
+        [&keys::COMMIT_BACKLOG_INTERVAL.key, &keys::COMMIT_INTERVAL.key],
         commit.backlog_interval >= commit.interval,
         || {
             "is shorter than commit.interval; a backlog is worked off in longer transactions, so raise it"
@@ -162,7 +180,7 @@ fn read_commit(reader: &mut Reader<'_>) -> CommitPace {
 }
 
 fn read_http(reader: &mut Reader<'_>) -> HttpSettings {
-    let token = reader.optional_path("http.token_file").and_then(|path| {
+    let token = reader.optional(&keys::HTTP_TOKEN_FILE).and_then(|path| {
         let token = Secret::from_file_of_ours(&path).and_then(|token| {
             let is_sendable = token.expose().iter().all(u8::is_ascii_graphic);
             is_sendable.then_some(token).ok_or_else(|| {
@@ -170,23 +188,11 @@ fn read_http(reader: &mut Reader<'_>) -> HttpSettings {
                     .to_owned()
             })
         });
-        token.map_err(|message| reader.refuse(Path::of("http.token_file"), message)).ok()
+        token.map_err(|message| reader.refuse(Path::of(keys::HTTP_TOKEN_FILE.key.path), message)).ok()
     });
-    HttpSettings { listen: reader.address("http.listen"), token }
+    HttpSettings { listen: reader.get(&keys::HTTP_LISTEN), token }
 }
 
 fn read_log(reader: &mut Reader<'_>) -> LogSettings {
-    let level = match reader.choice("log.level") {
-        "error" => LogLevel::Error,
-        "warn" => LogLevel::Warn,
-        "debug" => LogLevel::Debug,
-        "trace" => LogLevel::Trace,
-        _ => LogLevel::Info,
-    };
-    let format = match reader.choice("log.format") {
-        "text" => LogFormat::Text,
-        "json" => LogFormat::Json,
-        _ => LogFormat::Auto,
-    };
-    LogSettings { level, format }
+    LogSettings { level: reader.get(&keys::LOG_LEVEL), format: reader.get(&keys::LOG_FORMAT) }
 }

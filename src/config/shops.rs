@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::keys::STORES_MAX;
+use super::keys::{self, KeyForm, Kind, STORES_MAX};
 use super::layers::Path;
-use super::reader::{Reader, not_decimal};
-use super::{suggest, zone};
+use super::reader::Reader;
+use super::values;
 use crate::domain::settings::{Shop, Shops};
 use crate::domain::values::money::{Conversion, Currency};
 use crate::domain::values::number::Decimal;
@@ -14,8 +14,8 @@ use crate::domain::values::number::Decimal;
 const STORE_BYTES_MAX: usize = 512;
 
 /// Reads `[shop]` or `[stores.<id>]`, whichever the form of the key asks for, and `[rates]`.
-pub(super) fn read(reader: &mut Reader<'_>, key_form: &str) -> Option<Shops> {
-    let by_store = key_form == "store_id/customer_id";
+pub(super) fn read(reader: &mut Reader<'_>, key_form: KeyForm) -> Option<Shops> {
+    let by_store = key_form == KeyForm::StoreAndCustomer;
     let store_ids = reader.layers.names_below("stores");
     if by_store {
         refuse_shop(reader);
@@ -25,7 +25,9 @@ pub(super) fn read(reader: &mut Reader<'_>, key_form: &str) -> Option<Shops> {
         reader.refuse(Path::below(&["stores", id]), message.to_owned());
     }
     if !by_store {
-        let shop = read_shop(reader, &["shop"])?;
+        let currency = reader.below(&Path::of(keys::SHOP_CURRENCY.key.path), &keys::SHOP_CURRENCY);
+        let zone = reader.get(&keys::SHOP_TIME_ZONE);
+        let shop = Shop { zone, ..Shop::in_currency(currency?) };
         let shops = convert(reader, vec![(Box::from(""), shop)])?;
         return shops.into_iter().next().map(|(_, shop)| Shops::One(shop));
     }
@@ -46,8 +48,11 @@ pub(super) fn read(reader: &mut Reader<'_>, key_form: &str) -> Option<Shops> {
             );
             reader.refuse(Path::below(&["stores", id]), message);
         }
-        if let Some(shop) = read_shop(reader, &["stores", id]) {
-            stores.push((Box::from(id.as_str()), shop));
+        let path = |name| Path::below(&["stores", id, name]);
+        let currency = reader.below(&path("currency"), &keys::STORES_CURRENCY);
+        let zone = reader.below(&path("time_zone"), &keys::STORES_TIME_ZONE);
+        if let (Some(currency), Some(zone)) = (currency, zone) {
+            stores.push((Box::from(id.as_str()), Shop { zone, ..Shop::in_currency(currency) }));
         }
     }
     convert(reader, stores).map(Shops::ByStore)
@@ -55,21 +60,14 @@ pub(super) fn read(reader: &mut Reader<'_>, key_form: &str) -> Option<Shops> {
 
 /// With stores, what stands in `[shop]` would be silently without effect.
 fn refuse_shop(reader: &mut Reader<'_>) {
-    for name in ["currency", "time_zone"] {
-        let path = Path::below(&["shop", name]);
+    for key in [keys::SHOP_CURRENCY.key, keys::SHOP_TIME_ZONE.key] {
+        let path = Path::of(key.path);
         let is_set = reader.layers.get(&path).is_some_and(|entry| entry.is_given());
         if is_set {
             let message = "has no effect with the key store_id/customer_id; move it to each [stores.<id>]";
             reader.refuse(path, message.to_owned());
         }
     }
-}
-
-fn read_shop(reader: &mut Reader<'_>, section: &[&str]) -> Option<Shop> {
-    let path = |name| Path::below(&[section, &[name]].concat());
-    let currency = reader.below(&path("currency"), parse_currency);
-    let zone = reader.below(&path("time_zone"), zone::parse);
-    Some(Shop { currency: currency?, zone: zone?, conversions: Vec::new() })
 }
 
 /// Gives each shop its conversions. A rate is what one unit is worth in a unit common to all.
@@ -114,9 +112,9 @@ fn read_rates(reader: &mut Reader<'_>) -> BTreeMap<Currency, Decimal> {
     let mut rates = BTreeMap::new();
     for code in reader.layers.names_below("rates") {
         let path = Path::below(&["rates", &code]);
-        match parse_currency(&code) {
+        match values::currency(&code, Kind::Currency) {
             Ok(currency) => {
-                if let Some(rate) = reader.below(&path, parse_rate) {
+                if let Some(rate) = reader.below(&path, &keys::RATES) {
                     rates.insert(currency, rate);
                 }
             }
@@ -124,22 +122,4 @@ fn read_rates(reader: &mut Reader<'_>) -> BTreeMap<Currency, Decimal> {
         }
     }
     rates
-}
-
-fn parse_currency(text: &str) -> Result<Currency, String> {
-    Currency::from_code(text.as_bytes()).ok_or_else(|| {
-        let capitals = text.to_uppercase();
-        let known = Currency::from_code(capitals.as_bytes()).map(|_| capitals.as_str());
-        let hint = suggest::nearest(&capitals, known)
-            .map_or_else(String::new, |near| format!("; did you mean {near}?"));
-        format!("{text:?} is not the code of an ISO 4217 currency, such as EUR{hint}")
-    })
-}
-
-fn parse_rate(text: &str) -> Result<Decimal, String> {
-    match Decimal::parse(text) {
-        Some(rate) if rate.numerator() > 0 => Ok(rate),
-        Some(_) => Err("a rate must be above 0".to_owned()),
-        None => Err(not_decimal(text)),
-    }
 }

@@ -16,7 +16,7 @@ pub struct Sources {
     pub environment: BTreeMap<String, String>,
     /// `KEY=VALUE`, the strongest; later ones win.
     pub assignments: Vec<String>,
-    /// Key, value and who says so: what a command assumes where nobody says otherwise.
+    /// Key, value and the name of the command that assumes it where the user sets nothing.
     pub fallbacks: Vec<(&'static str, String, &'static str)>,
     pub host_name: Option<String>,
 }
@@ -47,7 +47,7 @@ impl Sources {
     }
 }
 
-/// The host name as Linux tells it, or as the shell does.
+/// The host name as Linux knows it, or as the shell does.
 fn host_name() -> Option<String> {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .ok()
