@@ -51,7 +51,7 @@ use summary::Summary;
 
 /// A year of 365 days passes in a minute.
 const FACTOR: u32 = 525_600;
-/// The shop's clock stays behind by so much, so that no silence is told while an order is on its way: 1.15 s of real time.
+/// How far the shop's clock stays behind, so that no timer fires while an order is on its way: 1.15 s of real time.
 const GRACE: Span = Span::days(7);
 const YEAR: Span = Span::days(365);
 const PARTITIONS: u32 = 4;
@@ -59,19 +59,19 @@ const PARTITIONS: u32 = 4;
 const CATCH_UP_MAX: Duration = Duration::from_secs(5);
 const CATCH_UP_EVERY: Duration = Duration::from_millis(20);
 
-/// What the demo assumes where nobody says otherwise.
+/// What the demo assumes where no other source sets a key.
 const ASSUMED: &[(&str, &str)] = &[
     ("application", "tea-shop"),
     ("instance", "demo"),
     ("shop.currency", "EUR"),
-    // Tea is bought more often than most things, and nobody wants to wait half a minute for the first silence.
+    // Tea is bought often, and a viewer should not wait half a minute for the first `at_risk`.
     ("lapse.cadence.prior_gap_days", "30"),
     // Information would stand between the signals.
     ("log.level", "warn"),
     ("log.format", "text"),
 ];
 
-/// Runs the demo until its time is over, a signal ends it, or nobody reads its output any more.
+/// Runs the demo until its time is over, a signal ends it, or its output is closed.
 ///
 /// # Errors
 /// With the exit code of what stopped it.
@@ -91,7 +91,7 @@ pub fn run(common: &CommonArguments, arguments: &DemoArguments) -> Result<(), Fa
     let signals = run::signals(&runtime)?;
     let now = || shop_time.at(wall());
     let service = Service { config: &config, rules, metrics: Arc::clone(&metrics), runtime: &runtime };
-    // Before anything is said: a port in use is the likeliest trouble.
+    // Before the first line is printed: a port in use is the likeliest trouble.
     let server = service.bind()?;
     let settings = Arc::new(KafkaSettings::new(&config));
     let layout = kafka.create_topics(&settings, PARTITIONS).map_err(stopped)?;
@@ -100,7 +100,7 @@ pub fn run(common: &CommonArguments, arguments: &DemoArguments) -> Result<(), Fa
     demo.live(service, server, signals)
 }
 
-/// A configuration of the demo's own: whoever has one for a real cluster should not meet it here.
+/// A configuration of the demo's own: that of a real cluster has no effect here.
 fn load(
     common: &CommonArguments,
     listen: SocketAddr,
@@ -114,7 +114,7 @@ fn load(
     let fallbacks = ASSUMED.iter().map(|(key, value)| (*key, (*value).to_owned(), "demo")).collect();
     let sources = Sources { assignments, fallbacks, ..Sources::default() };
     let mut config = cli::load(&sources, Purpose::Kafka)?;
-    // Longer than a service on real time may be told to wait.
+    // Longer than the configuration allows a service on real time to wait.
     config.clock.grace = GRACE;
     config.clock.at_end = AtEnd::Wall;
     Ok(config)
@@ -159,7 +159,7 @@ impl Demo<'_> {
             scope.spawn(move || drop(closed.send(shop.keep_open(&opened))));
             let narrator = scope.spawn(move || {
                 let _narrating: oneshot::Sender<()> = narrating;
-                narrator.tell(&ended)
+                narrator.print(&ended)
             });
             let over = async {
                 tokio::select! {
@@ -173,7 +173,7 @@ impl Demo<'_> {
             let served = service.serve(server, |slot| self.open_slot(slot), until);
             // The narrator waits for so many, and ends.
             let _ = end.send(self.metrics.overview().signals.iter().map(|(_, count)| count).sum());
-            let read = narrator.join().expect("a panic has told its message");
+            let read = narrator.join().expect("a panic has printed its message");
             served?;
             match (close?, read) {
                 (_, Err(error)) => output_closed(error),
@@ -288,7 +288,7 @@ impl TemporaryFolder {
 
 impl Drop for TemporaryFolder {
     fn drop(&mut self) {
-        // What cannot be removed is an empty folder; there is nothing to be said about it at the end of a demo.
+        // At worst an empty folder stays; that is worth no message at the end of a demo.
         let _ = std::fs::remove_dir_all(&self.path);
     }
 }

@@ -1,7 +1,7 @@
 //! `run`: the workers on their threads, HTTP beside them, and one way to end it all.
 //!
 //! ```text
-//!  main thread: tokio ─► HTTP, signals          worker threads: turn, turn, turn ... until told to stop
+//!  main thread: tokio ─► HTTP, signals          worker threads: turn, turn, turn ... until asked to stop
 //!        first signal: drain, stop the workers, exit 0          a worker fails: the others stop too, its exit code
 //!        second signal: exit at once
 //! ```
@@ -38,7 +38,6 @@ use crate::stream::rules::Rules;
 use crate::stream::shop_time::ShopTime;
 use crate::stream::worker::hub::Hub;
 use crate::stream::worker::{Stop, Worker};
-use crate::wire::reason::Reason;
 
 pub use state_folder::StateFolder;
 
@@ -61,13 +60,13 @@ pub fn run(config: &Config, arguments: &RunArguments) -> Result<(), Failure> {
     let runtime = new_runtime()?;
     let service = Service { config, rules, metrics: Arc::clone(&metrics), runtime: &runtime };
     let mut until = Box::pin(signals(&runtime)?);
-    // Before the brokers are asked: a port in use is told at once, not after they have answered.
+    // Before the brokers are asked, so that a port in use is reported at once.
     let server = service.bind()?;
     let settings = Arc::new(KafkaSettings::new(config));
     let Some(layout) = examine_until(&runtime, &settings, config.commit.patience, until.as_mut())? else {
-        info!("told to end before the topics were known");
+        info!("asked to end before the topics were known");
         drop((service, server));
-        // The examination waits for its brokers as long as they like; nobody waits for it.
+        // The examination waits for the brokers; the shutdown does not wait for the examination.
         runtime.shutdown_background();
         return Ok(());
     };
@@ -113,12 +112,7 @@ pub fn new_metrics(rules: &Rules) -> Result<Arc<Metrics>, Failure> {
     let mut currencies = rules.currencies.clone();
     currencies.sort();
     currencies.dedup();
-    let vocabulary = Vocabulary {
-        version: metrics::VERSION,
-        revision: metrics::REVISION,
-        dead_letter_reasons: Reason::ALL.map(Reason::name).to_vec(),
-        currencies,
-    };
+    let vocabulary = Vocabulary { version: metrics::VERSION, revision: metrics::REVISION, currencies };
     let metrics =
         Metrics::new(&Registry::new(), &vocabulary).map_err(|error| Failure::new(Exit::Internal, error))?;
     Ok(Arc::new(metrics))
@@ -218,7 +212,7 @@ impl Service<'_> {
         })
     }
 
-    /// Waits for a worker's end, and says why it ended if it was not told to.
+    /// Waits for a worker's end and returns why it ended, if it was not asked to.
     fn join(
         &self,
         worker: ScopedJoinHandle<'_, Result<(), Stop>>,
@@ -244,7 +238,7 @@ struct Ended(mpsc::Sender<()>);
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        // A full channel says so already.
+        // A full channel carries the same message already.
         let _ = self.0.try_send(());
     }
 }
@@ -288,7 +282,7 @@ pub fn signals(runtime: &Runtime) -> Result<impl Future<Output = ()> + use<>, Fa
                 _ = interrupt.recv() => {}
             }
             match first.take() {
-                // Nobody listens any more if the service is ending already; then this signal is the first one all the same.
+                // The receiver is gone if the service is ending already; then this signal is the first one all the same.
                 Some(first) => drop(first.send(())),
                 None => std::process::exit(i32::from(Exit::Unavailable.code())),
             }

@@ -9,7 +9,7 @@
 //! | `/v1/status` | the figures behind the live page |
 //! | `/` | the live page |
 //!
-//! It binds to loopback unless told otherwise, and everything about a request is bounded: the size of its head, the time
+//! It binds to loopback unless configured otherwise, and everything about a request is bounded: the size of its head, the time
 //! it takes, and how many there are at once. Bodies are not read.
 
 mod access;
@@ -99,7 +99,7 @@ pub enum BindError {
     Refused {
         /// The configured address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -112,7 +112,7 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Takes the port. Done before anything else starts, so that a port in use is said at once.
+    /// Takes the port. Done before anything else starts, so that a port in use is reported at once.
     pub async fn bind(settings: &HttpSettings) -> Result<Self, BindError> {
         let refused = |source: io::Error| {
             if source.kind() == ErrorKind::AddrInUse {
@@ -131,7 +131,7 @@ impl HttpServer {
         self.address
     }
 
-    /// Answers until `shutdown` is done. Open connections are then cut: the last answers of `/readyz` have told that the
+    /// Answers until `shutdown` is done. Open connections are then cut: the last answers of `/readyz` have announced that the
     /// service is leaving.
     pub async fn serve(self, context: HttpContext, shutdown: impl Future<Output = ()>) {
         if let Some(warning) = self.access.warning() {

@@ -1,6 +1,6 @@
 //! Every metric: name, unit, labels, bound on the number of its series.
 //!
-//! One struct, built from an injected registry, with every child of a closed label resolved at the start. Call sites say
+//! One struct, built from an injected registry, with every child of a closed label resolved at the start. Call sites report
 //! what happened and know no names. What counts input, output and business moves after the commit only.
 //!
 //! A process exports at most 400 series, and 52 for each owned partition. A currency beyond the first adds 8 for each
@@ -8,6 +8,8 @@
 
 mod batch;
 mod client;
+mod counter_value;
+mod gauge_value;
 mod groups;
 mod label;
 mod labels;
@@ -23,27 +25,29 @@ use std::{
 
 use prometheus::{Histogram, IntCounter, Registry, TextEncoder};
 
-pub use self::{
-    batch::{BatchSummary, CurrencyLabel, CurrencyValues, TransactionSummary},
-    client::{ClientMetrics, ClientStatistics},
-    label::{Label, PerLabel},
-    labels::{
-        Basis, Client, CustomerState, FatalKind, HttpCode, LogLevel, OrderKind, Outcome, RebalanceKind,
-        Remark, RevenueKind, Route, ServiceState, SignalType, Stage, TimerOutcome, TransactionResult,
-        Transition, Window, WindowBasis, WindowRevenue,
-    },
-    partition::{PartitionGauges, PartitionMetrics, PartitionTotals},
-};
 use self::{
+    batch::BatchCounters,
     client::Clients,
     groups::{
-        BusinessMetrics, GroupMetrics, HttpMetrics, InputMetrics, OutputMetrics, RestoreMetrics,
-        ServiceMetrics, TimerMetrics, TransactionMetrics,
+        BusinessMetrics, GroupMetrics, HttpMetrics, InputMetrics, RestoreMetrics, ServiceMetrics,
+        TimerMetrics, TransactionMetrics,
     },
     partition::PartitionFamilies,
     process::ProcessCollector,
     registrar::Registrar,
 };
+pub use self::{
+    batch::{BatchSummary, CurrencyLabel, CurrencyValues, TransactionSummary},
+    client::{ClientMetrics, ClientStatistics},
+    label::{Label, PerLabel},
+    labels::{
+        Basis, Client, FatalKind, HttpCode, LogLevel, OrderKind, Outcome, RebalanceKind, Remark, RevenueKind,
+        Route, ServiceState, Stage, TimerOutcome, TopicReason, TransactionResult, Transition, Window,
+        WindowBasis, WindowRevenue,
+    },
+    partition::{PartitionGauges, PartitionMetrics, PartitionTotals},
+};
+use crate::domain::signals::kind::SignalType;
 use crate::topic::{Input, Partition};
 
 /// The version of the program.
@@ -62,8 +66,6 @@ pub struct Vocabulary {
     pub version: &'static str,
     /// [`REVISION`], but in tests.
     pub revision: &'static str,
-    /// Every dead-letter reason.
-    pub dead_letter_reasons: Vec<&'static str>,
     /// The currencies of the configured stores.
     pub currencies: Vec<CurrencyLabel>,
 }
@@ -72,9 +74,9 @@ pub struct Vocabulary {
 pub struct Metrics {
     registry: Registry,
     currencies: Vec<CurrencyLabel>,
+    counters: BatchCounters,
     service: ServiceMetrics,
     input: InputMetrics,
-    output: OutputMetrics,
     transactions: TransactionMetrics,
     group: GroupMetrics,
     timers: TimerMetrics,
@@ -121,9 +123,9 @@ impl Metrics {
         Ok(Self {
             registry: registry.clone(),
             currencies: vocabulary.currencies.clone(),
+            counters: BatchCounters::new(registrar)?,
             service: ServiceMetrics::new(registrar, vocabulary)?,
-            input: InputMetrics::new(registrar, vocabulary)?,
-            output: OutputMetrics::new(registrar)?,
+            input: InputMetrics::new(registrar)?,
             transactions: TransactionMetrics::new(registrar)?,
             group: GroupMetrics::new(registrar)?,
             timers: TimerMetrics::new(registrar)?,
@@ -138,15 +140,8 @@ impl Metrics {
 
     /// Counts a committed batch, or one part of it. Never called for one that was aborted, retried or restored.
     pub fn on_batch(&self, batch: &BatchSummary, committed_at_ms: i64) {
-        let Self { input, output, timers, business, .. } = self;
-        add_all(&input.records, &batch.input_records);
-        add_all(&input.bytes, &batch.input_bytes);
-        add_all(&input.outcomes, &batch.outcomes);
-        add_all(&input.remarks, &batch.remarks);
-        for (key, count) in &batch.dead_letters {
-            input.dead_letters.get(key).expect("a reason of the closed list").inc_by(*count);
-        }
-        input.late_records.inc_by(batch.late_records);
+        let Self { counters, input, timers, business, .. } = self;
+        counters.add(batch);
         // Clocks of two machines differ: an age below zero counts as zero.
         let age = |instant_ms: i64| partition::seconds((committed_at_ms - instant_ms).max(0));
         for (topic, instants_ms) in batch.appended_at_ms.iter() {
@@ -155,16 +150,9 @@ impl Metrics {
         for (topic, instants_ms) in batch.happened_at_ms.iter() {
             observe_all(&input.event_age[topic], instants_ms.iter().map(age));
         }
-        add_all(&output.signals, &batch.signals);
-        add_all(&output.records, &batch.output_records);
-        add_all(&timers.fired, &batch.timers_fired);
         for delay in &batch.timer_delays {
             timers.delay.observe(delay.as_secs_f64());
         }
-        add_all(&business.transitions, &batch.transitions);
-        add_all(&business.orders, &batch.orders);
-        business.returns.inc_by(batch.returns);
-        business.guest_orders.inc_by(batch.guest_orders);
         business.add(&batch.values);
     }
 
@@ -175,7 +163,7 @@ impl Metrics {
         self.transactions.records.observe(transaction.records as f64);
         self.transactions.last_success.set(partition::seconds(transaction.committed_at_ms));
         for (stage, duration) in transaction.stages.iter() {
-            self.output.stages[stage].observe(duration.as_secs_f64());
+            self.transactions.stages[stage].observe(duration.as_secs_f64());
         }
     }
 
@@ -266,7 +254,7 @@ impl Metrics {
         }
     }
 
-    /// A Kafka client that will tell its statistics.
+    /// A Kafka client that will report its statistics.
     pub fn client(&self, client: Client) -> ClientMetrics {
         self.clients.add(client)
     }
@@ -285,11 +273,11 @@ impl Metrics {
         partitions.values().for_each(|partition| partition.add_to(&mut totals));
         let latencies = &self.input.end_to_end_latency;
         Overview {
-            input_records: counts(&self.input.records),
-            outcomes: counts(&self.input.outcomes),
-            signals: counts(&self.output.signals),
+            input_records: counts(&self.counters.input_records),
+            outcomes: counts(&self.counters.outcomes),
+            signals: counts(&self.counters.signals),
             transactions: counts(&self.transactions.results),
-            timers_fired: self.timers.fired.iter().map(|(_, counter)| counter.get()).sum(),
+            timers_fired: self.counters.timers_fired.iter().map(|(_, counter)| counter.get()).sum(),
             end_to_end_latency: (
                 latencies.iter().map(|(_, histogram)| histogram.get_sample_count()).sum(),
                 latencies.iter().map(|(_, histogram)| histogram.get_sample_sum()).sum(),
@@ -301,7 +289,7 @@ impl Metrics {
 }
 
 impl RestoreInProgress<'_> {
-    /// Counts changelog records that were read back, and says how many are to come.
+    /// Counts changelog records that were read back, and exports how many are to come.
     pub fn on_records(&self, records: u64, remaining: u64) {
         self.metrics.restore.records.inc_by(records);
         self.partition.set_restore_remaining(remaining);
@@ -317,12 +305,6 @@ impl RestoreInProgress<'_> {
 impl Drop for RestoreInProgress<'_> {
     fn drop(&mut self) {
         self.metrics.restore.partitions.dec();
-    }
-}
-
-fn add_all<L: Label>(counters: &PerLabel<L, IntCounter>, counts: &PerLabel<L, u64>) {
-    for (label, count) in counts.iter() {
-        counters[label].inc_by(*count);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the service tells about itself: state, readiness, liveness, and the latest signals.
+//! The service's state, readiness and liveness, and the latest signals.
 //!
 //! Each worker holds the only [`WorkerStatus`] that writes its slot; probes and the live page read. Nothing here decides
 //! anything, so the locks guard copies, never the state of a partition.
@@ -12,7 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::observe::metrics::{ServiceState, SignalType};
+use crate::domain::signals::kind::SignalType;
+use crate::observe::metrics::ServiceState;
 use crate::topic::Partition;
 
 /// A loop that has not ticked for so long is stuck. Every call that a worker blocks in is bounded well below it (a commit is
@@ -28,7 +29,7 @@ pub struct ServiceStatus {
     shared: Arc<Shared>,
 }
 
-/// The pen of one worker. Dropping it says that the worker's loop has ended.
+/// Where one worker writes its status. Dropping it means that the worker's loop has ended.
 #[derive(Debug)]
 pub struct WorkerStatus {
     shared: Arc<Shared>,

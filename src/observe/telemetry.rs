@@ -26,7 +26,7 @@ use crate::observe::metrics::{self, Metrics};
 /// Something that may not stand in a log: printed as a short code.
 ///
 /// The same value has the same code until the process ends, so that lines about one customer can be found together;
-/// which customer it is cannot be told from it, nor by hashing a list of customers, because the hash has a random key.
+/// the customer cannot be found from it, not even by hashing a list of customers, because the hash has a random key.
 pub struct Redacted<T>(pub T);
 
 /// Counts every message that is written.
@@ -117,12 +117,7 @@ mod tests {
 
     #[test]
     fn messages_above_the_level_are_counted() {
-        let vocabulary = Vocabulary {
-            version: "0",
-            revision: "0",
-            dead_letter_reasons: Vec::new(),
-            currencies: Vec::new(),
-        };
+        let vocabulary = Vocabulary { version: "0", revision: "0", currencies: Vec::new() };
         let metrics = Arc::new(Metrics::new(&Registry::new(), &vocabulary).expect("names are free"));
         let subscriber = tracing_subscriber::registry()
             .with(level_filter(LogLevel::Warn))

@@ -187,12 +187,7 @@ struct Server {
 
 impl Server {
     fn start() -> Result<Self, Failed> {
-        let vocabulary = Vocabulary {
-            version: "0",
-            revision: "0",
-            dead_letter_reasons: Vec::new(),
-            currencies: Vec::new(),
-        };
+        let vocabulary = Vocabulary { version: "0", revision: "0", currencies: Vec::new() };
         let metrics = Arc::new(Metrics::new(&Registry::new(), &vocabulary)?);
         let (status, _) = ServiceStatus::new(1, Instant::now());
         let (queries, mut questions) = QueryRouter::new(1);

@@ -11,8 +11,9 @@ use std::{
 use libtest_mimic::{Failed, Trial};
 use prometheus::Registry;
 use retention_signals::config::{HttpSettings, Secret};
+use retention_signals::domain::signals::kind::SignalType;
 use retention_signals::observe::http::{About, HttpContext, HttpServer};
-use retention_signals::observe::metrics::{Metrics, SignalType, Vocabulary};
+use retention_signals::observe::metrics::{Metrics, Vocabulary};
 use retention_signals::observe::status::{RecentSignal, ServiceStatus, WorkerPhase, WorkerStatus};
 use retention_signals::stream::query::{CommittedPosition, CustomerReply, QueryRouter};
 use retention_signals::topic::Partition;
@@ -48,12 +49,7 @@ struct Answer {
 
 impl Server {
     fn start(token: Option<&str>) -> Self {
-        let vocabulary = Vocabulary {
-            version: "1.2.3",
-            revision: "test",
-            dead_letter_reasons: vec!["too_old"],
-            currencies: Vec::new(),
-        };
+        let vocabulary = Vocabulary { version: "1.2.3", revision: "test", currencies: Vec::new() };
         let metrics = Metrics::new(&Registry::new(), &vocabulary).expect("names are free");
         let (status, mut pens) = ServiceStatus::new(1, Instant::now());
         let (queries, mut questions) = QueryRouter::new(1);

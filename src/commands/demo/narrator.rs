@@ -1,4 +1,4 @@
-//! Reads the topic of signals back, as a subscriber would, and tells some of them.
+//! Reads the topic of signals back, as a subscriber would, and prints some of them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Write};
@@ -9,9 +9,10 @@ use indicatif::HumanCount;
 
 use super::line::{BOLD, DIM, GREEN, Paint, RED, SignalRecord, YELLOW};
 use super::screen::Screen;
+use crate::domain::signals::signal::State;
 use crate::domain::values::time::Time;
 use crate::kafka::Subscriber;
-use crate::observe::metrics::{CustomerState, Metrics, Overview};
+use crate::observe::metrics::{Metrics, Overview};
 use crate::wire::encode::time_text;
 
 /// Lines come as fast as they can be read at a glance; the shop has some three hundred signals a second.
@@ -37,11 +38,11 @@ pub struct Narrator<'a, W> {
 }
 
 impl<W: Write> Narrator<'_, W> {
-    /// Greets, and tells until `end` says how many signals there are to be read in all, and these are read. Gives how many it has read.
+    /// Greets, and prints until as many signals are read as `end` announces. Returns how many it has read.
     ///
     /// # Errors
-    /// Nobody reads what is written.
-    pub fn tell(mut self, end: &Receiver<u64>) -> io::Result<u64> {
+    /// The output is closed.
+    pub fn print(mut self, end: &Receiver<u64>) -> io::Result<u64> {
         self.screen.line(&self.greeting)?;
         let mut choice = Choice::default();
         let mut rates = Rates::default();
@@ -81,15 +82,15 @@ impl<W: Write> Narrator<'_, W> {
     fn status(&self, overview: &Overview, rates: (f64, f64)) -> String {
         let paint = self.paint;
         let customers = &overview.partitions.customers;
-        let count = |state: CustomerState| HumanCount(customers[state] as u64);
+        let count = |state: State| HumanCount(customers[state] as u64);
         let lag: f64 = overview.partitions.lag_records.iter().map(|(_, records)| records).sum();
         let date = date((self.now)());
         format!(
             "{}  {} · {} · {}  {}",
             paint.with(BOLD, &date),
-            paint.with(GREEN, &format!("{} active", count(CustomerState::Active))),
-            paint.with(YELLOW, &format!("{} at risk", count(CustomerState::AtRisk))),
-            paint.with(RED, &format!("{} lapsed", count(CustomerState::Lapsed))),
+            paint.with(GREEN, &format!("{} active", count(State::Active))),
+            paint.with(YELLOW, &format!("{} at risk", count(State::AtRisk))),
+            paint.with(RED, &format!("{} lapsed", count(State::Lapsed))),
             paint.with(DIM, &format!("{:.0} events/s · {:.0} signals/s · lag {lag:.0}", rates.0, rates.1)),
         )
     }
@@ -100,17 +101,17 @@ pub fn date(time: Time) -> String {
     String::from_utf8_lossy(&time_text(time)[..10]).into_owned()
 }
 
-/// Which of the signals since the last line is told next: the one whose type was told least, so that all kinds are seen.
+/// Which of the signals since the last line is printed next: one of the type printed least often, so that all types are seen.
 #[derive(Default)]
 struct Choice {
-    told: BTreeMap<String, u64>,
+    printed: BTreeMap<String, u64>,
     waiting: Option<SignalRecord>,
 }
 
 impl Choice {
     fn consider(&mut self, signal: Option<SignalRecord>) {
         let times_told =
-            |signal: &SignalRecord| self.told.get(&signal.signal_type).copied().unwrap_or_default();
+            |signal: &SignalRecord| self.printed.get(&signal.signal_type).copied().unwrap_or_default();
         let Some(signal) = signal else { return };
         let is_rarer = self.waiting.as_ref().is_none_or(|waiting| times_told(&signal) < times_told(waiting));
         if is_rarer {
@@ -120,7 +121,7 @@ impl Choice {
 
     fn take(&mut self) -> Option<SignalRecord> {
         let signal = self.waiting.take()?;
-        *self.told.entry(signal.signal_type.clone()).or_default() += 1;
+        *self.printed.entry(signal.signal_type.clone()).or_default() += 1;
         Some(signal)
     }
 }
@@ -158,16 +159,16 @@ mod tests {
     }
 
     #[test]
-    fn rare_signals_are_told_first() {
+    fn rare_signals_are_printed_first() {
         let mut choice = Choice::default();
-        let mut told = Vec::new();
+        let mut printed = Vec::new();
         for _ in 0..3 {
             for signal_type in ["first_order", "first_order", "won_back", "lapsed"] {
                 choice.consider(signal(signal_type));
             }
-            told.extend(choice.take().map(|signal| signal.signal_type));
+            printed.extend(choice.take().map(|signal| signal.signal_type));
         }
-        assert_eq!(told, ["first_order", "won_back", "lapsed"]);
-        assert!(choice.take().is_none(), "each is told once");
+        assert_eq!(printed, ["first_order", "won_back", "lapsed"]);
+        assert!(choice.take().is_none(), "each is printed once");
     }
 }

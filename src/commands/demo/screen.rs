@@ -1,4 +1,4 @@
-//! Where the demo writes to: lines that scroll, and below them a line that stays, if there is somebody to look at it.
+//! Where the demo writes to: lines that scroll, and on a terminal a line below them that stays.
 
 use std::io::{self, IsTerminal, Stdout, Write};
 use std::time::{Duration, Instant};

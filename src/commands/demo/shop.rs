@@ -87,7 +87,7 @@ impl Shop<'_> {
     }
 
     fn write_up_to(&mut self, now: Time, counts: &mut WrittenCounts) -> Result<(), BrokerError> {
-        // Records carry the machine's time; only what they tell of happened in the shop's.
+        // Records carry the machine's time; the events that they describe happened in the shop's time.
         let timestamp_ms = host_wall_clock()();
         while let Some(record) = self.population.next_record(now) {
             let Written { input, key, value } = written(&record, self.currency);

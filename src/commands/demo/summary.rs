@@ -1,4 +1,4 @@
-//! What the shop's time came to, as it is told at the end.
+//! The summary of the shop's time, printed at the end.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -6,10 +6,9 @@ use indicatif::HumanCount;
 
 use super::narrator::date;
 use super::shop::WrittenCounts;
+use crate::domain::signals::signal::State;
 use crate::domain::values::time::Time;
-use crate::observe::metrics::{
-    Basis, CustomerState, Outcome, Overview, RevenueKind, Window, WindowBasis, WindowRevenue,
-};
+use crate::observe::metrics::{Basis, Outcome, Overview, RevenueKind, Window, WindowBasis, WindowRevenue};
 
 /// Shown by its `Display`.
 pub struct Summary {
@@ -57,15 +56,15 @@ impl Summary {
     fn customers(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let totals = &self.overview.partitions;
         let all: f64 = totals.customers.iter().map(|(_, count)| count).sum();
-        let count = |state: CustomerState| HumanCount(totals.customers[state] as u64);
+        let count = |state: State| HumanCount(totals.customers[state] as u64);
         writeln!(
             out,
             "  customers    {}: {} active, {} at risk, {} lapsed, {} without an order that was kept",
             HumanCount(all as u64),
-            count(CustomerState::Active),
-            count(CustomerState::AtRisk),
-            count(CustomerState::Lapsed),
-            count(CustomerState::Prospect)
+            count(State::Active),
+            count(State::AtRisk),
+            count(State::Lapsed),
+            count(State::Prospect)
         )?;
         let share = |basis| {
             let label = WindowBasis(Window::All, basis);

@@ -42,7 +42,7 @@ impl Access {
         }
     }
 
-    /// What whoever starts the service should know.
+    /// A warning for the log at the start.
     pub(super) fn warning(&self) -> Option<&'static str> {
         match self {
             Self::Loopback | Self::Token(_) => None,

@@ -1,10 +1,13 @@
-//! What the processor tells about a committed batch.
+//! What a worker counts in a batch. The table lists every counter of committed batches: a row is all that one needs here.
 
 use std::{collections::BTreeMap, time::Duration};
 
+use super::counter_value::{CounterValue, counter_table};
 use super::groups::EVENT_AGE_MAX_MS;
 use super::label::PerLabel;
-use super::labels::{OrderKind, Outcome, Remark, SignalType, Stage, TimerOutcome, Transition};
+use super::labels::{OrderKind, Outcome, Remark, Stage, TimerOutcome, TopicReason, Transition};
+use super::registrar::Registrar;
+use crate::domain::signals::kind::SignalType;
 use crate::topic::{Input, Output};
 
 /// A currency as it stands in a label, with what turns its minor units into whole ones.
@@ -56,7 +59,7 @@ impl Extend<i64> for Instants {
     }
 }
 
-/// Instants in milliseconds since 1970, of which those so long ago that nothing tells them apart are only counted: a backlog's
+/// Instants in milliseconds since 1970, of which those beyond the last bucket are only counted: a backlog's
 /// batch has a million of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ages {
@@ -90,49 +93,53 @@ impl Ages {
     }
 }
 
-/// The counts of one batch, or of one partition's part of it.
-///
-/// Filled while records are applied, told to [`Metrics::on_batch`](super::Metrics::on_batch) after the commit, and
-/// dropped or cleared when the batch is: so nothing counts twice after an abort, a retry or a restore.
-#[derive(Debug, Clone, Default)]
-pub struct BatchSummary {
-    /// Records read, those that became dead letters included.
-    pub input_records: PerLabel<Input, u64>,
-    /// Bytes of their keys and values.
-    pub input_bytes: PerLabel<Input, u64>,
-    /// What became of them; adds up to the records read.
-    pub outcomes: PerLabel<Outcome, u64>,
-    /// Dead letters by topic and reason, a name from the closed list of
-    /// [`Vocabulary::dead_letter_reasons`](super::Vocabulary::dead_letter_reasons).
-    pub dead_letters: BTreeMap<(Input, &'static str), u64>,
-    /// Accepted records with a time before their partition's clock.
-    pub late_records: u64,
-    /// What accepted records had about them.
-    pub remarks: PerLabel<Remark, u64>,
-    /// When the records were appended, by the broker, in milliseconds since 1970. Records without a broker time are left
-    /// out, and so are dead letters: their latency says nothing.
-    pub appended_at_ms: PerLabel<Input, Instants>,
-    /// When what the accepted records tell happened, in milliseconds since 1970.
-    pub happened_at_ms: PerLabel<Input, Ages>,
-    /// Signals by type.
-    pub signals: PerLabel<SignalType, u64>,
-    /// Records written, by topic.
-    pub output_records: PerLabel<Output, u64>,
-    /// Timers that fired, by what they said.
-    pub timers_fired: PerLabel<TimerOutcome, u64>,
-    /// For each timer that fired at a confirmed end of the inputs: how long after the earliest moment that allows it
-    /// (its deadline plus the clock's grace).
-    pub timer_delays: Vec<Duration>,
-    /// Customers that moved between states.
-    pub transitions: PerLabel<Transition, u64>,
-    /// Accepted orders of known customers.
-    pub orders: PerLabel<OrderKind, u64>,
-    /// Accepted returns of known customers.
-    pub returns: u64,
-    /// Accepted orders of guests.
-    pub guest_orders: u64,
-    /// Money by currency.
-    pub values: BTreeMap<CurrencyLabel, CurrencyValues>,
+counter_table! {
+    /// The counts of one batch, or of one partition's part of it.
+    ///
+    /// Filled while records are applied, added by [`Metrics::on_batch`](super::Metrics::on_batch) after the commit, and
+    /// dropped or cleared when the batch is: so nothing counts twice after an abort, a retry or a restore.
+    BatchSummary =>
+    /// The counters of committed batches.
+    BatchCounters {
+        input_records: PerLabel<Input, u64> = "retention_input_records_total",
+            "Records read and committed, dead letters included";
+        input_bytes: PerLabel<Input, u64> = "retention_input_bytes_total",
+            "Bytes of the keys and values of records read and committed";
+        outcomes: PerLabel<Outcome, u64> = "retention_records_total",
+            "Records read and committed, by what became of them";
+        dead_letters: PerLabel<TopicReason, u64> = "retention_dead_letter_records_total",
+            "Dead letters by input topic and reason";
+        late_records: u64 = "retention_late_records_total",
+            "Accepted records with a time before their partition's clock";
+        remarks: PerLabel<Remark, u64> = "retention_record_remarks_total",
+            "Records that may deserve a look, by remark";
+        signals: PerLabel<SignalType, u64> = "retention_signals_total",
+            "Signals committed, by type";
+        output_records: PerLabel<Output, u64> = "retention_output_records_total",
+            "Records written and committed, by topic";
+        timers_fired: PerLabel<TimerOutcome, u64> = "retention_timers_fired_total",
+            "Timers fired, by the signal they gave";
+        transitions: PerLabel<Transition, u64> = "retention_customer_transitions_total",
+            "Customers that moved between two states";
+        orders: PerLabel<OrderKind, u64> = "retention_orders_total",
+            "Accepted orders of known customers";
+        returns: u64 = "retention_returns_total",
+            "Accepted returns of known customers";
+        guest_orders: u64 = "retention_guest_orders_total",
+            "Accepted orders of guests";
+    }
+    beside {
+        /// When the records were appended, by the broker, in milliseconds since 1970. Records without a broker time are left
+        /// out, and so are dead letters: their latency means nothing.
+        appended_at_ms: PerLabel<Input, Instants>;
+        /// When what the accepted records describe happened, in milliseconds since 1970.
+        happened_at_ms: PerLabel<Input, Ages>;
+        /// For each timer that fired at a confirmed end of the inputs: how long after the earliest moment that allows it
+        /// (its deadline plus the clock's grace).
+        timer_delays: Vec<Duration>;
+        /// Money by currency.
+        values: BTreeMap<CurrencyLabel, CurrencyValues>;
+    }
 }
 
 /// One committed transaction.

@@ -1,4 +1,4 @@
-//! What the Kafka clients say about themselves: librdkafka's statistics, reduced to what an operator can act on.
+//! What the Kafka clients report about themselves: librdkafka's statistics, reduced to what an operator can act on.
 
 use std::{
     collections::BTreeMap,

@@ -1,5 +1,5 @@
-//! The metrics of the whole process, in groups, with their names. Those of a partition are in `partition.rs`, those of
-//! the Kafka clients in `client.rs`, those of the process in `process.rs`.
+//! The metrics of the whole instance that are no counts of a batch (those are in `batch.rs`), in groups, with their names.
+//! Those of a partition are in `partition.rs`, those of the Kafka clients in `client.rs`, those of the process in `process.rs`.
 
 use std::{collections::BTreeMap, sync::Mutex};
 
@@ -8,14 +8,11 @@ use prometheus::{Counter, CounterVec, Gauge, Histogram, IntCounter, IntCounterVe
 use super::{
     Vocabulary,
     batch::{CurrencyLabel, CurrencyValues},
-    label::{Label, PerLabel},
-    labels::{
-        FatalKind, HttpCode, LogLevel, OrderKind, Outcome, RebalanceKind, Remark, Route, ServiceState,
-        SignalType, Stage, TimerOutcome, TransactionResult, Transition,
-    },
+    label::PerLabel,
+    labels::{FatalKind, HttpCode, LogLevel, RebalanceKind, Route, ServiceState, Stage, TransactionResult},
     registrar::Registrar,
 };
-use crate::topic::{Input, Output};
+use crate::topic::Input;
 
 /// From a broker's append to the known commit. 2.5 is the objective's bound; the steps below it show the commit interval.
 /// Bounds that rules name are not whole numbers: Prometheus 3 stores `le="5"` as `5.0`, and an exact match finds nothing.
@@ -23,7 +20,7 @@ const LATENCY_BUCKETS_SECONDS: &[f64] = &[0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0
 /// From what happened to the known commit: a shop's exports come by the minute, the hour or the day.
 const EVENT_AGE_BUCKETS_SECONDS: &[f64] =
     &[1.0, 60.0, 600.0, 3_600.0, 86_400.0, EVENT_AGE_MAX_MS as f64 / 1_000.0];
-/// Above it, ages are told apart by nothing.
+/// The last bucket: older records are not told apart.
 pub(super) const EVENT_AGE_MAX_MS: i64 = 7 * 86_400_000;
 /// A stage of a batch: the interval between commits is 0.1 s, at most 1 s in a backlog.
 const STAGE_BUCKETS_SECONDS: &[f64] = &[0.001, 0.01, 0.1, 0.5, 2.5];
@@ -49,28 +46,16 @@ pub(super) struct ServiceMetrics {
     pub(super) log_messages: PerLabel<LogLevel, IntCounter>,
 }
 
-/// 135 series: 57 of them for dead letters, 66 for latencies and ages.
+/// 67 series.
 pub(super) struct InputMetrics {
-    pub(super) records: PerLabel<Input, IntCounter>,
-    pub(super) bytes: PerLabel<Input, IntCounter>,
-    pub(super) outcomes: PerLabel<Outcome, IntCounter>,
-    pub(super) dead_letters: BTreeMap<(Input, &'static str), IntCounter>,
-    pub(super) late_records: IntCounter,
-    pub(super) remarks: PerLabel<Remark, IntCounter>,
     pub(super) merge_wait_timeouts: IntCounter,
     pub(super) end_to_end_latency: PerLabel<Input, Histogram>,
     pub(super) event_age: PerLabel<Input, Histogram>,
 }
 
-/// 51 series.
-pub(super) struct OutputMetrics {
-    pub(super) signals: PerLabel<SignalType, IntCounter>,
-    pub(super) records: PerLabel<Output, IntCounter>,
-    pub(super) stages: PerLabel<Stage, Histogram>,
-}
-
-/// 24 series.
+/// 56 series.
 pub(super) struct TransactionMetrics {
+    pub(super) stages: PerLabel<Stage, Histogram>,
     pub(super) results: PerLabel<TransactionResult, IntCounter>,
     pub(super) duration: Histogram,
     pub(super) records: Histogram,
@@ -85,9 +70,8 @@ pub(super) struct GroupMetrics {
     pub(super) rebalance_duration: Histogram,
 }
 
-/// 14 series.
+/// 10 series.
 pub(super) struct TimerMetrics {
-    pub(super) fired: PerLabel<TimerOutcome, IntCounter>,
     pub(super) delay: Histogram,
     pub(super) overdue: Gauge,
 }
@@ -100,12 +84,8 @@ pub(super) struct RestoreMetrics {
     pub(super) snapshot_duration: Histogram,
 }
 
-/// 16 series, and 3 a currency.
+/// 3 series a currency.
 pub(super) struct BusinessMetrics {
-    pub(super) transitions: PerLabel<Transition, IntCounter>,
-    pub(super) orders: PerLabel<OrderKind, IntCounter>,
-    pub(super) returns: IntCounter,
-    pub(super) guest_orders: IntCounter,
     order_value: CounterVec,
     refund_value: CounterVec,
     guest_revenue: CounterVec,
@@ -146,31 +126,8 @@ impl ServiceMetrics {
 }
 
 impl InputMetrics {
-    pub(super) fn new(registrar: &Registrar<'_>, vocabulary: &Vocabulary) -> prometheus::Result<Self> {
-        let dead_letters = registrar.counter_family(
-            "retention_dead_letter_records_total",
-            "Dead letters by input topic and reason (3 series a reason).",
-            &["topic", "reason"],
-        )?;
-        let dead_letters = Input::all()
-            .flat_map(|topic| vocabulary.dead_letter_reasons.iter().map(move |reason| (topic, *reason)))
-            .map(|(topic, reason)| ((topic, reason), dead_letters.with_label_values(&[topic.name(), reason])))
-            .collect();
+    pub(super) fn new(registrar: &Registrar<'_>) -> prometheus::Result<Self> {
         Ok(Self {
-            records: registrar.counters("retention_input_records_total", "Records read and committed (3 series).")?,
-            bytes: registrar
-                .counters("retention_input_bytes_total", "Bytes of their keys and values (3 series).")?,
-            outcomes: registrar
-                .counters("retention_records_total", "Records read and committed, by what became of them (4 series).")?,
-            dead_letters,
-            late_records: registrar.counter(
-                "retention_late_records_total",
-                "Accepted records with a time before their partition's clock (1 series).",
-            )?,
-            remarks: registrar.counters(
-                "retention_record_remarks_total",
-                "Accepted records that someone may want to look into (4 series).",
-            )?,
             merge_wait_timeouts: registrar.counter(
                 "retention_merge_wait_timeouts_total",
                 "Times that the merge gave up waiting for an input that has more to fetch (1 series).",
@@ -182,26 +139,8 @@ impl InputMetrics {
             )?,
             event_age: registrar.histograms(
                 "retention_event_age_seconds",
-                "From what a record tells to the known commit of what followed from it (27 series).",
+                "From the event that a record describes to the known commit of what followed from it (27 series).",
                 EVENT_AGE_BUCKETS_SECONDS,
-            )?,
-        })
-    }
-}
-
-impl OutputMetrics {
-    pub(super) fn new(registrar: &Registrar<'_>) -> prometheus::Result<Self> {
-        Ok(Self {
-            signals: registrar
-                .counters("retention_signals_total", "Signals committed, by type (15 series).")?,
-            records: registrar.counters(
-                "retention_output_records_total",
-                "Records written and committed, by topic (4 series).",
-            )?,
-            stages: registrar.histograms(
-                "retention_process_duration_seconds",
-                "What a batch spent in each stage (32 series).",
-                STAGE_BUCKETS_SECONDS,
             )?,
         })
     }
@@ -210,6 +149,11 @@ impl OutputMetrics {
 impl TransactionMetrics {
     pub(super) fn new(registrar: &Registrar<'_>) -> prometheus::Result<Self> {
         Ok(Self {
+            stages: registrar.histograms(
+                "retention_process_duration_seconds",
+                "What a batch spent in each stage (32 series).",
+                STAGE_BUCKETS_SECONDS,
+            )?,
             results: registrar
                 .counters("retention_transactions_total", "Transactions by their end (2 series).")?,
             duration: registrar.histogram(
@@ -255,8 +199,6 @@ impl GroupMetrics {
 impl TimerMetrics {
     pub(super) fn new(registrar: &Registrar<'_>) -> prometheus::Result<Self> {
         Ok(Self {
-            fired: registrar
-                .counters("retention_timers_fired_total", "Timers fired, by the signal they gave (4 series).")?,
             delay: registrar.histogram(
                 "retention_timer_delay_seconds",
                 "How long after its deadline plus the clock's grace a timer fired, while caught up (9 series).",
@@ -296,13 +238,6 @@ impl RestoreMetrics {
 impl BusinessMetrics {
     pub(super) fn new(registrar: &Registrar<'_>, vocabulary: &Vocabulary) -> prometheus::Result<Self> {
         let business = Self {
-            transitions: registrar.counters(
-                "retention_customer_transitions_total",
-                "Customers that moved between two states (12 series).",
-            )?,
-            orders: registrar.counters("retention_orders_total", "Accepted orders of known customers (2 series).")?,
-            returns: registrar.counter("retention_returns_total", "Accepted returns of known customers (1 series).")?,
-            guest_orders: registrar.counter("retention_guest_orders_total", "Accepted orders of guests (1 series).")?,
             order_value: registrar.money_family(
                 "retention_order_value_total",
                 "Totals of the accepted orders of known customers, in units of the currency (1 a currency).",

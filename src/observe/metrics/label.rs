@@ -69,6 +69,31 @@ impl<L: Label, T> IndexMut<L> for PerLabel<L, T> {
     }
 }
 
+/// Makes a label of an enum with `ALL` and `name()`, whose discriminants count from 0.
+macro_rules! label_of {
+    ($name:ident, $key:literal) => {
+        impl Label for $name {
+            const COUNT: usize = Self::ALL.len();
+
+            fn keys() -> Vec<&'static str> {
+                vec![$key]
+            }
+
+            fn all() -> impl Iterator<Item = Self> {
+                Self::ALL.iter().copied()
+            }
+
+            fn index(self) -> usize {
+                self as usize
+            }
+
+            fn values(self) -> Vec<&'static str> {
+                vec![self.name()]
+            }
+        }
+    };
+}
+
 macro_rules! label {
     ($(#[$doc:meta])* $name:ident, $key:literal, { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)+ }) => {
         $(#[$doc])*
@@ -89,25 +114,7 @@ macro_rules! label {
             }
         }
 
-        impl Label for $name {
-            const COUNT: usize = Self::ALL.len();
-
-            fn keys() -> Vec<&'static str> {
-                vec![$key]
-            }
-
-            fn all() -> impl Iterator<Item = Self> {
-                Self::ALL.iter().copied()
-            }
-
-            fn index(self) -> usize {
-                self as usize
-            }
-
-            fn values(self) -> Vec<&'static str> {
-                vec![self.name()]
-            }
-        }
+        label_of!($name, $key);
     };
 }
 
@@ -135,31 +142,6 @@ macro_rules! pair {
     };
 }
 
-/// The role of a topic as a label.
-macro_rules! role_label {
-    ($role:ident) => {
-        impl Label for $role {
-            const COUNT: usize = Self::COUNT;
-
-            fn keys() -> Vec<&'static str> {
-                vec!["topic"]
-            }
-
-            fn all() -> impl Iterator<Item = Self> {
-                Self::ALL.into_iter()
-            }
-
-            fn index(self) -> usize {
-                Self::index(self)
-            }
-
-            fn values(self) -> Vec<&'static str> {
-                vec![self.name()]
-            }
-        }
-    };
-}
-
 pub(super) use label;
+pub(super) use label_of;
 pub(super) use pair;
-pub(super) use role_label;

@@ -4,8 +4,17 @@
 //! order or an error text could make grow. Topics carry the name of their role, not the configured name, so that
 //! dashboards and alerts fit every installation.
 
-use super::label::{Label, label, pair, role_label};
+use super::label::{Label, label, label_of, pair};
+use crate::domain::signals::kind::SignalType;
+use crate::domain::signals::signal::State;
 use crate::topic::{Input, Output};
+use crate::wire::reason::Reason;
+
+label_of!(State, "state");
+label_of!(Input, "topic");
+label_of!(Output, "topic");
+label_of!(Reason, "reason");
+label_of!(SignalType, "signal_type");
 
 label!(
     /// What the whole service is doing.
@@ -53,7 +62,7 @@ label!(
 label!(
     /// The level of a log message.
     LogLevel, "level", {
-        /// Someone has to act.
+        /// An operator has to act.
         Error = "error",
         /// Odd, but handled.
         Warn = "warn",
@@ -65,9 +74,6 @@ label!(
         Trace = "trace",
     }
 );
-
-role_label!(Input);
-role_label!(Output);
 
 label!(
     /// What became of an input record.
@@ -84,7 +90,7 @@ label!(
 );
 
 label!(
-    /// What a record had about it that someone may want to look into.
+    /// What a record had about it that may deserve a look.
     Remark, "remark", {
         /// The same identity and version as an earlier record, with other content.
         Conflicting = "conflicting",
@@ -102,43 +108,7 @@ label!(
 );
 
 label!(
-    /// The type of a signal.
-    SignalType, "signal_type", {
-        /// The first kept order.
-        FirstOrder = "first_order",
-        /// The customer came back for the first time.
-        SecondOrder = "second_order",
-        /// Silence reached the first deadline.
-        AtRisk = "at_risk",
-        /// Silence reached the second deadline.
-        Lapsed = "lapsed",
-        /// An order after `at_risk`.
-        Recovered = "recovered",
-        /// An order after `lapsed`.
-        WonBack = "won_back",
-        /// An earlier signal proved wrong.
-        LapseRetracted = "lapse_retracted",
-        /// Gaps between orders grew.
-        FrequencyFell = "frequency_fell",
-        /// Gaps between orders shrank.
-        FrequencyRose = "frequency_rose",
-        /// Orders became smaller.
-        OrderValueFell = "order_value_fell",
-        /// Orders became larger.
-        OrderValueRose = "order_value_rose",
-        /// Much of the last year's value went back.
-        ReturnRateHigh = "return_rate_high",
-        /// An order was cancelled.
-        OrderCancelled = "order_cancelled",
-        /// Goods came back.
-        OrderReturned = "order_returned",
-        /// No kept order is left.
-        BecameProspect = "became_prospect",
-    }
-);
-
-label!(
-    /// What a timer said when it fired. The label is `signal_type`, so that it joins with `retention_signals_total`.
+    /// What a timer emitted when it fired. The label is `signal_type`, so that it joins with `retention_signals_total`.
     TimerOutcome, "signal_type", {
         /// The customer is at risk.
         AtRisk = "at_risk",
@@ -184,20 +154,6 @@ label!(
         Revoke = "revoke",
         /// Partitions went without a hand-over.
         Lost = "lost",
-    }
-);
-
-label!(
-    /// Where a customer stands.
-    CustomerState, "state", {
-        /// No kept order.
-        Prospect = "prospect",
-        /// Within the own rhythm.
-        Active = "active",
-        /// Silent beyond the first deadline.
-        AtRisk = "at_risk",
-        /// Silent beyond the second deadline.
-        Lapsed = "lapsed",
     }
 );
 
@@ -300,9 +256,13 @@ label!(
 /// A move of a customer between two different states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transition {
-    from: CustomerState,
-    to: CustomerState,
+    from: State,
+    to: State,
 }
+
+/// A dead letter: where the record came from, and why it was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopicReason(pub Input, pub Reason);
 
 /// A window and the orders that count in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -314,26 +274,26 @@ pub struct WindowRevenue(pub Window, pub RevenueKind);
 
 impl Transition {
     /// `None` if the state is the same.
-    pub fn new(from: CustomerState, to: CustomerState) -> Option<Self> {
+    pub fn new(from: State, to: State) -> Option<Self> {
         (from != to).then_some(Self { from, to })
     }
 }
 
 impl Label for Transition {
-    const COUNT: usize = CustomerState::COUNT * (CustomerState::COUNT - 1);
+    const COUNT: usize = State::COUNT * (State::COUNT - 1);
 
     fn keys() -> Vec<&'static str> {
         vec!["from", "to"]
     }
 
     fn all() -> impl Iterator<Item = Self> {
-        CustomerState::all().flat_map(|from| CustomerState::all().filter_map(move |to| Self::new(from, to)))
+        State::all().flat_map(|from| State::all().filter_map(move |to| Self::new(from, to)))
     }
 
     fn index(self) -> usize {
         // The state itself is missing from its row, so the places after it move up by one.
         let column = self.to.index() - usize::from(self.to.index() > self.from.index());
-        self.from.index() * (CustomerState::COUNT - 1) + column
+        self.from.index() * (State::COUNT - 1) + column
     }
 
     fn values(self) -> Vec<&'static str> {
@@ -341,6 +301,7 @@ impl Label for Transition {
     }
 }
 
+pair!(TopicReason, Input, Reason);
 pair!(WindowBasis, Window, Basis);
 pair!(WindowRevenue, Window, RevenueKind);
 
@@ -361,13 +322,15 @@ mod tests {
         check::<ServiceState>();
         check::<SignalType>();
         check::<Transition>();
+        check::<State>();
+        check::<TopicReason>();
         check::<WindowBasis>();
         check::<WindowRevenue>();
     }
 
     #[test]
     fn a_customer_cannot_move_to_the_same_state() {
-        assert_eq!(Transition::new(CustomerState::Lapsed, CustomerState::Lapsed), None);
+        assert_eq!(Transition::new(State::Lapsed, State::Lapsed), None);
         assert_eq!(Transition::COUNT, 12);
     }
 }

@@ -6,6 +6,7 @@ use prometheus::{
     core::{Collector, MetricVec, MetricVecBuilder},
 };
 
+use super::gauge_value::GaugeValue;
 use super::label::{Label, PerLabel};
 
 /// Puts metrics into a registry. A name that is taken is an error.
@@ -56,6 +57,16 @@ impl Registrar<'_> {
     /// Numbers whose label values come and go.
     pub(super) fn gauge_family(&self, name: &str, help: &str, keys: &[&str]) -> prometheus::Result<GaugeVec> {
         self.register(GaugeVec::new(Opts::new(name, help), keys)?)
+    }
+
+    /// The numbers of every partition, as their type is exported.
+    pub(super) fn partition_gauges<V: GaugeValue>(
+        &self,
+        name: &str,
+        help: &str,
+    ) -> prometheus::Result<GaugeVec> {
+        let keys = [V::keys(), vec!["partition"]].concat();
+        self.gauge_family(name, &format!("{help} ({}).", V::series()), &keys)
     }
 
     /// A distribution. `buckets.len() + 3` series.

@@ -1,26 +1,6 @@
 use super::*;
-
-const REASONS: &[&str] = &[
-    "null_value",
-    "invalid_utf8",
-    "malformed_json",
-    "too_deep",
-    "too_large",
-    "missing_field",
-    "invalid_type",
-    "invalid_field",
-    "invalid_event",
-    "invalid_time",
-    "invalid_amount",
-    "out_of_range",
-    "unknown_currency",
-    "unknown_store",
-    "key_mismatch",
-    "wrong_partition",
-    "too_old",
-    "in_future",
-    "erased",
-];
+use crate::domain::signals::signal::State;
+use crate::wire::reason::Reason;
 
 fn currency(code: &str) -> CurrencyLabel {
     CurrencyLabel::new(code, 2).expect("a currency")
@@ -30,7 +10,6 @@ fn metrics(currencies: &[&str]) -> Metrics {
     let vocabulary = Vocabulary {
         version: "0.0.0",
         revision: "test",
-        dead_letter_reasons: REASONS.to_vec(),
         currencies: currencies.iter().map(|code| currency(code)).collect(),
     };
     Metrics::new(&Registry::new(), &vocabulary).expect("names are free")
@@ -38,9 +17,8 @@ fn metrics(currencies: &[&str]) -> Metrics {
 
 /// Every call, with every label value.
 fn touch_everything(metrics: &Metrics, partitions: u32, currencies: &[&str]) {
-    let mut batch = BatchSummary::default();
+    let mut batch = BatchSummary { dead_letters: PerLabel::build(|_| 1), ..BatchSummary::default() };
     for topic in Input::all() {
-        batch.dead_letters.extend(REASONS.iter().map(|reason| ((topic, *reason), 1)));
         batch.appended_at_ms[topic].push(1);
         batch.happened_at_ms[topic].push(1, 2);
     }
@@ -122,8 +100,8 @@ fn a_batch_counts_what_it_says() {
     let mut batch = BatchSummary::default();
     batch.outcomes[Outcome::Applied] = 3;
     batch.signals[SignalType::WonBack] = 2;
-    batch.dead_letters.insert((Input::Returns, "too_old"), 4);
-    let transition = Transition::new(CustomerState::Lapsed, CustomerState::Active).expect("two states");
+    batch.dead_letters[TopicReason(Input::Returns, Reason::TooOld)] = 4;
+    let transition = Transition::new(State::Lapsed, State::Active).expect("two states");
     batch.transitions[transition] = 2;
     let values = CurrencyValues { orders_minor: 1_250, refunds_minor: 50, guest_orders_minor: 0 };
     batch.values.insert(currency("EUR"), values);
@@ -213,13 +191,13 @@ fn the_overview_sums_over_partitions() {
     let metrics = metrics(&[]);
     for (partition, clock_ms) in [(0, Some(5_000)), (1, None), (2, Some(9_000))] {
         let mut gauges = PartitionGauges { clock_ms, ..PartitionGauges::default() };
-        gauges.customers[CustomerState::AtRisk] = 2;
+        gauges.customers[State::AtRisk] = 2;
         metrics.partition(Partition(partition)).set(&gauges);
         metrics.partition(Partition(partition)).set_lag(Input::Orders, 10, f64::from(partition));
     }
     let overview = metrics.overview();
     assert_eq!(overview.assigned_partitions, 3);
-    assert_eq!(overview.partitions.customers[CustomerState::AtRisk], 6.0);
+    assert_eq!(overview.partitions.customers[State::AtRisk], 6.0);
     assert_eq!(overview.partitions.lag_records[Input::Orders], 30.0);
     assert_eq!(overview.partitions.lag_seconds_max, 2.0);
     assert_eq!(overview.partitions.clock_seconds_min, Some(5.0));

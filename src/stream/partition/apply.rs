@@ -10,7 +10,7 @@ use crate::domain::values::event::{GuestRecord, Record};
 use crate::domain::values::time::Time;
 use crate::fault::{self, Noted};
 use crate::formats::native::{Event, Subject};
-use crate::observe::metrics::{OrderKind, Outcome as RecordOutcome, Remark, TimerOutcome};
+use crate::observe::metrics::{OrderKind, Outcome as RecordOutcome, Remark, TimerOutcome, TopicReason};
 use crate::stream::broker::{Moment, RecordBatch, RecordView};
 use crate::stream::labels;
 use crate::stream::rules::Rules;
@@ -278,7 +278,7 @@ impl Applying<'_, '_> {
     fn dead_letter(&mut self, refusal: &Refusal) -> changelog::Outcome {
         self.count(RecordOutcome::DeadLettered);
         let topic = self.input;
-        *self.part.summary.dead_letters.entry((topic, refusal.reason.name())).or_default() += 1;
+        self.part.summary.dead_letters[TopicReason(topic, refusal.reason)] += 1;
         let source = Source {
             topic: self.tools.rules.topic_name(Topic::Input(self.input)),
             partition: self.tools.partition.0,
@@ -350,7 +350,7 @@ fn drain_signals(
 ) {
     part.summary.timers_fired[TimerOutcome::None] += engine.take_silent_timers();
     for (key, signal) in engine.drain_signals() {
-        let kind = labels::signal_type(&signal.kind);
+        let kind = signal.kind.signal_type();
         part.summary.signals[kind] += 1;
         if let Some(timer) = labels::timer_outcome(&signal) {
             part.summary.timers_fired[timer] += 1;

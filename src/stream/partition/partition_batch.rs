@@ -3,8 +3,9 @@
 
 use std::ops::Range;
 
+use crate::domain::signals::kind::SignalType;
 use crate::domain::values::time::Time;
-use crate::observe::metrics::{BatchSummary, PerLabel, SignalType};
+use crate::observe::metrics::{BatchSummary, PerLabel};
 use crate::topic::Output;
 use crate::wire::encode::DeadLetter;
 use crate::wire::hash::SignalId;

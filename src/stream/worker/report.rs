@@ -8,8 +8,8 @@ use crate::domain::engine::{Engine, Transitions};
 use crate::domain::signals::signal::State;
 use crate::domain::values::time::Time;
 use crate::observe::metrics::{
-    Basis, BatchSummary, CustomerState, PartitionGauges, PerLabel, RevenueKind, Transition, Window,
-    WindowBasis, WindowRevenue,
+    Basis, BatchSummary, PartitionGauges, PerLabel, RevenueKind, Transition, Window, WindowBasis,
+    WindowRevenue,
 };
 use crate::stream::broker::{Broker, Moment, RecordBatch};
 use crate::stream::partition::Running;
@@ -54,20 +54,11 @@ impl GaugeRefresh {
     }
 }
 
-fn customer_state(state: State) -> CustomerState {
-    match state {
-        State::Prospect => CustomerState::Prospect,
-        State::Active => CustomerState::Active,
-        State::AtRisk => CustomerState::AtRisk,
-        State::Lapsed => CustomerState::Lapsed,
-    }
-}
-
 /// Adds the engine's counts of moves between states, from and to.
 pub fn add_transitions(summary: &mut BatchSummary, counts: &Transitions) {
     for from in State::ALL {
         for to in State::ALL {
-            if let Some(transition) = Transition::new(customer_state(from), customer_state(to)) {
+            if let Some(transition) = Transition::new(from, to) {
                 summary.transitions[transition] += counts[from as usize][to as usize];
             }
         }
@@ -105,7 +96,7 @@ fn add_figures(gauges: &mut PartitionGauges, engine: &Engine, rules: &Rules) {
     for shop in rules.settings.shops.indexes() {
         let figures = engine.settled_figures(shop);
         for state in State::ALL {
-            gauges.customers[customer_state(state)] += figures.customers_of(state);
+            gauges.customers[state] += figures.customers_of(state);
         }
         let currency = rules.currencies[usize::from(shop.0)];
         let revenue: &mut PerLabel<WindowRevenue, i64> =

@@ -17,12 +17,11 @@ use retention_signals::config::HttpSettings;
 use retention_signals::observe::http::{About, HttpContext, HttpServer};
 use retention_signals::observe::metrics::{
     BatchSummary, Client, ClientStatistics, CurrencyLabel, CurrencyValues, Label, LogLevel, Metrics,
-    PartitionGauges, PerLabel, RebalanceKind, TransactionSummary, Vocabulary,
+    PartitionGauges, PerLabel, RebalanceKind, TopicReason, TransactionSummary, Vocabulary,
 };
 use retention_signals::observe::status::{ServiceStatus, WorkerPhase};
 use retention_signals::stream::query::QueryRouter;
 use retention_signals::topic::{Input, Output, Partition};
-use retention_signals::wire::reason::Reason;
 use tokio::runtime::Runtime;
 
 use super::prometheus::{self, Prometheus};
@@ -53,12 +52,7 @@ struct StandIn {
 
 impl StandIn {
     fn start() -> Result<Self> {
-        let vocabulary = Vocabulary {
-            version: "0",
-            revision: "0",
-            dead_letter_reasons: Reason::ALL.map(Reason::name).to_vec(),
-            currencies: vec![euro()],
-        };
+        let vocabulary = Vocabulary { version: "0", revision: "0", currencies: vec![euro()] };
         let metrics = Arc::new(Metrics::new(&Registry::new(), &vocabulary)?);
         let (status, pens) = ServiceStatus::new(1, Instant::now());
         let (queries, _questions) = QueryRouter::new(1);
@@ -100,7 +94,7 @@ fn euro() -> CurrencyLabel {
 fn everything_happens(metrics: &Metrics) {
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as i64;
     let mut batch = BatchSummary {
-        dead_letters: Reason::ALL.iter().map(|reason| ((Input::Orders, reason.name()), 1)).collect(),
+        dead_letters: PerLabel::build(|TopicReason(topic, _)| u64::from(topic == Input::Orders)),
         values: [(euro(), CurrencyValues { orders_minor: 500, refunds_minor: 50, guest_orders_minor: 5 })]
             .into(),
         timer_delays: vec![Duration::from_secs(1)],

@@ -8,7 +8,6 @@ use prometheus::{
 };
 use retention_signals::observe::metrics::{CurrencyLabel, Metrics, Vocabulary};
 use retention_signals::topic::Partition;
-use retention_signals::wire::reason::Reason;
 
 /// Labels whose values are not known in advance.
 const OPEN_LABELS: &[&str] = &["job", "instance", "partition", "currency", "version", "revision", "le"];
@@ -48,7 +47,6 @@ fn metrics() -> (Metrics, Registry) {
     let vocabulary = Vocabulary {
         version: "0",
         revision: "0",
-        dead_letter_reasons: Reason::ALL.map(Reason::name).to_vec(),
         currencies: vec![CurrencyLabel::new("EUR", 2).expect("a currency")],
     };
     let metrics = Metrics::new(&registry, &vocabulary).expect("names are free");
