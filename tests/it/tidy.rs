@@ -1,5 +1,8 @@
 //! House rules that no other tool checks: which module may name what, how long a file may be, what may come with a dependency.
 
+mod code;
+mod code_map;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +13,11 @@ use serde_json::Value;
 pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("tidy::files_are_short", files_are_short),
-        Trial::test("tidy::modules_name_only_what_they_may", modules_name_only_what_they_may),
+        Trial::test(
+            "tidy::modules_name_only_what_they_may",
+            code_map::every_file_names_only_what_its_row_allows,
+        ),
+        Trial::test("tidy::names_are_read_out_of_code", code::names_are_read_out_of_code),
         Trial::test("tidy::nothing_waits_by_sleeping", nothing_waits_by_sleeping),
         Trial::test("tidy::no_marks_are_left_behind", no_marks_are_left_behind),
         Trial::test("tidy::dependencies_have_allowed_licences", dependencies_have_allowed_licences),
@@ -77,66 +84,6 @@ fn verdict(faults: Vec<String>) -> Result<(), Failed> {
 fn files_are_short() -> Result<(), Failed> {
     let long = all_sources().into_iter().filter(|(_, text)| text.lines().count() > LINES_MAX);
     verdict(long.map(|(path, text)| format!("{}: {} lines", path.display(), text.lines().count())).collect())
-}
-
-/// Dependencies point one way: `commands → stream → {formats, wire, domain}`, `kafka → stream::broker`, `formats → wire → domain`.
-fn modules_name_only_what_they_may() -> Result<(), Failed> {
-    let mut faults = Vec::new();
-    for (path, text) in sources("src") {
-        let place = path.to_string_lossy().into_owned();
-        let mut forbid = |applies: bool, words: &[&str], rule: &str| {
-            for word in words.iter().filter(|word| applies && names(&text, word)) {
-                faults.push(format!("{place}: {word}: {rule}"));
-            }
-        };
-        let is_in = |folder: &str| place.starts_with(&format!("src/{folder}"));
-        let engine_side = [
-            "crate::kafka",
-            "crate::stream",
-            "crate::observe",
-            "crate::config",
-            "crate::history",
-            "crate::commands",
-        ];
-        let libraries =
-            ["serde", "serde_json", "tracing", "tokio", "chrono", "rdkafka", "xxhash_rust", "fastrand"];
-        let code_of_domain = is_in("domain/");
-        forbid(code_of_domain, &engine_side, "the domain knows none of this");
-        forbid(code_of_domain, &["crate::wire"], "wire depends on the domain, not the other way");
-        if code_of_domain && !text.contains("#[cfg(test)]") {
-            forbid(true, &libraries, "the domain depends on std and hashbrown alone");
-        }
-        forbid(is_in("wire/"), &engine_side, "wire knows the domain only");
-        forbid(is_in("formats/"), &engine_side, "formats know the domain and wire only");
-        forbid(!is_in("kafka/"), &["rdkafka", "rdkafka_sys"], "only src/kafka may name the client library");
-        forbid(
-            is_in("kafka/"),
-            &["crate::domain", "crate::wire", "crate::formats"],
-            "the adapter knows the port only",
-        );
-        forbid(
-            is_in("stream/partition"),
-            &["crate::stream::worker"],
-            "a worker holds partitions, not the other way",
-        );
-        forbid(is_in("topic.rs"), &["crate"], "the vocabulary of all layers depends on none");
-        forbid(
-            is_in("stream/broker.rs"),
-            &["crate::domain", "crate::wire", "crate::formats"],
-            "the port carries bytes",
-        );
-    }
-    verdict(faults)
-}
-
-/// Whether a path of code begins with this word: `word::` outside of comments.
-fn names(text: &str, word: &str) -> bool {
-    text.lines().filter(|line| !line.trim_start().starts_with("//")).any(|line| {
-        line.match_indices(&format!("{word}::")).any(|(at, _)| {
-            let before = line[..at].chars().next_back();
-            before.is_none_or(|letter| !letter.is_alphanumeric() && letter != '_' && letter != ':')
-        })
-    })
 }
 
 fn nothing_waits_by_sleeping() -> Result<(), Failed> {
