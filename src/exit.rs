@@ -31,7 +31,7 @@ impl Exit {
     }
 }
 
-/// The end of a command that did not succeed: one message that says what to do, and a code.
+/// The end of a command that did not succeed: one message with what to do, and a code.
 #[derive(Debug)]
 pub struct Failure {
     pub exit: Exit,
@@ -44,13 +44,13 @@ impl Failure {
         Self { exit, error: error.into() }
     }
 
-    /// A failure that is said in one sentence.
+    /// A failure in one sentence.
     pub fn message(exit: Exit, message: impl std::fmt::Display) -> Self {
         Self::new(exit, anyhow::Error::msg(message.to_string()))
     }
 }
 
-/// What a failed write to standard output means: nothing, if whoever reads it has stopped, as `head` does.
+/// What a failed write to standard output means: nothing, if the reader has closed it, as `head` does.
 ///
 /// # Errors
 /// Any other reason.

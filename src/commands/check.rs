@@ -1,4 +1,4 @@
-//! `check`: is everything in place? Step by step, each said on standard output, the first that fails ends it.
+//! `check`: reports each step on standard output; the first step that fails ends it.
 
 use std::io::{self, Write};
 use std::sync::Arc;

@@ -18,36 +18,36 @@ use crate::topic::{Input, Output, Topic};
 /// One question of a step.
 const WITHIN: Duration = Duration::from_secs(5);
 
-/// Takes each step and tells what it found.
+/// Takes each step and reports what it found.
 ///
 /// # Errors
-/// Of the first step that fails: [`Exit::Unavailable`], [`Exit::Permission`] or [`Exit::Configuration`]. Also what `say`
-/// gives.
+/// Of the first step that fails: [`Exit::Unavailable`], [`Exit::Permission`] or [`Exit::Configuration`]. Also the error of
+/// `report`.
 pub fn check(
     settings: &Arc<KafkaSettings>,
     patience: Duration,
-    mut say: impl FnMut(&str, &str) -> Result<(), Failure>,
+    mut report: impl FnMut(&str, &str) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let admin = Admin::create(settings).map_err(|error| failure("prepare the Kafka client", error))?;
     let look = Look { settings, admin: &admin, patience };
     let orders = look.name(Topic::Input(Input::Orders));
     let brokers = look.patiently("reach the brokers", || admin.broker_count(orders, WITHIN))?;
-    say("brokers", &format!("{brokers} in the cluster"))?;
+    report("brokers", &format!("{brokers} in the cluster"))?;
 
     let partitions = look.partitions()?;
-    say("topics", &format!("all there, inputs and changelog with {partitions} partitions"))?;
+    report("topics", &format!("all there, inputs and changelog with {partitions} partitions"))?;
 
     let message_bytes_max = look.output_settings()?;
-    say("settings", &format!("records of up to {message_bytes_max} bytes"))?;
+    report("settings", &format!("records of up to {message_bytes_max} bytes"))?;
     for output in look.settings_of_outputs(&Output::ALL)? {
         for remark in output.remarks {
-            say("note", &remark)?;
+            report("note", &remark)?;
         }
     }
 
     topic_permissions(&look)?;
     transaction_permissions(&look, message_bytes_max)?;
-    say("permissions", "topics, group and transactional ids")
+    report("permissions", "topics, group and transactional ids")
 }
 
 fn topic_permissions(look: &Look<'_>) -> Result<(), Failure> {
@@ -92,14 +92,16 @@ fn transaction_permissions(look: &Look<'_>, message_bytes_max: usize) -> Result<
     look.patiently(&format!("use the transactional id {id}"), || {
         producer.init(WITHIN).map_err(|error| refused_or(producer.callbacks(), error))
     })?;
-    let nobody = Membership { generation: 0, member: "nobody".to_owned() };
+    let no_member = Membership { generation: 0, member: "none".to_owned() };
     let orders = look.name(Topic::Input(Input::Orders));
     let probe = || -> Result<(), ClientError> {
         producer.begin()?;
         let list = offset_list([(orders, 0, 0, "")].into_iter())?;
         let group = &settings.application;
-        producer
-            .send_offsets(&GroupOffsets { group, instance: None, membership: &nobody, list: &list }, WITHIN)
+        producer.send_offsets(
+            &GroupOffsets { group, instance: None, membership: &no_member, list: &list },
+            WITHIN,
+        )
     };
     let outcome = probe().map_err(BrokerError::from);
     let aborted = producer.abort(WITHIN);

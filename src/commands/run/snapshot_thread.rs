@@ -1,4 +1,4 @@
-//! The thread that writes snapshots, and what it tells about them.
+//! The thread that writes snapshots, and the metrics and log lines about them.
 
 use std::io;
 use std::sync::{Arc, LazyLock};
@@ -12,7 +12,7 @@ use crate::kafka::host_wall_clock;
 use crate::observe::metrics::Metrics;
 use crate::snapshot::writer::{Step, Writer};
 
-/// Snapshots that nobody has renewed by then are removed: an erased customer must be in none of them after a day. Looked for
+/// Snapshots that were not renewed by then are removed: an erased customer must be in none of them after a day. Looked for
 /// every hour, an hour after the start at the earliest: until then a restore may want them.
 const AGE_MAX: Duration = Duration::from_secs(23 * 3_600);
 const LOOK_EVERY: Duration = Duration::from_secs(3_600);
@@ -26,7 +26,7 @@ const _: () = assert!(
     "owned partitions are written again before theirs are removed"
 );
 
-/// Starts the thread. It ends when nobody can tell it anything any more, or was told to end.
+/// Starts the thread. It ends when every sender is gone, or when it is asked to end.
 ///
 /// # Errors
 /// The system has no threads left.
