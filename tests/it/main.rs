@@ -35,13 +35,22 @@ mod worker;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+use std::iter;
 use std::process::ExitCode;
+use std::thread;
 
 use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert_with(|| {
+        // A trial spends two thirds of its time waiting for a broker, a timer or a process.
+        3 * thread::available_parallelism().map_or(1, usize::from)
+    });
     let mut trials: Vec<Trial> = Vec::new();
+    // The longest first.
+    trials.extend(kills::trials());
+    trials.extend(live::trials());
     trials.extend(command_line::trials());
     trials.extend(configuration::trials());
     trials.extend(demo::trials());
@@ -53,9 +62,7 @@ fn main() -> ExitCode {
     trials.extend(kafka_adapter::trials());
     trials.extend(kafka_facts::trials());
     trials.extend(kafka_node::trials());
-    trials.extend(kills::trials());
     trials.extend(laws::trials());
-    trials.extend(live::trials());
     trials.extend(oracle::trials());
     trials.extend(record_pages::trials());
     trials.extend(replay::trials());
@@ -67,7 +74,19 @@ fn main() -> ExitCode {
     trials.extend(tidy::trials());
     trials.extend(wire::trials());
     trials.extend(worker::trials());
-    let conclusion = libtest_mimic::run(&arguments, trials);
+    let conclusion = libtest_mimic::run(&arguments, in_turns(trials));
     kafka::end_shared_node();
     conclusion.exit_code()
+}
+
+/// Trials on Kafka mostly wait and the others mostly compute: begun in turns, they share the machine well.
+fn in_turns(trials: Vec<Trial>) -> Vec<Trial> {
+    let (on_kafka, others): (Vec<Trial>, Vec<Trial>) =
+        trials.into_iter().partition(|trial| trial.kind() == "kafka");
+    let (mut on_kafka, mut others) = (on_kafka.into_iter(), others.into_iter());
+    let turns = iter::from_fn(|| {
+        let turn = [on_kafka.next(), others.next()];
+        turn.iter().any(Option::is_some).then_some(turn)
+    });
+    turns.flatten().flatten().collect()
 }
