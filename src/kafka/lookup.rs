@@ -1,8 +1,8 @@
-//! Questions to the brokers from clients that never join the group, and the changelog read from its end of record.
+//! Queries to the brokers, and records of the changelog and of the registry, by clients that never join the group.
 //!
-//! Two clients, shared by the worker and its restores: one reads what is committed (read_committed, and committed offsets
-//! only once no transaction with pending offsets is open), the other what is there. The group's own client answers none of
-//! this, so nothing that a restore does can disturb its positions.
+//! The worker and its restores share two clients: one reads what is committed (read_committed, and committed offsets only once no
+//! transaction with pending offsets is open), the other also what is not. The group's own client is not used here, so a restore
+//! cannot disturb its positions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ const LOG_RECORDS_MAX: usize = 10_000;
 const WARM_UP_MAX: Duration = Duration::from_millis(250);
 
 /// The clients behind every [`KafkaLookup`] of one worker.
-pub struct Readers {
+pub struct QueryClients {
     settings: Arc<KafkaSettings>,
     layout: Layout,
     read_committed: SharedConsumer,
@@ -40,7 +40,7 @@ pub struct Readers {
     origin: Instant,
 }
 
-impl Readers {
+impl QueryClients {
     /// Makes the clients; they connect by themselves.
     pub fn create(settings: Arc<KafkaSettings>, layout: Layout) -> Result<Self, ClientError> {
         let make = |config: rdkafka::ClientConfig, name| {
@@ -72,15 +72,15 @@ impl Readers {
         for (stability, watermark) in
             [(Stability::Stable, Watermark::Stable), (Stability::Unstable, Watermark::High)]
         {
-            let _told_later = lookup.committed(&[Partition(0)], stability, WARM_UP_MAX);
-            let _told_later = lookup.watermarks(watermark, &changelog, WARM_UP_MAX);
+            let _comes_again = lookup.committed(&[Partition(0)], stability, WARM_UP_MAX);
+            let _comes_again = lookup.watermarks(watermark, &changelog, WARM_UP_MAX);
         }
     }
 
     /// Takes their logs, errors and statistics. An error here comes again in the query that it affects.
     pub fn serve(&self) {
         for client in [&self.read_committed, &self.read_uncommitted] {
-            let _told_later = serve(client);
+            let _comes_again = serve(client);
         }
     }
 
@@ -91,7 +91,7 @@ impl Readers {
     }
 }
 
-/// See [`Readers::explain`].
+/// See [`QueryClients::explain`].
 pub(super) fn refused_or(callbacks: &Callbacks, error: ClientError) -> BrokerError {
     if error.is_passing()
         && let Some(reason) = callbacks.take_refusal()
@@ -105,7 +105,7 @@ pub(super) fn refused_or(callbacks: &Callbacks, error: ClientError) -> BrokerErr
 
 /// One asker: the worker or a task beside it.
 pub struct KafkaLookup {
-    readers: Arc<Readers>,
+    clients: Arc<QueryClients>,
     logs: BTreeMap<(Topic, Partition), LogReading>,
     /// A producer that is taking a transactional id over.
     takeover: Option<(String, TransactionalProducer)>,
@@ -120,22 +120,22 @@ struct LogReading {
 }
 
 impl KafkaLookup {
-    pub fn new(readers: Arc<Readers>) -> Self {
-        Self { readers, logs: BTreeMap::new(), takeover: None }
+    pub fn new(clients: Arc<QueryClients>) -> Self {
+        Self { clients, logs: BTreeMap::new(), takeover: None }
     }
 
-    pub fn readers(&self) -> &Arc<Readers> {
-        &self.readers
+    pub fn clients(&self) -> &Arc<QueryClients> {
+        &self.clients
     }
 
     fn changelog_topic(&self) -> &str {
-        self.readers.settings.topic_name(Topic::Output(Output::Changelog))
+        self.clients.settings.topic_name(Topic::Output(Output::Changelog))
     }
 
     fn start_log(&mut self, topic: Topic, partition: Partition, from: Position) -> Result<(), ClientError> {
         self.stop_log(topic, partition);
-        let name = self.readers.settings.topic_name(topic);
-        let client = &self.readers.read_committed;
+        let name = self.clients.settings.topic_name(topic);
+        let client = &self.clients.read_committed;
         let queue = PartitionQueue::split(client, name, number(partition), None)?;
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(name, number(partition), Offset::Offset(signed(from)))
@@ -149,10 +149,10 @@ impl KafkaLookup {
         if self.logs.remove(&(topic, partition)).is_none() {
             return;
         }
-        let name = self.readers.settings.topic_name(topic);
+        let name = self.clients.settings.topic_name(topic);
         let mut list = TopicPartitionList::new();
         list.add_partition(name, number(partition));
-        if let Err(error) = self.readers.read_committed.incremental_unassign(&list) {
+        if let Err(error) = self.clients.read_committed.incremental_unassign(&list) {
             tracing::warn!(%error, topic = name, %partition, "partition not given back");
         }
     }
@@ -170,7 +170,7 @@ impl Lookup for KafkaLookup {
     type Batch = MessageBatch;
 
     fn now(&self) -> Moment {
-        self.readers.now()
+        self.clients.now()
     }
 
     fn committed(
@@ -179,21 +179,21 @@ impl Lookup for KafkaLookup {
         stability: Stability,
         within: Duration,
     ) -> Result<Vec<PerInput<Option<Committed>>>, BrokerError> {
-        let readers = &self.readers;
+        let clients = &self.clients;
         let client = match stability {
-            Stability::Stable => &readers.read_committed,
-            Stability::Unstable => &readers.read_uncommitted,
+            Stability::Stable => &clients.read_committed,
+            Stability::Unstable => &clients.read_uncommitted,
         };
         let mut list = TopicPartitionList::new();
         for &partition in partitions {
             for input in Input::ALL {
-                list.add_partition(readers.settings.topic_name(Topic::Input(input)), number(partition));
+                list.add_partition(clients.settings.topic_name(Topic::Input(input)), number(partition));
             }
         }
         let list = client
             .committed_offsets(list, within)
-            .map_err(|error| readers.explain(client, ClientError::from_kafka(Call::Query, &error)))?;
-        let found = committed_of(&list).map_err(|error| readers.explain(client, error))?;
+            .map_err(|error| clients.explain(client, ClientError::from_kafka(Call::Query, &error)))?;
+        let found = committed_of(&list).map_err(|error| clients.explain(client, error))?;
         Ok(PerInput::chunks(&found).collect())
     }
 
@@ -203,26 +203,26 @@ impl Lookup for KafkaLookup {
         logs: &[(Topic, Partition)],
         within: Duration,
     ) -> Result<Vec<Position>, BrokerError> {
-        let readers = &self.readers;
+        let clients = &self.clients;
         let (client, edge) = match watermark {
-            Watermark::Low => (&readers.read_uncommitted, Offset::Beginning),
-            Watermark::Stable => (&readers.read_committed, Offset::End),
-            Watermark::High => (&readers.read_uncommitted, Offset::End),
+            Watermark::Low => (&clients.read_uncommitted, Offset::Beginning),
+            Watermark::Stable => (&clients.read_committed, Offset::End),
+            Watermark::High => (&clients.read_uncommitted, Offset::End),
         };
         let mut list = TopicPartitionList::new();
         for &(topic, partition) in logs {
-            list.add_partition_offset(readers.settings.topic_name(topic), number(partition), edge)
+            list.add_partition_offset(clients.settings.topic_name(topic), number(partition), edge)
                 .map_err(|error| ClientError::from_kafka(Call::Query, &error))?;
         }
         let list = client
             .offsets_for_times(list, within)
-            .map_err(|error| readers.explain(client, ClientError::from_kafka(Call::Query, &error)))?;
+            .map_err(|error| clients.explain(client, ClientError::from_kafka(Call::Query, &error)))?;
         list.elements()
             .iter()
             .map(|element| {
                 element
                     .error()
-                    .map_err(|error| readers.explain(client, ClientError::from_kafka(Call::Query, &error)))?;
+                    .map_err(|error| clients.explain(client, ClientError::from_kafka(Call::Query, &error)))?;
                 match element.offset() {
                     Offset::Offset(offset) => Ok(position(offset)),
                     Offset::Beginning
@@ -238,23 +238,23 @@ impl Lookup for KafkaLookup {
     }
 
     fn partition_counts(&mut self, topics: &[Topic], within: Duration) -> Result<Vec<u32>, BrokerError> {
-        let readers = &self.readers;
-        let client = &readers.read_uncommitted;
+        let clients = &self.clients;
+        let client = &clients.read_uncommitted;
         topics
             .iter()
             .map(|&topic| {
-                let name = readers.settings.topic_name(topic);
-                partition_count(client, name, within).map_err(|error| readers.explain(client, error))
+                let name = clients.settings.topic_name(topic);
+                partition_count(client, name, within).map_err(|error| clients.explain(client, error))
             })
             .collect()
     }
 
     fn changelog_identity(&mut self, within: Duration) -> Result<Option<ChangelogIdentity>, BrokerError> {
-        if !self.readers.layout.capabilities.topic_configuration {
+        if !self.clients.layout.capabilities.topic_configuration {
             return Ok(None);
         }
-        let client = &self.readers.read_uncommitted;
-        identity(client, self.changelog_topic(), within).map_err(|error| self.readers.explain(client, error))
+        let client = &self.clients.read_uncommitted;
+        identity(client, self.changelog_topic(), within).map_err(|error| self.clients.explain(client, error))
     }
 
     fn end_transaction_of(&mut self, transactional_id: &str, within: Duration) -> Result<(), BrokerError> {
@@ -262,7 +262,7 @@ impl Lookup for KafkaLookup {
             Some((id, producer)) if id == transactional_id => producer,
             Some(_) | None => {
                 let config =
-                    self.readers.settings.producer(transactional_id, self.readers.layout.message_bytes_max);
+                    self.clients.settings.producer(transactional_id, self.clients.layout.message_bytes_max);
                 TransactionalProducer::create(&config, Callbacks::new("takeover", None), &[])?
             }
         };
@@ -289,15 +289,15 @@ impl Lookup for KafkaLookup {
         if self.logs.get(&log).is_none_or(|reading| reading.position != from) {
             self.start_log(topic, partition, from)?;
         }
-        let readers = &self.readers;
+        let clients = &self.clients;
         let reading = self.logs.get_mut(&log).expect("just started");
         if let Some(error) = reading.failed.take() {
-            return Err(readers.explain(&readers.read_committed, error));
+            return Err(clients.explain(&clients.read_committed, error));
         }
         let taken = reading.queue.take(LOG_RECORDS_MAX, within);
         match taken.failed {
             Some(error) if taken.batch.is_empty() => {
-                return Err(readers.explain(&readers.read_committed, error));
+                return Err(clients.explain(&clients.read_committed, error));
             }
             failed => reading.failed = failed,
         }

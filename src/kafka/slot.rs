@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::context::Callbacks;
 use super::error::ClientError;
-use super::lookup::{KafkaLookup, Readers, number, refused_or, signed};
+use super::lookup::{KafkaLookup, QueryClients, number, refused_or, signed};
 use super::member::Member;
 use super::native::boot_time;
 use super::producer::{GroupOffsets, Outgoing, TransactionalProducer, Written, offset_list};
@@ -79,7 +79,7 @@ impl KafkaBroker {
         let callbacks =
             Callbacks::new("member", metrics.as_ref().map(|metrics| metrics.client(Client::Consumer)));
         let member = Member::create(Arc::clone(&settings), &config, callbacks, Arc::clone(&alarm))?;
-        let readers = Readers::create(Arc::clone(&settings), layout)?;
+        let clients = QueryClients::create(Arc::clone(&settings), layout)?;
         let (running, ended) = crossbeam_channel::bounded(0);
         Ok(Self {
             transactional_id: settings.transactional_id(slot),
@@ -93,7 +93,7 @@ impl KafkaBroker {
             member,
             producer: None,
             opening: None,
-            lookup: KafkaLookup::new(Arc::new(readers)),
+            lookup: KafkaLookup::new(Arc::new(clients)),
             tasks: Tasks { stop: Arc::default(), running, ended },
         })
     }
@@ -136,7 +136,7 @@ impl Broker for KafkaBroker {
     }
 
     fn now(&self) -> Moment {
-        self.lookup.readers().now()
+        self.lookup.clients().now()
     }
 
     fn clocks(&self) -> Clocks {
@@ -153,12 +153,12 @@ impl Broker for KafkaBroker {
     }
 
     fn subscribe(&mut self) -> Result<(), BrokerError> {
-        self.lookup.readers().warm_up();
+        self.lookup.clients().warm_up();
         Ok(self.member.subscribe()?)
     }
 
     fn poll(&mut self) -> Result<Option<GroupEvent>, BrokerError> {
-        self.lookup.readers().serve();
+        self.lookup.clients().serve();
         if let Some(producer) = &self.producer {
             producer.serve();
         }
@@ -285,7 +285,7 @@ impl Broker for KafkaBroker {
     }
 
     fn spawn(&mut self, name: &str, mut task: Task<KafkaLookup>) -> Result<(), BrokerError> {
-        let mut lookup = KafkaLookup::new(Arc::clone(self.lookup.readers()));
+        let mut lookup = KafkaLookup::new(Arc::clone(self.lookup.clients()));
         let stop = Arc::clone(&self.tasks.stop);
         let running = self.tasks.running.clone();
         let run = move || {
