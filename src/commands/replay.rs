@@ -71,6 +71,7 @@ pub fn run(common: &CommonArguments, arguments: &ReplayArguments) -> Result<Stri
         events: run.counts.events,
         dead_letters: refused.counts,
         signals: run.counts.signals,
+        truncated: run.counts.truncated,
         shops: run.figures(),
         elapsed: started.elapsed(),
         records,

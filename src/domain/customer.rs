@@ -326,10 +326,16 @@ impl Customer {
     }
 
     /// Moves what can no longer change from the ledger into the summary; facts stay the same. `attribution` must be that of this
-    /// ledger. Returns whether anything moved.
-    pub fn fold(&mut self, shop: &Shop, settings: &Settings, clock: Time, attribution: &Attribution) -> bool {
+    /// ledger. Returns how many orders folded before their age; none if nothing folded.
+    pub fn fold(
+        &mut self,
+        shop: &Shop,
+        settings: &Settings,
+        clock: Time,
+        attribution: &Attribution,
+    ) -> Option<u64> {
         if !self.may_fold(settings, clock) {
-            return false;
+            return None;
         }
         let horizon = settings.ledger_horizon();
         let is_old = |time: Time| clock.since(time) > horizon;
@@ -353,8 +359,9 @@ impl Customer {
         {
             self.summary.block.add(&unattributed_totals(unattributed));
         }
+        let early = self.ledger.orders[..folding].iter().filter(|order| !is_old(order.placed_at)).count();
         self.remove_folded(folding, &returns_leave, settings.orders_max, is_old);
-        true
+        Some(early as u64)
     }
 
     /// Whether something may be folded: a cheap test that is false for nearly every customer.

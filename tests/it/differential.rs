@@ -20,7 +20,7 @@ use retention_signals::domain::values::time::Time;
 use retention_signals::formats::native::{Decoder, Limits, Subject};
 use retention_signals::topic::Input as Topic;
 use retention_signals::wire::encode::{
-    EventCounts, ProfileEncoder, RecordContext, SignalEncoder, Summary, encode_summary,
+    EventCounts, ProfileEncoder, RecordContext, SignalEncoder, Summary, TruncatedCounts, encode_summary,
 };
 use retention_signals::wire::reason::Reason;
 use serde_json::Value;
@@ -307,6 +307,7 @@ impl Service {
             events: EventCounts::default(),
             dead_letters: [0; Reason::ALL.len()],
             signals: [0; SignalType::NAMES.len()],
+            truncated: TruncatedCounts::default(),
             shops: vec![(currency, *self.engine.figures(ShopIndex(0)), GuestTotals::default())],
             elapsed: Duration::ZERO,
             records: 0,

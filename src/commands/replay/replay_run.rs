@@ -17,7 +17,8 @@ use crate::history::refused::Refused;
 use crate::history::results::Output;
 use crate::history::source::{Line, Source};
 use crate::wire::encode::{
-    EventCounts, ProfileEncoder, RecordContext, ShopMetrics, SignalEncoder, encode_shop_metrics,
+    EventCounts, ProfileEncoder, RecordContext, ShopMetrics, SignalEncoder, TruncatedCounts,
+    encode_shop_metrics,
 };
 use crate::wire::reason::{Reason, Refusal};
 
@@ -41,6 +42,8 @@ pub(crate) struct ReplayRun<'c> {
 pub(crate) struct Counts {
     pub(crate) events: EventCounts,
     pub(crate) erasures: u64,
+    /// Its customers are counted by [`ReplayRun::write_profiles`].
+    pub(crate) truncated: TruncatedCounts,
     /// By [`SignalType::NAMES`].
     pub(crate) signals: [u64; SignalType::NAMES.len()],
 }
@@ -113,6 +116,7 @@ impl<'c> ReplayRun<'c> {
         slots.sort_unstable_by(|one, other| self.engine.key(*one).cmp(self.engine.key(*other)));
         for slot in slots {
             let profile = self.engine.profile(slot, self.profiles_at[slot.0 as usize]);
+            self.counts.truncated.customers += u64::from(profile.truncated);
             self.buffer.clear();
             encoder.encode(self.engine.key(slot), &profile, &mut self.buffer);
             self.buffer.push(b'\n');
@@ -225,6 +229,7 @@ impl<'c> ReplayRun<'c> {
     }
 
     fn take_effects(&mut self, record: Option<&RecordContext<'_>>) -> Result<(), Failure> {
+        self.counts.truncated.orders += self.engine.take_folded_early();
         for (key, signal) in self.engine.drain_signals() {
             self.counts.signals[signal.kind.signal_type().index()] += 1;
             self.buffer.clear();

@@ -12,7 +12,7 @@ use crate::domain::values::number::Ratio;
 use crate::domain::values::time::Time;
 use crate::history::files::GroupedTable;
 use crate::history::results;
-use crate::wire::encode::{Summary, time_text};
+use crate::wire::encode::{Summary, TruncatedCounts, time_text};
 use crate::wire::reason::Reason;
 
 /// The share of refused lines at which something is wrong with the input as a whole: the service would stop there.
@@ -134,6 +134,20 @@ impl Report<'_> {
         for state in State::ALL {
             let count: u64 = figures().map(|figures| figures.customers_of(state)).sum();
             line(out, &format!("  {}", state.name()), &format!("{:>12}", grouped(count.into())));
+        }
+        let TruncatedCounts { customers, orders } = self.summary.truncated;
+        if orders > 0 {
+            let text = format!(
+                "{} customers have more than records.max_orders; {} of their orders left the windows early",
+                grouped(customers.into()),
+                grouped(orders.into()),
+            );
+            line(out, "truncated", &text);
+            line(
+                out,
+                "",
+                "figures of windows are lower bounds; --set records.max_orders=... raises the limit",
+            );
         }
         for (currency, _, guests) in &self.summary.shops {
             if guests.orders + guests.returns > 0 {

@@ -89,12 +89,15 @@ impl<'e> CustomerVisit<'e> {
     }
 
     fn fold_appended(&mut self, appended: &Appended, state: State) {
-        let Engine { settings, store, totals: partition_totals, scratch, .. } = &mut *self.engine;
+        let Engine { settings, store, totals: partition_totals, effects, scratch, .. } = &mut *self.engine;
         let Scratch { customer, totals, entries, .. } = scratch;
         let shop = settings.shops.get(self.shop);
         let totals_before = totals.without(&appended.added);
         let orders = FixedWidthOrders::of(entries).expect("appended at the opening").valued(shop);
         let folded = orders.first(appended.folding);
+        let (clock, horizon) = (self.clock, settings.ledger_horizon());
+        let early = folded.orders().filter(|order| clock.since(order.placed_at()) <= horizon);
+        effects.folded_early += early.count() as u64;
         customer.summary.add_orders(folded, &shop.zone);
         totals.fold(folded, orders.skip(appended.folding), partition_totals.window_ends.at());
         totals.kept.drop_what_no_summary_holds(&customer.summary.kept);
@@ -230,7 +233,7 @@ mod tests {
                 let effects = [&mut short, &mut long].map(|engine| {
                     let signals: Vec<String> =
                         engine.drain_signals().map(|(key, signal)| format!("{key:?} {signal:?}")).collect();
-                    (signals, engine.take_silent_timers(), *engine.transitions())
+                    (signals, engine.take_silent_timers(), engine.take_folded_early(), *engine.transitions())
                 });
                 assert_eq!(effects[0], effects[1], "{at}");
                 assert_eq!(short.changes(), long.changes(), "{at}");

@@ -34,6 +34,8 @@ pub(in crate::domain) struct Effects {
     transitions: Transitions,
     /// How many timers have fired without a signal.
     pub(super) timers_silent: u64,
+    /// How many orders have folded before their age, because their customers have more than `orders_max`.
+    pub(super) folded_early: u64,
     /// Customers who were erased, with their keys: their slots are reserved.
     erased: Vec<(CustomerSlot, Box<[u8]>)>,
 }
@@ -74,6 +76,11 @@ impl Engine {
         std::mem::take(&mut self.effects.timers_silent)
     }
 
+    /// How many orders have folded before their age since the last time.
+    pub fn take_folded_early(&mut self) -> u64 {
+        std::mem::take(&mut self.effects.folded_early)
+    }
+
     /// How many customers changed state in the open batch, from and to.
     pub fn transitions(&self) -> &Transitions {
         &self.effects.transitions
@@ -86,7 +93,8 @@ impl Engine {
 
     /// The batch is known to be committed, its signals included: a new one begins.
     pub fn changes_committed(&mut self) {
-        let Effects { signals, changes, transitions, timers_silent: _, erased } = &mut self.effects;
+        let Effects { signals, changes, transitions, timers_silent: _, folded_early: _, erased } =
+            &mut self.effects;
         assert!(signals.is_empty(), "the signals of a batch are drained before its end");
         *transitions = Transitions::default();
         for change in changes.drain(..) {

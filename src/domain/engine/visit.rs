@@ -198,9 +198,11 @@ impl<'e> CustomerVisit<'e> {
 
     /// Moves what can no longer change from the unpacked ledger into the summary. The facts stay the same.
     pub(super) fn fold(&mut self) {
-        let Engine { settings, scratch: Scratch { customer, attribution, .. }, .. } = &mut *self.engine;
+        let Engine { settings, effects, scratch: Scratch { customer, attribution, .. }, .. } =
+            &mut *self.engine;
         let shop = settings.shops.get(self.shop);
-        if customer.fold(shop, settings, self.clock, attribution) {
+        if let Some(early) = customer.fold(shop, settings, self.clock, attribution) {
+            effects.folded_early += early;
             attribution.derive(&customer.ledger, shop, settings.return_window);
         }
     }

@@ -349,6 +349,7 @@ fn drain_signals(
     tools: &mut Tools<'_>,
 ) {
     part.summary.timers_fired[TimerOutcome::None] += engine.take_silent_timers();
+    part.summary.remarks[Remark::FoldedEarly] += engine.take_folded_early();
     for (key, signal) in engine.drain_signals() {
         let kind = signal.kind.signal_type();
         part.summary.signals[kind] += 1;

@@ -34,4 +34,6 @@ pub use metrics::{ShopMetrics, encode as encode_shop_metrics, fields as shop_met
 pub use profile::{ProfileEncoder, fields as profile_fields};
 pub use record::{CancellationText, ErasureText, OrderText, ReturnText};
 pub use signal::{SignalEncoder, data_fields as signal_data_fields, fields as signal_fields};
-pub use summary::{EventCounts, Summary, encode as encode_summary, fields as summary_fields};
+pub use summary::{
+    EventCounts, Summary, TruncatedCounts, encode as encode_summary, fields as summary_fields,
+};

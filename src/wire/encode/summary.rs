@@ -23,6 +23,15 @@ pub struct EventCounts {
     pub duplicates: u64,
 }
 
+/// What the bound on remembered orders has cut off.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct TruncatedCounts {
+    /// Customers with a truncated profile.
+    pub customers: u64,
+    /// Orders that folded before their age.
+    pub orders: u64,
+}
+
 /// Everything that `summary.json` tells.
 #[derive(Clone, Debug)]
 pub struct Summary {
@@ -31,6 +40,7 @@ pub struct Summary {
     pub dead_letters: [u64; Reason::ALL.len()],
     /// By [`SignalType::NAMES`].
     pub signals: [u64; SignalType::NAMES.len()],
+    pub truncated: TruncatedCounts,
     /// Of all shops of a currency together; one entry a currency, sorted.
     pub shops: Vec<(Currency, ShopTotals, GuestTotals)>,
     pub elapsed: Duration,
@@ -65,6 +75,8 @@ record! {
         "signals": Counts<SignalType> = &of.summary.signals;
         /// Orders and returns without a customer.
         "guests": Guests = &of.guests;
+        /// What was lost from windows because customers have more than records.max_orders.
+        "truncated": Truncated = &of.summary.truncated;
         /// How long the replay took, in seconds of real time.
         "seconds": Seconds = of.summary.elapsed.as_millis() as f64 / 1_000.0;
         /// Records read per second of real time.
@@ -121,6 +133,16 @@ record! {
         "returns": Count = guests.iter().map(|(_, guests)| guests.returns).sum();
         /// Guest revenue by currency.
         "revenue": ByCurrency<GuestRevenue, GuestTotals> = guests;
+    }
+}
+
+record! {
+    /// What the bound on remembered orders has cut off.
+    Truncated(truncated: &'v TruncatedCounts) {
+        /// Customers of whom the windows of the profile are lower bounds.
+        "customers": Count = truncated.customers;
+        /// Orders that were folded before their age, so that later windows do not hold them.
+        "orders": Count = truncated.orders;
     }
 }
 

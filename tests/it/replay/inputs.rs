@@ -246,6 +246,9 @@ fn profiles_say_when_they_are_truncated() -> Result<(), Failed> {
         let found = (&customer["truncated"], &customer["windows"]["365d"]["placed"]);
         expect(found, (&Value::from(truncated), &Value::from(placed)))?;
         expect(&customer["all_time"]["placed"], &Value::from(14))?;
+        expect(&results.summary["truncated"]["customers"], &Value::from(u64::from(truncated)))?;
+        expect(&results.summary["truncated"]["orders"], &Value::from(3))?;
+        expect(results.report.contains("3 of their orders left the windows early"), true)?;
     }
     Ok(())
 }

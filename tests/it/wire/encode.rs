@@ -9,8 +9,8 @@ use retention_signals::domain::settings::Shops;
 use retention_signals::domain::signals::kind::{SignalKind, SignalType};
 use retention_signals::domain::values::ids::ShopIndex;
 use retention_signals::wire::encode::{
-    EventCounts, ProfileEncoder, RecordContext, ShopMetrics, SignalEncoder, Summary, encode_dead_letter_line,
-    encode_shop_metrics, encode_summary,
+    EventCounts, ProfileEncoder, RecordContext, ShopMetrics, SignalEncoder, Summary, TruncatedCounts,
+    encode_dead_letter_line, encode_shop_metrics, encode_summary,
 };
 use retention_signals::wire::reason::{Reason, Refusal};
 use serde_json::Value;
@@ -148,6 +148,10 @@ fn summary(example: &Value) -> Result<(), Failed> {
         },
         dead_letters: from_json::counts(&example["dead_letters"], Reason::ALL.map(Reason::name)),
         signals: from_json::counts(&example["signals"], SignalType::NAMES),
+        truncated: TruncatedCounts {
+            customers: example["truncated"]["customers"].as_u64().unwrap_or_default(),
+            orders: example["truncated"]["orders"].as_u64().unwrap_or_default(),
+        },
         shops,
         elapsed: Duration::from_millis(millis),
         records: per_second * millis / 1_000,
