@@ -1,14 +1,19 @@
 //! `replay`: a shop's history from files, through the engine of `run`, and what comes of it to files.
 //!
 //! ```text
-//!  JSON Lines ──► source ───────────────────┐                               ┌──► signals, shop metrics
-//!                   ▲                       ├──► merged by time ──► life ───┼──► profiles, summary
-//!  CSV + map ──► table ──► documents ───────┘                    (engine)   └──► report on standard output
-//!                   │          │                                    │
-//!                   └──────────┴──────────► dead letters ◄──────────┘
+//!  history: files ──► events by time ──► replay_run ──┬──► signals, shop metrics
+//!     │                                   (engine)      ├──► profiles, summary
+//!     │                                      │          └──► report on standard output
+//!     └──────────────► dead letters ◄────────┘
 //! ```
 
+mod progress;
+mod results;
+
+mod dead_letters;
+
 mod replay_run;
+
 mod report;
 
 use std::path::Path;
@@ -21,10 +26,10 @@ use crate::formats::native::{Decoder, Limits};
 use crate::stream::registry::Registry;
 use crate::wire::encode::{Summary, encode_summary};
 
-use crate::history::files::Files;
-use crate::history::progress::Progress;
-use crate::history::refused::Refused;
-use crate::history::{results, source};
+use crate::history::files::{Files, InputPaths};
+use crate::history::source;
+use dead_letters::DeadLetters;
+use progress::Progress;
 use replay_run::ReplayRun;
 use report::Report;
 
@@ -36,7 +41,13 @@ use report::Report;
 pub fn run(common: &CommonArguments, arguments: &ReplayArguments) -> Result<String, Failure> {
     let started = Instant::now();
     let progress = Progress::new();
-    let files = Files::open(arguments, &progress)?;
+    let paths = InputPaths {
+        orders: &arguments.orders,
+        returns: arguments.returns.as_ref(),
+        erasures: arguments.erasures.as_ref(),
+        map: arguments.map.as_ref(),
+    };
+    let files = Files::open(paths, &|file| progress.reading(file))?;
     let config = load(common, &files)?;
     if let Some(path) = &config.registry_file {
         // No part of the engine uses its records yet; a file that cannot be read is refused before the history is read.
@@ -50,14 +61,14 @@ pub fn run(common: &CommonArguments, arguments: &ReplayArguments) -> Result<Stri
     let limits =
         Limits { bytes_max: config.record_bounds.bytes_max, depth_max: config.record_bounds.depth_max };
     let decoder = Decoder::new(config.settings.shops.clone(), limits);
-    let mut refused = Refused::new(dead_letters, limits.bytes_max);
-    let history = files.read(&decoder, limits, &mut refused)?;
-    let records = history.events() + refused.total();
+    let mut dead_letters = DeadLetters::new(dead_letters, limits.bytes_max);
+    let history = files.read(&decoder, limits, &mut |unusable| dead_letters.write(&unusable))?;
+    let records = history.events() + dead_letters.total();
 
     progress.applying(history.events());
     let mut run = ReplayRun::new(&config, &decoder, signals, shop_metrics);
     for (index, (source, line)) in source::merged(&history.sources).enumerate() {
-        run.apply(source, line, &mut refused, || history.original(source, line))?;
+        run.apply(source, line, &mut dead_letters, || history.original(source, line))?;
         progress.applied(index as u64 + 1);
     }
     let last_event_at = run.clock();
@@ -69,7 +80,7 @@ pub fn run(common: &CommonArguments, arguments: &ReplayArguments) -> Result<Stri
 
     let summary = Summary {
         events: run.counts.events,
-        dead_letters: refused.counts,
+        dead_letters: dead_letters.counts,
         signals: run.counts.signals,
         truncated: run.counts.truncated,
         shops: run.figures(),
@@ -91,8 +102,8 @@ pub fn run(common: &CommonArguments, arguments: &ReplayArguments) -> Result<Stri
     };
     let text = report.text();
     let [signals, shop_metrics] = run.into_outputs();
-    let is_empty = history.events() == 0 && refused.total() > 0;
-    for output in [signals, customers, shop_metrics, refused.into_output(), summary_file] {
+    let is_empty = history.events() == 0 && dead_letters.total() > 0;
+    for output in [signals, customers, shop_metrics, dead_letters.into_output(), summary_file] {
         output.complete()?;
     }
     if is_empty {
@@ -102,7 +113,7 @@ pub fn run(common: &CommonArguments, arguments: &ReplayArguments) -> Result<Stri
     Ok(text)
 }
 
-/// The configuration, in which the inputs say what nobody else does.
+/// The configuration; what it leaves out, the inputs may say.
 fn load(common: &CommonArguments, files: &Files) -> Result<Config, Failure> {
     let mut sources = common.sources()?;
     sources.fallbacks = files.fallbacks();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::text::{format_duration, format_size};
 use super::{AtEnd, LogFormat, LogLevel, values};
-use crate::domain::values::money::Currency;
+use crate::domain::values::money::{CURRENCY_DIGITS_MAX, Currency};
 use crate::domain::values::number::Decimal;
 use crate::domain::values::time::{Span, Zone};
 
@@ -151,6 +151,7 @@ settings! {
     STORES_CURRENCY: Currency = without_default("stores.<id>.currency", Kind::Currency, KeyDefault::Required, values::currency);
     STORES_TIME_ZONE: Zone = setting("stores.<id>.time_zone", Kind::Zone, "UTC", values::zone);
     RATES: Decimal = without_default("rates.<code>", Kind::Rate, KeyDefault::Nothing, values::rate);
+    CURRENCIES: u8 = without_default("currencies.<code>", count("digits", 0, CURRENCY_DIGITS_MAX as u64), KeyDefault::Nothing, values::count);
 
     CLOCK_GRACE: Span = span("clock.grace", 0, DAY, "1m");
     CLOCK_AT_END: AtEnd = setting("clock.at_end", Kind::ClockEnd, "wall", values::clock_end);
@@ -330,7 +331,7 @@ impl Kind {
             Self::SizeBytes { min, max } => format!("`{}` to `{}`", format_size(min), format_size(max)),
             Self::Count { min, max, .. } => format!("{min} to {max}"),
             Self::Decimal { min, max, .. } => format!("{} to {}", decimal_text(min), decimal_text(max)),
-            Self::Currency => "an ISO 4217 code".to_owned(),
+            Self::Currency => "an ISO 4217 code, or one of `[currencies]`".to_owned(),
             Self::Zone => "an IANA name".to_owned(),
             Self::Rate => "above 0".to_owned(),
             Self::Address => "an IP address and a port".to_owned(),

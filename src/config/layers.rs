@@ -136,7 +136,9 @@ impl Layers {
                 return problems.add(Problem::at(origin, message.to_owned()));
             }
             Some(("KAFKA", option)) => Path::client(&option.to_lowercase().replace('_', ".")),
-            Some(("RATES", code)) => Path(vec!["rates".to_owned(), code.to_owned()]),
+            Some((section @ ("RATES" | "CURRENCIES"), code)) => {
+                Path(vec![section.to_lowercase(), code.to_owned()])
+            }
             Some(_) | None => Path(rest.split("__").map(str::to_lowercase).collect()),
         };
         if path.key().is_some() {
@@ -284,6 +286,7 @@ impl Path {
                 // Without a key of its own, so that the message names the store.
                 [section, _] if section == "stores" => "stores.<id>.currency".to_owned(),
                 [section, _] if section == "rates" => "rates.<code>".to_owned(),
+                [section, _] if section == "currencies" => "currencies.<code>".to_owned(),
                 [section, _] if section == "kafka" => "kafka.<name>".to_owned(),
                 _ => return None,
             };

@@ -34,10 +34,20 @@ impl Reader<'_> {
 
     /// The value at a path with a name that the user chose, or else the default of such paths.
     pub(super) fn below<T>(&mut self, path: &Path, setting: &Setting<T>) -> Option<T> {
-        let Setting { key, parse } = setting;
+        self.below_by(path, setting, |text| (setting.parse)(text, setting.key.kind))
+    }
+
+    /// The same where the text means something only together with other settings.
+    pub(super) fn below_by<T>(
+        &mut self,
+        path: &Path,
+        setting: &Setting<T>,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let key = setting.key;
         let given = self.layers.get(path).is_some();
-        self.read(path, setting).or_else(|| match key.default {
-            KeyDefault::Value(text) => Some(parse(text, key.kind).expect("defaults can be read")),
+        self.read_by(path, &parse).or_else(|| match key.default {
+            KeyDefault::Value(text) => Some(parse(text).expect("defaults can be read")),
             KeyDefault::Required if !given => {
                 self.missing(path);
                 None
@@ -89,9 +99,13 @@ impl Reader<'_> {
     }
 
     fn read<T>(&mut self, path: &Path, setting: &Setting<T>) -> Option<T> {
+        self.read_by(path, |text| (setting.parse)(text, setting.key.kind))
+    }
+
+    fn read_by<T>(&mut self, path: &Path, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let Entry { value, origin } = self.layers.get(path)?;
         let read = match value {
-            Raw::Scalar(text) => (setting.parse)(text, setting.key.kind),
+            Raw::Scalar(text) => parse(text),
             Raw::Other(what) => Err(format!("is {what}; give one value")),
             Raw::Secret(_) => unreachable!("only client options are secret"),
         };

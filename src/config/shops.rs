@@ -2,19 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use super::keys::{self, KeyForm, Kind, STORES_MAX};
+use super::keys::{self, KeyForm, STORES_MAX, Setting};
 use super::layers::Path;
 use super::reader::Reader;
-use super::values;
+use super::suggest;
 use crate::domain::settings::{Shop, Shops};
 use crate::domain::values::money::{Conversion, Currency};
 use crate::domain::values::number::Decimal;
+use crate::domain::values::time::Zone;
 
 /// The longest store id, as in the records.
 const STORE_BYTES_MAX: usize = 512;
 
-/// Reads `[shop]` or `[stores.<id>]`, whichever the form of the key asks for, and `[rates]`.
+/// Currencies that ISO 4217 does not have, by code.
+type Declared = BTreeMap<String, Currency>;
+
+/// Reads `[shop]` or `[stores.<id>]`, whichever the form of the key asks for, `[rates]` and `[currencies]`.
 pub(super) fn read(reader: &mut Reader<'_>, key_form: KeyForm) -> Option<Shops> {
+    let declared = &read_currencies(reader);
     let by_store = key_form == KeyForm::StoreAndCustomer;
     let store_ids = reader.layers.names_below("stores");
     if by_store {
@@ -25,10 +30,9 @@ pub(super) fn read(reader: &mut Reader<'_>, key_form: KeyForm) -> Option<Shops> 
         reader.refuse(Path::below(&["stores", id]), message.to_owned());
     }
     if !by_store {
-        let currency = reader.below(&Path::of(keys::SHOP_CURRENCY.key.path), &keys::SHOP_CURRENCY);
-        let zone = reader.get(&keys::SHOP_TIME_ZONE);
-        let shop = Shop { zone, ..Shop::in_currency(currency?) };
-        let shops = convert(reader, vec![(Box::from(""), shop)])?;
+        let settings = (&keys::SHOP_CURRENCY, &keys::SHOP_TIME_ZONE);
+        let shop = read_shop(reader, &["shop"], settings, declared)?;
+        let shops = convert(reader, vec![(Box::from(""), shop)], declared)?;
         return shops.into_iter().next().map(|(_, shop)| Shops::One(shop));
     }
     let path = Path::below(&["stores"]);
@@ -48,14 +52,12 @@ pub(super) fn read(reader: &mut Reader<'_>, key_form: KeyForm) -> Option<Shops> 
             );
             reader.refuse(Path::below(&["stores", id]), message);
         }
-        let path = |name| Path::below(&["stores", id, name]);
-        let currency = reader.below(&path("currency"), &keys::STORES_CURRENCY);
-        let zone = reader.below(&path("time_zone"), &keys::STORES_TIME_ZONE);
-        if let (Some(currency), Some(zone)) = (currency, zone) {
-            stores.push((Box::from(id.as_str()), Shop { zone, ..Shop::in_currency(currency) }));
+        let settings = (&keys::STORES_CURRENCY, &keys::STORES_TIME_ZONE);
+        if let Some(shop) = read_shop(reader, &["stores", id], settings, declared) {
+            stores.push((Box::from(id.as_str()), shop));
         }
     }
-    convert(reader, stores).map(Shops::ByStore)
+    convert(reader, stores, declared).map(Shops::ByStore)
 }
 
 /// With stores, what stands in `[shop]` would be silently without effect.
@@ -70,9 +72,46 @@ fn refuse_shop(reader: &mut Reader<'_>) {
     }
 }
 
+/// Digits after the point of currencies that ISO 4217 does not have.
+fn read_currencies(reader: &mut Reader<'_>) -> Declared {
+    let mut declared = Declared::new();
+    for code in reader.layers.names_below("currencies") {
+        let path = Path::below(&["currencies", &code]);
+        let Some(digits) = reader.below(&path, &keys::CURRENCIES) else { continue };
+        if let Some(known) = Currency::from_code(code.as_bytes()) {
+            let digits = known.digits();
+            reader.refuse(path, format!("{code} is an ISO 4217 currency with {digits} digits; leave it out"));
+        } else if let Some(currency) = Currency::declared(code.as_bytes(), digits) {
+            declared.insert(code, currency);
+        } else {
+            reader.refuse(path, format!("{code:?} is not the code of a currency: three capital letters"));
+        }
+    }
+    declared
+}
+
+/// The currency of figures and the time zone of a shop.
+type ShopSettings<'s> = (&'s Setting<Currency>, &'s Setting<Zone>);
+
+fn read_shop(
+    reader: &mut Reader<'_>,
+    section: &[&str],
+    (currency, zone): ShopSettings<'_>,
+    declared: &Declared,
+) -> Option<Shop> {
+    let path = |name| Path::below(&[section, &[name]].concat());
+    let currency = reader.below_by(&path("currency"), currency, |text| parse_currency(text, declared));
+    let zone = reader.below(&path("time_zone"), zone);
+    Some(Shop { zone: zone?, ..Shop::in_currency(currency?) })
+}
+
 /// Gives each shop its conversions. A rate is what one unit is worth in a unit common to all.
-fn convert(reader: &mut Reader<'_>, mut shops: Vec<(Box<str>, Shop)>) -> Option<Vec<(Box<str>, Shop)>> {
-    let mut rates = read_rates(reader);
+fn convert(
+    reader: &mut Reader<'_>,
+    mut shops: Vec<(Box<str>, Shop)>,
+    declared: &Declared,
+) -> Option<Vec<(Box<str>, Shop)>> {
+    let mut rates = read_rates(reader, declared);
     let mut currencies: Vec<Currency> = shops.iter().map(|(_, shop)| shop.currency).collect();
     currencies.sort_unstable();
     currencies.dedup();
@@ -108,11 +147,11 @@ fn convert(reader: &mut Reader<'_>, mut shops: Vec<(Box<str>, Shop)>) -> Option<
 }
 
 /// Sorted by currency, as the domain looks them up.
-fn read_rates(reader: &mut Reader<'_>) -> BTreeMap<Currency, Decimal> {
+fn read_rates(reader: &mut Reader<'_>, declared: &Declared) -> BTreeMap<Currency, Decimal> {
     let mut rates = BTreeMap::new();
     for code in reader.layers.names_below("rates") {
         let path = Path::below(&["rates", &code]);
-        match values::currency(&code, Kind::Currency) {
+        match parse_currency(&code, declared) {
             Ok(currency) => {
                 if let Some(rate) = reader.below(&path, &keys::RATES) {
                     rates.insert(currency, rate);
@@ -122,4 +161,19 @@ fn read_rates(reader: &mut Reader<'_>) -> BTreeMap<Currency, Decimal> {
         }
     }
     rates
+}
+
+fn parse_currency(text: &str, declared: &Declared) -> Result<Currency, String> {
+    let known = |code: &str| declared.get(code).copied().or_else(|| Currency::from_code(code.as_bytes()));
+    known(text).ok_or_else(|| {
+        let capitals = text.to_uppercase();
+        let hint = match suggest::nearest(&capitals, known(&capitals).map(|_| capitals.as_str())) {
+            Some(near) => format!("; did you mean {near}?"),
+            None if Currency::from_letters(text.as_bytes()).is_some() => {
+                format!("; one that ISO 4217 does not have needs its digits: [currencies] {capitals} = 2")
+            }
+            None => String::new(),
+        };
+        format!("{text:?} is not the code of an ISO 4217 currency, such as EUR{hint}")
+    })
 }

@@ -127,6 +127,18 @@ fn stores_have_their_own_currency_and_zone() {
 }
 
 #[test]
+fn currencies_beyond_iso_4217_are_declared() {
+    let text = "[shop]\ncurrency = \"IRT\"\n[rates]\nIRR = \"0.1\"\n[currencies]\nIRT = 1\n";
+    let environment = environment(&[("RETENTION_CURRENCIES__IRT", "0")]).environment;
+    let config = read(&Sources { environment, ..file(text) });
+    let Shops::One(shop) = &config.settings.shops else { panic!("one shop") };
+    assert_eq!((shop.currency.to_string().as_str(), shop.currency.digits()), ("IRT", 0));
+    let letters = Currency::from_letters(b"irt").expect("three letters");
+    assert_eq!(shop.accepted(letters).map(Currency::digits), Some(0));
+    assert_eq!(shop.convert(1_000, Currency::from_code(b"IRR").expect("rials")), 100);
+}
+
+#[test]
 fn client_options_pass_to_the_clients_that_know_them() {
     let config = read(&file(&format!(
         "{SHOP}[kafka]\nbootstrap.servers = \"a:1\"\n\"fetch.min.bytes\" = 10\nlinger.ms = 0\nsocket.keepalive.enable = true\n"

@@ -72,6 +72,14 @@ impl Shops {
         }
     }
 
+    /// The currency of this code with its digits: as ISO 4217 has it, or as one of the shops does.
+    pub fn with_digits(&self, currency: Currency) -> Option<Currency> {
+        if currency.has_digits() {
+            return Some(currency);
+        }
+        self.indexes().find_map(|index| self.get(index).accepted(currency))
+    }
+
     pub fn get(&self, index: ShopIndex) -> &Shop {
         match self {
             Self::One(shop) => shop,
@@ -123,7 +131,15 @@ impl Shop {
 
     /// Whether amounts of this currency can be counted here.
     pub fn accepts(&self, currency: Currency) -> bool {
-        currency == self.currency || self.conversion(currency).is_some()
+        self.accepted(currency).is_some()
+    }
+
+    /// The currency of this code with its digits, if its amounts can be counted here.
+    pub fn accepted(&self, currency: Currency) -> Option<Currency> {
+        if currency == self.currency {
+            return Some(self.currency);
+        }
+        self.conversion(currency).map(|conversion| conversion.from)
     }
 
     /// An accepted amount in the shop's own minor units, rounded half even once.

@@ -6,7 +6,6 @@ use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 
-use super::progress::Progress;
 use crate::exit::{Exit, Failure};
 
 /// What is read at once, and what can be looked at before the first line is taken.
@@ -17,7 +16,10 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// Some editors and spreadsheets put it before the first line. It belongs to the file, not to the line.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// See the module.
+/// Wraps a file that is about to be read, to show how far it is.
+pub(crate) type Watch<'w> = dyn Fn(File) -> Box<dyn Read> + 'w;
+
+/// An open file, and the part of it that is in memory.
 pub(crate) struct InputFile {
     /// As it was given, for messages and dead letters.
     pub(crate) name: String,
@@ -34,13 +36,13 @@ pub(crate) struct LineRead {
 }
 
 impl InputFile {
-    /// Opens a file and reads its first block.
+    /// Opens a file and reads its first block. `watch` sees what is read of it, as stored.
     ///
     /// # Errors
     /// It cannot be read.
-    pub(crate) fn open(path: &Path, progress: &Progress) -> Result<Self, Failure> {
+    pub(crate) fn open(path: &Path, watch: &Watch<'_>) -> Result<Self, Failure> {
         let name = path.display().to_string();
-        let (rest, block) = open(path, progress).map_err(|error| unreadable(&name, &error))?;
+        let (rest, block) = open(path, watch).map_err(|error| unreadable(&name, &error))?;
         let position = if block.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
         Ok(Self { name, block, position, rest })
     }
@@ -94,8 +96,8 @@ impl InputFile {
     }
 }
 
-fn open(path: &Path, progress: &Progress) -> io::Result<(Box<dyn Read>, Vec<u8>)> {
-    let mut file = progress.reading(File::open(path)?);
+fn open(path: &Path, watch: &Watch<'_>) -> io::Result<(Box<dyn Read>, Vec<u8>)> {
+    let mut file = watch(File::open(path)?);
     let mut magic = Vec::with_capacity(GZIP_MAGIC.len());
     file.by_ref().take(GZIP_MAGIC.len() as u64).read_to_end(&mut magic)?;
     let is_gzip = magic == GZIP_MAGIC;
@@ -126,7 +128,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("input");
         std::fs::write(&path, content).expect("written");
-        let mut file = InputFile::open(&path, &Progress::hidden()).expect("readable");
+        let mut file = InputFile::open(&path, &|file| Box::new(file)).expect("readable");
         let mut lines = Vec::new();
         let mut line = Vec::new();
         while let Some(read) = file.read_line(bytes_max, &mut line).expect("readable") {

@@ -1,24 +1,15 @@
-//! A shop's history from files, as events in the order of time.
+//! A shop's history from files, as events in the order of time. What is done with them is the caller's: a replay applies them.
 //!
 //! ```text
-//!  JSON Lines ──► source ───────────────────┐
-//!                   ▲                       ├──► merged by time
-//!  CSV + map ──► table ──► documents ───────┘
+//!  JSON Lines ─────────────────┐
+//!                              ├──► native records ──► sources, sorted ──► merged by time
+//!  CSV + map ──► order_lines ──┘      (formats)
 //! ```
 
 pub mod input;
-pub mod progress;
-
-pub mod refused;
-pub mod results;
 
 pub mod source;
 
-mod decimal;
-mod local_time;
-pub mod map;
-pub mod table;
-
-mod documents;
+mod customers;
 
 pub mod files;

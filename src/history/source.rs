@@ -1,10 +1,13 @@
 //! The records of one input, in the order of their times: what is merged and applied.
 
+use std::collections::BTreeMap;
+
+use super::files::{OnUnusable, UnusableLine};
 use super::input::InputFile;
-use super::refused::Refused;
 use crate::domain::values::time::Time;
 use crate::exit::Failure;
-use crate::formats::native::Decoder;
+use crate::formats::native::{Decoder, Event, NativeLines};
+use crate::formats::{Format, NativeRecord};
 use crate::topic::Input;
 use crate::wire::reason::{Reason, Refusal};
 
@@ -17,6 +20,8 @@ pub(crate) struct Source {
     pub(crate) origin: Origin,
     texts: Texts,
     lines: Vec<Line>,
+    /// By line: returns that name an order but no customer, and whose they are once that is known.
+    customers: BTreeMap<u64, Option<Box<str>>>,
 }
 
 /// Whether the records are the lines of the file.
@@ -38,19 +43,19 @@ pub(crate) struct Line {
 
 impl Source {
     pub(crate) fn new(input: Input, file: String, origin: Origin) -> Self {
-        Self { input, file, origin, texts: Texts::default(), lines: Vec::new() }
+        Self { input, file, origin, texts: Texts::default(), lines: Vec::new(), customers: BTreeMap::new() }
     }
 
-    /// Reads JSON Lines; what cannot be decoded is refused at once.
+    /// Reads JSON Lines; blank lines are nothing.
     ///
     /// # Errors
-    /// The file cannot be read to its end, or a dead letter not written.
+    /// The file cannot be read to its end, or `unusable` fails.
     pub(crate) fn read(
         input: Input,
         mut file: InputFile,
         decoder: &Decoder,
         bytes_max: usize,
-        refused: &mut Refused,
+        unusable: &mut OnUnusable<'_>,
     ) -> Result<Self, Failure> {
         let mut source = Self::new(input, file.name.clone(), Origin::Lines);
         let (mut key, mut text) = (Vec::new(), Vec::new());
@@ -61,39 +66,65 @@ impl Source {
                 let detail = format!("{} bytes, allowed are {bytes_max}", line.length);
                 Err(Refusal::new(Reason::TooLarge, detail))
             } else if text.trim_ascii().is_empty() {
-                Err(Refusal::new(Reason::MalformedJson, "the line is empty"))
+                Ok(())
             } else {
-                source.add(&text, number, decoder, &mut key)
+                NativeLines(input).records(&text, &mut |record| source.add(record, number, decoder, &mut key))
             };
             if let Err(refusal) = added {
-                refused.refuse(&refusal, &source.file, number, &text)?;
+                unusable(UnusableLine {
+                    refusal: &refusal,
+                    file: &source.file,
+                    line: number,
+                    original: &text,
+                })?;
             }
         }
         source.sort();
         Ok(source)
     }
 
-    /// Adds a record; one that cannot be decoded is not added.
+    /// Adds a record of this input; one that cannot be decoded is not added.
     pub(crate) fn add(
         &mut self,
-        text: &[u8],
+        record: NativeRecord<'_>,
         number: u64,
         decoder: &Decoder,
         key: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
-        let time = decoder.decode_line(self.input, text, key)?.time();
-        let place = self.texts.add(text);
+        let event = decoder.decode_line(record, None, key)?;
+        let time = event.time();
+        if event.is_return_without_customer() {
+            self.customers.insert(number, None);
+        }
+        let place = self.texts.add(record.value);
         self.lines.push(Line { time, number, place });
         Ok(())
+    }
+
+    /// Decodes a record that was added before.
+    pub(crate) fn decode<'a>(&'a self, line: &Line, decoder: &Decoder, key: &'a mut Vec<u8>) -> Event<'a> {
+        let record = NativeRecord { input: self.input, value: self.record(line) };
+        let customer = self.customers.get(&line.number).and_then(Option::as_deref);
+        decoder.decode_line(record, customer, key).expect("it was decoded when it was added")
+    }
+
+    pub(crate) fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+
+    /// Returns that name an order but no customer.
+    pub(crate) fn without_customer(&self) -> impl Iterator<Item = &Line> {
+        self.lines.iter().filter(|line| self.customers.contains_key(&line.number))
+    }
+
+    /// Sets the customer of a return that names none itself.
+    pub(crate) fn set_customer(&mut self, number: u64, customer: Box<str>) {
+        self.customers.insert(number, Some(customer));
     }
 
     /// Stable: records of one instant stay in their order.
     pub(crate) fn sort(&mut self) {
         self.lines.sort_by_key(|line| line.time);
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.lines.len()
     }
 
     /// The text of a record.

@@ -94,6 +94,12 @@ pub fn invalid(schema: &str) -> Vec<InvalidExample> {
         .collect()
 }
 
+/// The id that a field of a record means: a string that is not empty, or the digits of a whole number.
+pub fn id(field: &Value) -> Option<String> {
+    let digits = field.as_u64().map(|number| number.to_string());
+    digits.or_else(|| field.as_str().filter(|id| !id.is_empty()).map(str::to_owned))
+}
+
 /// A schema as JSON.
 pub fn schema(name: &str) -> Value {
     let path = format!("schemas/{name}.schema.json");

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use jsonschema::Validator;
 use libtest_mimic::{Failed, Trial};
 use retention_signals::domain::signals::signal::{CustomerType, State};
+use retention_signals::wire::remark::Remark;
 use serde_json::{Map, Value};
 
 use crate::examples::{self, INPUTS, InvalidExample, SCHEMAS, Settings, Verdict};
@@ -205,7 +206,10 @@ fn lists_agree() -> Result<(), Failed> {
 
     let reasons = list(&letters, "/definitions/reason/enum");
     let counted = list(&summary, "/properties/dead_letters/propertyNames/enum");
-    same("reasons of a summary", &counted, &reasons)
+    same("reasons of a summary", &counted, &reasons)?;
+
+    let remarks = list(&summary, "/properties/remarks/propertyNames/enum");
+    same("remarks of a summary", &remarks, &Remark::ALL.map(Remark::name))
 }
 
 /// Every reason that one record can give is shown.
@@ -241,10 +245,10 @@ fn examples_are_wrong_in_one_way() -> Result<(), Failed> {
 /// None if the value has no customer that could be compared, or if a store is missing from it.
 fn has_its_own_key(example: &InvalidExample) -> Option<bool> {
     let record: Value = serde_json::from_slice(example.value.as_deref()?).ok()?;
-    let customer = record.get("customer_id")?.as_str()?;
+    let customer = examples::id(record.get("customer_id")?)?;
     let key = match example.settings {
-        Settings::OneShop => customer.to_owned(),
-        Settings::Stores => format!("{}/{customer}", record.get("store_id")?.as_str()?),
+        Settings::OneShop => customer,
+        Settings::Stores => format!("{}/{customer}", examples::id(record.get("store_id")?)?),
     };
     Some(example.key.as_deref() == Some(key.as_bytes()))
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::dead_letters::DeadLetters;
+use super::results::Output;
 use crate::config::Config;
 use crate::domain::engine::shop_totals::{GuestTotals, ShopTotals};
 use crate::domain::engine::{Change, Engine, Outcome, Progress, Refusal as EngineRefusal};
@@ -13,8 +15,7 @@ use crate::domain::values::money::Currency;
 use crate::domain::values::time::{Span, Time};
 use crate::exit::Failure;
 use crate::formats::native::{Decoder, Event, Subject};
-use crate::history::refused::Refused;
-use crate::history::results::Output;
+use crate::history::files::UnusableLine;
 use crate::history::source::{Line, Source};
 use crate::wire::encode::{
     EventCounts, ProfileEncoder, RecordContext, ShopMetrics, SignalEncoder, TruncatedCounts,
@@ -79,18 +80,20 @@ impl<'c> ReplayRun<'c> {
         &mut self,
         source: &'s Source,
         line: &Line,
-        refused: &mut Refused,
+        dead_letters: &mut DeadLetters,
         original: impl FnOnce() -> &'s [u8],
     ) -> Result<(), Failure> {
         let mut key = std::mem::take(&mut self.key);
-        let event = self
-            .decoder
-            .decode_line(source.input, source.record(line), &mut key)
-            .expect("it was decoded when it was read");
+        let event = source.decode(line, self.decoder, &mut key);
         let refusal = self.apply_event(&event)?;
         self.key = key;
         match refusal {
-            Some(refusal) => refused.refuse(&refusal, &source.file, line.number, original()),
+            Some(refusal) => dead_letters.write(&UnusableLine {
+                refusal: &refusal,
+                file: &source.file,
+                line: line.number,
+                original: original(),
+            }),
             None => Ok(()),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::results;
 use crate::commands::cli::ReplayArguments;
 use crate::config::{Config, Origin};
 use crate::domain::engine::shop_totals::{ShopTotals, WindowTotals};
@@ -11,7 +12,6 @@ use crate::domain::values::money::Currency;
 use crate::domain::values::number::Ratio;
 use crate::domain::values::time::Time;
 use crate::history::files::GroupedTable;
-use crate::history::results;
 use crate::wire::encode::{Summary, TruncatedCounts, time_text};
 use crate::wire::reason::Reason;
 

@@ -89,6 +89,16 @@ const WRONG_VALUES: &[(&str, &str)] = &[
     ),
     ("rates.USD = \"0\"", "rates.USD (line 1): a rate must be above 0"),
     (
+        "rates.IRT = 1",
+        "rates.IRT (line 1): \"IRT\" is not the code of an ISO 4217 currency, such as EUR; one that ISO 4217 does not have needs its digits: [currencies] IRT = 2",
+    ),
+    ("currencies.EUR = 2", "currencies.EUR (line 1): EUR is an ISO 4217 currency with 2 digits; leave it out"),
+    ("currencies.irt = 0", "currencies.irt (line 1): \"irt\" is not the code of a currency: three capital letters"),
+    (
+        "currencies.IRT = 5",
+        "currencies.IRT (line 1): \"5\" is no number of digits after the point; give 0 to 4",
+    ),
+    (
         "rates.USD = \"9999999999999\"\nrates.EUR=\"0.000000007\"",
         "rates.USD (line 1): 9999999999999 to 0.000000007 of EUR cannot be computed exactly; use fewer digits",
     ),

@@ -1,6 +1,8 @@
 //! Ids, numbers, money, times, and the records made of them.
 
 pub mod ids;
+
+pub mod decimal;
 pub mod number;
 
 pub mod money;

@@ -1,5 +1,8 @@
 //! Money: integer minor units and a currency, never a float.
 
+use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
+
 use super::number::{Decimal, div_half_even};
 
 /// Amounts of one record lie below this many minor units (2⁴⁷, 1.4 billion million in hundredths).
@@ -26,37 +29,93 @@ impl std::ops::AddAssign for SentAmount {
     }
 }
 
-/// An ISO 4217 currency, current or historic, as its three letters in five bits each.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Currency(u16);
+/// A currency: its code, three letters in five bits each, and how many digits its amounts have after the point. ISO 4217, current or
+/// historic, says how many; of other currencies the configuration does.
+///
+/// Currencies are the same if their codes are.
+#[derive(Clone, Copy, Debug)]
+pub struct Currency {
+    bits: u16,
+    digits: u8,
+}
+
+/// The most digits that a currency may have after the point.
+pub const CURRENCY_DIGITS_MAX: u8 = 4;
 
 impl Currency {
-    /// The currency of a three-letter code in capitals; `None` if there is no such currency.
+    /// The ISO 4217 currency of a three-letter code in capitals; `None` if there is no such currency.
     pub fn from_code(code: &[u8]) -> Option<Self> {
-        Self::from_bits(pack(code)?)
+        Self::from_bits(pack(code)?).filter(|currency| currency.has_digits())
+    }
+
+    /// The currency of any three letters, capitals or not. Only a shop knows the digits of one that ISO 4217 does not have.
+    pub fn from_letters(code: &[u8]) -> Option<Self> {
+        let capitals: [u8; 3] = code.try_into().ok()?;
+        Self::from_bits(pack(&capitals.map(|letter| letter.to_ascii_uppercase()))?)
+    }
+
+    /// A currency that ISO 4217 does not have: three capitals and at most [`CURRENCY_DIGITS_MAX`] digits.
+    pub fn declared(code: &[u8], digits: u8) -> Option<Self> {
+        let bits = pack(code)?;
+        let is_free = DIGITS[usize::from(bits)] == UNKNOWN && digits <= CURRENCY_DIGITS_MAX;
+        is_free.then_some(Self { bits, digits })
     }
 
     /// The currency of [`Self::to_bits`].
     pub fn from_bits(bits: u16) -> Option<Self> {
-        let word = KNOWN.get(usize::from(bits) / 64)?;
-        (word >> (bits % 64) & 1 == 1).then_some(Self(bits))
+        let digits = *DIGITS.get(usize::from(bits))?;
+        (digits != NO_CODE).then_some(Self { bits, digits })
     }
 
     /// A stable 15-bit form for compact encodings.
     pub const fn to_bits(self) -> u16 {
-        self.0
+        self.bits
     }
 
     /// The three letters.
     pub fn code(self) -> [u8; 3] {
-        let letter = |shift: u16| b'A' + ((self.0 >> shift) & 31) as u8;
+        let letter = |shift: u16| b'A' + ((self.bits >> shift) & 31) as u8;
         [letter(10), letter(5), letter(0)]
+    }
+
+    /// Whether ISO 4217 or the configuration says how many digits it has.
+    pub const fn has_digits(self) -> bool {
+        self.digits <= CURRENCY_DIGITS_MAX
     }
 
     /// Digits after the point: 2 for EUR, 0 for JPY, 3 for KWD.
     pub fn digits(self) -> u8 {
-        let index = DIGITS.binary_search_by_key(&self.0, |entry| entry.0).expect("checked at construction");
-        DIGITS[index].1
+        assert!(
+            self.has_digits(),
+            "shops have currencies with known digits only, and amounts are written in theirs"
+        );
+        self.digits
+    }
+}
+
+impl PartialEq for Currency {
+    fn eq(&self, other: &Self) -> bool {
+        self.bits == other.bits
+    }
+}
+
+impl Eq for Currency {}
+
+impl PartialOrd for Currency {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Currency {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.bits.cmp(&other.bits)
+    }
+}
+
+impl Hash for Currency {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.bits.hash(state);
     }
 }
 
@@ -136,25 +195,29 @@ const DIGITS_3: &str = "\
 const DIGITS_4: &str = "\
     CLF";
 
-const CURRENCIES: usize = (DIGITS_0.len() + DIGITS_2.len() + DIGITS_3.len() + DIGITS_4.len() + 4) / 4;
+/// Three letters that ISO 4217 does not know.
+const UNKNOWN: u8 = 0xfe;
 
-/// Every currency with its digits, in the order of the packed code.
-static DIGITS: [(u16, u8); CURRENCIES] = {
-    let mut table = [(0, 0); CURRENCIES];
+/// Not three letters.
+const NO_CODE: u8 = 0xff;
+
+/// Digits by packed code: every order that is unpacked asks.
+static DIGITS: [u8; 1 << 15] = {
+    let mut table = [NO_CODE; 1 << 15];
+    let mut bits = 0;
+    while bits < table.len() {
+        if bits >> 10 < 26 && bits >> 5 & 31 < 26 && bits & 31 < 26 {
+            table[bits] = UNKNOWN;
+        }
+        bits += 1;
+    }
     let lists = [(DIGITS_0, 0), (DIGITS_2, 2), (DIGITS_3, 3), (DIGITS_4, 4)];
-    let (mut list, mut filled) = (0, 0);
+    let mut list = 0;
     while list < lists.len() {
         let (mut rest, digits) = (lists[list].0.as_bytes(), lists[list].1);
         while let [a, b, c, tail @ ..] = rest {
             let Some(code) = pack(&[*a, *b, *c]) else { panic!("a code of three capitals") };
-            // Insertion sort: the lists are short and this runs at compile time.
-            let mut place = filled;
-            while place > 0 && table[place - 1].0 > code {
-                table[place] = table[place - 1];
-                place -= 1;
-            }
-            table[place] = (code, digits);
-            filled += 1;
+            table[code as usize] = digits;
             rest = match tail {
                 [_, next @ ..] => next,
                 [] => tail,
@@ -162,20 +225,7 @@ static DIGITS: [(u16, u8); CURRENCIES] = {
         }
         list += 1;
     }
-    assert!(filled == CURRENCIES);
     table
-};
-
-/// A bit for each packed code that is a currency: every order that is unpacked asks.
-static KNOWN: [u64; 512] = {
-    let mut known = [0; 512];
-    let mut index = 0;
-    while index < DIGITS.len() {
-        let bits = DIGITS[index].0;
-        known[bits as usize / 64] |= 1 << (bits % 64);
-        index += 1;
-    }
-    known
 };
 
 #[cfg(test)]
@@ -195,10 +245,23 @@ mod tests {
             assert_eq!(currency(code).to_string(), code);
             assert_eq!(Currency::from_bits(currency(code).to_bits()), Some(currency(code)));
         }
-        let listed = |bits: u16| DIGITS.binary_search_by_key(&bits, |entry| entry.0).is_ok();
-        assert!((0..=u16::MAX).all(|bits| Currency::from_bits(bits).is_some() == listed(bits)));
         for code in ["", "EU", "eur", "XXX", "EURO"] {
             assert_eq!(Currency::from_code(code.as_bytes()), None, "{code}");
+        }
+        assert_eq!(Currency::from_letters(b"Eur"), Some(currency("EUR")));
+        assert_eq!(Currency::from_letters(b"E r"), None);
+        let codes = (0..=u16::MAX).filter_map(Currency::from_bits);
+        assert!(codes.clone().all(|currency| currency.code().iter().all(u8::is_ascii_uppercase)));
+        assert_eq!(codes.count(), 26 * 26 * 26);
+    }
+
+    #[test]
+    fn a_currency_that_is_not_iso_has_declared_digits() {
+        let toman = Currency::declared(b"IRT", 0).expect("free letters");
+        let unpacked = Currency::from_bits(toman.to_bits()).expect("three letters");
+        assert_eq!((toman.digits(), toman, unpacked.has_digits()), (0, unpacked, false));
+        for (code, digits) in [("EUR", 2), ("irt", 0), ("IRTX", 0), ("IRT", 5)] {
+            assert!(Currency::declared(code.as_bytes(), digits).is_none(), "{code} {digits}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! Exact numbers: decimals from the configuration, ratios, and division with a named rounding.
 
+use super::decimal::{Sign, WrittenDecimal};
+
 /// A non-negative decimal of the configuration: `units / 10^scale`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Decimal {
@@ -30,19 +32,13 @@ impl Decimal {
 
     /// Reads `123`, `1.5` or `0.05`: digits, at most one point with digits on both sides, no sign, no exponent.
     pub fn parse(text: &str) -> Option<Self> {
-        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-        let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        if !is_digits(whole) || !is_digits(fraction) {
+        let written = WrittenDecimal::parse(text.as_bytes())?;
+        let is_plain = written.sign == Sign::None && !written.has_exponent;
+        if !is_plain || written.whole_digits == 0 || written.fraction_digits == Some(0) {
             return None;
         }
-        let fraction = fraction.trim_end_matches('0');
-        let scale = u8::try_from(fraction.len()).ok()?;
-        let units = if fraction.is_empty() {
-            whole.parse().ok()?
-        } else {
-            format!("{whole}{fraction}").parse().ok()?
-        };
-        Self::new(units, scale)
+        let scale = u8::try_from(written.fraction_digits_needed()).ok()?;
+        Self::new(written.magnitude(scale, i64::MAX).ok()?.unsigned_abs(), scale)
     }
 
     /// The number, if it has no digits after the point.

@@ -137,7 +137,10 @@ impl<'de> Visitor<'de> for Item<'_> {
         }
         if let Some(text) = sku.filter(|text| *text != "null") {
             let sku = Value { text: text.as_bytes(), characters: self.0.characters };
-            self.note(sku.id("sku").map(|sku| SkuVariety::One(hash(sku.as_bytes()))));
+            let sku = sku.id("sku");
+            self.note(
+                sku.map(|sku| sku.map_or(SkuVariety::Unknown, |sku| SkuVariety::One(hash(sku.as_bytes())))),
+            );
         }
         Ok(())
     }

@@ -9,9 +9,7 @@ mod characters;
 mod depth;
 mod items;
 mod object;
-mod quote;
 mod scan;
-mod text;
 mod time;
 mod value;
 
@@ -31,6 +29,7 @@ use crate::domain::values::event::{
 use crate::domain::values::ids::{CustomerKey, OrderHash, ReturnHash, ShopIndex};
 use crate::domain::values::money::{Currency, SentAmount};
 use crate::domain::values::time::Time;
+use crate::formats::{Format, NativeRecord};
 use crate::topic::Input;
 use crate::wire::hash::hash;
 use crate::wire::reason::{Reason, Refusal};
@@ -41,6 +40,8 @@ pub struct Event<'a> {
     pub shop: ShopIndex,
     /// As the record names it, if it does.
     pub store_id: Option<Cow<'a, str>>,
+    /// The order that a return names, if it names one.
+    pub named_order: Option<Cow<'a, str>>,
     pub subject: Subject<'a>,
 }
 
@@ -52,6 +53,11 @@ impl Event<'_> {
             Subject::Erasure { record, .. } => record.requested_at,
             Subject::Guest(record) => record.time(),
         }
+    }
+
+    /// Whether it is a return that names an order, but not whose it is: it counts as a guest's unless its customer is found by the order.
+    pub fn is_return_without_customer(&self) -> bool {
+        matches!(self.subject, Subject::Guest(_)) && self.named_order.is_some()
     }
 }
 
@@ -66,7 +72,7 @@ impl<'a> Event<'a> {
     }
 }
 
-/// Whom an event is about.
+/// Whose record it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Subject<'a> {
     Customer(CustomerEvent<'a>),
@@ -75,7 +81,7 @@ pub enum Subject<'a> {
         key: CustomerKey<'a>,
         record: ErasureRecord,
     },
-    /// Nobody who could be told from others.
+    /// The record names no customer. Guests are not told apart.
     Guest(GuestRecord),
 }
 
@@ -86,8 +92,6 @@ pub struct CustomerEvent<'a> {
     pub key: CustomerKey<'a>,
     /// The order id of an order or a cancellation, the return id of a return.
     pub id: Cow<'a, str>,
-    /// The order that a return names, if it names one.
-    pub named_order: Option<Cow<'a, str>>,
     pub record: Record,
 }
 
@@ -103,6 +107,22 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self { bytes_max: 1 << 20, depth_max: 32 }
+    }
+}
+
+/// Lines of a file that are native records of one input already.
+#[derive(Clone, Copy, Debug)]
+pub struct NativeLines(pub Input);
+
+impl Format for NativeLines {
+    type Source = [u8];
+
+    fn records(
+        &self,
+        line: &[u8],
+        each: &mut dyn FnMut(NativeRecord<'_>) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        each(NativeRecord { input: self.0, value: line })
     }
 }
 
@@ -131,6 +151,11 @@ impl Decoder {
         Self { own_currencies: shops.indexes().map(own).collect(), shops, limits }
     }
 
+    /// The shops whose records are read.
+    pub fn shops(&self) -> &Shops {
+        &self.shops
+    }
+
     /// Reads one record. What depends on the clock, the partition or the customer's history is not checked here.
     pub fn decode<'a>(
         &self,
@@ -140,7 +165,7 @@ impl Decoder {
     ) -> Result<Event<'a>, Refusal> {
         let bytes = self.sized(key, value)?;
         let object = Object::empty(characters(bytes)?);
-        let mut record = Incoming { decoder: self, key, object };
+        let mut record = Incoming { decoder: self, key, customer: None, object };
         self.fill(&mut record.object, bytes)?;
         record.event(input)
     }
@@ -155,31 +180,32 @@ impl Decoder {
     ) -> Result<Event<'a>, Refusal> {
         let bytes = self.sized(key, value)?;
         let object = Object::empty(characters(bytes)?);
-        let mut record = Incoming { decoder: self, key, object };
+        let mut record = Incoming { decoder: self, key, customer: None, object };
         self.fill_in_general(&mut record.object, bytes)?;
         record.event(input)
     }
 
-    /// Reads a line of a file. It has no record key: it counts as sent with the key of the customer whom it names, which is written
-    /// to `key`.
+    /// Reads a record of a file. It has no record key: it counts as sent with the key of its customer, which is written to `key`.
+    /// `customer` is used for a record that names none.
     pub fn decode_line<'a>(
         &self,
-        input: Input,
-        line: &'a [u8],
+        record: NativeRecord<'a>,
+        customer: Option<&'a str>,
         key: &'a mut Vec<u8>,
     ) -> Result<Event<'a>, Refusal> {
-        let bytes = self.sized(None, Some(line))?;
+        let bytes = self.sized(None, Some(record.value))?;
         let mut object = Object::empty(characters(bytes)?);
         self.fill(&mut object, bytes)?;
         key.clear();
         // What is wrong with these ids is found when they are read as fields.
-        let id = |field: Field| object.get(field).and_then(|value| value.id(field.name()).ok());
+        let id = |field: Field| object.get(field).and_then(|value| value.id(field.name()).ok().flatten());
         if let Shops::ByStore(_) = self.shops {
             key.extend_from_slice(id(Field::StoreId).unwrap_or_default().as_bytes());
             key.push(b'/');
         }
-        key.extend_from_slice(id(Field::CustomerId).unwrap_or_default().as_bytes());
-        Incoming { decoder: self, key: Some(key), object }.event(input)
+        let customer_id = id(Field::CustomerId);
+        key.extend_from_slice(customer_id.as_deref().or(customer).unwrap_or_default().as_bytes());
+        Incoming { decoder: self, key: Some(key), customer, object }.event(record.input)
     }
 
     /// The value, unless it is too large.
@@ -219,6 +245,8 @@ fn characters(bytes: &[u8]) -> Result<Characters, Refusal> {
 struct Incoming<'s, 'a> {
     decoder: &'s Decoder,
     key: Option<&'a [u8]>,
+    /// Whose record it is if it names no customer itself.
+    customer: Option<&'a str>,
     object: Object<'a>,
 }
 
@@ -262,10 +290,9 @@ impl<'a> Incoming<'_, 'a> {
                     skus,
                 }),
                 id,
-                named_order: None,
             }),
         };
-        Ok(Event { shop: origin.shop, store_id: origin.store_id, subject })
+        Ok(Event { shop: origin.shop, store_id: origin.store_id, named_order: None, subject })
     }
 
     fn cancellation(&self, cancelled_at: Value<'a>) -> Result<Event<'a>, Refusal> {
@@ -275,8 +302,8 @@ impl<'a> Incoming<'_, 'a> {
             order: OrderHash(hash(id.as_bytes())),
             cancelled_at: cancelled_at.time(Field::CancelledAt.name())?,
         });
-        let subject = Subject::Customer(CustomerEvent { key, id, named_order: None, record });
-        Ok(Event { shop, store_id, subject })
+        let subject = Subject::Customer(CustomerEvent { key, id, record });
+        Ok(Event { shop, store_id, named_order: None, subject })
     }
 
     fn returned(&self) -> Result<Event<'a>, Refusal> {
@@ -284,7 +311,7 @@ impl<'a> Incoming<'_, 'a> {
         let id = self.required_id(Field::ReturnId)?;
         let returned_at = self.required_time(Field::ReturnedAt)?;
         let (currency, refund) = self.money(origin.shop, Field::Refund)?;
-        let named_order = self.optional(Field::OrderId, Value::id)?;
+        let named_order = self.optional_id(Field::OrderId)?;
         let subject = match origin.customer {
             None => Subject::Guest(GuestRecord::Return { returned_at, refund, currency }),
             Some(key) => Subject::Customer(CustomerEvent {
@@ -297,28 +324,28 @@ impl<'a> Incoming<'_, 'a> {
                     order: named_order.as_ref().map(|order| OrderHash(hash(order.as_bytes()))),
                 }),
                 id,
-                named_order,
             }),
         };
-        Ok(Event { shop: origin.shop, store_id: origin.store_id, subject })
+        Ok(Event { shop: origin.shop, store_id: origin.store_id, named_order, subject })
     }
 
     fn erasure(&self) -> Result<Event<'a>, Refusal> {
         let (shop, store_id, key) = self.customer_origin()?;
         let record = ErasureRecord { requested_at: self.required_time(Field::RequestedAt)? };
-        Ok(Event { shop, store_id, subject: Subject::Erasure { key, record } })
+        Ok(Event { shop, store_id, named_order: None, subject: Subject::Erasure { key, record } })
     }
 
     // === Whose record it is ===
 
     #[inline(always)]
     fn origin(&self) -> Result<Origin<'a>, Refusal> {
-        let store_id = self.optional(Field::StoreId, Value::id)?;
-        if store_id.as_ref().is_some_and(|id| text::holds(id.as_bytes(), b'/')) {
+        let store_id = self.optional_id(Field::StoreId)?;
+        if store_id.as_ref().is_some_and(|id| id.as_bytes().contains(&b'/')) {
             return Err(refuse(Reason::InvalidField, Field::StoreId.name(), "holds a '/'"));
         }
         let shop = self.shop(store_id.as_deref())?;
-        let customer = match self.optional(Field::CustomerId, Value::id_bytes)? {
+        let customer_id = self.optional(Field::CustomerId, Value::id_bytes)?.flatten();
+        let customer = match customer_id.or(self.customer.map(|id| Cow::Borrowed(id.as_bytes()))) {
             Some(customer_id) => Some(self.customer_key(store_id.as_deref(), &customer_id)?),
             None => None,
         };
@@ -328,7 +355,8 @@ impl<'a> Incoming<'_, 'a> {
     /// The same for records that need a customer.
     fn customer_origin(&self) -> Result<(ShopIndex, Option<Cow<'a, str>>, CustomerKey<'a>), Refusal> {
         let Origin { shop, store_id, customer } = self.origin()?;
-        let key = customer.ok_or_else(|| missing(Field::CustomerId))?;
+        let key = customer
+            .ok_or_else(|| refuse(Reason::MissingField, Field::CustomerId.name(), "is missing or empty"))?;
         Ok((shop, store_id, key))
     }
 
@@ -376,8 +404,19 @@ impl<'a> Incoming<'_, 'a> {
         self.object.get(field).map(|value| read(value, field.name())).transpose()
     }
 
+    /// An id that may be absent, null or empty.
+    #[inline(always)]
+    fn optional_id(&self, field: Field) -> Result<Option<Cow<'a, str>>, Refusal> {
+        Ok(self.optional(field, Value::id)?.flatten())
+    }
+
+    #[inline(always)]
     fn required_id(&self, field: Field) -> Result<Cow<'a, str>, Refusal> {
-        self.optional(field, Value::id)?.ok_or_else(|| missing(field))
+        match self.optional(field, Value::id)? {
+            Some(Some(id)) => Ok(id),
+            Some(None) => Err(refuse(Reason::InvalidField, field.name(), "is empty")),
+            None => Err(missing(field)),
+        }
     }
 
     fn required_time(&self, field: Field) -> Result<Time, Refusal> {
@@ -386,24 +425,34 @@ impl<'a> Incoming<'_, 'a> {
 
     /// The currency and the amount in its minor units.
     fn money(&self, shop: ShopIndex, field: Field) -> Result<(Currency, SentAmount), Refusal> {
-        let name = Field::Currency.name();
         let code = self.object.get(Field::Currency).ok_or_else(|| missing(Field::Currency))?;
         let own = &self.decoder.own_currencies[usize::from(shop.0)];
         let (currency, digits) = if code.is_code(own.code) {
             (own.currency, own.digits)
         } else {
-            let currency = code.currency(name)?;
-            if !self.decoder.shops.get(shop).accepts(currency) {
-                return Err(refuse(Reason::UnknownCurrency, name, "has no rate in the configuration"));
-            }
+            let currency = self.other_currency(shop, code)?;
             (currency, currency.digits())
         };
         let value = self.object.get(field).ok_or_else(|| missing(field))?;
         Ok((currency, value.amount(field.name(), digits)?))
     }
+
+    #[inline(never)]
+    fn other_currency(&self, shop: ShopIndex, code: Value<'a>) -> Result<Currency, Refusal> {
+        let name = Field::Currency.name();
+        let currency = code.currency(name)?;
+        self.decoder.shops.get(shop).accepted(currency).ok_or_else(|| {
+            let what = if currency.has_digits() {
+                "has no rate in the configuration"
+            } else {
+                "is not an ISO 4217 code, and the configuration does not declare it"
+            };
+            refuse(Reason::UnknownCurrency, name, what)
+        })
+    }
 }
 
-/// The shop, the store as named, and the customer unless it is a guest.
+/// The shop, the store as named, and the customer unless it is a guest's.
 struct Origin<'a> {
     shop: ShopIndex,
     store_id: Option<Cow<'a, str>>,

@@ -1,13 +1,12 @@
 //! The usual record, read in one pass: compact JSON without escapes, of the fields that are known and few that are not.
 //!
-//! Whatever is unusual is left to the parser of `object`, mistakes included: what is accepted here must be accepted there, with
-//! the same fields. A trial holds both against each other.
+//! Everything else is left to the parser of `object`, mistakes included: a record that is accepted here must be accepted there,
+//! with the same fields. A trial compares both.
 //!
 //! Every function takes the rest of the record from where it reads and gives back what is left behind that, or `None` if the
 //! record is not usual. That is a pointer and a length, which never leave the registers.
 
-use super::object::Field;
-use super::quote;
+use super::object::{Field, Object};
 use super::value::ID_BYTES_MAX;
 use crate::domain::values::event::SkuVariety;
 use crate::wire::hash::hash;
@@ -15,24 +14,15 @@ use crate::wire::hash::hash;
 /// Objects and arrays inside each other. What is deeper is not usual.
 pub(super) const DEPTH_MAX: usize = 8;
 
-/// What is found, in the order in which it stands there. What was there before makes a record unusual: whoever takes this has to
-/// look for it at the end.
-pub(super) trait Sink<'a> {
-    /// A field with the text of its value.
-    fn field(&mut self, field: Field, text: &'a [u8]);
-    /// What the items say.
-    fn skus(&mut self, skus: SkuVariety);
-}
-
 /// Reads a whole record of [`Characters::Unescaped`](super::characters::Characters::Unescaped).
-pub(super) fn record<'a>(record: &'a [u8], sink: &mut impl Sink<'a>) -> Option<()> {
-    let rest = members(record, |name| member(name, sink))?;
+pub(super) fn record<'a>(record: &'a [u8], object: &mut Object<'a>) -> Option<()> {
+    let rest = members(record, |name| member(name, object))?;
     rest.is_empty().then_some(())
 }
 
 /// A member of the record, or several.
 #[inline]
-fn member<'a>(name: &'a [u8], sink: &mut impl Sink<'a>) -> Option<&'a [u8]> {
+fn member<'a>(name: &'a [u8], object: &mut Object<'a>) -> Option<&'a [u8]> {
     let mut name = name;
     // Most records are orders, and most of these have the fields in the order in which they are documented. Each field is looked
     // for at its place only; what comes instead is looked up below.
@@ -41,7 +31,7 @@ fn member<'a>(name: &'a [u8], sink: &mut impl Sink<'a>) -> Option<&'a [u8]> {
             $(if name.starts_with(concat!($text, "\":\"").as_bytes()) {
                 let quote = &name[$text.len() + 2..];
                 let rest = close_string(&quote[1..])?;
-                sink.field(Field::$field, taken(quote, rest));
+                object.add_field(Field::$field, taken(quote, rest));
                 name = match rest.strip_prefix(b",\"") {
                     Some(name) => name,
                     None => return Some(rest),
@@ -61,15 +51,15 @@ fn member<'a>(name: &'a [u8], sink: &mut impl Sink<'a>) -> Option<&'a [u8]> {
     }
     if name.starts_with(b"items\":[") {
         let (skus, rest) = items(&name[b"items\":".len()..])?;
-        sink.skus(skus);
+        object.add_skus(skus);
         return Some(rest);
     }
     if let Some((field, quote)) = string_field(name) {
         let rest = close_string(&quote[1..])?;
-        sink.field(field, taken(quote, rest));
+        object.add_field(field, taken(quote, rest));
         return Some(rest);
     }
-    any_member(name, sink)
+    any_member(name, object)
 }
 
 /// The field whose name stands here, if a string follows it as usual, and that string. The length of each name is known when this
@@ -102,18 +92,18 @@ fn string_field(name: &[u8]) -> Option<(Field, &[u8])> {
 
 /// A member of the record with any name and value, and with blanks anywhere.
 #[inline(never)]
-fn any_member<'a>(name: &'a [u8], sink: &mut impl Sink<'a>) -> Option<&'a [u8]> {
+fn any_member<'a>(name: &'a [u8], object: &mut Object<'a>) -> Option<&'a [u8]> {
     let rest = close_string(name)?;
     let name = taken(name, rest);
     let value = behind_colon(rest)?;
     if name == b"items\"" {
         let (skus, rest) = items(value)?;
-        sink.skus(skus);
+        object.add_skus(skus);
         return Some(rest);
     }
     let rest = skip_value(value, 1)?;
     if let Some(field) = name.strip_suffix(b"\"").and_then(Field::of) {
-        sink.field(field, taken(value, rest));
+        object.add_field(field, taken(value, rest));
     }
     Some(rest)
 }
@@ -137,8 +127,8 @@ fn items(array: &[u8]) -> Option<(SkuVariety, &[u8])> {
             };
             let found = match sku {
                 Sku::Id(id) if (1..=ID_BYTES_MAX).contains(&id.len()) => SkuVariety::One(hash(id)),
+                Sku::Id(b"") | Sku::Null => SkuVariety::Unknown,
                 Sku::Id(_) => return None,
-                Sku::Null => SkuVariety::Unknown,
                 Sku::OtherMember => return Some(rest),
             };
             skus = skus.and(found);
@@ -148,7 +138,7 @@ fn items(array: &[u8]) -> Option<(SkuVariety, &[u8])> {
     Some((skus, rest))
 }
 
-/// What a member of an item says about its SKU.
+/// What a member of an item is.
 enum Sku<'a> {
     Id(&'a [u8]),
     Null,
@@ -176,6 +166,7 @@ fn any_item_member(name: &[u8]) -> Option<(Sku<'_>, &[u8])> {
     match taken(value, rest) {
         [b'"', id @ .., b'"'] => Some((Sku::Id(id), rest)),
         b"null" => Some((Sku::Null, rest)),
+        id if id.iter().all(u8::is_ascii_digit) => Some((Sku::Id(id), rest)),
         _ => None,
     }
 }
@@ -292,29 +283,27 @@ fn taken<'a>(here: &'a [u8], rest: &[u8]) -> &'a [u8] {
     &here[..here.len() - rest.len()]
 }
 
-/// Takes the rest of a string and its closing quote.
+/// Takes the rest of a string and its closing quote, eight bytes at a time: a call of `memchr` costs more than most strings do.
 #[inline]
 fn close_string(content: &[u8]) -> Option<&[u8]> {
     let mut rest = content;
-    while let Some((chunk, behind)) = rest.split_first_chunk() {
-        if let Some(place) = quote::first_in(chunk) {
-            return rest.get(place + 1..);
+    while let Some((word, behind)) = rest.split_first_chunk() {
+        let quotes = quotes_in(u64::from_le_bytes(*word));
+        if quotes != 0 {
+            return rest.get(quotes.trailing_zeros() as usize / 8 + 1..);
         }
         rest = behind;
     }
-    close_string_at_end(rest)
+    let quote = rest.iter().position(|byte| *byte == b'"')?;
+    Some(&rest[quote + 1..])
 }
 
-/// The same where fewer bytes are left of the record than a chunk has.
-fn close_string_at_end(content: &[u8]) -> Option<&[u8]> {
-    let mut rest = content;
-    while let [byte, behind @ ..] = rest {
-        if *byte == b'"' {
-            return Some(behind);
-        }
-        rest = behind;
-    }
-    None
+/// Sets the highest bit of the lowest byte that is a quote, and perhaps of bytes above it; zero if none is.
+#[inline]
+fn quotes_in(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    let zero_where_quote = word ^ (ONES * b'"' as u64);
+    zero_where_quote.wrapping_sub(ONES) & !zero_where_quote & (ONES << 7)
 }
 
 /// A number without an exponent. If an exponent follows, or more digits follow a zero, then what stands behind the number is

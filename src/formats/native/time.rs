@@ -1,21 +1,35 @@
-//! Instants as they are written: RFC 3339 with an offset.
+//! Instants as they are written: a date, a time of day and an offset.
 
 use crate::domain::values::time::Time;
 
-/// Reads `2025-04-05T18:15:00.123+02:00`. `None` for anything else: no offset, a space for the `T`, a leap second, a day
-/// that the month does not have, or an instant outside of [`Time::MIN`] to [`Time::MAX`]. Digits beyond the millisecond are cut.
+/// Reads `2025-04-05T18:15:00.123+02:00` and what means one instant only as well: a small `t` or a blank for the `T`, no seconds, a
+/// comma before the fraction, a blank before the offset, an offset such as `+0200`, `+02`, `z` or `UTC`.
+///
+/// `None` for anything else: no offset, a leap second, a day that the month does not have, or an instant outside of [`Time::MIN`] to
+/// [`Time::MAX`]. Digits beyond the millisecond are cut.
 pub fn from_rfc3339(text: &str) -> Option<Time> {
     from_bytes(text.as_bytes())
 }
 
 /// The same from bytes.
+#[inline]
 pub(super) fn from_bytes(text: &[u8]) -> Option<Time> {
-    let (date_time, rest) = text.split_first_chunk::<19>()?;
-    let year_month = pairs(date_time, 0, b"0000-00-")?;
-    let day_hour = pairs(date_time, 8, b"00T00:00")?;
-    let hour_minute_second = pairs(date_time, 11, b"00:00:00")?;
-    let (year, month, day) = (year_month(0) * 100 + year_month(2), year_month(5), day_hour(0));
-    let (hour, minute, second) = (hour_minute_second(0), hour_minute_second(3), hour_minute_second(6));
+    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T' | b't' | b' ', h1, h2, b':', n1, n2, rest @ ..] =
+        text
+    else {
+        return None;
+    };
+    let year = two_digits(*y1, *y2)? * 100 + two_digits(*y3, *y4)?;
+    let (month, day) = (two_digits(*m1, *m2)?, two_digits(*d1, *d2)?);
+    let (hour, minute) = (two_digits(*h1, *h2)?, two_digits(*n1, *n2)?);
+    let (second, millis, offset) = match rest {
+        [b':', s1, s2, b'Z'] => (two_digits(*s1, *s2)?, 0, 0),
+        [b':', s1, s2, rest @ ..] => {
+            let (millis, rest) = fraction_millis(rest)?;
+            (two_digits(*s1, *s2)?, millis, offset_minutes(rest)?)
+        }
+        rest => (0, 0, offset_minutes(rest)?),
+    };
     // No offset takes an earlier year into 1970.
     if year < 1969 || !(1..=12).contains(&month) || hour > 23 || minute > 59 || second > 59 {
         return None;
@@ -23,76 +37,44 @@ pub(super) fn from_bytes(text: &[u8]) -> Option<Time> {
     if !(1..=days_in_month(year, month)).contains(&day) {
         return None;
     }
-    let millis = millis_and_offset(rest)?;
     let days = i64::from(days_since_year_0(year, month, day)) - DAYS_TO_1970;
-    let seconds = days * 86_400 + i64::from(hour * 3_600 + minute * 60 + second);
-    Time::from_millis(seconds * 1_000 + millis)
+    let minutes = days * 1_440 + i64::from(hour * 60 + minute) - offset;
+    Time::from_millis((minutes * 60 + i64::from(second)) * 1_000 + millis)
 }
 
-/// The numbers that eight characters hold, if they have this form: where it has a zero they must have a digit, and elsewhere the same
-/// character. What comes back gives the number of the two digits at a place; a `T` may be small.
+/// The milliseconds of a fraction, if one stands here, and what follows.
 #[inline]
-fn pairs(text: &[u8; 19], place: usize, form: &'static [u8; 8]) -> Option<impl Fn(u32) -> u32> {
-    // Behind a digit and behind a mark there is so much room in a byte.
-    let room = u64::from_le_bytes(form.map(|mark| if mark == b'0' { 0x7f - 9 } else { 0x7f }));
-    let capitals = u64::from_le_bytes(form.map(|mark| if mark == b'T' { !0x20 } else { !0 }));
-    let word = *text[place..].first_chunk()?;
-    // Now digits count from zero, and marks are zero.
-    let digits = (u64::from_le_bytes(word) & capitals) ^ u64::from_le_bytes(*form);
-    // A byte above its room sets its highest bit, or has it set already and spoils the next one, which does not matter any more.
-    if (digits.wrapping_add(room) | digits) & HIGHEST_BITS != 0 {
-        return None;
-    }
-    // No byte overflows into the next: what comes of each is at most 99.
-    let numbers = digits * 10 + (digits >> 8);
-    Some(move |place| u32::from((numbers >> (8 * place)) as u8))
-}
-
-const HIGHEST_BITS: u64 = u64::MAX / 255 * 0x80;
-
-/// The milliseconds of an optional fraction, less those of the offset that follows it.
-#[inline(always)]
-fn millis_and_offset(rest: &[u8]) -> Option<i64> {
-    match rest {
-        [b'Z'] => Some(0),
-        [b'.', a @ b'0'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b'Z'] => {
-            let digit = |byte: u8| i64::from(byte - b'0');
-            Some(digit(*a) * 100 + digit(*b) * 10 + digit(*c))
-        }
-        _ => {
-            let (millis, offset) = fraction_millis(rest)?;
-            Some(i64::from(millis) - offset_seconds(offset)? * 1_000)
-        }
-    }
-}
-
-fn fraction_millis(rest: &[u8]) -> Option<(u32, &[u8])> {
-    let [b'.', fraction @ ..] = rest else {
+fn fraction_millis(rest: &[u8]) -> Option<(i64, &[u8])> {
+    let [b'.' | b',', fraction @ ..] = rest else {
         return Some((0, rest));
     };
-    let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    if digits == 0 {
-        return None;
+    let (mut millis, mut unit, mut rest) = (0, 100, fraction);
+    while let [digit @ b'0'..=b'9', behind @ ..] = rest {
+        millis += i64::from(digit - b'0') * unit;
+        unit /= 10;
+        rest = behind;
     }
-    let digit = |index: usize| {
-        if index < digits { u32::from(fraction[index] - b'0') } else { 0 }
-    };
-    Some((digit(0) * 100 + digit(1) * 10 + digit(2), &fraction[digits..]))
+    (rest.len() < fraction.len()).then_some((millis, rest))
 }
 
-fn offset_seconds(offset: &[u8]) -> Option<i64> {
-    match offset {
-        [b'Z' | b'z'] => Some(0),
-        [sign @ (b'+' | b'-'), a, b, b':', c, d] => {
-            let (hours, minutes) = (two_digits(*a, *b)?, two_digits(*c, *d)?);
-            let seconds = i64::from(hours * 3_600 + minutes * 60);
-            let in_range = hours < 24 && minutes < 60;
-            in_range.then_some(if *sign == b'-' { -seconds } else { seconds })
+#[inline]
+fn offset_minutes(offset: &[u8]) -> Option<i64> {
+    match offset.strip_prefix(b" ").unwrap_or(offset) {
+        [b'Z' | b'z'] | b"UTC" => Some(0),
+        [sign @ (b'+' | b'-'), a, b, b':', c, d] | [sign @ (b'+' | b'-'), a, b, c, d] => {
+            signed_minutes(*sign, two_digits(*a, *b)?, two_digits(*c, *d)?)
         }
+        [sign @ (b'+' | b'-'), a, b] => signed_minutes(*sign, two_digits(*a, *b)?, 0),
         _ => None,
     }
 }
 
+fn signed_minutes(sign: u8, hours: u32, minutes: u32) -> Option<i64> {
+    let total = i64::from(hours * 60 + minutes);
+    (hours < 24 && minutes < 60).then_some(if sign == b'-' { -total } else { total })
+}
+
+#[inline]
 fn two_digits(tens: u8, ones: u8) -> Option<u32> {
     let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
     (tens <= 9 && ones <= 9).then(|| u32::from(tens * 10 + ones))
@@ -138,20 +120,38 @@ mod tests {
             ("2000-02-29T00:00:00Z", 951_782_400_000),
             ("9999-12-31T23:59:59.999999Z", 253_402_300_799_999),
             ("9999-12-31T23:59:59.999+23:59", 253_402_214_459_999),
+            ("2025-04-05 18:15:00.123 +0200", 1_743_869_700_123),
+            ("2025-04-05T18:15:00,123+02", 1_743_869_700_123),
+            ("2025-04-05 16:15:00.123 UTC", 1_743_869_700_123),
+            ("2025-04-05T21:45:00.123+0530", 1_743_869_700_123),
+            ("1970-01-01T00:00Z", 0),
+            ("1970-01-01 01:00 +01:00", 0),
         ] {
             let expected = Time::from_millis(millis);
             assert!(expected.is_some());
             assert_eq!(from_rfc3339(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_no_instant_is_not_read() {
         for text in [
             "",
             "2025-04-05",
             "2025-04-05T18:15:00",
             "2025-04-05T18:15:00.Z",
-            "2025-04-05T18:15Z",
-            "2025-04-05 18:15:00Z",
-            "2025-04-05T18:15:00+0200",
-            "2025-04-05T18:15:00+02",
+            "2025-04-05T18:15:00,Z",
+            "2025-04-05T18:15",
+            "2025-04-05T18Z",
+            "2025-04-05  18:15:00Z",
+            "2025-04-05T18:15:00  Z",
+            "2025-04-05T18:15:00utc",
+            "2025-04-05T18:15:00 CET",
+            "2025-04-05T18:15:00+2",
+            "2025-04-05T18:15:00+020",
+            "2025-04-05T18:15:00+24",
+            "2025-04-05T18:15:00+0260",
+            "2025-04-05T18:15.5Z",
             "2025-04-05T18:15:00+24:00",
             "2025-04-05T18:15:00+02:60",
             "2025-04-05T18:15:60Z",
@@ -196,10 +196,12 @@ mod tests {
                 let mut changed = *text;
                 changed[place] = byte;
                 let is_form = match text[place] {
-                    b'T' => matches!(byte, b'T' | b't'),
+                    b'T' => matches!(byte, b'T' | b't' | b' '),
                     b'+' => matches!(byte, b'+' | b'-' | b'0'..=b'9'),
-                    b'.' => byte == b'.',
+                    b'.' => matches!(byte, b'.' | b','),
                     b'-' | b':' => byte == text[place],
+                    // One digit of the fraction less, and a blank before the offset.
+                    _ if place == 22 && byte == b' ' => true,
                     _ => byte.is_ascii_digit(),
                 };
                 let is_found = from_bytes(&changed).is_some();

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::amount::{self, Fault};
 use super::characters::Characters;
-use super::{text, time};
+use super::time;
 use crate::domain::values::event::VERSION_LIMIT;
 use crate::domain::values::money::{AMOUNT_LIMIT, Currency, SentAmount};
 use crate::domain::values::time::Time;
@@ -29,50 +29,61 @@ enum Kind {
 }
 
 impl<'a> Value<'a> {
-    /// A string that identifies something: 1 to [`ID_BYTES_MAX`] bytes.
+    /// What identifies something: a string of at most [`ID_BYTES_MAX`] bytes, or a whole number, which is read as its digits. An
+    /// empty string identifies nothing: `None`.
     #[inline(always)]
-    pub(super) fn id(self, name: &'static str) -> Result<Cow<'a, str>, Refusal> {
-        match self.plain_id().and_then(text::of) {
-            Some(id) => Ok(Cow::Borrowed(id)),
-            None => self.id_in_general(name),
+    pub(super) fn id(self, name: &'static str) -> Result<Option<Cow<'a, str>>, Refusal> {
+        match self.plain_id().map(std::str::from_utf8) {
+            Some(Ok(id)) => Ok(Some(Cow::Borrowed(id))),
+            Some(Err(_)) | None => self.id_in_general(name),
         }
     }
 
-    /// The same for who only compares it.
+    /// The same for a caller that only compares it.
     #[inline(always)]
-    pub(super) fn id_bytes(self, name: &'static str) -> Result<Cow<'a, [u8]>, Refusal> {
+    pub(super) fn id_bytes(self, name: &'static str) -> Result<Option<Cow<'a, [u8]>>, Refusal> {
         match self.plain_id() {
-            Some(id) => Ok(Cow::Borrowed(id)),
+            Some(id) => Ok(Some(Cow::Borrowed(id))),
             None => self.id_bytes_in_general(name),
         }
     }
 
-    /// An id without escapes.
+    /// An id without escapes that is not empty.
     #[inline]
-    pub(super) fn plain_id(self) -> Option<&'a [u8]> {
+    fn plain_id(self) -> Option<&'a [u8]> {
         let id = self.plain_content()?;
         (1..=ID_BYTES_MAX).contains(&id.len()).then_some(id)
     }
 
     #[cold]
-    fn id_in_general(self, name: &'static str) -> Result<Cow<'a, str>, Refusal> {
-        Ok(match self.id_bytes_in_general(name)? {
+    fn id_in_general(self, name: &'static str) -> Result<Option<Cow<'a, str>>, Refusal> {
+        Ok(self.id_bytes_in_general(name)?.map(|id| match id {
             Cow::Borrowed(id) => Cow::Borrowed(std::str::from_utf8(id).expect(WAS_UTF_8)),
             Cow::Owned(id) => Cow::Owned(String::from_utf8(id).expect(WAS_UTF_8)),
-        })
+        }))
     }
 
     #[cold]
-    fn id_bytes_in_general(self, name: &'static str) -> Result<Cow<'a, [u8]>, Refusal> {
-        let id = self.content(name)?;
+    fn id_bytes_in_general(self, name: &'static str) -> Result<Option<Cow<'a, [u8]>>, Refusal> {
+        let id = match self.kind() {
+            Kind::String => self.content(name)?,
+            // A fraction, an exponent or a sign would make a second spelling of the same id.
+            Kind::Number if self.text.iter().all(u8::is_ascii_digit) => Cow::Borrowed(self.text),
+            Kind::Number => {
+                return Err(refuse(Reason::InvalidType, name, "is a number, but not of digits alone"));
+            }
+            Kind::Bool | Kind::Container => {
+                return Err(refuse(Reason::InvalidType, name, "is neither a string nor a number"));
+            }
+        };
         match id.len() {
-            0 => Err(refuse(Reason::InvalidField, name, "is empty")),
-            1..=ID_BYTES_MAX => Ok(id),
+            0 => Ok(None),
+            1..=ID_BYTES_MAX => Ok(Some(id)),
             _ => Err(refuse(Reason::OutOfRange, name, "is longer than 512 bytes")),
         }
     }
 
-    /// An RFC 3339 string, or a number of milliseconds since 1970.
+    /// A time with an offset, or a number of milliseconds since 1970.
     #[inline]
     pub(super) fn time(self, name: &'static str) -> Result<Time, Refusal> {
         match self.plain_content().and_then(time::from_bytes) {
@@ -109,10 +120,10 @@ impl<'a> Value<'a> {
         })
     }
 
-    /// The code of a currency.
+    /// The currency of a code in capitals or small letters, whether or not its digits are known.
     pub(super) fn currency(self, name: &'static str) -> Result<Currency, Refusal> {
-        Currency::from_code(&self.content(name)?)
-            .ok_or_else(|| refuse(Reason::UnknownCurrency, name, "is not an ISO 4217 code"))
+        Currency::from_letters(&self.content(name)?)
+            .ok_or_else(|| refuse(Reason::UnknownCurrency, name, "is not the three letters of a currency"))
     }
 
     /// Whether this is the string of these three letters, written plainly.
@@ -123,9 +134,9 @@ impl<'a> Value<'a> {
     /// Money in minor units of a currency with so many digits: 0 to [`AMOUNT_LIMIT`], exclusive.
     #[inline]
     pub(super) fn amount(self, name: &'static str, digits: u8) -> Result<SentAmount, Refusal> {
-        match self.plain_content().and_then(|text| amount::from_usual_string(text, digits)) {
-            Some(minor) if minor < AMOUNT_LIMIT => Ok(SentAmount(minor)),
-            Some(_) | None => self.amount_in_general(name, digits),
+        match self.plain_content().map(|text| amount::from_string(text, digits, AMOUNT_LIMIT)) {
+            Some(Ok(minor)) => Ok(SentAmount(minor)),
+            Some(Err(_)) | None => self.amount_in_general(name, digits),
         }
     }
 

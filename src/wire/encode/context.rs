@@ -37,7 +37,7 @@ impl<'a> RecordContext<'a> {
         let kind = match &customer.record {
             Record::Order(order) => RecordKind::Order { version: order.version },
             Record::Cancellation(_) => RecordKind::Cancellation,
-            Record::Return(_) => RecordKind::Return { order_id: customer.named_order.as_deref() },
+            Record::Return(_) => RecordKind::Return { order_id: event.named_order.as_deref() },
         };
         Some(Self { kind, id: &customer.id, at: event.time(), store_id: event.store_id.as_deref() })
     }

@@ -45,7 +45,7 @@ fn poison() -> Vec<(&'static str, Record)> {
         ("too_large", raw(&vec![b' '; 10_000_000])),
         ("too_large", Record::new(long_key, "{}")),
         ("missing_field", order(json!({"currency": null}))),
-        ("invalid_type", order(json!({"order_id": 7}))),
+        ("invalid_type", order(json!({"order_id": 7.5}))),
         ("invalid_field", order(json!({"order_id": ""}))),
         ("invalid_event", order(json!({"cancelled_at": "2024-05-01T00:00:00Z"}))),
         ("invalid_time", order(json!({"placed_at": "2024-05-01T00:00:00"}))),

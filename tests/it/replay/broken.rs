@@ -39,9 +39,7 @@ fn expect_refused(results: &Results, expected: &[(u64, &str, &str)]) -> Result<(
 }
 
 fn broken_lines_of_json_are_dead_letters() -> Result<(), Failed> {
-    let lines: [(&[u8], &str); 14] = [
-        (b"", "malformed_json"),
-        (b"  \r", "malformed_json"),
+    let lines: [(&[u8], &str); 12] = [
         (b"{\"order_id\":", "malformed_json"),
         (b"order;2025-01-01;5.00", "malformed_json"),
         (b"[1]", "invalid_event"),
@@ -49,7 +47,7 @@ fn broken_lines_of_json_are_dead_letters() -> Result<(), Failed> {
         (b"{\"order_id\":\"\xff\"}", "invalid_utf8"),
         (b"{\"placed_at\":\"2025-01-01T00:00:00Z\"}", "missing_field"),
         (
-            br#"{"order_id":7,"placed_at":"2025-01-01T00:00:00Z","currency":"EUR","total":"1"}"#,
+            br#"{"order_id":7.5,"placed_at":"2025-01-01T00:00:00Z","currency":"EUR","total":"1"}"#,
             "invalid_type",
         ),
         (
@@ -69,7 +67,7 @@ fn broken_lines_of_json_are_dead_letters() -> Result<(), Failed> {
             "unknown_currency",
         ),
         (
-            br#"{"order_id":"o","customer_id":"","placed_at":"2025-01-01T00:00:00Z","currency":"EUR","total":"1"}"#,
+            br#"{"order_id":"","customer_id":"c","placed_at":"2025-01-01T00:00:00Z","currency":"EUR","total":"1"}"#,
             "invalid_field",
         ),
     ];
@@ -93,7 +91,7 @@ fn broken_lines_of_json_are_dead_letters() -> Result<(), Failed> {
     if !files || results.summary["orders"]["placed"] != 2 {
         return Err(format!("{:#}", results.summary).into());
     }
-    if !results.report.contains("that is 87.50 % of the records") {
+    if !results.report.contains("that is 85.71 % of the records") {
         return Err(format!("the share is not told:\n{}", results.report).into());
     }
     Ok(())
