@@ -12,6 +12,8 @@ mod results;
 
 mod dead_letters;
 
+mod remarks;
+
 mod replay_run;
 
 mod report;
@@ -81,6 +83,7 @@ pub fn run(common: &CommonArguments, arguments: &ReplayArguments) -> Result<Stri
     let summary = Summary {
         events: run.counts.events,
         dead_letters: dead_letters.counts,
+        remarks: run.remarks.counts,
         signals: run.counts.signals,
         truncated: run.counts.truncated,
         shops: run.figures(),
@@ -96,6 +99,7 @@ pub fn run(common: &CommonArguments, arguments: &ReplayArguments) -> Result<Stri
         config: &config,
         summary: &summary,
         erasures: run.counts.erasures,
+        remarks: &run.remarks,
         last_event_at,
         clock: run.clock(),
         table: history.table.as_ref(),

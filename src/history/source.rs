@@ -117,6 +117,11 @@ impl Source {
         self.lines.iter().filter(|line| self.customers.contains_key(&line.number))
     }
 
+    /// Whether the customer of a return was found by its order; `None` for a record that needed none to be found.
+    pub(crate) fn customer_found(&self, line: &Line) -> Option<bool> {
+        self.customers.get(&line.number).map(Option::is_some)
+    }
+
     /// Sets the customer of a return that names none itself.
     pub(crate) fn set_customer(&mut self, number: u64, customer: Box<str>) {
         self.customers.insert(number, Some(customer));

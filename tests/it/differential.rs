@@ -23,6 +23,7 @@ use retention_signals::wire::encode::{
     EventCounts, ProfileEncoder, RecordContext, SignalEncoder, Summary, TruncatedCounts, encode_summary,
 };
 use retention_signals::wire::reason::Reason;
+use retention_signals::wire::remark::Remark;
 use serde_json::Value;
 
 use crate::oracle::{
@@ -141,7 +142,7 @@ fn difference(config: &OracleConfig, inputs: impl Iterator<Item = Input>) -> Opt
     }
     let (mut expected, mut found) = (oracle.output().summary, service.summary());
     // What the engine does not count.
-    for field in ["events", "dead_letters", "guests", "seconds", "events_per_second", "signals"] {
+    for field in ["events", "dead_letters", "remarks", "guests", "seconds", "events_per_second", "signals"] {
         for summary in [&mut expected, &mut found] {
             summary.as_object_mut().map(|fields| fields.remove(field));
         }
@@ -306,6 +307,7 @@ impl Service {
         let summary = Summary {
             events: EventCounts::default(),
             dead_letters: [0; Reason::ALL.len()],
+            remarks: [0; Remark::ALL.len()],
             signals: [0; SignalType::NAMES.len()],
             truncated: TruncatedCounts::default(),
             shops: vec![(currency, *self.engine.figures(ShopIndex(0)), GuestTotals::default())],

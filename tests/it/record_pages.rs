@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use libtest_mimic::{Failed, Trial};
+use retention_signals::wire::remark::Remark;
 use serde_json::Value;
 
 use crate::examples::{self, SCHEMAS};
@@ -17,7 +18,10 @@ pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("record_pages::examples_are_tested_files", examples_are_tested_files),
         Trial::test("record_pages::every_field_is_explained", every_field_is_explained),
-        Trial::test("record_pages::every_reason_and_type_is_explained", every_reason_and_type_is_explained),
+        Trial::test(
+            "record_pages::every_reason_remark_and_type_is_explained",
+            every_reason_remark_and_type_is_explained,
+        ),
         Trial::test("record_pages::links_lead_somewhere", links_lead_somewhere),
     ]
 }
@@ -62,7 +66,7 @@ fn every_field_is_explained() -> Result<(), Failed> {
     Ok(())
 }
 
-fn every_reason_and_type_is_explained() -> Result<(), Failed> {
+fn every_reason_remark_and_type_is_explained() -> Result<(), Failed> {
     let listed = |schema: &str, definition: &str| -> BTreeSet<String> {
         let schema = examples::schema(schema);
         let list = schema["definitions"][definition]["enum"].as_array();
@@ -70,7 +74,9 @@ fn every_reason_and_type_is_explained() -> Result<(), Failed> {
     };
     let reasons = listed("dead-letters", "reason");
     let types = listed("signals", "signal_type");
-    for (page, words) in [(RECORDS, &reasons), (RECORDS, &types), (DEFINITIONS, &types)] {
+    let remarks: BTreeSet<String> = Remark::ALL.iter().map(|remark| remark.name().to_owned()).collect();
+    for (page, words) in [(RECORDS, &reasons), (RECORDS, &remarks), (RECORDS, &types), (DEFINITIONS, &types)]
+    {
         let named = code_words(&examples::read(page));
         let missing: Vec<_> = words.difference(&named).collect();
         if words.is_empty() || !missing.is_empty() {

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod broken;
+mod cases;
 mod history;
 mod inputs;
 
@@ -17,6 +18,7 @@ pub fn trials() -> Vec<Trial> {
     let mut trials = history::trials();
     trials.extend(inputs::trials());
     trials.extend(broken::trials());
+    trials.extend(cases::trials());
     trials.extend(arguments::trials());
     trials
 }
@@ -95,6 +97,8 @@ fn plain_summary(mut summary: Value) -> Value {
     let fields = summary.as_object_mut().expect("the summary is an object");
     fields.remove("seconds");
     fields.remove("events_per_second");
+    // The oracle makes none; `replay::cases` tests them.
+    fields.remove("remarks");
     let signals = fields["signals"].as_object_mut().expect("signals by type");
     signals.retain(|_, count| *count != 0);
     summary

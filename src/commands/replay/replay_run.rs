@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::dead_letters::DeadLetters;
+use super::remarks::Remarks;
 use super::results::Output;
 use crate::config::Config;
 use crate::domain::engine::shop_totals::{GuestTotals, ShopTotals};
-use crate::domain::engine::{Change, Engine, Outcome, Progress, Refusal as EngineRefusal};
+use crate::domain::engine::{Applied, Change, Engine, Outcome, Progress, Refusal as EngineRefusal, Standing};
 use crate::domain::settings::Settings;
 use crate::domain::signals::kind::SignalType;
 use crate::domain::values::event::{GuestRecord, Record};
@@ -22,6 +23,7 @@ use crate::wire::encode::{
     encode_shop_metrics,
 };
 use crate::wire::reason::{Reason, Refusal};
+use crate::wire::remark::Remark;
 
 /// The shop of one replay.
 pub(crate) struct ReplayRun<'c> {
@@ -34,11 +36,12 @@ pub(crate) struct ReplayRun<'c> {
     /// By slot: the clock at the customer's last change.
     profiles_at: Vec<Time>,
     pub(crate) counts: Counts,
+    pub(super) remarks: Remarks,
     key: Vec<u8>,
     buffer: Vec<u8>,
 }
 
-/// What was applied and said.
+/// Applied records and emitted signals.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Counts {
     pub(crate) events: EventCounts,
@@ -65,6 +68,7 @@ impl<'c> ReplayRun<'c> {
             shop_metrics,
             profiles_at: Vec::new(),
             counts: Counts::default(),
+            remarks: Remarks::default(),
             key: Vec::new(),
             buffer: Vec::new(),
         }
@@ -85,7 +89,8 @@ impl<'c> ReplayRun<'c> {
     ) -> Result<(), Failure> {
         let mut key = std::mem::take(&mut self.key);
         let event = source.decode(line, self.decoder, &mut key);
-        let refusal = self.apply_event(&event)?;
+        let outcome = self.apply_event(&event)?;
+        let refusal = self.count(&event, outcome, source, line);
         self.key = key;
         match refusal {
             Some(refusal) => dead_letters.write(&UnusableLine {
@@ -148,61 +153,95 @@ impl<'c> ReplayRun<'c> {
         [self.signals, self.shop_metrics]
     }
 
-    fn apply_event(&mut self, event: &Event<'_>) -> Result<Option<Refusal>, Failure> {
+    fn apply_event(&mut self, event: &Event<'_>) -> Result<Outcome, Failure> {
         let time = event.time();
         match &event.subject {
             Subject::Customer(customer) => {
                 if self.next_midnight().is_some_and(|midnight| midnight < time) {
                     // A refused record does not move the clock, so it crosses no midnight either.
                     if let Some(refusal) = self.engine.refusal(customer.key, &customer.record) {
-                        return Ok(Some(refused(refusal)));
+                        return Ok(Outcome::Refused(refusal));
                     }
                     self.cross_midnights(time)?;
                 }
                 let outcome =
                     self.engine.handle_record(customer.key, event.shop, &customer.record, usize::MAX);
                 self.take_effects(RecordContext::of(event).as_ref())?;
-                Ok(self.count_record(&customer.record, outcome))
+                Ok(outcome)
             }
             Subject::Erasure { key, record } => {
                 self.cross_midnights(time)?;
-                self.engine.handle_erasure(*key, record, usize::MAX);
+                let outcome = self.engine.handle_erasure(*key, record, usize::MAX);
                 self.take_effects(None)?;
-                self.counts.erasures += 1;
-                Ok(None)
+                Ok(outcome)
             }
             Subject::Guest(record) => {
                 self.cross_midnights(time)?;
                 let outcome = self.engine.handle_guest(event.shop, record, usize::MAX);
                 self.take_effects(None)?;
-                Ok(self.count_guest(record, outcome))
+                Ok(outcome)
             }
         }
     }
 
-    fn count_record(&mut self, record: &Record, outcome: Outcome) -> Option<Refusal> {
+    /// Counts what became of a record; gives why it was refused, if it was.
+    fn count(
+        &mut self,
+        event: &Event<'_>,
+        outcome: Outcome,
+        source: &Source,
+        line: &Line,
+    ) -> Option<Refusal> {
+        let applied = match outcome {
+            Outcome::Refused(refusal) => {
+                if refusal == EngineRefusal::Folded {
+                    self.remarks.add(Remark::Folded, source, line);
+                }
+                return Some(refused(refusal));
+            }
+            Outcome::TimersPending => unreachable!("any number of timers may fire"),
+            Outcome::Duplicate => {
+                match &event.subject {
+                    Subject::Customer(_) | Subject::Guest(_) => self.counts.events.duplicates += 1,
+                    Subject::Erasure { .. } => self.counts.erasures += 1,
+                }
+                return None;
+            }
+            Outcome::Applied(applied) => applied,
+        };
         let events = &mut self.counts.events;
-        match (outcome, record) {
-            (Outcome::Refused(refusal), _) => return Some(refused(refusal)),
-            (Outcome::TimersPending, _) => unreachable!("any number of timers may fire"),
-            (Outcome::Duplicate, _) => events.duplicates += 1,
-            (Outcome::Applied(_), Record::Order(_)) => events.orders += 1,
-            (Outcome::Applied(_), Record::Cancellation(_)) => events.cancellations += 1,
-            (Outcome::Applied(_), Record::Return(_)) => events.returns += 1,
+        let mut is_test = false;
+        match &event.subject {
+            Subject::Customer(customer) => match &customer.record {
+                Record::Order(order) => {
+                    events.orders += 1;
+                    is_test = order.test;
+                }
+                Record::Cancellation(_) => events.cancellations += 1,
+                Record::Return(_) => events.returns += 1,
+            },
+            Subject::Erasure { .. } => self.counts.erasures += 1,
+            Subject::Guest(GuestRecord::Order { .. }) => events.orders += 1,
+            Subject::Guest(GuestRecord::Return { .. }) => events.returns += 1,
         }
-        None
-    }
-
-    fn count_guest(&mut self, record: &GuestRecord, outcome: Outcome) -> Option<Refusal> {
-        match (outcome, record) {
-            (Outcome::Refused(refusal), _) => return Some(refused(refusal)),
-            (Outcome::TimersPending, _) => unreachable!("any number of timers may fire"),
-            (Outcome::Applied(_) | Outcome::Duplicate, GuestRecord::Order { .. }) => {
-                self.counts.events.orders += 1;
+        let of_outcome = match applied {
+            Applied::Conflicting { standing } => {
+                if standing == Standing::Arrived {
+                    self.remarks.add(Remark::ConflictReplaced, source, line);
+                }
+                Some(Remark::Conflicting)
             }
-            (Outcome::Applied(_) | Outcome::Duplicate, GuestRecord::Return { .. }) => {
-                self.counts.events.returns += 1;
-            }
+            Applied::Ineffective => Some(Remark::IneffectiveCancellation),
+            Applied::Order { .. } | Applied::Return { .. } | Applied::Other => None,
+        };
+        let of_test = is_test.then_some(Remark::TestOrder);
+        // A return whose customer was found by the order is a customer's event now, so the source is asked.
+        let of_event = event.remarks().filter(|remark| *remark != Remark::ReturnWithoutCustomer);
+        for remark in of_event.chain(of_outcome).chain(of_test) {
+            self.remarks.add(remark, source, line);
+        }
+        if let Some(is_found) = source.customer_found(line) {
+            self.remarks.add_return_without_customer(source, line, is_found);
         }
         None
     }

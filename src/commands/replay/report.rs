@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::remarks::Remarks;
 use super::results;
 use crate::commands::cli::ReplayArguments;
 use crate::config::{Config, Origin};
@@ -18,12 +19,13 @@ use crate::wire::reason::Reason;
 /// The share of refused lines at which something is wrong with the input as a whole: the service would stop there.
 const REFUSED_SHARE_PERCENT: u64 = 5;
 
-/// See the module.
+/// Everything that the report is about.
 pub(crate) struct Report<'a> {
     pub(crate) arguments: &'a ReplayArguments,
     pub(crate) config: &'a Config,
     pub(crate) summary: &'a Summary,
     pub(crate) erasures: u64,
+    pub(super) remarks: &'a Remarks,
     pub(crate) last_event_at: Option<Time>,
     /// Where it stands at the end.
     pub(crate) clock: Option<Time>,
@@ -85,6 +87,7 @@ impl Report<'_> {
             self.documents(out, table);
         }
         self.refused(out);
+        self.worth_a_look(out);
         if let Some(clock) = self.clock {
             let mut text = written(clock);
             if let (Some(last), Some(until)) = (self.last_event_at, self.arguments.until)
@@ -123,6 +126,16 @@ impl Report<'_> {
         if total * 100 > records * REFUSED_SHARE_PERCENT {
             let share = percent(Ratio::new(total, records));
             line(out, "", &format!("that is {share} of the records: look into dead-letters.jsonl"));
+        }
+    }
+
+    fn worth_a_look(&self, out: &mut String) {
+        for (index, paragraph) in self.remarks.paragraphs().enumerate() {
+            let mut lines = paragraph.iter();
+            if let Some(what) = lines.next() {
+                line(out, if index == 0 { "worth a look" } else { "" }, what);
+            }
+            lines.for_each(|text| line(out, "", &format!("  {text}")));
         }
     }
 

@@ -33,6 +33,10 @@ use crate::formats::{Format, NativeRecord};
 use crate::topic::Input;
 use crate::wire::hash::hash;
 use crate::wire::reason::{Reason, Refusal};
+use crate::wire::remark::Remark;
+
+/// An earlier time is most likely one in seconds, taken for milliseconds.
+const YEAR_2000_MILLIS: i64 = 946_684_800_000;
 
 /// A record that can be applied.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -53,6 +57,16 @@ impl Event<'_> {
             Subject::Erasure { record, .. } => record.requested_at,
             Subject::Guest(record) => record.time(),
         }
+    }
+
+    /// What is worth a remark, whatever becomes of it.
+    #[inline]
+    pub fn remarks(&self) -> impl Iterator<Item = Remark> {
+        let is_early = self.time().as_millis() < YEAR_2000_MILLIS;
+        is_early
+            .then_some(Remark::TimeBefore2000)
+            .into_iter()
+            .chain(self.is_return_without_customer().then_some(Remark::ReturnWithoutCustomer))
     }
 
     /// Whether it is a return that names an order, but not whose it is: it counts as a guest's unless its customer is found by the order.

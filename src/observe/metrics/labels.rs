@@ -8,12 +8,14 @@ use super::label::{Label, label, label_of, pair};
 use crate::domain::signals::kind::SignalType;
 use crate::domain::signals::signal::State;
 use crate::topic::{Input, Output};
+pub use crate::wire::remark::Remark;
 use crate::wire::reason::Reason;
 
 label_of!(State, "state");
 label_of!(Input, "topic");
 label_of!(Output, "topic");
 label_of!(Reason, "reason");
+label_of!(Remark, "remark");
 label_of!(SignalType, "signal_type");
 
 label!(
@@ -86,24 +88,6 @@ label!(
         Skipped = "skipped",
         /// It could not be used and went to the dead-letter topic.
         DeadLettered = "dead_lettered",
-    }
-);
-
-label!(
-    /// What a record had about it that may deserve a look.
-    Remark, "remark", {
-        /// The same identity and version as an earlier record, with other content.
-        Conflicting = "conflicting",
-        /// One of these that took the place of the earlier record; in the others the earlier record stands.
-        ConflictReplaced = "conflict_replaced",
-        /// A cancellation too far from its order to touch it.
-        IneffectiveCancellation = "ineffective_cancellation",
-        /// A test order, or a record that refers to one.
-        TestOrder = "test_order",
-        /// An order folded early because its customer's ledger is full.
-        FoldedEarly = "folded_early",
-        /// Refused as too old because its part of the customer's history has folded: an old order was edited.
-        Folded = "folded",
     }
 );
 
@@ -321,6 +305,7 @@ mod tests {
     fn every_value_stands_at_its_index() {
         check::<ServiceState>();
         check::<SignalType>();
+        check::<Remark>();
         check::<Transition>();
         check::<State>();
         check::<TopicReason>();

@@ -269,6 +269,9 @@ impl Applying<'_, '_> {
                 let topic = self.input;
                 summary.appended_at_ms[topic].extend(self.view.timestamp_ms);
                 summary.happened_at_ms[topic].push(event.time().as_millis(), self.tools.wall_ms);
+                for remark in event.remarks() {
+                    self.part.summary.remarks[remark] += 1;
+                }
                 self.count_business(event, applied);
                 Some(changelog::Outcome::Passed)
             }

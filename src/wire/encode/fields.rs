@@ -14,6 +14,7 @@ use crate::domain::values::number::Ratio;
 use crate::domain::values::time::{Span, Time as Instant};
 use crate::wire::hash::SignalId;
 use crate::wire::reason::Reason;
+use crate::wire::remark::Remark;
 
 /// One field of an output record.
 #[derive(Clone, Copy, Debug)]
@@ -243,12 +244,16 @@ impl<T: Name> FieldType for Counts<T> {
 pub(super) struct Named<T>(PhantomData<T>);
 
 /// An enum of which each value has a name.
-pub(super) trait Name: Copy {
+pub(super) trait Name {
     const NAMES: &'static [&'static str];
+}
+
+/// One whose names are short enough to be written as words.
+pub(super) trait ShortName: Name + Copy {
     fn word(self) -> &'static Word;
 }
 
-impl<T: Name> FieldType for Named<T> {
+impl<T: ShortName> FieldType for Named<T> {
     type Value<'v> = T;
     const SHAPE: Shape = Shape::Names(T::NAMES);
 
@@ -283,7 +288,13 @@ macro_rules! names {
                 }
                 names
             };
+        }
+    )+};
+}
 
+macro_rules! short_names {
+    ($($named:ty),+) => {$(
+        impl ShortName for $named {
             #[inline]
             fn word(self) -> &'static Word {
                 static WORDS: [Word; <$named>::ALL.len()] = {
@@ -301,4 +312,5 @@ macro_rules! names {
     )+};
 }
 
-names!(State, ActiveKind, CustomerType, SignalType, CauseKind, RetractedKind, Reason);
+names!(State, ActiveKind, CustomerType, SignalType, CauseKind, RetractedKind, Reason, Remark);
+short_names!(State, ActiveKind, CustomerType, SignalType, CauseKind, RetractedKind, Reason);

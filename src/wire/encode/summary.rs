@@ -13,6 +13,7 @@ use crate::domain::signals::kind::SignalType;
 use crate::domain::signals::signal::State;
 use crate::domain::values::money::Currency;
 use crate::wire::reason::Reason;
+use crate::wire::remark::Remark;
 
 /// How many records of each kind were accepted, guests' included, and how many said nothing new.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -38,6 +39,8 @@ pub struct Summary {
     pub events: EventCounts,
     /// By [`Reason::index`].
     pub dead_letters: [u64; Reason::ALL.len()],
+    /// By [`Remark::index`].
+    pub remarks: [u64; Remark::ALL.len()],
     /// By [`SignalType::NAMES`].
     pub signals: [u64; SignalType::NAMES.len()],
     pub truncated: TruncatedCounts,
@@ -55,6 +58,8 @@ record! {
         "events": Events = &of.summary.events;
         /// How many records were refused, by reason. A reason without any may be absent.
         "dead_letters": Counts<Reason> = &of.summary.dead_letters;
+        /// How many records are worth a look, by remark. A remark without any may be absent.
+        "remarks": Counts<Remark> = &of.summary.remarks;
         /// Customers with an identity.
         "customers": Customers = of;
         /// How many orders.

@@ -18,6 +18,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         kafka::on_shared_node("live::poison_of_every_kind", poison_of_every_kind),
         kafka::on_shared_node("live::too_much_poison_stops", too_much_poison_stops),
+        kafka::on_shared_node("live::what_looks_wrong_is_counted", what_looks_wrong_is_counted),
     ]
 }
 
@@ -126,5 +127,31 @@ fn too_much_poison_stops(node: &KafkaNode) -> Result<()> {
         let letters = shop.dead_letters()?.len();
         ensure!(letters < 1_000, "{letters} dead letters were written before the limit");
     }
+    Ok(())
+}
+
+/// Seconds sent as milliseconds, and a return that names an order but no customer: both are applied, and counted as remarks.
+fn what_looks_wrong_is_counted(node: &KafkaNode) -> Result<()> {
+    let shop = Shop::open(node, PARTITIONS)?;
+    let [placed_at, returned_at] = [1_736_069_400, 1_736_155_800];
+    shop.append_orders(&[
+        json!({"order_id": "o1", "customer_id": "c1", "placed_at": placed_at, "currency": "GBP", "total": "5.00"}),
+    ])?;
+    shop.append_returns(&[
+        json!({"return_id": "r1", "order_id": "o1", "returned_at": returned_at, "currency": "GBP", "refund": "5.00"}),
+    ])?;
+    let service = ServiceProcess::start(&shop.live_settings("one").set(&["clock", "at_end"], "stay"))?;
+    service.wait_until_ready(PATIENCE)?;
+    shop.wait_until_committed(&service, PATIENCE)?;
+    for (remark, expected) in
+        [("time_before_2000", 2.0), ("return_without_customer", 1.0), ("conflicting", 0.0)]
+    {
+        let label = format!("remark=\"{remark}\"");
+        let counted = service.metric("retention_record_remarks_total", &[&label])?;
+        ensure!(counted == Some(expected), "{remark}: {counted:?}");
+    }
+    service.terminate(PATIENCE)?.expect_clean();
+    let profile = shop.profiles()?.remove("c1").context("the order counts")?;
+    ensure!(profile["all_time"]["kept"] == 1, "the return is a guest's: {profile}");
     Ok(())
 }

@@ -98,6 +98,7 @@ fn output_fits_the_schemas() -> Result<(), Failed> {
         history.as_arrived.push(Input::Clock(history.end));
         let mut output = run(&history.config, &history.as_arrived);
         output.summary["seconds"] = json!(0);
+        output.summary["remarks"] = json!({});
         output.summary["events_per_second"] = json!(0);
         let records = output.signals.iter().map(|signal| (&signals, signal));
         let records = records.chain(output.profiles.values().map(|profile| (&customers, profile)));

@@ -13,6 +13,7 @@ use retention_signals::wire::encode::{
     encode_dead_letter_line, encode_shop_metrics, encode_summary,
 };
 use retention_signals::wire::reason::{Reason, Refusal};
+use retention_signals::wire::remark::Remark;
 use serde_json::Value;
 
 use super::{currency, from_json, shops};
@@ -147,6 +148,7 @@ fn summary(example: &Value) -> Result<(), Failed> {
             duplicates: events[3],
         },
         dead_letters: from_json::counts(&example["dead_letters"], Reason::ALL.map(Reason::name)),
+        remarks: from_json::counts(&example["remarks"], Remark::ALL.map(Remark::name)),
         signals: from_json::counts(&example["signals"], SignalType::NAMES),
         truncated: TruncatedCounts {
             customers: example["truncated"]["customers"].as_u64().unwrap_or_default(),
