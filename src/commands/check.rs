@@ -6,7 +6,12 @@ use std::sync::Arc;
 use crate::commands::cli::CheckArguments;
 use crate::config::{Config, Origin};
 use crate::exit::{Failure, output_closed};
-use crate::kafka::{self, KafkaSettings};
+use crate::formats::native::ID_BYTES_MAX;
+use crate::kafka::{self, CustomerBytes, KafkaSettings};
+use crate::wire::changelog;
+
+/// A store's id, a stroke, a customer's id.
+const KEY_BYTES_MAX: usize = 2 * ID_BYTES_MAX + 1;
 
 /// All steps, after the configuration was read without a problem.
 ///
@@ -15,7 +20,10 @@ use crate::kafka::{self, KafkaSettings};
 pub fn run(config: &Config, arguments: &CheckArguments, output: &mut impl Write) -> Result<(), Failure> {
     report_configuration(config, arguments, output).or_else(output_closed)?;
     let settings = Arc::new(KafkaSettings::new(config));
-    kafka::check(&settings, config.commit.patience, |step, found| {
+    let orders_max = config.settings.orders_max;
+    let record_bytes_max = changelog::customer_bytes_max(KEY_BYTES_MAX, orders_max);
+    let customers = CustomerBytes { orders_max, record_bytes_max };
+    kafka::check(&settings, config.commit.patience, customers, |step, found| {
         let outcome = if step == "note" { "" } else { "ok: " };
         writeln!(output, "{step:13}  {outcome}{found}").or_else(output_closed)
     })

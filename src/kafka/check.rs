@@ -11,6 +11,7 @@ use super::layout::{Look, failure};
 use super::lookup::refused_or;
 use super::producer::{GroupOffsets, TransactionalProducer, offset_list};
 use super::settings::KafkaSettings;
+use super::slot::BATCH_OVERHEAD_BYTES;
 use crate::exit::{Exit, Failure};
 use crate::stream::broker::{BrokerError, Membership};
 use crate::topic::{Input, Output, Topic};
@@ -26,6 +27,7 @@ const WITHIN: Duration = Duration::from_secs(5);
 pub fn check(
     settings: &Arc<KafkaSettings>,
     patience: Duration,
+    customers: CustomerBytes,
     mut report: impl FnMut(&str, &str) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let admin = Admin::create(settings).map_err(|error| failure("prepare the Kafka client", error))?;
@@ -38,6 +40,7 @@ pub fn check(
     report("topics", &format!("all there, inputs and changelog with {partitions} partitions"))?;
 
     let message_bytes_max = look.output_settings()?;
+    customers.fit(message_bytes_max)?;
     report("settings", &format!("records of up to {message_bytes_max} bytes"))?;
     for output in look.settings_of_outputs(&Output::ALL)? {
         for remark in output.remarks {
@@ -48,6 +51,30 @@ pub fn check(
     topic_permissions(&look)?;
     transaction_permissions(&look, message_bytes_max)?;
     report("permissions", "topics, group and transactional ids")
+}
+
+/// How large a changelog record becomes.
+#[derive(Clone, Copy, Debug)]
+pub struct CustomerBytes {
+    /// `records.max_orders`
+    pub orders_max: usize,
+    /// The record of a customer with so many orders, returns and cancellations.
+    pub record_bytes_max: usize,
+}
+
+impl CustomerBytes {
+    fn fit(self, message_bytes_max: usize) -> Result<(), Failure> {
+        let needed = self.record_bytes_max + BATCH_OVERHEAD_BYTES;
+        if needed <= message_bytes_max {
+            return Ok(());
+        }
+        let message = format!(
+            "with records.max_orders={} a customer's record in the changelog may take {needed} bytes, but the outputs take \
+             {message_bytes_max} only: lower records.max_orders, or raise max.message.bytes of all output topics",
+            self.orders_max
+        );
+        Err(Failure::message(Exit::Configuration, message))
+    }
 }
 
 fn topic_permissions(look: &Look<'_>) -> Result<(), Failure> {
@@ -113,5 +140,19 @@ fn transaction_permissions(look: &Look<'_>, message_bytes_max: usize) -> Result<
         | Err(BrokerError::Retry(_) | BrokerError::AbortTransaction(_) | BrokerError::OutcomeUnknown(..)) => {
             aborted.map_err(|error| failure("abort an empty transaction", error.into()))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_customer_who_may_not_fit_is_refused() {
+        let customers = CustomerBytes { orders_max: 1_000, record_bytes_max: 80_000 };
+        assert!(customers.fit(80_000 + BATCH_OVERHEAD_BYTES).is_ok());
+        let failure = customers.fit(80_000 + BATCH_OVERHEAD_BYTES - 1).expect_err("a byte too few");
+        assert_eq!(failure.exit, Exit::Configuration);
+        assert!(failure.to_string().contains("with records.max_orders=1000 "), "{failure}");
     }
 }

@@ -16,7 +16,7 @@ mod settings;
 mod slot;
 mod subscriber;
 
-pub use check::check;
+pub use check::{CustomerBytes, check};
 pub use layout::{TopicPlan, examine};
 pub use lookup::KafkaLookup;
 pub use mock::{InputRecord, MockCluster};

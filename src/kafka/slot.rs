@@ -25,7 +25,7 @@ use crate::stream::broker::{
 use crate::topic::{Input, Output, Partition, PerInput, Topic};
 
 /// What a record adds to the batch that it is alone in, generously: the broker's limit is on batches.
-const BATCH_OVERHEAD_BYTES: usize = 512;
+pub(super) const BATCH_OVERHEAD_BYTES: usize = 512;
 
 /// Milliseconds since 1970 as the worker shall see them. The demo lets them run faster.
 pub type WallClock = Arc<dyn Fn() -> i64 + Send + Sync>;

@@ -11,6 +11,7 @@ mod bytes;
 mod format;
 mod orders;
 mod sections;
+mod size;
 
 use crate::domain::customer::ledger::{Cancellation, CancelledUpTo, Ledger, Return};
 use crate::domain::customer::{Armed, Customer, Emitted, EmittedLifecycle, Summary};
@@ -26,6 +27,7 @@ use sections::{put_sections, read_sections};
 pub use format::{Format, upgrade};
 pub use orders::{FixedWidthOrders, ValuedOrders};
 pub use sections::NEWEST_SECTION;
+pub use size::bytes_max;
 
 /// The bytes are not a packed customer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

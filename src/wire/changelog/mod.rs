@@ -107,6 +107,11 @@ pub fn encode_customer(out: &mut Vec<u8>, packed: &[u8]) {
     out.extend_from_slice(packed);
 }
 
+/// The most bytes that a customer's record takes, key and value: see [`packed::bytes_max`].
+pub const fn customer_bytes_max(key_bytes: usize, entries_max: usize) -> usize {
+    1 + key_bytes + 1 + packed::bytes_max(key_bytes, entries_max)
+}
+
 fn decode_customer(value: &[u8]) -> Result<Cow<'_, [u8]>, StateError> {
     const KIND: &str = "customer";
     let reader = Reader::versioned(value, KIND, Format::NEWEST.number())?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, bail};
 use libtest_mimic::Trial;
 use retention_signals::exit::{Exit, Failure};
-use retention_signals::kafka::{KafkaSettings, TopicPlan, check, examine};
+use retention_signals::kafka::{CustomerBytes, KafkaSettings, TopicPlan, check, examine};
 use retention_signals::stream::broker::Broker;
 use retention_signals::topic::{Input, Output, Partition, Topic};
 
@@ -24,8 +24,16 @@ pub fn trials() -> Vec<Trial> {
 
 /// The steps that passed, and how it ended.
 fn run_check(settings: &Arc<KafkaSettings>, patience: Duration) -> (Vec<String>, Result<(), Failure>) {
+    run_check_of(settings, patience, CustomerBytes { orders_max: 1_000, record_bytes_max: 80_000 })
+}
+
+fn run_check_of(
+    settings: &Arc<KafkaSettings>,
+    patience: Duration,
+    customers: CustomerBytes,
+) -> (Vec<String>, Result<(), Failure>) {
     let mut steps = Vec::new();
-    let ended = check(settings, patience, |step, _| {
+    let ended = check(settings, patience, customers, |step, _| {
         steps.push(step.to_owned());
         Ok(())
     });
@@ -67,6 +75,14 @@ fn topics_are_created(node: &KafkaNode) -> Result<()> {
     let (steps, ended) = run_check(settings, PATIENCE);
     done(ended)?;
     assert_eq!(steps, ["brokers", "topics", "settings", "permissions"]);
+    let large = CustomerBytes { orders_max: 20_000, record_bytes_max: 2_000_000 };
+    let (steps, ended) = run_check_of(settings, PATIENCE, large);
+    assert_eq!(steps, ["brokers", "topics"]);
+    expect_failure(
+        ended,
+        Exit::Configuration,
+        &["records.max_orders=20000", "1048588", "max.message.bytes"],
+    )?;
     let again = done(TopicPlan::make(Arc::clone(settings), PATIENCE, None, None))?;
     assert_eq!(again.lines(), ["nothing to do: every topic is there and as it should be"]);
     Ok(())
