@@ -28,6 +28,7 @@ mod signal_types;
 mod sim;
 mod story;
 mod tidy;
+mod upgrade;
 mod wire;
 mod worker;
 
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
     trials.extend(sim::trials());
     trials.extend(story::trials());
     trials.extend(tidy::trials());
+    trials.extend(upgrade::trials());
     trials.extend(wire::trials());
     trials.extend(worker::trials());
     let conclusion = libtest_mimic::run(&arguments, in_turns(trials));

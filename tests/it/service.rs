@@ -65,6 +65,12 @@ impl ServiceSettings {
         self
     }
 
+    /// Without the key or table of this name.
+    pub fn without(mut self, name: &str) -> ServiceSettings {
+        self.file.remove(name);
+        self
+    }
+
     /// With a variable in the environment of the process.
     pub fn environment(mut self, name: &str, value: &str) -> ServiceSettings {
         self.environment.push((name.to_owned(), value.to_owned()));

@@ -19,7 +19,7 @@ use history::History;
 use shop::Shop;
 
 const ONLINE_RETAIL: &str = "live::online_retail_with_a_restart";
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![

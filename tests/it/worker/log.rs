@@ -60,6 +60,9 @@ pub struct State {
     pub now: Duration,
     /// Wall time at `now` 0.
     pub wall_start_ms: i64,
+    /// The one partition of all that the topics have.
+    pub partition: Partition,
+    pub partitions: u32,
     pub inputs: PerInput<Vec<Kept>>,
     pub outputs: [Vec<Kept>; 4],
     registry: Vec<Kept>,
@@ -126,6 +129,8 @@ impl State {
         State {
             now: Duration::ZERO,
             wall_start_ms,
+            partition: PARTITION,
+            partitions: 1,
             inputs,
             outputs: Default::default(),
             registry: Vec::new(),
@@ -182,13 +187,13 @@ impl State {
             Fault::LostAndFound => {
                 self.open = None;
                 self.is_member = false;
-                self.events.push_back(GroupEvent::Lost(vec![PARTITION]));
-                self.events.push_back(GroupEvent::Assigned(vec![PARTITION]));
+                self.events.push_back(GroupEvent::Lost(vec![self.partition]));
+                self.events.push_back(GroupEvent::Assigned(vec![self.partition]));
                 Err(BrokerError::AbortTransaction(cause.into()))
             }
             Fault::RevokedAndFound => {
-                self.events.push_back(GroupEvent::Revoked(vec![PARTITION]));
-                self.events.push_back(GroupEvent::Assigned(vec![PARTITION]));
+                self.events.push_back(GroupEvent::Revoked(vec![self.partition]));
+                self.events.push_back(GroupEvent::Assigned(vec![self.partition]));
                 self.now += within;
                 Err(BrokerError::retry(cause))
             }
@@ -223,7 +228,7 @@ impl State {
     pub fn is_done(&self) -> bool {
         self.inputs.iter().all(|(input, records)| {
             let end = records.len() as u64;
-            self.committed[input].as_ref().is_some_and(|committed| committed.position.0 == end)
+            end == 0 || self.committed[input].as_ref().is_some_and(|committed| committed.position.0 == end)
         })
     }
 }
@@ -288,7 +293,7 @@ impl Lookup for FakeLookup {
     }
 
     fn partition_counts(&mut self, topics: &[Topic], _: Duration) -> Result<Vec<u32>, BrokerError> {
-        Ok(vec![1; topics.len()])
+        Ok(vec![self.state.borrow().partitions; topics.len()])
     }
 
     fn changelog_identity(&mut self, _: Duration) -> Result<Option<ChangelogIdentity>, BrokerError> {
@@ -354,7 +359,9 @@ impl Broker for FakeBroker {
     }
 
     fn subscribe(&mut self) -> Result<(), BrokerError> {
-        self.state.borrow_mut().events.push_back(GroupEvent::Assigned(vec![PARTITION]));
+        let mut state = self.state.borrow_mut();
+        let assigned = GroupEvent::Assigned(vec![state.partition]);
+        state.events.push_back(assigned);
         Ok(())
     }
 

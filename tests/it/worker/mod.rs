@@ -1,6 +1,6 @@
 //! A worker's answers to failing calls: whatever fails, what is committed in the end is the same.
 
-mod log;
+pub mod log;
 mod snapshots;
 
 use std::cell::RefCell;
@@ -25,7 +25,7 @@ use crate::live::history::{self, History};
 use log::{Call, FakeBroker, Fault, Kept, State};
 
 /// A worker that has not come to an end by then never will.
-const TURNS_MAX: usize = 100_000;
+pub const TURNS_MAX: usize = 100_000;
 
 pub fn trials() -> Vec<Trial> {
     let ends_well: [(&str, &[(Call, Fault)]); 14] = [
@@ -207,7 +207,7 @@ fn configuration() -> Config {
 }
 
 /// What one worker needs beside a broker.
-fn hub_and_rules(config: &Config, work: impl FnOnce(Hub<'_>, Rules)) {
+pub fn hub_and_rules(config: &Config, work: impl FnOnce(Hub<'_>, Rules)) {
     let rules = Rules::new(config, ShopTime::Wall, OnOtherOffsets::Stop);
     let metrics = run::new_metrics(&rules).expect("metrics of our own");
     let (status, mut pens) = ServiceStatus::new(1, Instant::now());
