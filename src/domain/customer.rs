@@ -222,6 +222,23 @@ impl Customer {
         }
     }
 
+    /// Whether a record says what stands of its order, in a higher version.
+    pub fn raises_version(&self, record: &Record) -> bool {
+        match record {
+            Record::Order(order) => self
+                .ledger
+                .order(order.id)
+                .is_some_and(|held| held.version < order.version && held.has_content_of(&entry(order))),
+            Record::Cancellation(cancellation) => {
+                self.ledger.cancellation(cancellation.order).is_some_and(|held| {
+                    held.cancelled_at == cancellation.cancelled_at
+                        && held.up_to < CancelledUpTo::of(cancellation.version)
+                })
+            }
+            Record::Return(_) => false,
+        }
+    }
+
     /// Whether a record that is not held lies in the part of the history that has folded.
     pub fn has_folded(&self, record: &Record) -> bool {
         match record {
@@ -255,7 +272,7 @@ impl Customer {
         if *held == order {
             return Change::Duplicate;
         }
-        if held.version < order.version && held.has_content_of(&order) {
+        if self.raises_version(&Record::Order(*record)) {
             self.ledger.put_order(order);
             return Change::VersionRaised;
         }
@@ -307,21 +324,31 @@ impl Customer {
         Change::Replaced { conflicting }
     }
 
-    /// Of several cancellations the earliest counts.
+    /// Of several cancellations the earliest time counts and the greatest version. Whether `order_cancelled` is emitted is decided
+    /// afterwards.
     fn apply_cancellation(&mut self, record: &CancellationRecord) -> Change {
-        let held = self.ledger.cancellation(record.order).map(|held| held.cancelled_at);
-        let change = match held {
-            None => Change::New,
-            Some(held) if held == record.cancelled_at => return Change::Duplicate,
-            Some(held) if held < record.cancelled_at => return Change::Superseded { conflicting: false },
-            Some(_) => Change::Replaced { conflicting: false },
+        let CancellationRecord { order, cancelled_at, version } = *record;
+        let up_to = CancelledUpTo::of(version);
+        let Some(held) = self.ledger.cancellation(order) else {
+            self.ledger.put_cancellation(Cancellation { order, cancelled_at, up_to, emitted: false });
+            return Change::New;
         };
-        self.ledger.put_cancellation(Cancellation {
-            order: record.order,
-            cancelled_at: record.cancelled_at,
-            up_to: CancelledUpTo::Always,
-            emitted: true,
-        });
+        if (held.cancelled_at, held.up_to) == (cancelled_at, up_to) {
+            return Change::Duplicate;
+        }
+        let change = match self.raises_version(&Record::Cancellation(*record)) {
+            true => Change::VersionRaised,
+            false => Change::Replaced { conflicting: false },
+        };
+        let both = Cancellation {
+            cancelled_at: held.cancelled_at.min(cancelled_at),
+            up_to: held.up_to.max(up_to),
+            ..*held
+        };
+        if both == *held {
+            return Change::Superseded { conflicting: false };
+        }
+        self.ledger.put_cancellation(both);
         change
     }
 

@@ -38,7 +38,8 @@ pub fn trials() -> Vec<Trial> {
     let silent = Trial::test("laws::timers_that_say_nothing_are_counted", silent_timers);
     let erased = Trial::test("laws::signals_outlive_an_erasure", signals_outlive_an_erasure);
     let laws = laws.into_iter().map(|(name, law)| Trial::test(name, move || over_seeds(law)));
-    laws.chain([silent, erased]).collect()
+    let marker = Trial::test("laws::a_timer_fires_before_a_marker_ends", a_timer_fires_before_a_marker_ends);
+    laws.chain([silent, erased, marker]).collect()
 }
 
 fn over_seeds(law: fn(u64) -> Result<(), String>) -> Result<(), Failed> {
@@ -106,16 +107,21 @@ fn history(random: &mut Rng) -> Vec<Record> {
             }),
             5 => Record::Cancellation(CancellationRecord {
                 order: OrderHash(order),
-                cancelled_at: near(random, base, 9),
+                // Of some orders on the very bound of what touches them.
+                cancelled_at: match order % 3 {
+                    0 => near(random, base + RETURN_WINDOW.as_millis(), 0),
+                    _ => near(random, base, 9),
+                },
+                version: random.bool().then(|| random.u64(0..3)),
             }),
             6.. => {
-                let distance = [3, 3, 40, 349, 352][random.usize(0..5)];
+                let distance = [3, 3, 40, 349, 350, 352][random.usize(0..6)];
                 let id = random.u64(0..8);
                 // Returns of one id stay together in time, wherever their orders lie.
                 let base = times[(id % orders) as usize] + distance * Span::DAY.as_millis();
                 Record::Return(ReturnRecord {
                     id: ReturnHash(id * 1_000 + distance as u64),
-                    returned_at: near(random, base, 2),
+                    returned_at: near(random, base, if distance == 350 { 0 } else { 2 }),
                     refund: SentAmount([0, 5, 10, 7, 15][random.usize(0..5)]),
                     currency,
                     order: random.bool().then_some(OrderHash(order)),
@@ -372,7 +378,7 @@ fn long_history(random: &mut Rng) -> Vec<Record> {
             let time = Time::from_millis(at).expect("a few years after 1970");
             let order = OrderHash(id);
             if random.u8(0..100) == 0 {
-                return Record::Cancellation(CancellationRecord { order, cancelled_at: time });
+                return Record::Cancellation(CancellationRecord { order, cancelled_at: time, version: None });
             }
             let late = if random.u8(0..30) == 0 { LATENESS.as_millis() / 2 } else { 0 };
             Record::Order(OrderRecord {
@@ -427,6 +433,33 @@ fn silent_timers() -> Result<(), Failed> {
         return Err(format!("{emitted} signals, {timers_silent} silent timers").into());
     }
     Ok(())
+}
+
+/// At one instant the timer comes first, so a batch that stops between the two has the signal.
+fn a_timer_fires_before_a_marker_ends() -> Result<(), Failed> {
+    let mut settings = (*settings(&mut Rng::with_seed(0))).clone();
+    let (at_risk, lapsed) = (Span::days(5), Span::days(9));
+    settings.lapse = LapsePolicies::new(LapsePolicy::Fixed { at_risk, lapsed }, hash);
+    let end = Time::MIN.plus(RETURN_WINDOW).plus(LATENESS);
+    let mut engine = Engine::new(Arc::new(settings));
+    engine.handle_erasure(key_of(b"c2"), &ErasureRecord { requested_at: Time::MIN }, usize::MAX);
+    let order = OrderRecord {
+        id: OrderHash(1),
+        version: 0,
+        placed_at: end.minus(at_risk),
+        total: 10,
+        currency: currency("EUR"),
+        test: false,
+        skus: SkuVariety::Unknown,
+    };
+    apply(&mut engine, &Record::Order(order))?;
+    signals(&mut engine);
+    let mut fired = Vec::new();
+    while engine.advance_clock(end, 1) == Progress::More {
+        fired.push((signals(&mut engine).len(), engine.take_silent_timers()));
+    }
+    fired.push((signals(&mut engine).len(), engine.take_silent_timers()));
+    if fired == [(1, 0), (0, 1)] { Ok(()) } else { Err(format!("{fired:?}").into()) }
 }
 
 /// An erasure fires the timers that are due before it. Their signals name the customer, however late they are drained, and

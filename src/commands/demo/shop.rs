@@ -130,8 +130,14 @@ pub fn written(record: &ShopRecord, currency: Currency) -> Written {
             (Input::Orders, customer_id.clone())
         }
         ShopEvent::Cancellation { order_id, customer_id } => {
-            CancellationText { order_id, cancelled_at: record.at, customer_id, store_id: None }
-                .encode(&mut value);
+            CancellationText {
+                order_id,
+                cancelled_at: record.at,
+                customer_id,
+                store_id: None,
+                version: None,
+            }
+            .encode(&mut value);
             (Input::Orders, Some(customer_id.clone()))
         }
         ShopEvent::Return { return_id, customer_id, order_id, refund } => {

@@ -53,6 +53,14 @@ pub struct Cancellation {
     pub emitted: bool,
 }
 
+impl Cancellation {
+    /// Whether it takes this order back, which must be the one that it names.
+    pub fn cancels(&self, order: &Order, return_window: Span) -> bool {
+        self.cancelled_at.distance(order.placed_at) <= return_window
+            && CancelledUpTo::Version(order.version) <= self.up_to
+    }
+}
+
 /// Which versions of an order are cancelled. In this order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum CancelledUpTo {
@@ -60,6 +68,13 @@ pub enum CancelledUpTo {
     Version(u64),
     /// All: the cancellation has no version and is final.
     Always,
+}
+
+impl CancelledUpTo {
+    /// What a cancellation of this version cancels.
+    pub fn of(version: Option<u64>) -> Self {
+        version.map_or(Self::Always, Self::Version)
+    }
 }
 
 /// The entries of one customer, each kind in its order.
@@ -87,6 +102,13 @@ impl Ledger {
 
     pub fn cancellation(&self, order: OrderHash) -> Option<&Cancellation> {
         self.cancellations.iter().find(|cancellation| cancellation.order == order)
+    }
+
+    /// Whether this order, which must be known and no test, is cancelled.
+    pub fn is_cancelled(&self, id: OrderHash, return_window: Span) -> bool {
+        self.order(id).is_some_and(|order| {
+            !order.test && self.cancellation(id).is_some_and(|entry| entry.cancels(order, return_window))
+        })
     }
 
     /// Whether no two entries of a kind have the same identity, which whoever puts them in takes care of.
@@ -266,7 +288,7 @@ impl Attribution {
         for cancellation in &ledger.cancellations {
             let known = ledger.orders.iter().position(|order| order.id == cancellation.order);
             if let Some(index) = known
-                && cancellation.cancelled_at.distance(ledger.orders[index].placed_at) <= return_window
+                && cancellation.cancels(&ledger.orders[index], return_window)
             {
                 self.sums[index].cancelled_at = Some(cancellation.cancelled_at);
             }

@@ -170,7 +170,11 @@ mod tests {
         let at = Time::from_millis(at.max(0)).expect("in range");
         let (id, is_rare) = (random.u64(0..400), random.u8(0..20) == 0);
         match random.u8(0..60) {
-            0 => Record::Cancellation(CancellationRecord { order: OrderHash(id), cancelled_at: at }),
+            0 => Record::Cancellation(CancellationRecord {
+                order: OrderHash(id),
+                cancelled_at: at,
+                version: random.bool().then(|| random.u64(0..3)),
+            }),
             1 => Record::Return(ReturnRecord {
                 id: ReturnHash(id),
                 returned_at: at,

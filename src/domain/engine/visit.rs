@@ -14,13 +14,14 @@ use super::append::Appended;
 use super::scratch::Scratch;
 use super::{Applied, Engine, Standing};
 use crate::domain::customer::facts::Facts;
-use crate::domain::customer::{Change as LedgerChange, Emitted};
+use crate::domain::customer::ledger::Attribution;
+use crate::domain::customer::{Change as LedgerChange, Customer, Emitted};
 use crate::domain::settings::Settings;
 use crate::domain::signals::lifecycle::{SignalEmitter, TriggeringRecord, next_instant};
 use crate::domain::signals::signal::State;
 use crate::domain::store::packed;
 use crate::domain::values::event::Record;
-use crate::domain::values::ids::{CustomerKey, CustomerSlot, ShopIndex};
+use crate::domain::values::ids::{CustomerKey, CustomerSlot, OrderHash, ShopIndex};
 use crate::domain::values::time::Time;
 
 /// A customer between its opening and its commit. It lies in the scratch memory of the engine.
@@ -103,9 +104,21 @@ impl<'e> CustomerVisit<'e> {
         let Engine { settings, scratch, .. } = &mut *self.engine;
         let Scratch { customer, attribution, totals, .. } = scratch;
         let shop = settings.shops.get(self.shop);
+        let mut facts = |customer: &Customer, attribution: &Attribution| {
+            *totals = customer.totals(self.clock, attribution, shop);
+            let is_cancelled = cancellable(record)
+                .is_some_and(|order| customer.ledger.is_cancelled(order, settings.return_window));
+            (*totals, is_cancelled)
+        };
+        // The attribution is that of the opening.
+        let facts_before = customer.raises_version(record).then(|| facts(&*customer, &*attribution));
         let change = customer.apply(record, settings.hash);
         attribution.derive(&customer.ledger, shop, settings.return_window);
-        *totals = customer.totals(self.clock, attribution, shop);
+        let facts_after = facts(&*customer, &*attribution);
+        let change = match facts_before {
+            Some(before) if before != facts_after => LedgerChange::Replaced { conflicting: false },
+            Some(_) | None => change,
+        };
         (change, self.emit(record, change))
     }
 
@@ -128,6 +141,9 @@ impl<'e> CustomerVisit<'e> {
             before: self.state_before,
             signals: &mut effects.signals,
         };
+        if let Some(order) = cancellable(record) {
+            emitter.emit_cancelled(order, &mut customer.ledger, attribution);
+        }
         let is_new = change == LedgerChange::New;
         let applied = match record {
             Record::Order(order) if is_new && !order.test => Applied::Order {
@@ -139,8 +155,10 @@ impl<'e> CustomerVisit<'e> {
                 Applied::Return { refund: shop.convert(returned.refund, returned.currency) }
             }
             Record::Cancellation(cancellation) if is_new => {
-                let effective = emitter.emit_cancelled(cancellation, &customer.ledger, attribution);
-                if effective { Applied::Other } else { Applied::Ineffective }
+                let order = customer.ledger.order(cancellation.order);
+                let distance = order.map(|order| cancellation.cancelled_at.distance(order.placed_at));
+                let is_apart = distance > Some(settings.return_window);
+                if is_apart { Applied::Ineffective } else { Applied::Other }
             }
             Record::Order(_) | Record::Return(_) | Record::Cancellation(_) => match change {
                 LedgerChange::Superseded { conflicting: true } => {
@@ -298,5 +316,14 @@ impl<'e> CustomerVisit<'e> {
         timers.schedule(slot, None, || key.hash);
         effects.erase(slot, key.bytes, store.mark(slot));
         store.remove(slot);
+    }
+}
+
+/// The order that a record may cancel or bring back.
+fn cancellable(record: &Record) -> Option<OrderHash> {
+    match record {
+        Record::Order(order) => Some(order.id),
+        Record::Cancellation(cancellation) => Some(cancellation.order),
+        Record::Return(_) => None,
     }
 }

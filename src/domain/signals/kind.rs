@@ -273,7 +273,7 @@ signal_types! {
     /// An order was cancelled.
     OrderCancelled { order: OrderHash, value: Option<i64>, net: i64 } = {
         name: "order_cancelled",
-        causes: &[CauseKind::Cancellation],
+        causes: &[CauseKind::Order, CauseKind::Cancellation],
         after: None,
         repeats: OncePerRecordId,
         tone: Neutral,

@@ -8,12 +8,12 @@ use super::signal::{
     Silence, State,
 };
 use crate::domain::customer::facts::Facts;
-use crate::domain::customer::ledger::{Attribution, Ledger, ReturnTarget};
+use crate::domain::customer::ledger::{Attribution, CancelledUpTo, Ledger, ReturnTarget};
 use crate::domain::customer::{Armed, Emitted, EmittedLifecycle};
 use crate::domain::lapse::Deadlines;
 use crate::domain::settings::{Settings, Thresholds};
-use crate::domain::values::event::{CancellationRecord, Record, ReturnRecord};
-use crate::domain::values::ids::{CustomerSlot, ShopIndex};
+use crate::domain::values::event::{Record, ReturnRecord};
+use crate::domain::values::ids::{CustomerSlot, OrderHash, ShopIndex};
 use crate::domain::values::number::Ratio;
 use crate::domain::values::time::Time;
 
@@ -82,26 +82,22 @@ impl SignalEmitter<'_> {
         reached.is_some()
     }
 
-    /// The first cancellation of an order was accepted.
-    pub fn emit_cancelled(
-        &mut self,
-        record: &CancellationRecord,
-        ledger: &Ledger,
-        attribution: &Attribution,
-    ) -> bool {
-        let known = ledger.orders.iter().position(|order| order.id == record.order);
-        let ineffective = known.is_some_and(|index| {
-            let distance = record.cancelled_at.distance(ledger.orders[index].placed_at);
-            distance > self.settings.return_window
+    /// The order has become cancelled for the first time, or its first cancellation has come before it. Without a version, a
+    /// cancellation that takes nothing back when it comes first is never reported: bytes without versions have no room for that.
+    pub fn emit_cancelled(&mut self, id: OrderHash, ledger: &mut Ledger, attribution: &Attribution) {
+        let Ledger { orders, cancellations, .. } = ledger;
+        let unreported = cancellations.iter_mut().find(|entry| entry.order == id && !entry.emitted);
+        let Some(cancellation) = unreported else { return };
+        let known = orders.iter().position(|order| order.id == id);
+        let takes_back = known.is_none_or(|index| {
+            !orders[index].test && cancellation.cancels(&orders[index], self.settings.return_window)
         });
-        if ineffective || known.is_some_and(|index| ledger.orders[index].test) {
-            return !ineffective;
+        cancellation.emitted = takes_back || cancellation.up_to == CancelledUpTo::Always;
+        if takes_back {
+            let value = known.map(|index| attribution.orders[index].cancelled);
+            let net = self.facts.all_time().net();
+            self.emit(SignalKind::OrderCancelled { order: id, value, net }, Cause::Cancelled(id));
         }
-        let value = known.map(|index| attribution.orders[index].cancelled);
-        let net = self.facts.all_time().net();
-        let kind = SignalKind::OrderCancelled { order: record.order, value, net };
-        self.emit(kind, Cause::Cancelled(record.order));
-        true
     }
 
     /// A return was accepted for the first time.

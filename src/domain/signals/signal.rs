@@ -2,7 +2,7 @@
 
 use super::kind::{SignalKind, SignalType};
 use crate::domain::lapse::PolicyId;
-use crate::domain::values::event::Record;
+use crate::domain::values::event::{CancellationRecord, Record};
 use crate::domain::values::ids::{CustomerSlot, OrderHash, ReturnHash, ShopIndex};
 use crate::domain::values::number::Ratio;
 use crate::domain::values::time::{Span, Time};
@@ -149,17 +149,22 @@ pub struct RecordDigest(pub u64);
 
 impl RecordDigest {
     pub fn of(record: &Record, hash: fn(&[u8]) -> u64) -> Self {
-        let (kind, id, version) = match record {
-            Record::Order(order) => (1u8, order.id.0, order.version),
-            Record::Cancellation(cancellation) => (2, cancellation.order.0, 0),
-            Record::Return(returned) => (3, returned.id.0, 0),
+        // Versions of orders had four bytes once, and what was published keeps its ids.
+        let (kind, id, version, version_bytes) = match record {
+            Record::Order(order) => {
+                (1u8, order.id.0, order.version, if order.version >> 32 == 0 { 4 } else { 8 })
+            }
+            Record::Cancellation(CancellationRecord { order, version: Some(version), .. }) => {
+                (2, order.0, *version, 8)
+            }
+            Record::Cancellation(CancellationRecord { order, version: None, .. }) => (2, order.0, 0, 4),
+            Record::Return(returned) => (3, returned.id.0, 0, 4),
         };
         let mut bytes = [0; 25];
         bytes[0] = kind;
         bytes[1..9].copy_from_slice(&id.to_le_bytes());
         bytes[9..17].copy_from_slice(&version.to_le_bytes());
-        // Versions had four bytes once, and what was published keeps its ids.
-        let content_at = if version < 1 << 32 { 13 } else { 17 };
+        let content_at = 9 + version_bytes;
         bytes[content_at..content_at + 8].copy_from_slice(&content_hash(record, hash).to_le_bytes());
         Self(hash(&bytes[..content_at + 8]))
     }

@@ -47,6 +47,8 @@ pub struct OrderRecord {
 pub struct CancellationRecord {
     pub order: OrderHash,
     pub cancelled_at: Time,
+    /// A greater version of the order brings it back; none does without. Below [`VERSION_LIMIT`].
+    pub version: Option<u64>,
 }
 
 /// Goods came back or money was refunded.

@@ -315,6 +315,7 @@ impl<'a> Incoming<'_, 'a> {
         let record = Record::Cancellation(CancellationRecord {
             order: OrderHash(hash(id.as_bytes())),
             cancelled_at: cancelled_at.time(Field::CancelledAt.name())?,
+            version: self.optional(Field::Version, Value::version)?,
         });
         let subject = Subject::Customer(CustomerEvent { key, id, record });
         Ok(Event { shop, store_id, named_order: None, subject })

@@ -52,6 +52,7 @@ pub struct CancellationText<'a> {
     pub cancelled_at: Time,
     pub customer_id: &'a str,
     pub store_id: Option<&'a str>,
+    pub version: Option<u64>,
 }
 
 impl CancellationText<'_> {
@@ -62,6 +63,10 @@ impl CancellationText<'_> {
         json::time(out, self.cancelled_at);
         text_field(out, b",\"customer_id\":", Some(self.customer_id));
         text_field(out, b",\"store_id\":", self.store_id);
+        if let Some(version) = self.version {
+            out.extend_from_slice(b",\"version\":");
+            json::integer(out, version);
+        }
         out.push(b'}');
     }
 }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::config::{Settings, ShopSettings};
 use super::facts::{Life, Name, profile};
-use super::figures::Figures;
+use super::figures::{Figures, OrderFigures};
 use super::ledger::{Ledger, Novelty};
 use super::number::DAY_MS;
 use super::ratios::RETURN_RATE_DAYS;
@@ -55,7 +55,12 @@ impl Customer {
     pub fn hear(&mut self, record: &Record, clock: i64, settings: &Settings) -> Heard {
         let novelty = self.ledger.novelty(&record.body);
         let goods_changed = self.ledger.add_goods(&record.body);
-        let facts = |customer: &Customer| customer.profile_at(clock, &settings.shops[customer.shop]);
+        let order_hash = record.body.order_hash();
+        let facts = |customer: &Customer| {
+            let order = order_hash.and_then(|id_hash| customer.figures.order((id_hash, 0)));
+            let is_cancelled = order.is_some_and(OrderFigures::is_cancelled);
+            (customer.profile_at(clock, &settings.shops[customer.shop]), is_cancelled)
+        };
         let facts_before = facts(self);
         if novelty != Novelty::Duplicate {
             self.ledger.add(&record.body);
@@ -69,7 +74,9 @@ impl Customer {
         let signals = match novelty {
             Novelty::First | Novelty::Replaces { .. } => {
                 let first = novelty == Novelty::First;
-                self.tell(clock, settings, |told, view| told.hear_record(view, record, first))
+                let cancelled =
+                    order_hash.is_some_and(|id| self.ledger.tells_cancelled(id, self.figures.order((id, 0))));
+                self.tell(clock, settings, |told, view| told.hear_record(view, record, first, cancelled))
             }
             Novelty::RaisesVersion | Novelty::Loses { .. } | Novelty::Duplicate => Vec::new(),
         };

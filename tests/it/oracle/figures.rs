@@ -15,7 +15,7 @@ pub struct OrderFigures {
     pub returns: u64,
     pub refunded: i128,
     pub excess: i128,
-    /// By a cancellation at most the return window away.
+    /// By a cancellation at most the return window away, of at least the order's version.
     pub cancelled_at: Option<i64>,
 }
 
@@ -23,6 +23,10 @@ impl OrderFigures {
     /// What a cancellation takes back, refunds aside.
     pub fn cancelled(&self) -> i128 {
         if self.cancelled_at.is_some() { self.value - self.refunded } else { 0 }
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        !self.test && self.cancelled_at.is_some()
     }
 
     pub fn net(&self) -> i128 {
@@ -111,12 +115,13 @@ struct Dated<'a> {
 }
 
 fn dated_orders(ledger: &Ledger, return_window_ms: i64) -> Vec<Dated<'_>> {
-    let cancellations = ledger.earliest_cancellations();
+    let cancellations = ledger.cancelled();
     let mut orders = Vec::new();
     for (identity, order) in ledger.winning_orders() {
-        let cancelled_at = cancellations.get(&identity).copied();
-        let effective = cancelled_at.filter(|time| (time - order.placed_at).abs() <= return_window_ms);
-        orders.push(Dated { identity, order, cancelled_at: effective });
+        let effective = cancellations.get(&identity).filter(|cancelled| {
+            (cancelled.at - order.placed_at).abs() <= return_window_ms && order.version <= cancelled.up_to
+        });
+        orders.push(Dated { identity, order, cancelled_at: effective.map(|cancelled| cancelled.at) });
     }
     orders.sort_by_key(|dated| (dated.order.placed_at, dated.identity));
     orders

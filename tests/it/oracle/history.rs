@@ -248,9 +248,12 @@ fn customer_events(rng: &mut Rng, customer_id: &str, span_days: i64, bounds: &Bo
         let first_cancelled_at = near(rng, placed_at, span_days, bounds);
         for _ in 0..pick(rng, [0, 0, 0, 0, 1, 2]) {
             let cancelled_at = varied(rng, first_cancelled_at);
-            let value = json!({
+            let mut value = json!({
                 "order_id": order_id, "customer_id": customer_id, "cancelled_at": time_text(cancelled_at),
             });
+            if rng.bool() {
+                value["version"] = json!(versions + rng.u64(0..3));
+            }
             events.push(Event::new(cancelled_at, Topic::Orders, value));
         }
         for part in 0..pick(rng, [0, 0, 0, 1, 1, 3]) {

@@ -25,7 +25,16 @@ pub struct Ledger {
     returns: Vec<Kept<Return>>,
     /// Of all order records that were not refused, duplicates too.
     sku_hashes: BTreeSet<u64>,
+    /// Orders of which nothing more is said when they are cancelled: it was said, or never will be.
+    told_cancelled: BTreeSet<u64>,
     times_forgotten: u32,
+}
+
+/// What the cancellations of an order say together: the earliest time, and the greatest version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cancelled {
+    pub at: i64,
+    pub up_to: u64,
 }
 
 /// What a record would be to the ledger.
@@ -73,10 +82,17 @@ impl Ledger {
                     }
                 }
             },
-            Body::Cancellation(gone) => match self.earliest_cancellations().get(&(gone.order_hash, 0)) {
+            Body::Cancellation(gone) => match self.cancelled().get(&(gone.order_hash, 0)) {
                 None => Novelty::First,
-                Some(held) if *held == gone.cancelled_at => Novelty::Duplicate,
-                Some(held) if gone.cancelled_at < *held => Novelty::Replaces { conflict: false },
+                Some(held) if held.at == gone.cancelled_at && held.up_to == gone.up_to() => {
+                    Novelty::Duplicate
+                }
+                Some(held) if held.at == gone.cancelled_at && held.up_to < gone.up_to() => {
+                    Novelty::RaisesVersion
+                }
+                Some(held) if held.at > gone.cancelled_at || held.up_to < gone.up_to() => {
+                    Novelty::Replaces { conflict: false }
+                }
                 Some(_) => Novelty::Loses { conflict: false },
             },
             Body::Erasure => unreachable!("an erasure is not kept in a ledger"),
@@ -93,7 +109,11 @@ impl Ledger {
                 Body::Order(order) => {
                     self.known_order(order.id_hash).is_some_and(|held| order.version <= held.version)
                 }
-                Body::Cancellation(_) | Body::Return(_) | Body::Erasure => false,
+                Body::Cancellation(gone) => {
+                    let known = self.cancelled().get(&(gone.order_hash, 0)).copied();
+                    known.is_some_and(|held| held.at == gone.cancelled_at)
+                }
+                Body::Return(_) | Body::Erasure => false,
             },
         }
     }
@@ -135,6 +155,20 @@ impl Ledger {
         self.goods() != before
     }
 
+    /// Whether an order is to be told as cancelled now: it is for the first time, or its first cancellation came before it. A
+    /// cancellation without version that takes nothing back when it comes is never told.
+    pub fn tells_cancelled(&mut self, id_hash: u64, order: Option<&OrderFigures>) -> bool {
+        let Some(Cancelled { up_to, .. }) = self.cancelled().get(&(id_hash, 0)).copied() else {
+            return false;
+        };
+        let is_told = self.told_cancelled.contains(&id_hash);
+        let takes_back = order.is_none_or(OrderFigures::is_cancelled);
+        if takes_back || up_to == u64::MAX {
+            self.told_cancelled.insert(id_hash);
+        }
+        takes_back && !is_told
+    }
+
     /// The smallest and the largest SKU hash.
     pub fn goods(&self) -> Option<(u64, u64)> {
         Some((*self.sku_hashes.first()?, *self.sku_hashes.last()?))
@@ -174,26 +208,27 @@ impl Ledger {
         winners
     }
 
-    /// Of each order id the time of its earliest cancellation.
-    pub fn earliest_cancellations(&self) -> BTreeMap<Identity, i64> {
-        let mut earliest: BTreeMap<Identity, i64> = BTreeMap::new();
+    /// Of each order id what its cancellations say together.
+    pub fn cancelled(&self) -> BTreeMap<Identity, Cancelled> {
+        let mut cancelled: BTreeMap<Identity, Cancelled> = BTreeMap::new();
         for Kept { record, forgotten } in &self.cancellations {
-            let time = earliest.entry((record.order_hash, *forgotten)).or_insert(record.cancelled_at);
-            *time = record.cancelled_at.min(*time);
+            let (at, up_to) = (record.cancelled_at, record.up_to());
+            let held = cancelled.entry((record.order_hash, *forgotten)).or_insert(Cancelled { at, up_to });
+            *held = Cancelled { at: at.min(held.at), up_to: up_to.max(held.up_to) };
         }
-        earliest
+        cancelled
     }
 
     /// Marks what may no longer change, and says whether that was anything. Oldest order first: one goes if
     /// it, what refers to it and its cancellation are all before `horizon`; the first that may not go stops
     /// it. What stands alone goes by its own age.
     pub fn forget(&mut self, figures: &Figures, horizon: i64) -> bool {
-        let cancellations = self.earliest_cancellations();
+        let cancellations = self.cancelled();
         let may_go = |order: &&OrderFigures| {
             let mut returns = figures.returns.iter().filter(|goods| goods.order == Some(order.identity));
             order.placed_at < horizon
                 && returns.all(|goods| goods.returned_at < horizon)
-                && cancellations.get(&order.identity).is_none_or(|cancelled_at| *cancelled_at < horizon)
+                && cancellations.get(&order.identity).is_none_or(|cancelled| cancelled.at < horizon)
         };
         let known_orders = || figures.orders.iter().filter(|order| order.identity.1 == 0);
         let gone_orders: BTreeSet<Identity> =
@@ -212,11 +247,14 @@ impl Ledger {
             .collect();
         let gone_cancellations: BTreeSet<Identity> = cancellations
             .iter()
-            .filter(|(order, time)| {
-                is_gone(**order, !known_orders().any(|known| known.identity == **order), **time)
+            .filter(|(order, cancelled)| {
+                is_gone(**order, !known_orders().any(|known| known.identity == **order), cancelled.at)
             })
             .map(|(order, _)| *order)
             .collect();
+        for (id_hash, _) in &gone_cancellations {
+            self.told_cancelled.remove(id_hash);
+        }
         self.times_forgotten += 1;
         let mark = self.times_forgotten;
         mark_gone(&mut self.orders, &gone_orders, |order| order.id_hash, mark)

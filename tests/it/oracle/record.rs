@@ -22,6 +22,17 @@ pub enum Body {
     Erasure,
 }
 
+impl Body {
+    /// The order that is placed or cancelled.
+    pub fn order_hash(&self) -> Option<u64> {
+        match self {
+            Body::Order(order) => Some(order.id_hash),
+            Body::Cancellation(gone) => Some(gone.order_hash),
+            Body::Return(_) | Body::Erasure => None,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Order {
     pub id: String,
@@ -51,6 +62,14 @@ pub struct Cancellation {
     pub order_id: String,
     pub order_hash: u64,
     pub cancelled_at: i64,
+    pub version: Option<u64>,
+}
+
+impl Cancellation {
+    /// The greatest version of the order that it cancels.
+    pub fn up_to(&self) -> u64 {
+        self.version.unwrap_or(u64::MAX)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -133,19 +152,23 @@ impl Record {
 
     /// Identity, version and content in one number: what a signal calls "the record".
     pub fn digest(&self) -> u64 {
+        // Eight bytes of an order's version only where four are too few: ids that were published before stay.
+        let of_order = |version: u64| match u32::try_from(version) {
+            Ok(version) => version.to_le_bytes().to_vec(),
+            Err(_) => version.to_le_bytes().to_vec(),
+        };
         let (kind, id_hash, version, content) = match &self.body {
-            Body::Order(order) => (1, order.id_hash, order.version, order.content()),
-            Body::Cancellation(gone) => (2, gone.order_hash, 0, xxh3_64(&gone.cancelled_at.to_le_bytes())),
-            Body::Return(goods) => (3, goods.id_hash, 0, goods.content()),
+            Body::Order(order) => (1, order.id_hash, of_order(order.version), order.content()),
+            Body::Cancellation(gone) => {
+                let version = gone.version.map_or(vec![0; 4], |version| version.to_le_bytes().to_vec());
+                (2, gone.order_hash, version, xxh3_64(&gone.cancelled_at.to_le_bytes()))
+            }
+            Body::Return(goods) => (3, goods.id_hash, vec![0; 4], goods.content()),
             Body::Erasure => unreachable!("an erasure causes no signal"),
         };
         let mut bytes = vec![kind];
         bytes.extend(u64::to_le_bytes(id_hash));
-        // Eight bytes only where four are too few: ids that were published before stay.
-        match u32::try_from(version) {
-            Ok(version) => bytes.extend(version.to_le_bytes()),
-            Err(_) => bytes.extend(u64::to_le_bytes(version)),
-        }
+        bytes.extend(version);
         bytes.extend(u64::to_le_bytes(content));
         xxh3_64(&bytes)
     }
@@ -177,7 +200,8 @@ fn order(value: &Value) -> Record {
 fn cancellation(value: &Value) -> Record {
     let order_id = text(value, "order_id").expect("a cancellation names an order");
     let cancelled_at = parse_time(&value["cancelled_at"]);
-    let body = Cancellation { order_hash: xxh3_64(order_id.as_bytes()), order_id, cancelled_at };
+    let version = value.get("version").and_then(Value::as_u64);
+    let body = Cancellation { order_hash: xxh3_64(order_id.as_bytes()), order_id, cancelled_at, version };
     Record::new(value, cancelled_at, Body::Cancellation(body))
 }
 

@@ -8,7 +8,7 @@
 //! limits 365 35                           return window and lateness, in days
 //! order   c1 o1 day 0 100.00 USD v2 test sku=red
 //!     first_order c1 prospect>active at 0 by order: currency=EUR value=50.00
-//! cancel  c1 o1 day 3
+//! cancel  c1 o1 day 3 v2                  without v2 it is final
 //! return  c1 r1 day 5+1ms 20.00 of=o1     without of= it names no order
 //! erase   c1 day 7
 //! clock   day 40
@@ -168,8 +168,12 @@ fn action(words: &[&str]) -> Action {
             }
             record(Topic::Orders, customer, value)
         }
-        ["cancel", customer, id, "day", day] => {
-            record(Topic::Orders, customer, json!({"order_id": id, "cancelled_at": time(day)}))
+        ["cancel", customer, id, "day", day, version @ ..] => {
+            let mut value = json!({"order_id": id, "cancelled_at": time(day)});
+            for version in version {
+                value["version"] = json!(version[1..].parse::<u64>().expect("a version"));
+            }
+            record(Topic::Orders, customer, value)
         }
         ["return", customer, id, "day", day, refund, options @ ..] => {
             let mut value =

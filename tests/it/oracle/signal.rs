@@ -8,7 +8,7 @@ use super::facts::{Block, KeptOrder, Life, Name};
 use super::figures::Figures;
 use super::number::{days_json, money_json, ratio_json, time_json};
 use super::ratios::{self, Armed};
-use super::record::{Body, Record};
+use super::record::{Body, Record, Return};
 
 #[derive(Clone, Debug, Default)]
 pub struct Told {
@@ -117,12 +117,23 @@ impl<'a> Occasion<'a> {
 
 impl Told {
     /// Compares what was told with the facts after a record that changed the ledger. `first`: of its
-    /// identity.
-    pub fn hear_record(&mut self, view: &View<'_>, record: &Record, first: bool) -> Vec<Value> {
+    /// identity; `cancelled`: its order is to be told as cancelled.
+    pub fn hear_record(
+        &mut self,
+        view: &View<'_>,
+        record: &Record,
+        first: bool,
+        cancelled: bool,
+    ) -> Vec<Value> {
         let mut occasion = Occasion::by_record(view, record, self.name);
         let digest = record.digest();
-        if first {
-            say_taken_back(&mut occasion, &record.body);
+        match &record.body {
+            Body::Order(order) if cancelled => say_cancelled(&mut occasion, &order.id, order.id_hash),
+            Body::Cancellation(gone) if cancelled => {
+                say_cancelled(&mut occasion, &gone.order_id, gone.order_hash);
+            }
+            Body::Return(goods) if first => say_returned(&mut occasion, goods),
+            Body::Order(_) | Body::Cancellation(_) | Body::Return(_) | Body::Erasure => {}
         }
         match occasion.after {
             Name::Prospect => {
@@ -231,40 +242,34 @@ impl Told {
     }
 }
 
-/// `order_cancelled` and `order_returned`, with what is known now.
-fn say_taken_back(occasion: &mut Occasion<'_>, body: &Body) {
+/// `order_cancelled`, with what is known now.
+fn say_cancelled(occasion: &mut Occasion<'_>, order_id: &str, order_hash: u64) {
     let (view, currency) = (occasion.view, &occasion.view.shop.currency);
-    match body {
-        Body::Cancellation(gone) => {
-            let order = view.figures.order((gone.order_hash, 0));
-            // A cancellation of a test order, or of one too far away, takes nothing back.
-            if order.is_some_and(|order| order.test || order.cancelled_at.is_none()) {
-                return;
-            }
-            let data = json!({
-                "value": order.map(|order| money_json(order.cancelled(), currency)),
-                "net": money_json(Block::of(view.figures, None, view.clock).net(), currency),
-                "order_id": gone.order_id,
-            });
-            occasion.say("order_cancelled", &tagged(b'o', &gone.order_hash.to_le_bytes()), data);
-        }
-        Body::Return(goods) => {
-            let own = view.figures.goods_returned((goods.id_hash, 0)).expect("the return is in the ledger");
-            if own.ignored {
-                return;
-            }
-            let order = own.order.and_then(|identity| view.figures.order(identity));
-            let data = json!({
-                "refund": money_json(view.shop.convert(goods.refund, &goods.currency), currency),
-                "order_id": goods.order.as_ref().map(|named| &named.id),
-                "order_placed_at": time_json(order.map(|order| order.placed_at)),
-                "order_kept": order.map(|order| order.is_kept()),
-                "days_since_order": order.map(|order| days_json(goods.returned_at - order.placed_at)),
-            });
-            occasion.say("order_returned", &tagged(b'u', &goods.id_hash.to_le_bytes()), data);
-        }
-        Body::Order(_) | Body::Erasure => {}
+    let order = view.figures.order((order_hash, 0));
+    let data = json!({
+        "value": order.map(|order| money_json(order.cancelled(), currency)),
+        "net": money_json(Block::of(view.figures, None, view.clock).net(), currency),
+        "order_id": order_id,
+    });
+    occasion.say("order_cancelled", &tagged(b'o', &order_hash.to_le_bytes()), data);
+}
+
+/// `order_returned`, with what is known now; nothing of a return that touches a test order.
+fn say_returned(occasion: &mut Occasion<'_>, goods: &Return) {
+    let (view, currency) = (occasion.view, &occasion.view.shop.currency);
+    let own = view.figures.goods_returned((goods.id_hash, 0)).expect("the return is in the ledger");
+    if own.ignored {
+        return;
     }
+    let order = own.order.and_then(|identity| view.figures.order(identity));
+    let data = json!({
+        "refund": money_json(view.shop.convert(goods.refund, &goods.currency), currency),
+        "order_id": goods.order.as_ref().map(|named| &named.id),
+        "order_placed_at": time_json(order.map(|order| order.placed_at)),
+        "order_kept": order.map(|order| order.is_kept()),
+        "days_since_order": order.map(|order| days_json(goods.returned_at - order.placed_at)),
+    });
+    occasion.say("order_returned", &tagged(b'u', &goods.id_hash.to_le_bytes()), data);
 }
 
 fn say_retracted(occasion: &mut Occasion<'_>, standing: Standing, name: Name, digest: u64) {

@@ -7,8 +7,9 @@ use libtest_mimic::{Failed, Trial};
 use super::{EXTRACT, Folder, ONLINE_RETAIL_MAP, Results};
 
 pub fn trials() -> Vec<Trial> {
-    let trials: [(&str, fn() -> Result<(), Failed>); 4] = [
+    let trials: [(&str, fn() -> Result<(), Failed>); 5] = [
         ("replay::broken_lines_of_json_are_dead_letters", broken_lines_of_json_are_dead_letters),
+        ("replay::only_above_its_limit_the_share_is_told", only_above_its_limit_the_share_is_told),
         ("replay::lines_that_are_too_large_are_cut", lines_that_are_too_large_are_cut),
         ("replay::broken_lines_of_csv_are_dead_letters", broken_lines_of_csv_are_dead_letters),
         ("replay::a_document_with_a_broken_line_is_left_out", a_document_with_a_broken_line_is_left_out),
@@ -36,6 +37,21 @@ fn expect_refused(results: &Results, expected: &[(u64, &str, &str)]) -> Result<(
         counted += lines;
     }
     if counted == expected.len() { Ok(()) } else { Err(format!("{counted} are counted").into()) }
+}
+
+/// One refused line among 20 is exactly the 5 % that the service still takes.
+fn only_above_its_limit_the_share_is_told() -> Result<(), Failed> {
+    for (accepted, is_told) in [(19, false), (18, true)] {
+        let mut content = "[1]\n".to_owned();
+        (0..accepted).for_each(|id| content.extend([&ORDER.replace("o1", &format!("o{id}")), "\n"]));
+        let folder = Folder::new();
+        let path = folder.write("orders.jsonl", content);
+        let results = folder.replay(&["--orders", &path])?;
+        if results.report.contains("% of the records") != is_told {
+            return Err(format!("1 of {}:\n{}", accepted + 1, results.report).into());
+        }
+    }
+    Ok(())
 }
 
 fn broken_lines_of_json_are_dead_letters() -> Result<(), Failed> {

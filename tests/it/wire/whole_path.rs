@@ -86,6 +86,7 @@ fn event(shops: &Shops, index: usize, at: Time, random: &mut Rng) -> (Input, Str
                 cancelled_at: at,
                 customer_id: &customer,
                 store_id: store,
+                version: None,
             };
             cancellation.encode(&mut value);
             Input::Orders

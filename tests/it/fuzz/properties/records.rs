@@ -7,7 +7,7 @@
 use std::sync::LazyLock;
 
 use retention_signals::domain::settings::Shops;
-use retention_signals::domain::values::event::{GuestRecord, Record, SkuVariety};
+use retention_signals::domain::values::event::{CancellationRecord, GuestRecord, Record, SkuVariety};
 use retention_signals::domain::values::ids::CustomerKey;
 use retention_signals::domain::values::money::{AMOUNT_LIMIT, Currency, SentAmount};
 use retention_signals::domain::values::time::Time;
@@ -211,8 +211,8 @@ fn written<'e>(shops: &Shops, event: &'e Event<'_>) -> (Option<&'e [u8]>, Vec<u8
         }
         .encode(&mut text),
         Record::Cancellation(cancellation) => {
-            let cancelled_at = cancellation.cancelled_at;
-            CancellationText { order_id: id, cancelled_at, customer_id, store_id }.encode(&mut text);
+            let CancellationRecord { cancelled_at, version, .. } = cancellation;
+            CancellationText { order_id: id, cancelled_at, customer_id, store_id, version }.encode(&mut text);
         }
         Record::Return(returned) => ReturnText {
             return_id: id,
