@@ -135,7 +135,7 @@ fn currencies_beyond_iso_4217_are_declared() {
     assert_eq!((shop.currency.to_string().as_str(), shop.currency.digits()), ("IRT", 0));
     let letters = Currency::from_letters(b"irt").expect("three letters");
     assert_eq!(shop.accepted(letters).map(Currency::digits), Some(0));
-    assert_eq!(shop.convert(1_000, Currency::from_code(b"IRR").expect("rials")), 100);
+    assert_eq!(shop.convert(SentAmount(1_000), Currency::from_code(b"IRR").expect("rials")), 100);
 }
 
 #[test]

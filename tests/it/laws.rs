@@ -447,7 +447,7 @@ fn a_timer_fires_before_a_marker_ends() -> Result<(), Failed> {
         id: OrderHash(1),
         version: 0,
         placed_at: end.minus(at_risk),
-        total: 10,
+        total: SentAmount(10),
         currency: currency("EUR"),
         test: false,
         skus: SkuVariety::Unknown,

@@ -8,8 +8,8 @@ use super::label::{Label, label, label_of, pair};
 use crate::domain::signals::kind::SignalType;
 use crate::domain::signals::signal::State;
 use crate::topic::{Input, Output};
-pub use crate::wire::remark::Remark;
 use crate::wire::reason::Reason;
+pub use crate::wire::remark::Remark;
 
 label_of!(State, "state");
 label_of!(Input, "topic");

@@ -34,7 +34,7 @@ mod tests {
     use crate::domain::customer::{Customer, Summary};
     use crate::domain::values::event::{SkuVariety, VERSION_LIMIT};
     use crate::domain::values::ids::{OrderHash, ReturnHash};
-    use crate::domain::values::money::{AMOUNT_LIMIT, Currency};
+    use crate::domain::values::money::{AMOUNT_LIMIT, Currency, SentAmount};
     use crate::domain::values::time::Time;
     use crate::domain::values::window::OrderTotals;
 
@@ -76,14 +76,14 @@ mod tests {
                 id: OrderHash(id),
                 placed_at: Time::MAX,
                 version: VERSION_LIMIT - 1,
-                total: AMOUNT_LIMIT - 1,
+                total: SentAmount(AMOUNT_LIMIT - 1),
                 currency,
                 test: true,
             });
             customer.ledger.returns.push(Return {
                 id: ReturnHash(id),
                 returned_at: Time::MAX,
-                refund: AMOUNT_LIMIT - 1,
+                refund: SentAmount(AMOUNT_LIMIT - 1),
                 currency,
                 order: Some(OrderHash(id)),
             });
