@@ -60,7 +60,7 @@ pub struct Config {
     /// Time between two local snapshots of a partition.
     pub snapshot_interval: Duration,
     pub dead_letters: DeadLetterLimit,
-    /// Tells erasure secrets apart without telling them: a restart with another secret must be noticed.
+    /// Distinguishes erasure secrets without showing them: a restart with another secret must be noticed.
     pub erasure_fingerprint: [u8; 8],
     pub http: HttpSettings,
     pub kafka: KafkaOptions,

@@ -10,9 +10,9 @@
 //! A snapshot is no state of one moment: it is taken in slices, each between two batches. What changes meanwhile is in the
 //! changelog behind the snapshot's position, as whole states, and so is everything that a slice has missed, or has twice. Lower
 //! positions are always safe. A position that was asked before the first send of a batch *that was then committed* is known to be
-//! ours: had somebody else owned the partition by then, the commit would have been fenced.
+//! ours: if another process had owned the partition by then, the commit would have been fenced.
 //!
-//! It says nothing about where inputs are to be read from; that is the seal's, which always lies behind the position. Whatever is
+//! It does not hold the offsets of the inputs; the seal does, which always lies behind the position. Whatever is
 //! wrong with a snapshot, it is left aside with a reason and the changelog is read from its beginning: the file may vanish at
 //! any time.
 
@@ -101,7 +101,7 @@ pub enum Slice {
     /// The writer has fallen behind: later.
     NoRoom,
     Last,
-    /// The writer could not write; it has said why.
+    /// The writer could not write; it has logged the reason.
     Failed,
 }
 
@@ -123,7 +123,7 @@ impl SnapshotRules {
 }
 
 impl Snapshots {
-    /// Prepares the folder. The writer is to be stepped by whoever runs the process; `now` is its clock, from any origin.
+    /// Prepares the folder. The caller must run the writer; `now` is its clock, from any origin.
     pub fn open(
         state_folder: &Path,
         rules: SnapshotRules,

@@ -233,7 +233,7 @@ impl Service<'_> {
     }
 }
 
-/// Tells, when it is dropped, that a worker has ended, even by a panic.
+/// Reports, when it is dropped, that a worker has ended, even by a panic.
 struct Ended(mpsc::Sender<()>);
 
 impl Drop for Ended {

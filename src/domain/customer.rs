@@ -178,7 +178,7 @@ pub enum Change {
 }
 
 impl Change {
-    /// Whether the record only says again what stands.
+    /// Whether the record only repeats the entry that counts.
     pub fn is_repetition(self) -> bool {
         match self {
             Self::Duplicate | Self::VersionRaised => true,
@@ -222,7 +222,7 @@ impl Customer {
         }
     }
 
-    /// Whether a record says what stands of its order, in a higher version.
+    /// Whether a record repeats its order's content in a higher version.
     pub fn raises_version(&self, record: &Record) -> bool {
         match record {
             Record::Order(order) => self

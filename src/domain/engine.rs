@@ -81,7 +81,7 @@ pub enum Applied {
     Return { refund: i64 },
     /// A test order, another version, a cancellation, an erasure.
     Other,
-    /// Another record with the same identity and version says something else; one of the two stands.
+    /// Another record with the same identity and version has other content; one of the two counts.
     Conflicting { standing: Standing },
     /// A cancellation too far from its order.
     Ineffective,

@@ -84,7 +84,7 @@ pub struct HttpContext {
     pub about: About,
 }
 
-/// Why the server cannot start. Both are for the person who configured the address to mend.
+/// Why the server cannot start. An operator must correct the configured address.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Another process listens there.

@@ -101,12 +101,12 @@ impl ServiceStatus {
         (Self { shared }, pens)
     }
 
-    /// Says that the service is shutting down: from now on it is not ready.
+    /// Records that the service is shutting down: from now on it is not ready.
     pub fn drain(&self) {
         self.shared.draining.store(true, Ordering::Release);
     }
 
-    /// Says that an error stopped the service for good. The first reason stands.
+    /// Records that an error stopped the service for good. The first reason is kept.
     pub fn fail(&self, reason: &str) {
         lock(&self.shared.failure).get_or_insert_with(|| reason.to_owned());
     }
@@ -207,23 +207,23 @@ impl ServiceStatus {
 }
 
 impl WorkerStatus {
-    /// Says that the loop has turned. Called on every turn and between the slices of long calls.
+    /// Records that the loop has turned. Called on every turn and between the slices of long calls.
     pub fn tick(&self, now: Instant) {
         let age = now.saturating_duration_since(self.shared.started_at);
         self.slot().ticked_at_ms.store(milliseconds(age), Ordering::Relaxed);
     }
 
-    /// Says what the worker is doing.
+    /// Records what the worker is doing.
     pub fn set_phase(&self, phase: WorkerPhase) {
         lock(&self.slot().report).phase = phase;
     }
 
-    /// Says that a partition is being restored, and how many changelog records are to come if that is known.
+    /// Records that a partition is being restored, and how many changelog records are to come if that is known.
     pub fn restoring(&self, partition: Partition, remaining: Option<u64>) {
         lock(&self.slot().report).restoring.insert(partition, remaining);
     }
 
-    /// Says that a partition is restored, or no longer owned.
+    /// Records that a partition is restored, or no longer owned.
     pub fn not_restoring(&self, partition: Partition) {
         lock(&self.slot().report).restoring.remove(&partition);
     }

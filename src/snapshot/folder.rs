@@ -20,7 +20,7 @@ pub struct Folder {
     path: PathBuf,
 }
 
-/// A snapshot that is being written; nobody sees it before it is whole.
+/// A snapshot that is being written; no reader sees it before it is whole.
 #[derive(Debug)]
 pub struct SnapshotFile {
     file: File,
@@ -51,7 +51,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Begins a snapshot. `number` tells it apart from others that are being written.
+    /// Begins a snapshot. `number` distinguishes it from others that are being written.
     pub fn create(&self, number: u64, header: &Header) -> io::Result<SnapshotFile> {
         let temporary = self.path.join(format!("{}-{number}.{TEMPORARY}", header.partition));
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
@@ -72,7 +72,7 @@ impl Folder {
         }
     }
 
-    /// Removes a snapshot that is not used; whoever cannot is told the same the next time.
+    /// Removes a snapshot that is not used. If that fails, the next start finds it unusable again.
     pub fn remove(&self, partition: Partition) {
         let path = self.path_of(partition);
         if let Err(error) = fs::remove_file(&path)

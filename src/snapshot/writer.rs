@@ -1,4 +1,4 @@
-//! What writes snapshots, beside the workers: state comes in, files go out, and nobody waits.
+//! Writes snapshots beside the workers: state comes in, files go out, and no worker waits.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,7 +15,7 @@ use crate::domain::engine::Engine;
 use crate::domain::engine::export::{Export, Exported};
 use crate::topic::Partition;
 
-/// What workers tell the writer. Snapshots are told apart by number: a partition may come again while an old one is under way.
+/// Messages of workers to the writer. A number identifies a snapshot: a partition may be assigned again while an old one is under way.
 pub(super) enum Message {
     Begin {
         number: u64,
@@ -33,7 +33,7 @@ pub(super) enum Message {
     Abandon {
         number: u64,
     },
-    /// A state that nobody else needs any more.
+    /// A state that its worker needs no more.
     Whole {
         number: u64,
         header: Header,
@@ -46,11 +46,11 @@ pub(super) enum Message {
 pub struct Writer {
     shared: Arc<Shared>,
     messages: Receiver<Message>,
-    /// Dropped with the writer: whoever waits for its end sees it.
+    /// Dropped with the writer, so that the receiver sees its end.
     _ended: Sender<()>,
     sliced: BTreeMap<u64, Sliced>,
     whole: Option<Whole>,
-    /// A function of whoever runs the writer, because it reads a clock; from any origin.
+    /// The caller's clock, from any origin.
     now: fn() -> Duration,
 }
 
@@ -83,7 +83,7 @@ pub enum Step {
     Written(Written),
     /// No snapshot came of it; an older one still stands.
     Failed(Partition, io::Error),
-    /// No worker will tell anything any more.
+    /// All workers have dropped their senders.
     Ended,
 }
 

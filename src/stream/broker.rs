@@ -309,7 +309,7 @@ pub trait Broker {
     /// The id under which this slot's transactions are written.
     fn transactional_id(&self) -> &str;
 
-    /// Tells this slot from every other one that was ever opened under its transactional id, at the same time or before.
+    /// Distinguishes this slot from every other one that was ever opened under its transactional id, at the same time or before.
     fn incarnation(&self) -> u64;
 
     /// The most bytes that key, value and headers of a written record may have together.

@@ -31,7 +31,7 @@ const FIGURES_AGE_MAX: Duration = Duration::from_secs(5);
 /// So many customers take some ten milliseconds.
 const CUSTOMERS_SETTLED_MAX: usize = 10_000;
 
-/// Tells one ownership of a partition from every other. What was begun in one epoch is never written in another.
+/// Identifies one ownership of a partition. A batch that was begun in one epoch is never written in another.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
 pub struct Epoch(pub u64);
 

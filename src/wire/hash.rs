@@ -50,7 +50,7 @@ fn murmur2(bytes: &[u8]) -> u32 {
 
 // === Signals ===
 
-/// Identifies what a signal says: the same occurrence has the same id, whoever computes it and however often.
+/// Identifies an occurrence: its signal has the same id in every run and on every machine.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SignalId(pub u128);
 
@@ -160,7 +160,7 @@ pub fn hex_16(number: u64) -> [u8; 16] {
 
 /// The keyed hash under which an erased customer's marker is kept: the first 16 bytes of keyed BLAKE3.
 ///
-/// Without the secret nobody can test whether a customer was erased. Any length of secret will do: the key is derived.
+/// Without the secret a reader cannot test whether a customer was erased. Any length of secret will do: the key is derived.
 pub fn erasure_hash(secret: &[u8]) -> ErasureHash {
     let key = blake3::derive_key("retention-signals 2026-01 erasure marker", secret);
     Arc::new(move |customer_key| {

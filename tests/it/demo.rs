@@ -110,7 +110,7 @@ fn ends_by_itself() -> Result<()> {
     check_summary(summary)
 }
 
-/// Every record was applied, none was refused, and a subscriber has read what was said: no more and no less.
+/// Every record was applied, none was refused, and a subscriber has read exactly the emitted signals.
 fn check_summary(summary: &str) -> Result<()> {
     let line = |name: &str| {
         let found = summary.lines().find_map(|line| line.trim_start().strip_prefix(name));

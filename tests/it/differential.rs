@@ -59,7 +59,7 @@ fn scenarios_agree() -> Result<(), Failed> {
     Ok(())
 }
 
-/// Silence is told first, and then what has left the year: by a customer who has lapsed.
+/// The deadline fires first, then the end of the window: a customer who has lapsed emits the expiry's signal.
 fn deadline_and_expiry_at_one_instant_agree() -> Result<(), Failed> {
     let text = "\
 # The only kept order leaves the year when it has been silent for a year

@@ -2,7 +2,8 @@
 //!
 //! First law: any permutation and any repetition of the records gives the same facts, as long as none comes later than the
 //! lateness. Second law: after every record and timer the emitted state equals the facts'. And a restored engine goes on as if
-//! nothing had happened, and sums over customers are those of the customers, whenever somebody looks. `RETENTION_LAW_SEED` replays one history, `RETENTION_LAW_SEEDS` sets how many are tried.
+//! it had never stopped, and sums over customers equal those of the customers at every read. `RETENTION_LAW_SEED` replays one
+//! history, `RETENTION_LAW_SEEDS` sets how many are tried.
 
 use std::sync::Arc;
 
@@ -463,7 +464,7 @@ fn a_timer_fires_before_a_marker_ends() -> Result<(), Failed> {
 }
 
 /// An erasure fires the timers that are due before it. Their signals name the customer, however late they are drained, and
-/// nobody gets the slot while they wait.
+/// no other customer gets the slot while they wait.
 fn signals_outlive_an_erasure() -> Result<(), Failed> {
     let mut engine = Engine::new(settings(&mut Rng::with_seed(0)));
     let order = |day: i64| {

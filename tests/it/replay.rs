@@ -82,7 +82,7 @@ impl Results {
         }
     }
 
-    /// The summary without what is measured, and without signals that were not said.
+    /// The summary without measured values, and without types of which no signal was emitted.
     fn plain_summary(&self) -> Value {
         plain_summary(self.summary.clone())
     }

@@ -179,7 +179,7 @@ fn judges_invalid_examples(name: &str) -> Result<(), Failed> {
     Ok(())
 }
 
-/// A schema or a folder of examples that no list names would be tested by nobody.
+/// No test would read a schema or a folder of examples that no list names.
 fn every_file_is_tested() -> Result<(), Failed> {
     let expected: BTreeSet<String> =
         SCHEMAS.iter().map(|name| format!("schemas/{name}.schema.json")).collect();

@@ -119,7 +119,7 @@ impl ServiceProcess {
 
         let mut command = Command::new(BINARY);
         command.arg("run").arg("--config").arg(&config).args(arguments).current_dir(folder.path());
-        // Whoever runs the tests may have settings in the environment.
+        // The user's environment may hold settings.
         let inherited = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         for name in inherited.filter(|name| name.starts_with("RETENTION_")) {
             command.env_remove(name);
@@ -158,7 +158,7 @@ impl ServiceProcess {
             if matches!(asked, Ok(true)) {
                 return Ok(());
             }
-            // Whoever asks a service that has just ended gets an error of the connection, which says less.
+            // A request to a service that has just ended fails with an error of the connection, which says less.
             if let Some(status) = self.process.exits_within(POLL) {
                 bail!("the service ended with {status} before it was {what}\n{}", self.process.output_tail());
             }
@@ -169,7 +169,7 @@ impl ServiceProcess {
         }
     }
 
-    /// Status and body of a GET; an error if nobody answers.
+    /// Status and body of a GET; an error if the service does not answer.
     pub fn get(&self, path: &str) -> Result<(u16, String)> {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)

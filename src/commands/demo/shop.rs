@@ -67,7 +67,7 @@ pub struct Shop<'a> {
 }
 
 impl Shop<'_> {
-    /// Writes what happens until somebody drops the other end of `open`.
+    /// Writes events until the other end of `open` is dropped.
     ///
     /// # Errors
     /// The brokers do not take records any more.

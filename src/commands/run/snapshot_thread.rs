@@ -49,7 +49,7 @@ pub fn elapsed() -> Duration {
 struct SnapshotThread {
     writer: Writer,
     metrics: Arc<Metrics>,
-    /// Said already: a folder that cannot be written is one warning, not one at each attempt.
+    /// Already logged: a folder that cannot be written is one warning, not one at each attempt.
     trouble: bool,
 }
 
@@ -84,7 +84,7 @@ impl SnapshotThread {
         }
     }
 
-    /// Says when writing begins to fail and when it works again.
+    /// Logs when writing begins to fail and when it works again.
     fn note(&mut self, error: Option<&io::Error>) {
         match (error, self.trouble) {
             (Some(error), false) => warn!(

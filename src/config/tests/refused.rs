@@ -10,7 +10,7 @@ fn refused(sources: &Sources, purpose: Purpose, expected: &[&str]) {
     }
 }
 
-/// A line of a file, and what is said about it.
+/// A line of a file, and its error message.
 #[rustfmt::skip]
 const WRONG_VALUES: &[(&str, &str)] = &[
     ("workers = 0", "workers (line 1): \"0\" is out of bounds; give 1 to 64"),

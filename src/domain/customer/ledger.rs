@@ -8,7 +8,7 @@ use crate::domain::values::money::{Currency, SentAmount};
 use crate::domain::values::time::{Span, Time};
 use crate::domain::values::window::OrderTotals;
 
-/// An order as its latest version tells it. Ordered by (time, id).
+/// An order in its latest version. Ordered by (time, id).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Order {
     pub id: OrderHash,
@@ -22,7 +22,7 @@ pub struct Order {
 }
 
 impl Order {
-    /// Whether both say the same, whatever their versions are: `docs/RECORDS.md`, "Content".
+    /// Whether both have the same content, whatever their versions are: `docs/RECORDS.md`, "Content".
     pub fn has_content_of(&self, other: &Self) -> bool {
         Self { version: other.version, ..*self } == *other
     }
@@ -111,7 +111,7 @@ impl Ledger {
         })
     }
 
-    /// Whether no two entries of a kind have the same identity, which whoever puts them in takes care of.
+    /// Whether no two entries of a kind have the same identity. Callers that insert entries ensure it.
     pub fn has_distinct_ids(&self) -> bool {
         are_distinct(&self.orders, |order| order.id.0)
             && are_distinct(&self.returns, |returned| returned.id.0)

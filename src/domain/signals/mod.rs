@@ -1,4 +1,4 @@
-//! What a signal says, and when one is emitted.
+//! What a signal holds, and when one is emitted.
 
 pub mod kind;
 pub mod signal;

@@ -1,4 +1,4 @@
-//! What is said about a customer: signals with their causes, and the facts behind a profile.
+//! Signals about a customer with their causes, and the facts behind a profile.
 
 use super::kind::{SignalKind, SignalType};
 use crate::domain::lapse::PolicyId;
@@ -48,7 +48,7 @@ pub struct Signal {
     pub kind: SignalKind,
     /// The record's time, or the deadline or expiry that the clock crossed.
     pub occurred_at: Time,
-    /// The told state before the record, deadline or expiry.
+    /// The emitted state before the record, deadline or expiry.
     pub before: State,
     pub after: State,
     pub cause: Cause,
@@ -123,11 +123,11 @@ pub enum Cause {
     Cancelled(OrderHash),
     /// A return is reported once.
     Returned(ReturnHash),
-    /// A standing signal is taken back by a record.
+    /// A record retracts an open signal.
     Retraction(RetractedKind, OpenAlert, RecordDigest),
 }
 
-/// Why a standing `at_risk` or `lapsed` was said: its deadline, and the record if one said it.
+/// Why an open `at_risk` or `lapsed` was emitted: its deadline, and the record if one caused it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OpenAlert {
     pub deadline: Time,
@@ -242,7 +242,7 @@ impl ActiveKind {
     }
 }
 
-/// What the rhythm and the goods say about a customer.
+/// The type of a customer, by rhythm and variety of goods.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CustomerType {
     /// One kept order.

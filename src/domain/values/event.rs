@@ -86,7 +86,7 @@ impl GuestRecord {
     }
 }
 
-/// Whether a customer ordered none, one or several SKUs, as far as the records tell.
+/// Whether a customer ordered none, one or several SKUs, as far as the records show.
 ///
 /// Equivalent to the smallest and largest SKU hash of a set, in half the memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -95,7 +95,7 @@ pub enum Subject<'a> {
         key: CustomerKey<'a>,
         record: ErasureRecord,
     },
-    /// The record names no customer. Guests are not told apart.
+    /// The record names no customer. The service cannot distinguish guests.
     Guest(GuestRecord),
 }
 

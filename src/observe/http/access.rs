@@ -1,8 +1,8 @@
 //! Who may read customer data.
 //!
-//! On loopback, whoever can reach the port; but a web page in a browser on this machine can reach it too, under a name of
+//! On loopback, every local client; but a web page in a browser on this machine can reach the port too, under a name of
 //! its own that it points here, so the request must name this machine. Beyond loopback, and wherever a token is
-//! configured, only who has the token.
+//! configured, only clients with the token.
 
 use std::net::{IpAddr, SocketAddr};
 

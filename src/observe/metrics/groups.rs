@@ -20,7 +20,7 @@ const LATENCY_BUCKETS_SECONDS: &[f64] = &[0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0
 /// From what happened to the known commit: a shop's exports come by the minute, the hour or the day.
 const EVENT_AGE_BUCKETS_SECONDS: &[f64] =
     &[1.0, 60.0, 600.0, 3_600.0, 86_400.0, EVENT_AGE_MAX_MS as f64 / 1_000.0];
-/// The last bucket: older records are not told apart.
+/// The last bucket: older records are not distinguished.
 pub(super) const EVENT_AGE_MAX_MS: i64 = 7 * 86_400_000;
 /// A stage of a batch: the interval between commits is 0.1 s, at most 1 s in a backlog.
 const STAGE_BUCKETS_SECONDS: &[f64] = &[0.001, 0.01, 0.1, 0.5, 2.5];

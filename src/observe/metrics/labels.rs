@@ -36,7 +36,7 @@ label!(
         Rebalancing = "rebalancing",
         /// Shutting down: the last batch is being committed.
         Draining = "draining",
-        /// Stopped by an error that only a restart or a person can mend.
+        /// Stopped by an error that only a restart or an operator can resolve.
         Failed = "failed",
     }
 );

@@ -99,7 +99,7 @@ fn freeze<B: Broker>(ctx: &mut Context<'_, B>, partitions: &[Partition], now: Mo
     }
 }
 
-/// Tells partitions that have more to fetch from partitions that a producer's open transaction holds up.
+/// Distinguishes partitions with more records to fetch from partitions that a producer's open transaction holds up.
 pub(super) fn check_open_transactions<B: Broker>(
     ctx: &mut Context<'_, B>,
     partitions: &[Partition],
@@ -143,7 +143,7 @@ fn input_ends<B: Broker>(
     }
 }
 
-/// Tells whether wall time can be believed: it may not run away from the time since boot.
+/// Decides whether to trust wall time: it may not run away from the time since boot.
 #[derive(Clone, Copy, Debug)]
 enum WallGuard {
     Believed {

@@ -4,7 +4,7 @@ use crate::domain::values::event::Record;
 use crate::domain::values::time::Time;
 use crate::formats::native::{Event, Subject};
 
-/// What a signal tells about the record that caused it.
+/// The record that caused a signal, as the signal shows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RecordContext<'a> {
     pub kind: RecordKind<'a>,

@@ -16,7 +16,7 @@ pub(super) const fn eight_digits(value: u32) -> u64 {
     tens | (pairs - tens * 10) << 8
 }
 
-/// The numbers below 100 in two digits, and some that nobody asks for: an index of seven bits needs no check.
+/// The numbers below 100 in two digits, and up to 127, never read: an index of seven bits needs no check.
 pub(super) static PAIRS: [[u8; 2]; 128] = {
     let mut pairs = [[0; 2]; 128];
     let mut value = 0;

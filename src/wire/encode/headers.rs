@@ -34,7 +34,7 @@ impl CloudEvents {
         self.headers(b"retention.signal.v1", occurred_at, |text| text.put(&id.to_hex()))
     }
 
-    /// `number` tells the profiles of one batch and partition apart.
+    /// `number` distinguishes the profiles of one batch and partition.
     pub fn profile(&self, partition: u32, batch: u64, number: u64, as_of: Time) -> Headers<'_> {
         self.headers(b"retention.profile.v1", as_of, |text| {
             text.integer(u64::from(partition)).put(b"-").integer(batch).put(b"-").integer(number)

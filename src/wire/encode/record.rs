@@ -1,4 +1,4 @@
-//! Input records as JSON, for whoever produces events: the demo's shop, tests and benchmarks.
+//! Input records as JSON, for producers of events: the demo's shop, tests and benchmarks.
 
 use super::json;
 use crate::domain::values::money::Currency;

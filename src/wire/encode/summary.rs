@@ -15,7 +15,7 @@ use crate::domain::values::money::Currency;
 use crate::wire::reason::Reason;
 use crate::wire::remark::Remark;
 
-/// How many records of each kind were accepted, guests' included, and how many said nothing new.
+/// How many records of each kind were accepted, guests' included, and how many were duplicates.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct EventCounts {
     pub orders: u64,
@@ -33,7 +33,7 @@ pub struct TruncatedCounts {
     pub orders: u64,
 }
 
-/// Everything that `summary.json` tells.
+/// The content of `summary.json`.
 #[derive(Clone, Debug)]
 pub struct Summary {
     pub events: EventCounts,

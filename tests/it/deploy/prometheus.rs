@@ -76,7 +76,7 @@ impl Prometheus {
         let start = Instant::now();
         loop {
             meanwhile()?;
-            // Until it listens, nobody answers.
+            // Until it listens, requests fail.
             let scrapes = self.ask("count_over_time(retention_build_info[5m])").unwrap_or_default();
             if scrapes.iter().any(|value| *value >= SCRAPES_MIN) {
                 return Ok(());

@@ -192,7 +192,7 @@ impl Client {
         ))
     }
 
-    /// Every partition that nobody leads, of all topics; an error while no node answers.
+    /// Every partition without a leader, of all topics; an error while no node answers.
     pub(super) fn missing_leaders(&self) -> Result<Vec<TopicPartition>> {
         let metadata =
             self.plain_consumer(Isolation::Uncommitted)?.fetch_metadata(None, METADATA_PATIENCE)?;

@@ -97,7 +97,7 @@ fn fetch_once(libs: &Path) -> Result<()> {
     if is_there() {
         return Ok(());
     }
-    // Aside, and renamed when complete: whoever reads `libs` without the lock sees all of it or nothing.
+    // Aside, and renamed when complete: a reader of `libs` without the lock sees all of it or nothing.
     let partial = libs.with_extension("partial");
     remove_folder(&partial)?;
     fs::create_dir_all(&partial)?;

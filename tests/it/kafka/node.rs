@@ -313,7 +313,7 @@ fn server_properties(settings: &NodeSettings, broker_port: u16, folder: &Path) -
     Ok(text)
 }
 
-/// A port on loopback that nobody listens on, below the ports that the system gives to outgoing connections
+/// A port on loopback without a listener, below the ports that the system gives to outgoing connections
 /// (from 32,768): a node that was killed must get the same one back, and a client's connection could sit on it.
 pub fn free_port() -> Result<u16> {
     for _ in 0..1_000 {

@@ -1,4 +1,4 @@
-//! Membership: siblings move together, kept partitions go on, leaving is told.
+//! Membership: siblings move together, kept partitions go on, leaving is announced.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

@@ -95,8 +95,8 @@ fn passes_aborted_records(node: &KafkaNode) -> Result<()> {
     Ok(())
 }
 
-/// The first writer stands for a crashed one: its transaction stays open until somebody initialises its id, which the
-/// last offset that it committed tells.
+/// The first writer stands for a crashed one: its transaction stays open until its id is initialised, which the
+/// metadata of its last committed offset names.
 fn open_transaction(node: &KafkaNode) -> Result<()> {
     let shop = Shop::create(node.client(), 1)?;
     let mut crashed = shop.sole_member()?;

@@ -234,7 +234,7 @@ fn many_are_flushed(node: &KafkaNode) -> Result<()> {
     Ok(())
 }
 
-/// Unless somebody chooses a compression.
+/// Unless the configuration chooses a compression.
 fn changelog_is_plain(node: &KafkaNode) -> Result<()> {
     const BYTES: usize = 100_000;
     let value = "v".repeat(BYTES);

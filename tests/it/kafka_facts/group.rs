@@ -203,7 +203,7 @@ fn empty_list(node: &KafkaNode) -> Result<()> {
 }
 
 /// The predecessor sent its offsets and died before the commit. Its successor in the group cannot know where to start
-/// until that transaction has ended, and whoever initialises the id that the committed metadata names ends it.
+/// until that transaction has ended, and initialising the transactional id that the committed metadata names ends it.
 fn barrier_waits(node: &KafkaNode) -> Result<()> {
     let shop = Shop::create(node)?;
     let slot = shop.client.unique_name("slot");

@@ -51,7 +51,7 @@ fn port_in_use() -> Result<()> {
     Ok(())
 }
 
-/// Brokers that do not answer are asked for as long as the patience lasts, by a thread that nobody can interrupt.
+/// Brokers that do not answer are asked for as long as the patience lasts, by a thread that cannot be interrupted.
 fn while_topics_are_examined() -> Result<()> {
     let (_broker, address) = silent_broker()?;
     let service = ServiceProcess::start(&ServiceSettings::new(&address, "shop", "one"))?;

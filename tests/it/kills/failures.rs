@@ -94,7 +94,7 @@ fn changelog_not_compacted(node: &KafkaNode) -> Result<()> {
     let shop = used_shop(node)?;
     shop.client().alter_topic(shop.changelog_name(), "cleanup.policy", "delete")?;
     refuse(&settings(&shop, "one"), 78, "cleanup.policy=delete")?;
-    // Mended, nothing is lost.
+    // With the fault removed, no record is lost.
     shop.client().alter_topic(shop.changelog_name(), "cleanup.policy", "compact")?;
     read_everything(&shop, &settings(&shop, "one"))
 }
@@ -154,8 +154,8 @@ fn partitions_grow(node: &KafkaNode) -> Result<()> {
     Ok(())
 }
 
-/// One customer's state outgrows what the changelog takes: said before it is sent, again at every start, and nothing of that
-/// batch is published.
+/// One customer's state outgrows what the changelog takes: the service stops before it sends the record, again at every start,
+/// and publishes nothing of that batch.
 fn output_too_large(node: &KafkaNode) -> Result<()> {
     let shop = Shop::open_on(node.client(), 1, &[("max.message.bytes", "65536")])?;
     let orders: Vec<Value> = (0..6_000).map(|n| order("reseller", n, MAY + n as i64 * 60_000)).collect();
@@ -203,7 +203,7 @@ fn idle_partitions(node: &KafkaNode) -> Result<()> {
     Ok(())
 }
 
-/// A reseller orders every few minutes; what is remembered of it is bounded, what is counted is not, and nobody else waits.
+/// A reseller orders every few minutes; its ledger is bounded, its counts are not, and other customers do not wait.
 fn hot_customer(node: &KafkaNode) -> Result<()> {
     let count = if kills_asked().is_some() { 100_000 } else { 20_000 };
     let shop = Shop::open(node, 1)?;
@@ -247,7 +247,7 @@ fn slow_broker() -> Result<()> {
     Ok(())
 }
 
-/// Nobody may write there, not even an administrator.
+/// No client may write there, not even an administrator.
 fn state_folder() -> Result<()> {
     let settings =
         ServiceSettings::new("127.0.0.1:9", "shop", "one").set(&["state_dir"], "/proc/retention-signals");

@@ -37,7 +37,7 @@ impl Feed {
                     producer.send(record.to(&topic)).map_err(|(error, _)| error)?;
                 }
                 producer.poll(Duration::ZERO);
-                // Whoever waits for the end does not want the pauses.
+                // While a test waits for the end, pauses only delay it.
                 is_hurrying =
                     is_hurrying || finished.recv_timeout(pause) != Err::<(), _>(RecvTimeoutError::Timeout);
             }

@@ -17,10 +17,10 @@ use crate::service::{ServiceProcess, ServiceSettings};
 /// The session timeout of instances that are to be missed soon. The nodes of the tests allow a second.
 pub const SESSION: Duration = Duration::from_millis(1_000);
 
-/// A stopped process is a zombie after this: its session is over, and somebody else has its partitions.
+/// A stopped process is a zombie after this: its session is over, and another member owns its partitions.
 const STOPPED: Duration = Duration::from_millis(1_800);
 
-/// The value of a gauge; 0 while nobody answers yet.
+/// The value of a gauge; 0 while the process does not answer yet.
 pub fn gauge(service: &ServiceProcess, name: &str) -> f64 {
     service.metric(name, &[]).ok().flatten().unwrap_or_default()
 }
@@ -222,7 +222,7 @@ impl<'a> Fleet<'a> {
             match (status.signal(), member.fate.then) {
                 (Some(libc::SIGKILL), _) => self.tally.count(&member),
                 (None, Then::Terminate) if status.success() => {}
-                // Told before it could listen, which it does before it logs its first line.
+                // The signal came before its handler was set, which is set before the first line is logged.
                 (Some(libc::SIGTERM), Then::Terminate) if !member.process.has_logged("\n") => {}
                 (_, fate) => bail!(
                     "{} ended with {status}, which nobody wanted ({fate:?})\n{}",

@@ -1,4 +1,4 @@
-//! The service interrupted wherever it can be: killed, stopped and resumed, told to end, beside brokers that come and go. After
+//! The service interrupted wherever it can be: killed, stopped and resumed, terminated, beside brokers that come and go. After
 //! each, what a reader of committed records sees must be what a reference says, each signal once.
 //!
 //! ```text
@@ -63,8 +63,8 @@ pub fn trials() -> Vec<Trial> {
 
 const PAGE: &str = include_str!("../../../docs/RELIABILITY.md");
 
-/// Whoever reads the page can run what it speaks of, and nothing is tested that it does not speak of. A name that ends in `…` stands
-/// for all that begin so.
+/// Every trial that the page names exists, and the page names every trial. A name that ends in `…` stands for all trials that begin
+/// with it.
 fn page_names_every_trial(names: &[String]) -> Result<(), Failed> {
     let named = || PAGE.split('`').skip(1).step_by(2).filter(|code| code.starts_with("kills::"));
     let covers = |pattern: &str, name: &str| match pattern.strip_suffix('…') {

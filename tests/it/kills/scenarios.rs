@@ -61,7 +61,7 @@ fn zombie(node: &KafkaNode, step: Milestone, seed: u64) -> Result<()> {
     Ok(())
 }
 
-/// Somebody has copied a configuration: two processes take the same transactional id from each other until one gives up.
+/// Two processes share a copied configuration: they take the same transactional id from each other until one gives up.
 pub fn two_processes_with_one_instance(node: &KafkaNode) -> Result<()> {
     let shop = Shop::open(node, 4)?;
     let workload = Workload::orders_only(0x5eed_0420, 1_500);
@@ -128,7 +128,7 @@ pub fn a_storm_of_rebalances(node: &KafkaNode) -> Result<()> {
 }
 
 /// A dead process has left a transaction open, so that the restores of its successor wait; meanwhile a third one joins, and one
-/// that is restoring is told to end.
+/// that is restoring is terminated.
 pub fn a_rebalance_while_restoring(node: &KafkaNode) -> Result<()> {
     let shop = Shop::open(node, 4)?;
     let workload = Workload::complete(0x5eed_0440, 1_500);
@@ -149,7 +149,7 @@ pub fn a_rebalance_while_restoring(node: &KafkaNode) -> Result<()> {
 }
 
 /// One that ends has committed and stands still before it leaves; the group gives its partitions away, and then it goes on. Two
-/// that are told to end at the same time do, and the last one reads the rest.
+/// that are terminated at the same time end, and the last one reads the rest.
 pub fn a_rebalance_while_shutting_down(node: &KafkaNode) -> Result<()> {
     let shop = Shop::open(node, 4)?;
     let workload = Workload::orders_only(0x5eed_0450, 1_500);

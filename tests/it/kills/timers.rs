@@ -32,7 +32,7 @@ fn settings(currency: Currency) -> Settings {
     Settings { lapse, ..Settings::with_defaults(shops, hash, erasure_hash) }
 }
 
-/// No batch has more timers than it may, and every customer is told of once, at the one deadline.
+/// No batch has more timers than it may, and every customer has one signal, at the one deadline.
 fn million_timers() -> Result<(), Failed> {
     let currency = Currency::from_code(b"EUR").expect("a currency");
     let mut engine = Engine::new(Arc::new(settings(currency)));

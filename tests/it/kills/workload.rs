@@ -1,5 +1,5 @@
 //! What is loaded into a shop before processes are interrupted in it: a year of orders, cancellations, returns and erasures, with
-//! duplicates and with records that nobody can use.
+//! duplicates and with unusable records.
 
 use std::collections::BTreeMap;
 

@@ -121,7 +121,7 @@ impl History {
             let output = oracle::run(config, &inputs);
             all.signals.extend(output.signals);
             all.profiles.extend(output.profiles);
-            // Only the reasons can be told of several partitions.
+            // Across several partitions only the reasons are comparable.
             all.refused.extend(output.refused);
         }
         all

@@ -53,7 +53,7 @@ fn history_loaded_before_the_start(node: &KafkaNode) -> Result<()> {
     shop.check(&history)
 }
 
-/// One of two instances goes and comes again in the middle; nobody can tell from what is published.
+/// One of two instances stops and starts again in the middle; the published records do not show it.
 fn two_instances_and_a_restart(node: &KafkaNode) -> Result<()> {
     stop_one_of_two(&Shop::open(node, 4)?, &history::random(0x5eed_0002, 600, 400))
 }

@@ -31,7 +31,7 @@ struct Topics {
 }
 
 impl Shop {
-    /// Makes topics that nobody else uses.
+    /// Makes topics that no other test uses.
     pub fn open(node: &KafkaNode, partitions: u32) -> Result<Shop> {
         Shop::open_on(node.client(), partitions, &[])
     }

@@ -179,7 +179,7 @@ fn erased_customers_stay_away(node: &KafkaNode) -> Result<()> {
 fn a_full_disk_is_no_obstacle(node: &KafkaNode) -> Result<()> {
     let shop = Shop::open(node, 1)?;
     let place = Place::new()?;
-    // A file in the place of the folder refuses whoever tries, root too.
+    // A file in the place of the folder refuses every user, root too.
     fs::write(place.snapshots(), "")?;
     let settings = place.settle(shop.live_settings("one").set(&["clock", "at_end"], "stay"))?;
     let settings = settings.set(&["snapshots", "interval"], "1s");

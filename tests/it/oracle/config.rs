@@ -1,4 +1,4 @@
-//! What an oracle is told about the shop, and the same read once into exact numbers.
+//! The settings of an oracle's shop, and the same read once into exact numbers.
 
 use std::collections::BTreeMap;
 
@@ -72,7 +72,7 @@ impl Default for Policy {
     }
 }
 
-/// When a ratio signal is said, and when it may be said again; decimal strings.
+/// When a ratio signal is emitted, and when it re-arms; decimal strings.
 #[derive(Clone, Debug)]
 pub struct Thresholds {
     pub frequency_fell: String,

@@ -1,4 +1,4 @@
-//! One customer: the records, the facts that follow from them, and what was told.
+//! One customer: the records, the facts that follow from them, and the emitted state.
 
 use serde_json::{Map, Value, json};
 
@@ -87,8 +87,8 @@ impl Customer {
         Heard { novelty, changed, signals }
     }
 
-    /// The clock stands at an instant at which the customer's timer is due. Says whether the profile is
-    /// published, and what is said: silence first, then what an expiry changed.
+    /// The clock stands at an instant at which the customer's timer is due. Returns whether the profile is
+    /// published, and the signals: silence first, then those of an expiry.
     pub fn hear_timer(&mut self, instant: i64, settings: &Settings) -> (bool, Vec<Value>) {
         let mut signals = Vec::new();
         let crosses_deadline = self.life.name_at(instant) != self.told.name;

@@ -9,7 +9,7 @@ use super::number::{DAY_MS, time_text};
 use super::scenario::DAY_ZERO_MS;
 use super::{Input, OracleConfig, Policy, Shop, Shops, Topic};
 
-/// One history, told in several ways.
+/// One history, as inputs in several orders.
 #[derive(Debug)]
 pub struct History {
     pub config: OracleConfig,

@@ -25,7 +25,7 @@ pub struct Ledger {
     returns: Vec<Kept<Return>>,
     /// Of all order records that were not refused, duplicates too.
     sku_hashes: BTreeSet<u64>,
-    /// Orders of which nothing more is said when they are cancelled: it was said, or never will be.
+    /// Orders that emit no further `order_cancelled`: it was emitted, or never will be.
     told_cancelled: BTreeSet<u64>,
     times_forgotten: u32,
 }
@@ -155,8 +155,8 @@ impl Ledger {
         self.goods() != before
     }
 
-    /// Whether an order is to be told as cancelled now: it is for the first time, or its first cancellation came before it. A
-    /// cancellation without version that takes nothing back when it comes is never told.
+    /// Whether to emit `order_cancelled` now: the order is cancelled for the first time, or its first cancellation came before it.
+    /// A cancellation without version that takes nothing back when it comes never emits it.
     pub fn tells_cancelled(&mut self, id_hash: u64, order: Option<&OrderFigures>) -> bool {
         let Some(Cancelled { up_to, .. }) = self.cancelled().get(&(id_hash, 0)).copied() else {
             return false;

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!  Input ─► world ─► customer ─► ledger (all records) ─► figures (attribution) ─► facts (rhythm, windows)
-//!             │          └─────────────────────────────── signal, ratios (told against facts)
+//!             │          └─────────────────────────────── signal, ratios (emitted against facts)
 //!             └─► shop (sums over all customers)
 //! ```
 //!
@@ -66,7 +66,7 @@ impl fmt::Display for Input {
 /// All that was put out, in the forms of the output records.
 #[derive(Clone, Debug, Default)]
 pub struct OracleOutput {
-    /// In the order in which they are said.
+    /// In the order in which they are emitted.
     pub signals: Vec<Value>,
     /// As last published, by customer key; erased customers have none.
     pub profiles: BTreeMap<String, Value>,

@@ -104,7 +104,7 @@ pub fn days_json(milliseconds: i64) -> Value {
     Ratio::new(i128::from(milliseconds), i128::from(DAY_MS)).to_json()
 }
 
-/// Fraction digits of a currency's minor unit. ISO 4217, except that nobody uses the rial's minor unit.
+/// Fraction digits of a currency's minor unit. ISO 4217, except that the rial's minor unit is not in use.
 pub fn currency_digits(currency: &str) -> u32 {
     match currency {
         "BIF" | "CLP" | "DJF" | "GNF" | "IRR" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX"

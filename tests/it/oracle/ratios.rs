@@ -1,4 +1,4 @@
-//! The signals that compare two numbers: said once, and again only after the ratio was well away.
+//! The signals that compare two numbers: emitted once, and again only after the ratio has re-armed.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use super::signal::Occasion;
 /// Window of `return_rate_high`, in days.
 pub const RETURN_RATE_DAYS: i64 = 365;
 
-/// Whether each signal may be said.
+/// Whether each signal may be emitted.
 #[derive(Clone, Debug)]
 pub struct Armed {
     frequency_fell: bool,

@@ -48,8 +48,8 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// The first law: any order and repetition of the records gives the same facts. The second, that what was
-/// told is what the facts say, is asserted by the oracle after each step.
+/// The first law: any order and repetition of the records gives the same facts. The second, that the
+/// emitted state is that of the facts, is asserted by the oracle after each step.
 fn facts_depend_on_the_set_of_records() -> Result<(), Failed> {
     for seed in 0..HISTORIES {
         let random = history(seed);

@@ -1,4 +1,4 @@
-//! What was told of a customer, and what is said when facts differ from it.
+//! The emitted state of a customer, and the signals that are emitted when facts differ from it.
 
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_128;
@@ -20,7 +20,7 @@ pub struct Told {
     armed: Armed,
 }
 
-/// An `at_risk` or `lapsed` signal that was said and not taken back.
+/// An `at_risk` or `lapsed` signal that was emitted and not retracted.
 #[derive(Clone, Copy, Debug)]
 struct Standing {
     deadline: i64,
@@ -38,7 +38,7 @@ pub struct View<'a> {
     pub clock: i64,
 }
 
-/// What causes the signals that are said together, and what they say of it.
+/// The common cause of signals that are emitted together, and their common fields.
 pub struct Occasion<'a> {
     pub view: &'a View<'a>,
     store_id: Option<&'a str>,
@@ -116,8 +116,8 @@ impl<'a> Occasion<'a> {
 }
 
 impl Told {
-    /// Compares what was told with the facts after a record that changed the ledger. `first`: of its
-    /// identity; `cancelled`: its order is to be told as cancelled.
+    /// Compares the emitted state with the facts after a record that changed the ledger. `first`: of its
+    /// identity; `cancelled`: emit `order_cancelled` for its order.
     pub fn hear_record(
         &mut self,
         view: &View<'_>,
@@ -189,7 +189,7 @@ impl Told {
         }
     }
 
-    /// Lapsed or at risk no more: by an order, or because it should not have been said.
+    /// Lapsed or at risk no more: by an order, or because the signal should not have been emitted.
     fn say_return_to_life(&mut self, occasion: &mut Occasion<'_>, digest: u64) {
         let kept = &occasion.view.life.kept;
         let last_at = kept[kept.len() - 1].placed_at;

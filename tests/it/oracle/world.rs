@@ -1,4 +1,4 @@
-//! The oracle itself: one clock, all customers, and what was said, published and refused so far.
+//! The oracle itself: one clock, all customers, and all signals, profiles and refused records so far.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -294,7 +294,7 @@ impl Oracle {
         self.drop_old_markers();
     }
 
-    /// After each change: what was told is what the facts say, and the timer is set.
+    /// After each change: the emitted state is that of the facts, and the timer is set.
     fn settle(&mut self, key: &str) {
         let clock = self.clock.expect("something was accepted");
         let customer = self.customers.get_mut(key).expect("the customer was just heard");

@@ -1,4 +1,4 @@
-//! The program as it is started: what is refused, with which code, and what is said.
+//! The program as it is started: what is refused, with which exit code and message.
 
 use std::fs;
 use std::path::Path;

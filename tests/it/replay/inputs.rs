@@ -86,7 +86,7 @@ fn lines_are_applied_by_time() -> Result<(), Failed> {
     expect(&results.summary["events_per_second"].is_u64(), &true)
 }
 
-/// What was due before is still said; what refers to the erased order is refused, and so moves no clock.
+/// Timers that were due before still fire; a record that names the erased order is refused, and so moves no clock.
 fn an_erased_customer_is_gone() -> Result<(), Failed> {
     let folder = Folder::new();
     let late = returned("r1", "c1", "2026-03-01T00:00:00Z", "5.00", "o1");
@@ -153,7 +153,7 @@ fn until_moves_the_clock_on() -> Result<(), Failed> {
     expect(&results.customers[0]["as_of"], &Value::from("2025-05-16T00:00:00.000Z"))?;
     expect(&results.customers[0]["state"], &Value::from("lapsed"))?;
     expect(&results.summary["windows"]["90d"]["orders"]["placed"], &Value::from(0))?;
-    // A millisecond earlier nobody has lapsed, and the profile is that of the change before.
+    // A millisecond earlier no customer has lapsed, and the profile is that of the change before.
     let results = folder.replay(&["--orders", &orders, "--until", "2025-05-15T23:59:59.999Z", "--force"])?;
     expect(&results.customers[0]["state"], &Value::from("at_risk"))?;
     expect(&results.customers[0]["as_of"], &Value::from("2025-03-09T12:00:00.000Z"))

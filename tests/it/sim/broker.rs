@@ -37,7 +37,7 @@ pub enum Pause {
 /// See the module.
 pub struct SimBroker<'y> {
     world: Rc<RefCell<World>>,
-    /// Without one there is nobody else: then time passes inside of the calls.
+    /// Without one no other process runs: then time passes inside of the calls.
     yielder: Option<&'y Yielder<(), Pause>>,
     host: usize,
     transactional_id: String,

@@ -120,7 +120,7 @@ fn json(entry: &Entry) -> Value {
     serde_json::from_slice(entry.record.value.as_deref().unwrap_or_default()).unwrap_or_default()
 }
 
-/// Every id once; only a customer who was erased in between may have the same return or cancellation told again.
+/// Every id once; only a customer who was erased in between may have the signal of the same return or cancellation again.
 fn compare_signals(world: &World, partition: u32, expected: Vec<Value>) -> Result<(), String> {
     let id = |signal: &Value| signal["id"].as_str().unwrap_or_default().to_owned();
     let mut missing: HashMap<String, Vec<Value>> = HashMap::new();
@@ -237,7 +237,7 @@ fn compare_merge_order(world: &World, partition: u32) -> Result<(), String> {
     Err(format!("partition {partition}: merged as {applied:?}, not as {expected:?}"))
 }
 
-/// The time by which a record is merged; none if nobody can read it.
+/// The time by which a record is merged; none if it is unreadable.
 fn merge_time(meaning: &Meaning) -> Option<i64> {
     match meaning {
         Meaning::Valid(value) => ["placed_at", "cancelled_at", "returned_at", "requested_at"]

@@ -31,7 +31,7 @@ pub struct Client {
     /// What is added once a revocation is answered.
     to_add: Option<Vec<Partition>>,
     must_rejoin: bool,
-    /// To be told once everything before is answered.
+    /// To be reported once all earlier events are answered.
     is_lost: bool,
     pub is_subscribed: bool,
     pub polled_at: Duration,
@@ -145,7 +145,7 @@ impl Client {
         }
     }
 
-    /// The member id is gone before anybody is told; and that waits until what was told before is answered.
+    /// The member id is gone before "lost" is reported, which waits until all earlier events are answered.
     fn lose(&mut self) {
         self.member = None;
         self.generation = -1;

@@ -79,7 +79,7 @@ impl Disks {
         Disks { folder: folder.to_owned(), rules, habits, machines: Vec::new(), written: 0 }
     }
 
-    /// A process starts on a machine that nobody holds.
+    /// A process starts on a machine that no process holds.
     pub fn enter(&mut self, host: usize, instance: usize, rng: &mut Rng) -> Snapshots {
         let is_free = |machine: &Machine| machine.instance == instance && machine.process.is_none();
         let free: Vec<usize> =
@@ -120,7 +120,7 @@ impl Disks {
         }
     }
 
-    /// The process is gone, and nobody clears up behind it.
+    /// The process is gone without cleaning up.
     pub fn leave(&mut self, host: usize) {
         let machine = self.machines.iter_mut().find(|machine| machine.is_held_by(host));
         let Some(machine) = machine else { return };

@@ -4,8 +4,8 @@
 //!  a member joins, leaves, is given up, or has answered a revocation ─► Preparing ─(all have joined, or time is up)─► Stable
 //! ```
 //!
-//! Nobody is given a partition in the round in which another member still claims it: that one is told to give it back first,
-//! and joins again.
+//! No partition is assigned in the round in which another member still claims it: it is revoked from that member first, which then
+//! joins again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -147,11 +147,11 @@ impl Group {
         }
     }
 
-    /// Sticky and balanced; what a member claims goes to nobody else in this round.
+    /// Sticky and balanced; a claimed partition is not assigned to another member in this round.
     fn assign(&mut self) {
         let mut free: BTreeSet<u32> = (0..self.partitions).collect();
         for member in self.members.values_mut() {
-            // Of two claims the first counts; the other member is told to give it back.
+            // Of two claims the first counts; from the other member the partition is revoked.
             member.assignment = member.claims.iter().copied().filter(|claim| free.remove(claim)).collect();
         }
         let Some(quota) = (self.partitions as usize).checked_div(self.members.len()) else { return };
@@ -216,7 +216,7 @@ impl Group {
         self.committed.get(&partition).cloned().unwrap_or_default()
     }
 
-    /// Somebody sets an offset, or it expires.
+    /// An operator sets an offset, or it expires.
     pub fn set_committed(&mut self, partition: u32, input: Input, committed: Option<Committed>) {
         self.committed.entry(partition).or_default()[input] = committed;
     }

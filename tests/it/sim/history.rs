@@ -55,8 +55,8 @@ pub struct History {
 }
 
 impl Past {
-    /// Whether more was due at its clock than was said: all of it is expected, but the next batch may come much later, if the host's
-    /// clock has stepped back meanwhile.
+    /// Whether more timers were due at its clock than have fired: the others are expected too, but the next batch may come much
+    /// later, if the host's clock has stepped back meanwhile.
     pub fn has_timers_left(&self) -> bool {
         self.items.last() == Some(&Item::TimersLeft)
     }

@@ -29,7 +29,7 @@ pub struct Reading {
 /// What a client remembers of its producer.
 #[derive(Debug, Default)]
 pub struct Producer {
-    /// None while it is of no use: not opened yet, or an error that cannot be mended.
+    /// None while it cannot be used: not opened yet, or after a fatal error.
     pub credentials: Option<Credentials>,
     pub is_fenced: bool,
     pub is_open: bool,

@@ -29,7 +29,7 @@ pub struct Record {
     pub key: Option<Bytes>,
     pub value: Option<Bytes>,
     pub timestamp_ms: i64,
-    /// Kept for dead letters only; nobody looks at the others.
+    /// Kept for dead letters only; no check reads those of others.
     pub headers: Vec<(String, Vec<u8>)>,
 }
 

@@ -26,8 +26,8 @@
 //! | fencing by generation; empty, foreign and generation −1 offsets are taken | `Group::add_offsets` |
 //! | pending offsets hold stable reads up | `Group::is_unstable` |
 //! | offsets that expire outside of the subscription; resets by hand | `World::expire_offset`, `World::reset_offset` |
-//! | cooperative rebalances in rounds; a partition goes to nobody while somebody claims it | `group`, `client` |
-//! | a member id that is gone before "lost" is told; events that wait for their answers; late and empty ones | `client` |
+//! | cooperative rebalances in rounds; a partition is not assigned while a member claims it | `group`, `client` |
+//! | a member id that is gone before "lost" is reported; events that wait for their answers; late and empty ones | `client` |
 //! | membership ends without polls, or when the process stands still | `Client::step`, `Host::frozen_until` |
 //! | records that come again at a rebalance; fetches that find nothing at hand; stale ends | `SimBroker::fetch_again`, `fetch` |
 //! | transactions of the shop's own in the inputs, aborted ones too | `Shop::schedule` |

@@ -11,7 +11,7 @@ pub enum Twist {
     SkipOffsets,
     /// Only those that have moved since the last commit.
     OffsetsOfTouchedInputs,
-    /// The broker is not told which generation sends them.
+    /// They are sent without the generation.
     IgnoreGeneration,
     NoClockInSeal,
     /// A restore reads to the last stable offset.

@@ -39,7 +39,7 @@ impl Schedule<'_> {
         }
     }
 
-    /// Every process ends, and nobody starts one for a while.
+    /// Every process ends, and none starts for a while.
     fn begin_outage(&mut self) {
         self.outages += 1;
         while !self.workers.is_empty() {

@@ -210,7 +210,7 @@ pub enum Fate {
     Lost,
     /// The request is under way, whatever became of the producer.
     UnderWay,
-    /// Decided, and said to have failed.
+    /// Committed, and reported as failed.
     FailedThoughCommitted,
     FencedThoughCommitted,
     AbortableThoughCommitted,
@@ -306,7 +306,7 @@ pub fn abort(world: &mut World, host: usize) -> Attempt {
 pub fn deliver_some(world: &mut World, host: usize) {
     let waiting = world.hosts[host].producer.queue.len();
     let count = world.rng.usize(0..=waiting);
-    // A refusal is told by the next call, if there is one.
+    // The next call, if there is one, reports a refusal.
     let _ = deliver(world, host, count);
 }
 

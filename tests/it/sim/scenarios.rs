@@ -105,7 +105,7 @@ pub fn restore_behind_an_open_transaction() -> Result<(), String> {
     })
 }
 
-/// The last offset of the changelog is a control record: nobody may wait for a record there.
+/// The last offset of the changelog is a control record: a restore must not wait for a record there.
 pub fn end_is_a_control_record() -> Result<(), String> {
     play(20, |schedule| {
         until(schedule, "the end of the inputs", |world| {
@@ -172,7 +172,7 @@ pub fn topic_created_again() -> Result<(), String> {
     expect_stop(result, "it was cut, or is another topic of the same name")
 }
 
-/// Somebody sets the group back: nothing is read twice without being told so.
+/// An operator sets the group back: no record is read twice unless a flag allows it.
 pub fn operator_resets_the_group() -> Result<(), String> {
     let result = play(20, |schedule| {
         until(schedule, "the end of the inputs", |world| {
@@ -186,7 +186,7 @@ pub fn operator_resets_the_group() -> Result<(), String> {
     expect_stop(result, "the group was reset")
 }
 
-/// The coordinator has decided, and the worker is told that it failed.
+/// The coordinator has committed, and the worker gets an error.
 pub fn failed_though_committed() -> Result<(), String> {
     play(20, |schedule| {
         for (round, fate) in (0..).zip([Fate::FailedThoughCommitted, Fate::AbortableThoughCommitted]) {
@@ -198,7 +198,7 @@ pub fn failed_though_committed() -> Result<(), String> {
     })
 }
 
-/// The worker is told that it failed, and so it has.
+/// The worker gets an error, and the commit has failed.
 pub fn failed_and_not_committed() -> Result<(), String> {
     play(20, |schedule| {
         schedule.fail_next_commits(&[Fate::Lost, Fate::Lost]);
@@ -208,7 +208,7 @@ pub fn failed_and_not_committed() -> Result<(), String> {
     })
 }
 
-/// The request is still under way when the worker is told that it failed.
+/// The request is still under way when the worker gets an error.
 pub fn decided_after_it_was_said_to_have_failed() -> Result<(), String> {
     play(20, |schedule| {
         schedule.fail_next_commits(&[Fate::UnderWay]);
@@ -276,7 +276,7 @@ fn replaced_by_a_namesake(schedule: &mut Schedule<'_>) -> Result<(), String> {
     until(schedule, "a commit of the namesake", |world| committed(world) >= 1)?;
     {
         let mut world = schedule.world.borrow_mut();
-        // Its client's next heartbeat comes later, and nobody else in between.
+        // Its client's next heartbeat comes later, and no other process runs in between.
         let now = world.now;
         world.hosts[0].frozen_until = now;
         world.hosts[0].client.next_step_at = now + Duration::from_millis(200);
@@ -335,7 +335,7 @@ pub fn fenced_by_its_own_timeouts() -> Result<(), String> {
     })
 }
 
-/// Until a worker has said something in a transaction whose commit is not due.
+/// Until a worker has sent a signal in a transaction whose commit is not due.
 fn flushed_early(schedule: &mut Schedule<'_>) -> Result<(), String> {
     fault::set_early_flush_bytes(Some(1));
     schedule.world.borrow_mut().chaos.switch = 255;
@@ -394,7 +394,7 @@ pub fn record_at_an_idle_end() -> Result<(), String> {
     Ok(())
 }
 
-/// Erased, compacted, and its tombstone gone: nobody comes back by a restore.
+/// Erased, compacted, and its tombstone gone: a restore does not bring the customer back.
 pub fn erased_and_compacted() -> Result<(), String> {
     play(20, |schedule| {
         until(schedule, "the end of the inputs", |world| world.history.next_of(P0, Input::Orders) == 20)?;

@@ -22,7 +22,7 @@ use super::world::{Chaos, World};
 
 /// A schedule that has not come to rest by then never will.
 const STEPS_MAX: u32 = 60_000;
-/// Workers go on for so long after the last record, to see that nothing more is said.
+/// Workers go on for so long after the last record, to see that they emit no more signals.
 const REST: Duration = Duration::from_millis(1_500);
 
 /// What a schedule has come to.
@@ -49,14 +49,14 @@ pub struct Schedule<'a> {
     pub(super) workers: Vec<Worker>,
     stacks: &'a mut Stacks,
     pub(super) rng: Rng,
-    /// Processes that somebody starts again, by instance, and when.
+    /// Processes to start again, by instance, and when.
     pub(super) to_start: Vec<(Duration, usize)>,
     pub(super) instances: usize,
     /// Two processes with one name may go on when all faults have happened.
     pub(super) keeps_namesakes: bool,
     pub(super) outcome: Outcome,
     faults: u32,
-    /// None: nobody keeps snapshots.
+    /// None: no process keeps snapshots.
     pub disks: Option<Disks>,
     pub(super) outages: u32,
     pub(super) outage_until: Option<Duration>,
@@ -155,7 +155,7 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    /// Until everything is applied and nobody has anything left to do.
+    /// Until every record is applied and no process has work left.
     pub fn run(&mut self) -> Result<Outcome, String> {
         let mut quiet_since = None;
         loop {

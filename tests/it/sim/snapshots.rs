@@ -59,7 +59,7 @@ fn rest(schedule: &mut Schedule<'_>, instance: usize, orders: u64) -> Result<(),
     ensure(disks.has_snapshot(instance, 0), "no snapshot")
 }
 
-/// Erased, and its tombstone gone: a checkpoint from before brings nobody back.
+/// Erased, and its tombstone gone: an older snapshot does not bring the customer back.
 pub fn checkpoint_older_than_the_tombstones() -> Result<(), String> {
     is_discarded("stale", Some(Mutation::UseStaleSnapshot), |schedule| {
         rest(schedule, 0, 20)?;
@@ -156,8 +156,8 @@ pub fn lost_between_two_slices() -> Result<(), String> {
     ensure(play(habits, Some(Mutation::SliceDroppedBatch), script).is_err(), "nobody sees the slice")
 }
 
-/// A worker stands still until its successor has written, and takes a snapshot before it hears of that: a position says nothing
-/// about a state as long as no commit shows that nobody else wrote below it.
+/// A worker stands still until its successor has written, and takes a snapshot before it notices: a position proves
+/// nothing about a state until a commit shows that no other process wrote below it.
 pub fn a_zombie_that_wants_a_snapshot() -> Result<(), String> {
     let habits = Habits { interval: Duration::from_secs(5), ..Habits::EAGER };
     let script: Script = |schedule| {

@@ -1,4 +1,4 @@
-//! What schedules share: configurations, as the service and the oracle read them, and the metrics that nobody looks at.
+//! What schedules share: configurations, as the service and the oracle read them, and metrics that no trial reads.
 
 use std::time::Duration;
 

@@ -16,7 +16,7 @@ const SHORT: Duration = Duration::from_millis(400);
 const TURN: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Topics of a shop with two partitions, real or not, that nobody else uses.
+/// Topics of a shop with two partitions, real or not, that no other test uses.
 pub trait Ground {
     type Port: Broker;
 

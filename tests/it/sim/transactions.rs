@@ -1,7 +1,7 @@
 //! The coordinator of transactions: producer epochs, what a transaction has touched, its decision, and its markers.
 //!
 //! A decision is one step; its markers reach the partitions one by one, later. Until the last one has, the id takes no further
-//! transaction, and nobody else gets it.
+//! transaction, and no other producer gets it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

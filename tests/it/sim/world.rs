@@ -74,11 +74,11 @@ pub struct World {
     pub is_registry_out: bool,
     /// How the next commits end, whatever chance says.
     pub commit_fates: VecDeque<Fate>,
-    /// Somebody stood still for so long that a merge may have given up waiting.
+    /// A process stood still for so long that a merge may have given up waiting.
     pub has_long_stall: bool,
     /// How often topics were created under the same names.
     creations: u8,
-    /// What went wrong, as soon as somebody sees it.
+    /// The first violation that a check has found.
     pub violation: Option<String>,
 }
 
@@ -244,7 +244,7 @@ impl World {
     pub fn settle(&mut self) {
         while let Some(index) = self.late_ends.iter().position(|(due, ..)| *due <= self.now) {
             let (_, producer, is_commit) = self.late_ends.swap_remove(index);
-            // Whoever was fenced meanwhile is not heard.
+            // Requests of producers that were fenced meanwhile have no effect.
             let _ = self.end_transaction(producer, is_commit);
         }
         while let Some(index) = self.markers.iter().position(|(due, ..)| *due <= self.now) {
@@ -284,7 +284,7 @@ impl World {
         }
     }
 
-    /// All that was decided has arrived, nothing is open, and every partition is given to somebody.
+    /// All decided outcomes have arrived, no transaction is open, and every partition has an owner.
     pub fn is_settled(&self) -> bool {
         self.is_at_rest() && self.group.is_stable()
     }
@@ -306,7 +306,7 @@ impl World {
         let input = Input::ALL[self.rng.usize(..3)];
         let committed = self.group.committed(partition)[input].as_ref().map(|committed| committed.position.0);
         let sealed = self.history.next_of(Partition(partition), input);
-        // Nobody reads what is as old as that, not even a zombie.
+        // No process reads records that old, not even a zombie.
         let read = self.hosts.iter().filter_map(|host| host.readings.get(&partition));
         let read = read.map(|readings| readings[input].begin).min().unwrap_or(sealed);
         if let Some(start) = committed.map(|committed| committed.min(sealed).min(read))
@@ -339,8 +339,8 @@ impl World {
         *self.log_mut(topic, partition) = Log::default();
     }
 
-    /// All topics are deleted and created again, and the group's offsets are gone. Nobody runs; while something is open, nothing
-    /// is done.
+    /// All topics are deleted and created again, and the group's offsets are gone. No process runs; while a transaction is open,
+    /// it does nothing.
     pub fn start_over(&mut self) {
         if !self.is_at_rest() {
             return;
@@ -385,7 +385,7 @@ impl World {
         }
     }
 
-    /// Somebody moves an offset of the group by hand.
+    /// An operator moves an offset of the group by hand.
     pub fn reset_offset(&mut self, partition: u32, input: Input, position: u64) {
         let committed = Committed {
             position: retention_signals::stream::broker::Position(position),

@@ -211,7 +211,7 @@ impl Fixture {
     }
 }
 
-/// Whether a record says all that it said in version 1: later versions may add fields.
+/// Whether a record has all fields of version 1 with their values: later versions may add fields.
 pub fn says(found: &Value, expected: &Value) -> bool {
     match (found, expected) {
         (Value::Object(found), Value::Object(expected)) => {
@@ -221,7 +221,7 @@ pub fn says(found: &Value, expected: &Value) -> bool {
     }
 }
 
-/// Whether two tables hold the same keys and what version 1 said of them.
+/// Whether two tables hold the same keys, with all fields of version 1.
 pub fn compare(found: &BTreeMap<Vec<u8>, Value>, expected: &BTreeMap<Vec<u8>, Value>) -> Result<()> {
     let keys = |table: &BTreeMap<Vec<u8>, Value>| {
         table.keys().map(|key| String::from_utf8_lossy(key).into_owned()).collect::<Vec<_>>()

@@ -43,7 +43,7 @@ pub enum Fault {
     Fenced,
     /// A commit that is reported as failed, and was none the less done.
     FailedThoughCommitted,
-    /// The partition goes to somebody else who leaves a batch behind, and comes back.
+    /// The partition goes to another process that leaves a batch behind, and comes back.
     LostAndFound,
     /// The partition is revoked while the call is under way, and comes back.
     RevokedAndFound,

@@ -133,7 +133,7 @@ pub fn seal(mut seal: Seal, before: Option<&Seal>, used: Option<Used>) -> Seal {
     seal
 }
 
-/// Says once why a snapshot is not used, and removes it.
+/// Logs once why a snapshot is not used, and removes it.
 pub fn discard(snapshots: &Snapshots, partition: Partition, reason: &Discard) {
     fault::note(partition, Noted::SnapshotDiscarded(reason.name()));
     warn!(%partition, %reason, "snapshot discarded, the whole changelog is read instead");

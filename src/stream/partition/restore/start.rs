@@ -31,7 +31,7 @@ pub struct Evidence<'a> {
     pub edges: PerInput<(Position, Position)>,
 }
 
-/// Why a partition may not start; for the person who has to mend it.
+/// Why a partition may not start. An operator must act on it.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Disagreement {
     #[error(

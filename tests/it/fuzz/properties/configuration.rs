@@ -8,7 +8,7 @@ use retention_signals::config::{Config, Origin, Purpose, Sources, load};
 
 use super::Verdict;
 
-/// Nobody writes this by chance.
+/// A text that no generated configuration holds by chance.
 const PASSWORD: &str = "swordfish-4711";
 
 const PASSWORD_VARIABLE: &str = "RETENTION_KAFKA__SASL_PASSWORD";

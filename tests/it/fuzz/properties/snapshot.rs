@@ -75,7 +75,7 @@ fn read(file: &[u8]) -> Result<(Header, Vec<u8>), Discard> {
     Ok((header, again))
 }
 
-/// Whoever's it is, it can be asked.
+/// The owner in a header is checked without a panic, whatever it is.
 fn check_owner(header: &Header) {
     let changelog = ChangelogIdentity {
         cluster: header.cluster.clone(),
