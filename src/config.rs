@@ -116,7 +116,7 @@ pub struct ClockRules {
 pub enum AtEnd {
     /// To wall time minus the grace.
     Wall,
-    /// Nowhere: it stands at the last record.
+    /// Nowhere: it stays at the last record.
     Stay,
     /// To this instant, without grace, never backwards.
     At(Time),
@@ -135,7 +135,7 @@ pub struct RecordBounds {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CommitPace {
     pub interval: Duration,
-    /// The interval while a backlog is worked off; at least [`Self::interval`].
+    /// The interval while a backlog is processed; at least [`Self::interval`].
     pub backlog_interval: Duration,
     /// How long one commit, or an unreachable cluster, is waited for.
     pub patience: Duration,

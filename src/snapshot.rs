@@ -13,7 +13,7 @@
 //! ours: if another process had owned the partition by then, the commit would have been fenced.
 //!
 //! It does not hold the offsets of the inputs; the seal does, which always lies behind the position. Whatever is
-//! wrong with a snapshot, it is left aside with a reason and the changelog is read from its beginning: the file may vanish at
+//! wrong with a snapshot, it is discarded with a reason and the changelog is read from its beginning: the file may vanish at
 //! any time.
 
 pub mod discard;
@@ -148,7 +148,7 @@ impl Snapshots {
         self.shared.folder.read(partition)
     }
 
-    /// Removes a partition's snapshot, which is of no use.
+    /// Removes a partition's snapshot, which cannot be used.
     pub fn remove(&self, partition: Partition) {
         self.shared.folder.remove(partition);
     }

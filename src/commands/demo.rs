@@ -55,7 +55,7 @@ const FACTOR: u32 = 525_600;
 const GRACE: Span = Span::days(7);
 const YEAR: Span = Span::days(365);
 const PARTITIONS: u32 = 4;
-/// At the end, what is written is waited for so long.
+/// The longest wait for written records at the end.
 const CATCH_UP_MAX: Duration = Duration::from_secs(5);
 const CATCH_UP_EVERY: Duration = Duration::from_millis(20);
 

@@ -56,7 +56,7 @@ pub(super) struct Layers {
 }
 
 impl Layers {
-    /// Merges the sources. What is no known key, or not allowed where it stands, becomes a problem.
+    /// Merges the sources. An unknown key, or one that its source may not hold, becomes a problem.
     pub(super) fn merge(sources: &Sources, problems: &mut Problems) -> Self {
         let mut layers = Self { entries: BTreeMap::new() };
         layers.add_defaults(sources);

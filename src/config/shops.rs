@@ -60,7 +60,7 @@ pub(super) fn read(reader: &mut Reader<'_>, key_form: KeyForm) -> Option<Shops> 
     convert(reader, stores, declared).map(Shops::ByStore)
 }
 
-/// With stores, what stands in `[shop]` would be silently without effect.
+/// With stores, settings of `[shop]` would silently have no effect.
 fn refuse_shop(reader: &mut Reader<'_>) {
     for key in [keys::SHOP_CURRENCY.key, keys::SHOP_TIME_ZONE.key] {
         let path = Path::of(key.path);

@@ -167,9 +167,9 @@ impl Default for Customer {
 pub enum Change {
     /// The very record was here before.
     Duplicate,
-    /// The content is the one that stands; only its version is higher, and stands from now on.
+    /// The content is the known one; only its version is higher, and counts from now on.
     VersionRaised,
-    /// Another record with this identity stands and wins.
+    /// Another record with this identity is known and wins.
     Superseded { conflicting: bool },
     /// The first record with this identity.
     New,
@@ -402,8 +402,8 @@ impl Customer {
             || orders.len().max(returns.len()).max(cancellations.len()) > entries_max
     }
 
-    /// How many of the oldest orders may leave. An order leaves together with all that belongs to it, and none before an older
-    /// one: then nothing that stays refers to what is gone, and the rhythm can be continued.
+    /// How many of the oldest orders may leave. An order leaves together with its returns and its cancellation, and none before
+    /// an older one: so no entry that stays refers to a folded order, and the rhythm can be continued.
     fn folding_orders(
         &self,
         settings: &Settings,

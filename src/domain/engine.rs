@@ -1,6 +1,6 @@
 //! One partition: its customers, its clock, its timers. Records and instants in; signals and changes out.
 //!
-//! The effects of all calls stand in one queue, see [`effects`]: the caller drains signals as they come, writes
+//! The effects of all calls are in one queue, see [`effects`]: the caller drains signals as they come, writes
 //! [`Engine::changes`] when it commits, and then calls [`Engine::changes_committed`]. Nothing here can fail.
 
 mod append;
@@ -87,7 +87,7 @@ pub enum Applied {
     Ineffective,
 }
 
-/// Which of two conflicting records stands from now on.
+/// Which of two conflicting records counts from now on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Standing {
     /// The one that was applied before.
@@ -100,7 +100,7 @@ pub enum Standing {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Progress {
     Done,
-    /// More timers are due; the clock stands at the last fired one.
+    /// More timers are due; the clock is at the last fired one.
     More,
 }
 
@@ -208,7 +208,7 @@ impl Engine {
         timer.into_iter().chain(marker).min()
     }
 
-    /// Moves the clock forward, firing what is due on the way; never backwards. After about `timers_max` timers it stops.
+    /// Moves the clock forward, firing the timers that are due on the way; never backwards. After about `timers_max` timers it stops.
     pub fn advance_clock(&mut self, to: Time, timers_max: usize) -> Progress {
         let to = self.clock.map_or(to, |clock| clock.max(to));
         let progress = self.fire(to, timers_max);

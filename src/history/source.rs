@@ -11,7 +11,7 @@ use crate::formats::{Format, NativeRecord};
 use crate::topic::Input;
 use crate::wire::reason::{Reason, Refusal};
 
-/// Records as text, and where each stands. A record is decoded twice, once for its time and once to be applied: that is cheaper
+/// Records as text, each with its file and line. A record is decoded twice, once for its time and once to be applied: that is cheaper
 /// than to hold what was decoded.
 pub(crate) struct Source {
     pub(crate) input: Input,
@@ -146,7 +146,7 @@ struct Texts {
 
 const BLOCK_BYTES: usize = 8 << 20;
 
-/// Where a text stands.
+/// The file and line of a text.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     block: u32,

@@ -224,7 +224,7 @@ impl Metrics {
     }
 
     /// Takes the series of a partition out of the export. Called before the partition is given up, so that the next
-    /// owner's do not stand beside them. Nothing happens for a partition that is not owned.
+    /// owner's are not exported beside them. Nothing happens for a partition that is not owned.
     pub fn remove_partition(&self, partition: Partition) {
         let mut partitions = self.partitions.lock().expect("no panic under this lock");
         if let Some(metrics) = partitions.remove(&partition) {

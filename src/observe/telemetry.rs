@@ -23,7 +23,7 @@ use tracing_subscriber::{
 use crate::config::{LogFormat, LogLevel, LogSettings};
 use crate::observe::metrics::{self, Metrics};
 
-/// Something that may not stand in a log: printed as a short code.
+/// A value that no log may show: printed as a short code.
 ///
 /// The same value has the same code until the process ends, so that lines about one customer can be found together;
 /// the customer cannot be found from it, not even by hashing a list of customers, because the hash has a random key.
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_redacted_value_is_recognised_but_not_read() {
-        // No part of the value can stand in a code by chance: the letters are none of its digits.
+        // No part of the value can occur in a code by chance: the letters are none of its digits.
         let printed = format!("{} {:?}", Redacted("smith"), Redacted("smith"));
         assert!(!printed.contains("smith"), "{printed}");
         let (first, second) = printed.split_once(' ').expect("two codes");

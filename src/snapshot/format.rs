@@ -174,7 +174,7 @@ impl Block {
         self.items
     }
 
-    /// The block as it stands in the file, as its `number`th.
+    /// The block as the file holds it, as its `number`th.
     pub fn finish(&mut self, seed: Seed, number: u32) -> &[u8] {
         let length = u32::try_from(self.bytes.len() - BLOCK_PREFIX_BYTES).expect("a block is bounded");
         self.bytes[..4].copy_from_slice(&length.to_le_bytes());

@@ -110,14 +110,14 @@ impl SnapshotSchedule {
         self.due_at = now.plus(self.interval);
     }
 
-    /// Nothing came of it.
+    /// The snapshot failed.
     pub fn on_failed(&mut self, now: Moment) {
         self.phase = Phase::Resting;
         self.due_at = now.plus(AGAIN_AFTER.max(self.interval));
         self.last = None;
     }
 
-    /// It was not to be had this time.
+    /// No position; retry later.
     pub fn postpone(&mut self, now: Moment) {
         self.phase = Phase::Resting;
         self.due_at = now.plus(AGAIN_AFTER.min(self.interval));

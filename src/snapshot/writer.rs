@@ -81,7 +81,7 @@ pub enum Step {
     Idle,
     Worked,
     Written(Written),
-    /// No snapshot came of it; an older one still stands.
+    /// The snapshot failed; an older one is still in its place.
     Failed(Partition, io::Error),
     /// All workers have dropped their senders.
     Ended,

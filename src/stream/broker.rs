@@ -36,7 +36,7 @@ pub enum BrokerError {
     /// Nothing of the open transaction was written: abort it, then write it again.
     #[error("the transaction must be aborted")]
     AbortTransaction(#[source] Cause),
-    /// The producer is of no use any more, and whether its last transaction was committed is not known: open a new one and ask.
+    /// The producer cannot be used any more, and whether its last transaction was committed is unknown: open a new one and ask.
     #[error("the outcome of the transaction is unknown")]
     OutcomeUnknown(Unknown, #[source] Cause),
     /// Repeating does not help: end the service.

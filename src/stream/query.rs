@@ -28,7 +28,7 @@ pub struct CustomerQuery {
 /// What a worker answers.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CustomerReply {
-    /// The profile, and where its partition stands.
+    /// The profile, and the progress of its partition.
     Found {
         /// The profile as JSON, as in the topic of profiles.
         profile: Vec<u8>,
@@ -49,7 +49,7 @@ pub enum CustomerReply {
     },
 }
 
-/// Where a partition stands after its last commit.
+/// The progress of a partition up to its last commit.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct CommittedPosition {
     /// Which partition.
@@ -101,9 +101,9 @@ impl QueryRouter {
 }
 
 impl CustomerQuery {
-    /// Answers. The asker may have gone; then nothing happens.
+    /// Answers. If the client no longer waits, nothing happens.
     pub fn answer(self, reply: CustomerReply) {
-        // There is room for one answer of each worker, so this fails only if the asker is gone.
+        // There is room for one answer of each worker, so this fails only if the client no longer waits.
         let _ = self.replies.try_send(reply);
     }
 }

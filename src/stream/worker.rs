@@ -4,13 +4,13 @@
 //!  turn:  group events ─► restores ─► queries ─► read and apply ─► clocks at idle ends ─► commit, when it is due ─► wait
 //! ```
 //!
-//! One worker is one thread, one group member and one producer; it owns its partitions' state alone. Nothing is shown to
-//! anyone before the commit that holds it is known; until then nothing more is applied. Each part of it is a type that owns what
-//! it needs, and gets the rest as a `Context`:
+//! One worker is one thread, one group member and one producer; it owns its partitions' state alone. It
+//! publishes a batch in metrics and queries only after its commit is known, and applies no further record until then. Each part is
+//! a type that owns its data, and gets the rest as a `Context`:
 //!
 //! | part | owns |
 //! |---|---|
-//! | `Transaction` | the open batch: what it holds, how it is written, what is done when that fails |
+//! | `Transaction` | the open batch: its contents, how it is written, what happens when that fails |
 //! | `Membership` | how far the worker has joined, the group events that it has not acted upon |
 //! | `OwnedPartitions` | the partitions and their epochs, restores |
 //! | `ClockGate` | whether wall time is believed, and may move the clocks |

@@ -13,12 +13,12 @@ use crate::stream::broker::BrokerError;
 use crate::topic::Input;
 use crate::wire::encode::{CancellationText, OrderText, ReturnText};
 
-/// The shop's systems send what they have so often.
+/// How often the shop's systems send their records.
 const SEND_EVERY: Duration = Duration::from_millis(20);
-/// What was written is with the brokers within milliseconds.
+/// The longest wait for a flush, which usually takes milliseconds.
 const FLUSH_MAX: Duration = Duration::from_secs(5);
-/// What a process that was stopped for longer (2.6 s, in real time) has missed did not happen: the service's clock has gone on, and
-/// it would rightly refuse most of it as too old.
+/// A process that was stopped for longer (2.6 s, in real time) skips the events that it has missed: the service's clock has gone on,
+/// and it would rightly refuse most of them as too old.
 const MISSED_MAX: Span = Span::days(16);
 
 /// A record for Kafka.

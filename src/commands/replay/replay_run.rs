@@ -79,7 +79,7 @@ impl<'c> ReplayRun<'c> {
         self.engine.clock()
     }
 
-    /// Applies the next record in time, after what is due before it. `original` gives the bytes of a refused one.
+    /// Applies the next record in time, after firing the timers that are due before it. `original` gives the bytes of a refused one.
     pub(crate) fn apply<'s>(
         &mut self,
         source: &'s Source,
@@ -103,7 +103,7 @@ impl<'c> ReplayRun<'c> {
         }
     }
 
-    /// Moves the clock on, never back: what is due on the way happens.
+    /// Moves the clock on, never back, and fires the timers on the way.
     pub(crate) fn advance(&mut self, to: Time) -> Result<(), Failure> {
         self.cross_midnights(to)?;
         self.move_clock(to)

@@ -120,7 +120,7 @@ impl Timers {
         None
     }
 
-    /// Orders what is due in a bucket and sends the rest to where it belongs by now.
+    /// Sorts the due customers of a bucket and moves the others to the buckets of their present deadlines.
     fn open(&mut self, bucket: u32, customers: &[CustomerSlot], key_hash: &impl Fn(CustomerSlot) -> u64) {
         for customer in customers {
             let timer = &mut self.timers[customer.0 as usize];

@@ -8,7 +8,7 @@ use crate::domain::values::number::Ratio;
 use crate::domain::values::time::{Span, Time};
 use crate::domain::values::window::OrderTotals;
 
-/// Where a customer stands.
+/// The lifecycle state of a customer.
 ///
 /// ```text
 ///              first kept order                silence                 silence

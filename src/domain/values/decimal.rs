@@ -17,7 +17,7 @@ pub struct WrittenDecimal {
     exponent: i64,
 }
 
-/// What stands before the digits.
+/// The sign before the digits, if any.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sign {
     None,

@@ -12,7 +12,7 @@ pub struct ReturnHash(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ShopIndex(pub u16);
 
-/// A customer's key as it stands in the record key, with its 64-bit hash.
+/// A customer's key as in the record key, with its 64-bit hash.
 ///
 /// The hash must come from the engine's own hash function ([`Settings::hash`](crate::domain::settings::Settings::hash)).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,6 +1,6 @@
-//! How deep objects and arrays stand inside each other, found before anything is parsed.
+//! How deep objects and arrays are nested, checked before a record is parsed.
 
-/// Whether brackets stand more than `depth_max` deep, brackets in strings aside.
+/// Whether brackets are nested more than `depth_max` deep, brackets in strings aside.
 ///
 /// A value that is not JSON gets some answer; the parser refuses it afterwards.
 pub(super) fn exceeds(value: &[u8], depth_max: usize) -> bool {

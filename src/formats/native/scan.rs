@@ -3,7 +3,7 @@
 //! Everything else is left to the parser of `object`, mistakes included: a record that is accepted here must be accepted there,
 //! with the same fields. A trial compares both.
 //!
-//! Every function takes the rest of the record from where it reads and gives back what is left behind that, or `None` if the
+//! Every function takes the rest of the record from where it reads and returns the unread rest, or `None` if the
 //! record is not usual. That is a pointer and a length, which never leave the registers.
 
 use super::object::{Field, Object};
@@ -277,7 +277,7 @@ fn behind_colon(rest: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// What stands between here and a later rest.
+/// The text between here and a later rest.
 #[inline]
 fn taken<'a>(here: &'a [u8], rest: &[u8]) -> &'a [u8] {
     &here[..here.len() - rest.len()]

@@ -10,7 +10,7 @@ use super::registrar::Registrar;
 use crate::domain::signals::kind::SignalType;
 use crate::topic::{Input, Output};
 
-/// A currency as it stands in a label, with what turns its minor units into whole ones.
+/// A currency as a label, with the factor from its minor units to whole ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CurrencyLabel {
     code: [u8; 3],

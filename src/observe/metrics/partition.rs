@@ -21,7 +21,7 @@ use crate::domain::signals::signal::State;
 use crate::topic::Input;
 
 gauge_table! {
-    /// What a partition stands at after a commit.
+    /// The gauges of a partition after a commit.
     after_commit PartitionGauges {
         clock_ms: Option<i64> = "retention_clock_timestamp_seconds",
             "The partition's clock, which only moves forward; 0 before its first record";
@@ -111,7 +111,7 @@ pub struct PartitionTotals {
 }
 
 impl PartitionMetrics {
-    /// Exports what the partition stands at. Called after a commit, never for an open batch.
+    /// Exports the partition's gauges. Called after a commit, never for an open batch.
     pub fn set(&self, gauges: &PartitionGauges) {
         self.gauges.set(gauges);
         self.set_timers_overdue(gauges.timers_overdue);

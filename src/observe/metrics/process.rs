@@ -54,7 +54,7 @@ impl ProcessCollector {
         })
     }
 
-    /// Reads everything. `None` if a file is missing or has another form: then the last values stand.
+    /// Reads everything. `None` if a file is missing or has another form: then the last values stay.
     fn read(&self) -> Option<()> {
         let stat = parse_stat(&fs::read_to_string("/proc/self/stat").ok()?)?;
         let cpu_seconds = self.cpu_seconds.lock().expect("no panic under this lock");

@@ -35,7 +35,7 @@ fn snapshot() -> Vec<u8> {
     bytes
 }
 
-/// All of it, or the reason why not; whatever was read before the reason is of no use.
+/// The whole snapshot, or the reason why it cannot be read; then the part before is discarded.
 fn read(bytes: &[u8]) -> Result<(Header, Vec<String>), Discard> {
     let (mut reader, header) = Reader::open(bytes)?;
     let mut found = Vec::new();

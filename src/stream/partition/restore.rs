@@ -174,7 +174,7 @@ impl RestoreRequest {
     }
 }
 
-/// Where a restore stands.
+/// The stage of a restore.
 enum Stage {
     Barrier,
     Changelog { committed: Offsets },
@@ -292,8 +292,8 @@ impl Work {
         Ok(None)
     }
 
-    /// Whether what disagrees does so for good. If another worker has committed since the barrier, this one has stood still for so long
-    /// that it has lost the partition, and will hear of it; until then, what it reads is no reason to end the service.
+    /// Whether offsets and seal disagree for good. If another worker has committed since the barrier, this one has stood still for so
+    /// long that it has lost the partition, and the group will report it; until then the disagreement does not end the service.
     fn check_doubt<L: Lookup>(
         &mut self,
         lookup: &mut L,

@@ -46,7 +46,7 @@ impl CommitSchedule {
         self.last_commit = Some(CommitSpan { begun_at, ended_at });
     }
 
-    /// While a backlog is worked off its latency is lost anyway, and one record of a customer stands for more events the
+    /// While a backlog is processed its latency is lost anyway, and one record of a customer stands for more events the
     /// longer a batch is open.
     pub fn is_due(&self, batch: &BatchFill, pace: &CommitPace, now: Moment) -> bool {
         let is_old = |since: Moment| now.since(since) >= TRANSACTION_AGE_MAX;

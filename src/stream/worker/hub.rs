@@ -63,7 +63,7 @@ impl<'m> Hub<'m> {
         self.metrics.partition(partition).set_snapshot_time(created_at_ms);
     }
 
-    /// The partition is not owned any more: its gauges must not stand beside the next owner's.
+    /// The partition is not owned any more: its gauges must not be exported beside the next owner's.
     pub(super) fn forget_partition(&mut self, partition: Partition) {
         self.restores.remove(&partition);
         self.status.not_restoring(partition);

@@ -65,7 +65,7 @@ pub fn add_transitions(summary: &mut BatchSummary, counts: &Transitions) {
     }
 }
 
-/// Where a partition stands after a commit. `target` is where wall time would put its clock.
+/// The gauges of a partition after a commit. `target` is where wall time would put its clock.
 pub fn gauges<T: RecordBatch>(
     running: &mut Running<T>,
     rules: &Rules,

@@ -1,4 +1,5 @@
-//! The seal: where a partition stands after a batch. It is written with the batch and is the truth; the group's offsets mirror it.
+//! The seal: a partition's offsets and clock after a batch. It is written with the batch and is authoritative; the group's
+//! offsets mirror it.
 //!
 //! ```text
 //! version │ present (bit 0 clock, bits 1-3 merge keys) │ batch u64 │ next offsets 3 × u64 │ clock i64? │ merge keys i64? │

@@ -164,7 +164,7 @@ impl<B: Broker> Sender<'_, B> {
         })
     }
 
-    /// The truth about where the partition stands; without it, nothing else in this transaction would mean anything.
+    /// The partition's offsets and clock: without them no other record of this transaction could be used.
     fn seal<T>(&mut self, running: &Running<T>, scratch: &mut Scratch) -> Result<(), AttemptError> {
         let seal = Seal {
             batch: self.batch_number,
