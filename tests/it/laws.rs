@@ -1,9 +1,7 @@
-//! The two laws of the domain, over random histories with few ids, values and times, so that everything collides.
-//!
-//! First law: any permutation and any repetition of the records gives the same facts, as long as none comes later than the
-//! lateness. Second law: after every record and timer the emitted state equals the facts'. And a restored engine goes on as if
-//! it had never stopped, and sums over customers equal those of the customers at every read. `RETENTION_LAW_SEED` replays one
-//! history, `RETENTION_LAW_SEEDS` sets how many are tried.
+//! The laws of the domain, over random histories with few ids, values and times, so that everything collides. First: any permutation
+//! and any repetition of the records gives the same facts, as long as none comes later than the lateness. Second: after every record
+//! and timer the emitted state equals the facts'. Also, a restored engine goes on as if it had never stopped, and sums over customers
+//! are right at every read. `RETENTION_LAW_SEED` replays one history, `RETENTION_LAW_SEEDS` sets how many are tried.
 
 use std::sync::Arc;
 
@@ -80,8 +78,7 @@ fn settings(random: &mut Rng) -> Arc<Settings> {
     })
 }
 
-/// Records of one customer over one to four years. Records with one identity lie within the lateness of each other: further
-/// apart they are outside of the law.
+/// Records of one customer over one to four years. Those with one identity lie within the lateness, as the law requires.
 fn history(random: &mut Rng) -> Vec<Record> {
     let years = random.i64(1..=4);
     let orders = random.u64(1..=12);
@@ -234,7 +231,7 @@ fn check_told(engine: &mut Engine) -> Result<(), String> {
     }
 }
 
-/// No cause is given twice for one type, and each signal begins where the one before it ended.
+/// No cause occurs twice for one type, and each signal begins where the one before it ended.
 fn check_signals(signals: &[Signal]) -> Result<(), String> {
     for (index, signal) in signals.iter().enumerate() {
         let (name, cause) = (signal.kind.name(), signal.cause);
@@ -268,7 +265,7 @@ fn restored_engine_goes_on(seed: u64) -> Result<(), String> {
     }
     let end = end_of(&records);
     whole.advance_clock(end, usize::MAX);
-    // Two at a time: the timer that fired last before the stop fires again, and says nothing.
+    // Two at a time: the timer that fired last before the stop fires again, and emits nothing.
     while stopped.advance_clock(end, 2) == Progress::More {
         emitted_after_stops.extend(signals(&mut stopped));
         stopped = restored(&stopped, &settings)?;
@@ -295,8 +292,7 @@ fn restored_engine_goes_on(seed: u64) -> Result<(), String> {
     Ok(())
 }
 
-/// Sums are kept by differences and brought to the clock now and then; restored ones are added up anew. Ledgers are so short that
-/// orders fold while they still lie in windows.
+/// Sums follow by differences; restored ones are added up anew. Ledgers are so short that orders fold while in windows.
 fn sums_are_those_of_the_customers(seed: u64) -> Result<(), String> {
     let mut random = Rng::with_seed(seed);
     let mut settings = (*settings(&mut random)).clone();
@@ -319,7 +315,6 @@ fn sums_are_those_of_the_customers(seed: u64) -> Result<(), String> {
         while let Some((erased, erasure)) = erasures.next_if(|(_, it)| it.requested_at <= record.time()) {
             engine.handle_erasure(key_of(erased), &erasure, usize::MAX);
         }
-        // Refused or not.
         engine.handle_record(key_of(customer), ShopIndex(0), &record, usize::MAX);
         if random.bool() {
             engine.settle_figures(random.usize(0..3));
@@ -339,7 +334,7 @@ fn sums_are_those_of_the_customers(seed: u64) -> Result<(), String> {
     Ok(())
 }
 
-/// What long histories came to is kept and goes on; in an engine that is restored before each record it never is.
+/// The totals of long histories are cached and updated; an engine that is restored before each record never caches them.
 fn long_histories_go_on_as_if_derived_anew(seed: u64) -> Result<(), String> {
     let mut random = Rng::with_seed(seed);
     let mut settings = (*settings(&mut random)).clone();
@@ -395,7 +390,7 @@ fn long_history(random: &mut Rng) -> Vec<Record> {
         .collect()
 }
 
-/// The end of an erasure's marker says nothing, and neither does the end of a year that does not raise the return rate.
+/// The end of an erasure's marker emits nothing, and neither does the end of a year that does not raise the return rate.
 fn silent_timers() -> Result<(), Failed> {
     let settings = settings(&mut Rng::with_seed(0));
     let mut engine = Engine::new(Arc::clone(&settings));
@@ -463,8 +458,7 @@ fn a_timer_fires_before_a_marker_ends() -> Result<(), Failed> {
     if fired == [(1, 0), (0, 1)] { Ok(()) } else { Err(format!("{fired:?}").into()) }
 }
 
-/// An erasure fires the timers that are due before it. Their signals name the customer, however late they are drained, and
-/// no other customer gets the slot while they wait.
+/// Signals of timers that an erasure fires name the customer, however late they are drained: no other gets the slot until then.
 fn signals_outlive_an_erasure() -> Result<(), Failed> {
     let mut engine = Engine::new(settings(&mut Rng::with_seed(0)));
     let order = |day: i64| {
