@@ -51,3 +51,46 @@ impl Engine {
         Progress::More
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::domain::settings::{Settings, Shop, Shops};
+    use crate::domain::values::event::{ErasureRecord, OrderRecord, Record, SkuVariety};
+    use crate::domain::values::ids::{CustomerKey, OrderHash, ShopIndex};
+    use crate::domain::values::money::{Currency, SentAmount};
+    use crate::domain::values::time::{Span, Zone};
+
+    #[test]
+    fn of_one_instant_a_timer_fires_before_a_marker_ends() {
+        let currency = Currency::from_code(b"EUR").expect("a currency");
+        let shop = Shop { currency, zone: Zone::new(0, Vec::new()), conversions: Vec::new() };
+        let settings = Settings::with_defaults(Shops::One(shop), |_| 1, Arc::new(|_| [0; 16]));
+        let horizon = settings.ledger_horizon();
+        let mut engine = Engine::new(Arc::new(settings));
+        let placed_at = Time::MIN.plus(horizon);
+        let order = Record::Order(OrderRecord {
+            id: OrderHash(1),
+            version: 0,
+            placed_at,
+            total: SentAmount(100),
+            currency,
+            test: false,
+            skus: SkuVariety::One(1),
+        });
+        engine.handle_record(CustomerKey { bytes: b"a", hash: 1 }, ShopIndex(0), &order, usize::MAX);
+        let due = engine.next_due(placed_at.plus(Span::days(400))).expect("silence");
+        let requested_at = Time::from_millis(due.as_millis() - horizon.as_millis()).expect("after the first");
+        let erased = CustomerKey { bytes: b"b", hash: 1 };
+        engine.handle_erasure(erased, &ErasureRecord { requested_at }, usize::MAX);
+        let emitted = engine.drain_signals().count();
+        assert_eq!((emitted, engine.markers.len()), (1, 1), "the first order, and what is to come");
+
+        assert_eq!(engine.advance_clock(due, 1), Progress::More);
+        assert_eq!((engine.drain_signals().count(), engine.markers.len()), (1, 1));
+        assert_eq!(engine.advance_clock(due, 1), Progress::Done);
+        assert_eq!((engine.drain_signals().count(), engine.markers.len()), (0, 0));
+    }
+}

@@ -260,19 +260,51 @@ mod tests {
         }
     }
 
+    struct NoRecords;
+
+    impl RecordBatch for NoRecords {
+        fn len(&self) -> usize {
+            0
+        }
+        fn get(&self, _: usize) -> crate::stream::broker::RecordView<'_> {
+            unreachable!("there are none")
+        }
+    }
+
+    /// All inputs at this position, with this end.
+    fn streams_at(next: u64, end: u64) -> Streams<NoRecords> {
+        Streams::new(&PerInput([(Position(next), None); 3]), &PerInput([Position(end); 3]))
+    }
+
+    #[test]
+    fn an_open_transaction_holds_up_what_was_read_exactly_to_the_stable_end() {
+        for (next, end, stable, expected) in [
+            (4, 9, 5, false), // one record is still to be fetched
+            (5, 9, 5, true),
+            (6, 9, 5, true),
+            (8, 9, 5, true),
+            (9, 9, 5, false), // nothing lies behind it
+            (9, 9, 9, false),
+        ] {
+            let stable_ends = PerInput([Position(stable); 3]);
+            assert_eq!(streams_at(next, end).is_held_up(&stable_ends), expected, "{next} of {end}");
+        }
+    }
+
+    #[test]
+    fn an_end_is_confirmed_that_was_reached_exactly() {
+        for (end, expected) in [(8, true), (9, true), (10, false)] {
+            let mut streams = streams_at(9, 9);
+            for input in Input::ALL {
+                streams.cursors[input].supply = Supply::AtEnd;
+            }
+            assert_eq!(streams.confirm_ends(&PerInput([Position(end); 3])), expected, "{end}");
+        }
+    }
+
     #[test]
     fn an_input_is_waited_for_a_limited_time() {
-        struct NoRecords;
-        impl RecordBatch for NoRecords {
-            fn len(&self) -> usize {
-                0
-            }
-            fn get(&self, _: usize) -> crate::stream::broker::RecordView<'_> {
-                unreachable!("there are none")
-            }
-        }
-        let starts = PerInput([(Position(0), None); 3]);
-        let mut streams = Streams::<NoRecords>::new(&starts, &PerInput([Position(9); 3]));
+        let mut streams = streams_at(0, 9);
         let start = Moment(Duration::from_secs(100));
         assert!(!streams.wait_for(Input::Returns, start));
         assert!(!streams.wait_for(Input::Returns, start.plus(WAIT_MAX / 2)));
