@@ -10,10 +10,10 @@ use retention_signals::domain::lapse::PolicyId;
 use retention_signals::domain::settings::{Shop, Shops};
 use retention_signals::domain::signals::kind::SignalKind;
 use retention_signals::domain::signals::signal::{
-    ActiveKind, Cause, CustomerType, Profile, RecordDigest, Signal, Silence, State,
+    ActiveKind, Cause, CustomerType, Lifecycle, Profile, RecordDigest, Signal, Silence, State,
 };
 use retention_signals::domain::values::ids;
-use retention_signals::domain::values::money::Currency;
+use retention_signals::domain::values::money::{Currency, ShopAmount};
 use retention_signals::domain::values::number::Ratio;
 use retention_signals::domain::values::time::{Span, Time, Zone};
 use retention_signals::domain::values::window::OrderTotals;
@@ -172,17 +172,18 @@ fn profile(index: usize) -> Profile {
     let block = |orders: u32| OrderTotals {
         placed: orders,
         kept: orders,
-        gross: i64::from(orders) * (2_000 + (scattered(index) % 9_000) as i64),
+        gross: ShopAmount(i64::from(orders) * (2_000 + (scattered(index) % 9_000) as i64)),
         ..OrderTotals::default()
     };
     Profile {
         shop: ids::ShopIndex(0),
         as_of: time(index + 5),
-        state: State::Active,
-        kind: Some(ActiveKind::Established),
-        since: Some(time(index + 5)),
+        lifecycle: Lifecycle::Active {
+            kind: ActiveKind::Established,
+            since: time(index + 5),
+            at_risk_at: Some(time(index + 500)),
+        },
         customer_type: Some(CustomerType::Returning),
-        next: Some((State::AtRisk, time(index + 500))),
         first_order_at: Some(time(index)),
         last_order_at: Some(time(index + 5)),
         purchase_days: orders,
@@ -196,7 +197,7 @@ fn profile(index: usize) -> Profile {
 fn signal(index: usize) -> Signal {
     let (kind, cause) = if index.is_multiple_of(2) {
         (
-            SignalKind::FirstOrder { value: (scattered(index) % 50_000) as i64 },
+            SignalKind::FirstOrder { value: ShopAmount((scattered(index) % 50_000) as i64) },
             Cause::Record(RecordDigest(scattered(index))),
         )
     } else {

@@ -6,7 +6,7 @@ use super::*;
 use crate::domain::lapse::Cadence;
 use crate::domain::settings::{Shops, Thresholds};
 use crate::domain::values::ids::ShopIndex;
-use crate::domain::values::money::{Currency, SentAmount};
+use crate::domain::values::money::{Currency, SentAmount, ShopAmount};
 use crate::topic::Output;
 
 const SHOP: &str = "[shop]\ncurrency = \"EUR\"\n";
@@ -97,7 +97,10 @@ fn every_key_can_be_set_by_the_environment() {
     assert_eq!(config.kafka.bootstrap_servers(), Some("broker:9092"));
     assert_eq!(config.kafka.get("sasl.password"), Some("hunter2"));
     let Shops::One(shop) = &config.settings.shops else { panic!("one shop") };
-    assert_eq!(shop.convert(SentAmount(1_000), Currency::from_code(b"USD").expect("dollars")), 900);
+    assert_eq!(
+        shop.convert(SentAmount(1_000), Currency::from_code(b"USD").expect("dollars")),
+        ShopAmount(900)
+    );
 }
 
 #[test]
@@ -122,7 +125,7 @@ fn stores_have_their_own_currency_and_zone() {
     assert_eq!(shops.of_key(b"tokyo.1/c1"), Some(ShopIndex(1)));
     assert_eq!(shops.of_key(b"paris/c1"), None);
     let euro = Currency::from_code(b"EUR").expect("euros");
-    assert_eq!(shops.get(ShopIndex(1)).convert(SentAmount(65), euro), 100);
+    assert_eq!(shops.get(ShopIndex(1)).convert(SentAmount(65), euro), ShopAmount(100));
     assert_eq!(shops.get(ShopIndex(0)).conversions.len(), 2);
 }
 
@@ -135,7 +138,8 @@ fn currencies_beyond_iso_4217_are_declared() {
     assert_eq!((shop.currency.to_string().as_str(), shop.currency.digits()), ("IRT", 0));
     let letters = Currency::from_letters(b"irt").expect("three letters");
     assert_eq!(shop.accepted(letters).map(Currency::digits), Some(0));
-    assert_eq!(shop.convert(SentAmount(1_000), Currency::from_code(b"IRR").expect("rials")), 100);
+    let rials = Currency::from_code(b"IRR").expect("rials");
+    assert_eq!(shop.convert(SentAmount(1_000), rials), ShopAmount(100));
 }
 
 #[test]

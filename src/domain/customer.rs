@@ -145,7 +145,10 @@ impl Summary {
         let amounts =
             [block.gross, block.refunded, block.cancelled, block.unattributed, block.excess, kept.net];
         counts.iter().all(|count| *count < COUNT_LIMIT)
-            && amounts.iter().chain(&kept.last_values).all(|amount| amount.unsigned_abs() < AMOUNT_LIMIT)
+            && amounts
+                .iter()
+                .chain(&kept.last_values)
+                .all(|amount| amount.minor().unsigned_abs() < AMOUNT_LIMIT)
             && kept.days.last.iter().chain([&kept.days.first]).all(|day| day.unsigned_abs() < DAY_LIMIT)
             && kept.days.squares < SQUARES_LIMIT
     }

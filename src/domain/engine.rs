@@ -34,6 +34,7 @@ use super::store::Store;
 use super::store::packed;
 use super::values::event::{ErasureRecord, GuestRecord, Record};
 use super::values::ids::{CustomerKey, CustomerSlot, ShopIndex};
+use super::values::money::ShopAmount;
 use super::values::time::Time;
 
 pub use effects::{Change, Transitions};
@@ -76,9 +77,9 @@ pub enum Refusal {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Applied {
     /// An order id seen for the first time (test orders aside).
-    Order { value: i64, first: bool },
+    Order { value: ShopAmount, first: bool },
     /// A return id seen for the first time.
-    Return { refund: i64 },
+    Return { refund: ShopAmount },
     /// A test order, another version, a cancellation, an erasure.
     Other,
     /// Another record with the same identity and version has other content; one of the two counts.

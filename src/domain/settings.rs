@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::lapse::{Cadence, LapsePolicies, LapsePolicy};
 use super::values::ids::ShopIndex;
-use super::values::money::{Conversion, Currency, SentAmount};
+use super::values::money::{Conversion, Currency, SentAmount, ShopAmount};
 use super::values::number::Decimal;
 use super::values::time::{Span, Zone};
 
@@ -143,9 +143,9 @@ impl Shop {
     }
 
     /// An accepted amount in the shop's own minor units, rounded half even once.
-    pub fn convert(&self, sent: SentAmount, currency: Currency) -> i64 {
+    pub fn convert(&self, sent: SentAmount, currency: Currency) -> ShopAmount {
         if currency == self.currency {
-            return sent.minor();
+            return ShopAmount(sent.minor());
         }
         self.conversion(currency).expect("only accepted currencies enter the domain").convert(sent)
     }

@@ -223,7 +223,8 @@ fn signals(engine: &mut Engine) -> Vec<Signal> {
 fn check_told(engine: &mut Engine) -> Result<(), String> {
     let Some(slot) = engine.find(key()) else { return Ok(()) };
     let clock = engine.clock().expect("a record was applied");
-    let (emitted, facts) = (unpacked(engine, slot).emitted.state(), engine.profile(slot, clock).state);
+    let (emitted, facts) =
+        (unpacked(engine, slot).emitted.state(), engine.profile(slot, clock).lifecycle.state());
     if emitted == facts {
         Ok(())
     } else {

@@ -9,7 +9,7 @@ use crate::config::{Config, Origin};
 use crate::domain::engine::shop_totals::{ShopTotals, WindowTotals};
 use crate::domain::signals::kind::SignalType;
 use crate::domain::signals::signal::State;
-use crate::domain::values::money::Currency;
+use crate::domain::values::money::{Currency, ShopAmount};
 use crate::domain::values::number::Ratio;
 use crate::domain::values::time::Time;
 use crate::history::files::GroupedTable;
@@ -234,7 +234,7 @@ impl Report<'_> {
 }
 
 fn money_rows(rows: &mut Vec<Row>, currency: Currency, figures: &ShopTotals) {
-    let mut sum = |label: &str, figure: fn(&WindowTotals) -> i64| {
+    let mut sum = |label: &str, figure: fn(&WindowTotals) -> ShopAmount| {
         let cells = COLUMNS.map(|(window, _)| money(figure(&figures.windows[window]).into(), currency));
         rows.push((format!("{label} {currency}"), cells));
     };
@@ -242,14 +242,15 @@ fn money_rows(rows: &mut Vec<Row>, currency: Currency, figures: &ShopTotals) {
     sum("refunded", |of| of.refunded);
     sum("cancelled", |of| of.cancelled);
     sum("net", WindowTotals::net);
-    let mut mean = |label: &str, dividend: fn(&WindowTotals) -> i64, divisor: fn(&WindowTotals) -> u64| {
-        let cells = COLUMNS.map(|(window, _)| {
-            let of = &figures.windows[window];
-            let mean = Ratio::new(dividend(of), divisor(of)).map(|mean| mean.scaled_half_even(1));
-            mean.map_or_else(none, |mean| money(mean, currency))
-        });
-        rows.push((label.replace("{}", &currency.to_string()), cells));
-    };
+    let mut mean =
+        |label: &str, dividend: fn(&WindowTotals) -> ShopAmount, divisor: fn(&WindowTotals) -> u64| {
+            let cells = COLUMNS.map(|(window, _)| {
+                let of = &figures.windows[window];
+                let mean = Ratio::new(dividend(of), divisor(of)).map(|mean| mean.scaled_half_even(1));
+                mean.map_or_else(none, |mean| money(mean, currency))
+            });
+            rows.push((label.replace("{}", &currency.to_string()), cells));
+        };
     mean("average order value {}, gross", |of| of.gross, |of| of.placed);
     mean("average order value {}, net", WindowTotals::net, |of| of.kept);
     mean("customer value {}, gross", |of| of.gross, |of| of.customers_placed);

@@ -6,7 +6,7 @@ use super::purchases::{KeptOrder, PurchaseStats};
 use super::{Customer, Summary};
 use crate::domain::lapse::Deadlines;
 use crate::domain::settings::{Settings, Shop};
-use crate::domain::signals::signal::{ActiveKind, CustomerType, Profile, State};
+use crate::domain::signals::signal::{ActiveKind, CustomerType, Lifecycle, Profile, State};
 use crate::domain::store::packed::ValuedOrders;
 use crate::domain::values::event::SkuVariety;
 use crate::domain::values::ids::ShopIndex;
@@ -65,12 +65,24 @@ impl<'s> Facts<'s> {
     }
 
     pub fn state(&self, clock: Time) -> State {
+        self.lifecycle(clock).state()
+    }
+
+    /// Where the customer stands at `clock`.
+    pub fn lifecycle(&self, clock: Time) -> Lifecycle {
+        let kept = self.kept();
+        let active = |at_risk_at: Option<Time>| {
+            let kind = if kept.count == 1 { ActiveKind::New } else { ActiveKind::Established };
+            Lifecycle::Active { kind, since: kept.last_at, at_risk_at }
+        };
         match self.deadlines {
-            None if self.kept().count == 0 => State::Prospect,
-            None => State::Active,
-            Some(deadlines) if clock >= deadlines.lapsed => State::Lapsed,
-            Some(deadlines) if clock >= deadlines.at_risk => State::AtRisk,
-            Some(_) => State::Active,
+            None if kept.count == 0 => Lifecycle::Prospect,
+            None => active(None),
+            Some(Deadlines { lapsed, .. }) if clock >= lapsed => Lifecycle::Lapsed { since: lapsed },
+            Some(Deadlines { at_risk, lapsed }) if clock >= at_risk => {
+                Lifecycle::AtRisk { since: at_risk, lapsed_at: lapsed }
+            }
+            Some(Deadlines { at_risk, .. }) => active(Some(at_risk)),
         }
     }
 
@@ -100,23 +112,13 @@ impl<'s> Facts<'s> {
 
     /// The facts as a profile. `as_of` is the instant of the totals, `customer` needs no ledger.
     pub fn profile(&self, shop: ShopIndex, customer: &Customer, as_of: Time, settings: &Settings) -> Profile {
-        let state = self.state(as_of);
         let kept = self.kept();
         let is_customer = kept.count > 0;
-        let active_kind = if kept.count == 1 { ActiveKind::New } else { ActiveKind::Established };
-        let since = self.deadlines.map(|deadlines| match state {
-            State::Prospect | State::Active => kept.last_at,
-            State::AtRisk => deadlines.at_risk,
-            State::Lapsed => deadlines.lapsed,
-        });
         Profile {
             shop,
             as_of,
-            state,
-            kind: (state == State::Active).then_some(active_kind),
-            since,
+            lifecycle: self.lifecycle(as_of),
             customer_type: self.customer_type(customer.skus),
-            next: self.next(state),
             first_order_at: is_customer.then_some(kept.first_at),
             last_order_at: is_customer.then_some(kept.last_at),
             purchase_days: kept.days.count,

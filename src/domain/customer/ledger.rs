@@ -4,7 +4,7 @@
 
 use crate::domain::settings::Shop;
 use crate::domain::values::ids::{OrderHash, ReturnHash};
-use crate::domain::values::money::{Currency, SentAmount};
+use crate::domain::values::money::{Currency, SentAmount, ShopAmount};
 use crate::domain::values::time::{Span, Time};
 use crate::domain::values::window::OrderTotals;
 
@@ -173,12 +173,12 @@ fn are_distinct<T>(entries: &[T], id: impl Fn(&T) -> u64) -> bool {
 /// What became of one order. Money is in the shop's minor units; a test order is all zeros.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct OrderResult {
-    pub value: i64,
-    pub refunded: i64,
+    pub value: ShopAmount,
+    pub refunded: ShopAmount,
     /// What its cancellation took back beyond refunds.
-    pub cancelled: i64,
+    pub cancelled: ShopAmount,
     /// What was refunded beyond its value.
-    pub excess: i64,
+    pub excess: ShopAmount,
     /// At least one return is attributed to it.
     pub returned: bool,
     /// It is no test order.
@@ -187,8 +187,8 @@ pub struct OrderResult {
 }
 
 impl OrderResult {
-    pub const fn net(&self) -> i64 {
-        self.value - self.refunded - self.cancelled
+    pub const fn net(&self) -> ShopAmount {
+        self.value.minus(self.refunded).minus(self.cancelled)
     }
 
     /// What the order adds to the totals of its time.
@@ -200,7 +200,7 @@ impl OrderResult {
             gross: self.value,
             refunded: self.refunded,
             cancelled: self.cancelled,
-            unattributed: 0,
+            unattributed: ShopAmount::ZERO,
             excess: self.excess,
         }
     }
@@ -221,7 +221,7 @@ pub enum ReturnTarget {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct UnattributedRefund {
     pub at: Time,
-    pub amount: i64,
+    pub amount: ShopAmount,
     /// Index of the return it comes from.
     pub returned: usize,
 }
@@ -243,7 +243,7 @@ struct Refunds {
     /// In the order's currency as sent.
     same_currency: SentAmount,
     /// Of other currencies, each converted to the shop's.
-    converted: i64,
+    converted: ShopAmount,
     /// Index of the one return without an order id.
     unnamed: Option<usize>,
     any: bool,
@@ -264,7 +264,7 @@ impl Attribution {
         }
         self.settle_excess(ledger, shop);
         for figures in &mut self.orders {
-            figures.kept = figures.net() > 0; // A test order is worth nothing.
+            figures.kept = figures.net() > ShopAmount::ZERO; // A test order is worth nothing.
         }
     }
 
@@ -274,8 +274,13 @@ impl Attribution {
         self.unattributed.clear();
         self.orders.clear();
         self.orders.extend(ledger.orders.iter().map(|order| {
-            let value = if order.test { 0 } else { shop.convert(order.total, order.currency) };
-            OrderResult { value, placed: !order.test, kept: value > 0, ..OrderResult::default() }
+            let value = if order.test { ShopAmount::ZERO } else { shop.convert(order.total, order.currency) };
+            OrderResult {
+                value,
+                placed: !order.test,
+                kept: value > ShopAmount::ZERO,
+                ..OrderResult::default()
+            }
         }));
     }
 
@@ -351,7 +356,7 @@ impl Attribution {
     /// What exceeds an order's value comes first from its unnamed return, which then stands alone with that part.
     fn settle_excess(&mut self, ledger: &Ledger, shop: &Shop) {
         for (figures, refunds) in self.orders.iter_mut().zip(&self.sums) {
-            let Some(index) = refunds.unnamed.filter(|_| figures.excess > 0) else {
+            let Some(index) = refunds.unnamed.filter(|_| figures.excess > ShopAmount::ZERO) else {
                 continue;
             };
             let returned = &ledger.returns[index];
@@ -388,7 +393,7 @@ fn figures(order: &Order, refunds: &Refunds, shop: &Shop) -> OrderResult {
     OrderResult {
         value,
         refunded,
-        cancelled: if refunds.cancelled_at.is_some() { value - refunded } else { 0 },
+        cancelled: if refunds.cancelled_at.is_some() { value - refunded } else { ShopAmount::ZERO },
         excess: sum - refunded,
         returned: refunds.any,
         placed: true,

@@ -2,6 +2,7 @@
 
 use crate::domain::lapse::PurchaseHistory;
 use crate::domain::values::ids::OrderHash;
+use crate::domain::values::money::ShopAmount;
 use crate::domain::values::number::Ratio;
 use crate::domain::values::time::{Day, Days, Time, Zone};
 
@@ -13,7 +14,7 @@ pub const RECENT: usize = 3;
 pub struct KeptOrder {
     pub placed_at: Time,
     pub id: OrderHash,
-    pub net: i64,
+    pub net: ShopAmount,
 }
 
 /// Sums over kept orders in the order of time. To continue those of a summary gives the same as to begin with all orders.
@@ -21,11 +22,11 @@ pub struct KeptOrder {
 pub struct PurchaseStats {
     pub count: u32,
     /// Sum of net values.
-    pub net: i64,
+    pub net: ShopAmount,
     /// Net values of the last three, the latest last; zeros before the first.
-    pub last_values: [i64; RECENT],
+    pub last_values: [ShopAmount; RECENT],
     /// Net values of the first two. Not part of a summary: their signals were emitted before the orders folded.
-    pub first_values: [i64; 2],
+    pub first_values: [ShopAmount; 2],
     pub first_at: Time,
     pub last_at: Time,
     pub last_id: OrderHash,
@@ -38,9 +39,9 @@ impl Default for PurchaseStats {
     fn default() -> Self {
         Self {
             count: 0,
-            net: 0,
-            last_values: [0; RECENT],
-            first_values: [0; 2],
+            net: ShopAmount::ZERO,
+            last_values: [ShopAmount::ZERO; RECENT],
+            first_values: [ShopAmount::ZERO; 2],
             first_at: Time::MIN,
             last_at: Time::MIN,
             last_id: OrderHash(0),
@@ -53,7 +54,7 @@ impl Default for PurchaseStats {
 impl PurchaseStats {
     /// Continues the sums, order by order.
     pub fn extend<'z>(&self, zone: &'z Zone) -> Extension<'z> {
-        let nothing = KeptOrder { placed_at: Time::MIN, id: OrderHash(0), net: 0 };
+        let nothing = KeptOrder { placed_at: Time::MIN, id: OrderHash(0), net: ShopAmount::ZERO };
         Extension {
             added: 0,
             firsts: [nothing; 2],
@@ -93,10 +94,10 @@ impl PurchaseStats {
     /// Drops what a summary does not hold, after the oldest orders have folded into `summary`.
     pub fn drop_what_no_summary_holds(&mut self, summary: &Self) {
         if summary.count > 0 {
-            self.first_values[0] = 0;
+            self.first_values[0] = ShopAmount::ZERO;
         }
         if summary.count > 1 {
-            self.first_values[1] = 0;
+            self.first_values[1] = ShopAmount::ZERO;
         }
         if self.count == summary.count {
             self.previous_at = None;
@@ -113,10 +114,10 @@ impl PurchaseStats {
     }
 
     /// The sum of the last three values and of those before them; none with fewer than `earlier_min` of these.
-    pub fn recent_and_earlier(&self, earlier_min: u32) -> Option<(i64, i64, u32)> {
+    pub fn recent_and_earlier(&self, earlier_min: u32) -> Option<(ShopAmount, ShopAmount, u32)> {
         let earlier_count =
             self.count.checked_sub(RECENT as u32).filter(|count| *count >= earlier_min.max(1))?;
-        let recent = self.last_values.iter().sum();
+        let recent: ShopAmount = self.last_values.into_iter().sum();
         Some((recent, self.net - recent, earlier_count))
     }
 }
@@ -127,7 +128,7 @@ pub struct Extension<'z> {
     firsts: [KeptOrder; 2],
     /// The last ones that were added, in a ring.
     lasts: [KeptOrder; 4],
-    net: i64,
+    net: ShopAmount,
     days: PurchaseDays,
     dates: Days<'z>,
 }
@@ -218,7 +219,7 @@ mod tests {
         let order = |index: i64| KeptOrder {
             placed_at: Time::from_millis(index * index * 30_000_000).expect("in range"),
             id: OrderHash(index.unsigned_abs()),
-            net: 100 + 7 * index,
+            net: ShopAmount(100 + 7 * index),
         };
         let extended = |mut run: PurchaseStats, orders: &[KeptOrder]| {
             let mut extension = run.extend(&zone);

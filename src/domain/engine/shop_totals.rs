@@ -2,6 +2,7 @@
 
 use crate::domain::customer::facts::AddedOrder;
 use crate::domain::signals::signal::State;
+use crate::domain::values::money::ShopAmount;
 use crate::domain::values::window::{OrderTotals, TotalsByWindow};
 
 /// A shop's customers by state and the sums over them; all time first, then the windows.
@@ -26,11 +27,11 @@ pub struct WindowTotals {
     pub placed: u64,
     pub kept: u64,
     pub returned_orders: u64,
-    pub gross: i64,
-    pub refunded: i64,
-    pub cancelled: i64,
-    pub unattributed: i64,
-    pub excess: i64,
+    pub gross: ShopAmount,
+    pub refunded: ShopAmount,
+    pub cancelled: ShopAmount,
+    pub unattributed: ShopAmount,
+    pub excess: ShopAmount,
 }
 
 impl ShopTotals {
@@ -95,8 +96,8 @@ impl ShopTotals {
 
 impl WindowTotals {
     /// gross − refunded − cancelled.
-    pub const fn net(&self) -> i64 {
-        self.gross - self.refunded - self.cancelled
+    pub const fn net(&self) -> ShopAmount {
+        self.gross.minus(self.refunded).minus(self.cancelled)
     }
 
     fn add(&mut self, totals: &OrderTotals) {
@@ -166,9 +167,9 @@ impl WindowTotals {
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct GuestTotals {
     pub orders: u64,
-    pub gross: i64,
+    pub gross: ShopAmount,
     pub returns: u64,
-    pub refunded: i64,
+    pub refunded: ShopAmount,
 }
 
 impl GuestTotals {

@@ -7,6 +7,7 @@ use super::signal::{
     FrequencyChange, OpenAlert, OrderValueChange, RetractedKind, ReturnedOrder, Silence, State,
 };
 use crate::domain::values::ids::{OrderHash, ReturnHash};
+use crate::domain::values::money::ShopAmount;
 use crate::domain::values::number::Ratio;
 use crate::domain::values::time::Span;
 
@@ -151,7 +152,7 @@ macro_rules! signal_types {
 
 signal_types! {
     /// The customer has a kept order.
-    FirstOrder { value: i64 } = {
+    FirstOrder { value: ShopAmount } = {
         name: "first_order",
         causes: RECORDS,
         after: None,
@@ -161,7 +162,7 @@ signal_types! {
     }
 
     /// The customer has come back: a second kept order.
-    SecondOrder { value: i64 } = {
+    SecondOrder { value: ShopAmount } = {
         name: "second_order",
         causes: RECORDS,
         after: None,
@@ -261,7 +262,7 @@ signal_types! {
     }
 
     /// In the last 365 days much of what the customer bought went back.
-    ReturnRateHigh { ratio: Option<Ratio>, refunded: i64, gross: i64, placed: u32 } = {
+    ReturnRateHigh { ratio: Option<Ratio>, refunded: ShopAmount, gross: ShopAmount, placed: u32 } = {
         name: "return_rate_high",
         causes: RECORDS_AND_EXPIRY,
         after: None,
@@ -271,7 +272,7 @@ signal_types! {
     }
 
     /// An order was cancelled.
-    OrderCancelled { order: OrderHash, value: Option<i64>, net: i64 } = {
+    OrderCancelled { order: OrderHash, value: Option<ShopAmount>, net: ShopAmount } = {
         name: "order_cancelled",
         causes: &[CauseKind::Order, CauseKind::Cancellation],
         after: None,
@@ -281,7 +282,7 @@ signal_types! {
     }
 
     /// Money went back to the customer. What is null is not known when the return is accepted, and stays null in this signal.
-    OrderReturned { returned: ReturnHash, refund: i64, order: Option<ReturnedOrder> } = {
+    OrderReturned { returned: ReturnHash, refund: ShopAmount, order: Option<ReturnedOrder> } = {
         name: "order_returned",
         causes: &[CauseKind::Return],
         after: None,

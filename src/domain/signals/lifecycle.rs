@@ -4,16 +4,16 @@
 
 use super::kind::SignalKind;
 use super::signal::{
-    Cause, FrequencyChange, OpenAlert, OrderValueChange, RecordDigest, RetractedKind, ReturnedOrder, Signal,
-    Silence, State,
+    Cause, FrequencyChange, Lifecycle, OpenAlert, OrderValueChange, RecordDigest, RetractedKind,
+    ReturnedOrder, Signal, Silence, State,
 };
 use crate::domain::customer::facts::Facts;
 use crate::domain::customer::ledger::{Attribution, CancelledUpTo, Ledger, ReturnTarget};
 use crate::domain::customer::{Armed, Emitted, EmittedLifecycle};
-use crate::domain::lapse::Deadlines;
 use crate::domain::settings::{Settings, Thresholds};
 use crate::domain::values::event::{Record, ReturnRecord};
 use crate::domain::values::ids::{CustomerSlot, OrderHash, ShopIndex};
+use crate::domain::values::money::ShopAmount;
 use crate::domain::values::number::Ratio;
 use crate::domain::values::time::Time;
 
@@ -22,7 +22,7 @@ use crate::domain::values::time::Time;
 pub fn next_instant(emitted: State, facts: &Facts<'_>, thresholds: &Thresholds) -> Option<Time> {
     let deadline = facts.next(emitted).map(|(_, at)| at);
     let year = facts.year();
-    let rate_may_move = year.refunded > 0 && year.placed >= thresholds.return_rate_orders_min;
+    let rate_may_move = year.refunded > ShopAmount::ZERO && year.placed >= thresholds.return_rate_orders_min;
     let year_end = facts.year_end().filter(|_| rate_may_move);
     deadline.into_iter().chain(year_end).min()
 }
@@ -138,8 +138,8 @@ impl SignalEmitter<'_> {
         emitted: EmittedLifecycle,
         record: TriggeringRecord<'_>,
     ) -> EmittedLifecycle {
-        let (after, kept) = (self.facts.state(self.clock), self.facts.kept());
-        if after == emitted.state() {
+        let (after, kept) = (self.facts.lifecycle(self.clock), self.facts.kept());
+        if after.state() == emitted.state() {
             return emitted;
         }
         let away = kept.previous_at.map(|previous_at| kept.last_at.since(previous_at));
@@ -153,8 +153,8 @@ impl SignalEmitter<'_> {
             }
         }
         match after {
-            State::Prospect => EmittedLifecycle::Prospect,
-            State::Active => {
+            Lifecycle::Prospect => EmittedLifecycle::Prospect,
+            Lifecycle::Active { .. } => {
                 match at_risk {
                     Some(at_risk) if kept.last_at >= at_risk.deadline => {
                         self.emit(SignalKind::Recovered { away }, Cause::Record(record.digest()));
@@ -164,15 +164,13 @@ impl SignalEmitter<'_> {
                 }
                 EmittedLifecycle::Active
             }
-            State::AtRisk => EmittedLifecycle::AtRisk(self.alert_by_record(
-                SignalKind::AtRisk,
-                |deadlines| deadlines.at_risk,
-                record,
-            )),
-            State::Lapsed => EmittedLifecycle::Lapsed {
-                lapsed: self.alert_by_record(SignalKind::Lapsed, |deadlines| deadlines.lapsed, record),
-                at_risk,
-            },
+            Lifecycle::AtRisk { since, .. } => {
+                EmittedLifecycle::AtRisk(self.alert_by_record(SignalKind::AtRisk, since, record))
+            }
+            Lifecycle::Lapsed { since } => {
+                let lapsed = self.alert_by_record(SignalKind::Lapsed, since, record);
+                EmittedLifecycle::Lapsed { lapsed, at_risk }
+            }
         }
     }
 
@@ -202,10 +200,9 @@ impl SignalEmitter<'_> {
     fn alert_by_record(
         &mut self,
         kind: fn(Silence) -> SignalKind,
-        deadline: fn(Deadlines) -> Time,
+        deadline: Time,
         record: TriggeringRecord<'_>,
     ) -> OpenAlert {
-        let deadline = deadline(self.facts.deadlines.expect("a state of silence has deadlines"));
         let digest = record.digest();
         self.emit(kind(self.silence(deadline)), Cause::DeadlineByRecord(deadline, digest));
         OpenAlert { deadline, record: Some(digest) }
@@ -233,7 +230,7 @@ impl SignalEmitter<'_> {
         else {
             return;
         };
-        let Some(comparison) = Comparison::new(i64::from(recent), i64::from(earlier), count) else {
+        let Some(comparison) = Comparison::new(recent, earlier, count) else {
             return;
         };
         let Comparison { ratio, recent, earlier } = comparison;
@@ -292,7 +289,7 @@ impl SignalEmitter<'_> {
         if refunded(return_rate_high_rearm) < share(return_rate_high_rearm) {
             armed.return_rate_high = true;
         } else if armed.return_rate_high
-            && year.refunded > 0
+            && year.refunded > ShopAmount::ZERO
             && refunded(return_rate_high) >= share(return_rate_high)
         {
             armed.return_rate_high = false;
@@ -324,13 +321,13 @@ struct Comparison {
 }
 
 impl Comparison {
-    fn new(recent: i64, earlier: i64, earlier_count: u32) -> Option<Self> {
-        let recent_count = crate::domain::customer::purchases::RECENT as i64;
-        let numerator = i128::from(recent) * i128::from(earlier_count);
+    fn new(recent: impl Into<i128>, earlier: impl Into<i128>, earlier_count: u32) -> Option<Self> {
+        let (recent, recent_count) = (recent.into(), crate::domain::customer::purchases::RECENT as i128);
+        let (earlier, earlier_count) = (earlier.into(), i128::from(earlier_count));
         Some(Self {
-            ratio: Ratio::new(numerator, i128::from(earlier) * i128::from(recent_count))?,
+            ratio: Ratio::new(recent * earlier_count, earlier * recent_count)?,
             recent: Ratio::new(recent, recent_count)?,
-            earlier: Ratio::new(earlier, i64::from(earlier_count))?,
+            earlier: Ratio::new(earlier, earlier_count)?,
         })
     }
 }

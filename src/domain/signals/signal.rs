@@ -204,13 +204,8 @@ pub struct Profile {
     pub shop: ShopIndex,
     /// The clock at the customer's last change.
     pub as_of: Time,
-    pub state: State,
-    /// While active: whether there is only one kept order.
-    pub kind: Option<ActiveKind>,
-    pub since: Option<Time>,
+    pub lifecycle: Lifecycle,
     pub customer_type: Option<CustomerType>,
-    /// The state that silence leads to, and when.
-    pub next: Option<(State, Time)>,
     pub first_order_at: Option<Time>,
     pub last_order_at: Option<Time>,
     pub purchase_days: u32,
@@ -222,6 +217,54 @@ pub struct Profile {
     pub truncated: bool,
     /// All time, then the windows of [`WINDOWS`](crate::domain::values::window::WINDOWS).
     pub blocks: [OrderTotals; 4],
+}
+
+/// Where a customer stands, since when, and what silence brings next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lifecycle {
+    /// Without a kept order.
+    Prospect,
+    /// Since the last kept order. A policy may set no deadline.
+    Active { kind: ActiveKind, since: Time, at_risk_at: Option<Time> },
+    /// Since the first deadline.
+    AtRisk { since: Time, lapsed_at: Time },
+    /// Since the second deadline.
+    Lapsed { since: Time },
+}
+
+impl Lifecycle {
+    pub const fn state(self) -> State {
+        match self {
+            Self::Prospect => State::Prospect,
+            Self::Active { .. } => State::Active,
+            Self::AtRisk { .. } => State::AtRisk,
+            Self::Lapsed { .. } => State::Lapsed,
+        }
+    }
+
+    /// Of an active customer.
+    pub const fn kind(self) -> Option<ActiveKind> {
+        match self {
+            Self::Active { kind, .. } => Some(kind),
+            Self::Prospect | Self::AtRisk { .. } | Self::Lapsed { .. } => None,
+        }
+    }
+
+    pub const fn since(self) -> Option<Time> {
+        match self {
+            Self::Prospect => None,
+            Self::Active { since, .. } | Self::AtRisk { since, .. } | Self::Lapsed { since } => Some(since),
+        }
+    }
+
+    /// The state that silence leads to, and when.
+    pub fn next(self) -> Option<(State, Time)> {
+        match self {
+            Self::Active { at_risk_at, .. } => at_risk_at.map(|at| (State::AtRisk, at)),
+            Self::AtRisk { lapsed_at, .. } => Some((State::Lapsed, lapsed_at)),
+            Self::Prospect | Self::Lapsed { .. } => None,
+        }
+    }
 }
 
 /// Whether an active customer has come back yet.

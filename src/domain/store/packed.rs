@@ -18,7 +18,7 @@ use crate::domain::customer::{Armed, Customer, Emitted, EmittedLifecycle, Summar
 use crate::domain::signals::signal::{OpenAlert, RecordDigest};
 use crate::domain::values::event::SkuVariety;
 use crate::domain::values::ids::{OrderHash, ReturnHash};
-use crate::domain::values::money::Currency;
+use crate::domain::values::money::{Currency, ShopAmount};
 use crate::domain::values::time::Time;
 use bytes::{Reader, put_48, put_signed, put_varint};
 use orders::{put_orders, read_orders};
@@ -242,10 +242,10 @@ fn put_summary(bytes: &mut Vec<u8>, summary: &Summary) {
         put_varint(bytes, u64::from(count));
     }
     for amount in [block.gross, block.refunded, block.cancelled, block.unattributed, block.excess, kept.net] {
-        put_signed(bytes, amount);
+        put_signed(bytes, amount.minor());
     }
     for value in kept.last_values {
-        put_signed(bytes, value);
+        put_signed(bytes, value.minor());
     }
     for day in [kept.days.first].into_iter().chain(kept.days.last) {
         put_signed(bytes, i64::from(day));
@@ -280,10 +280,10 @@ fn read_summary(reader: &mut Reader<'_>) -> Option<Summary> {
         &mut block.excess,
         &mut kept.net,
     ] {
-        *amount = reader.signed()?;
+        *amount = ShopAmount(reader.signed()?);
     }
     for value in &mut kept.last_values {
-        *value = reader.signed()?;
+        *value = ShopAmount(reader.signed()?);
     }
     for day in [&mut kept.days.first].into_iter().chain(&mut kept.days.last) {
         *day = i32::try_from(reader.signed()?).ok()?;

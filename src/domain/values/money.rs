@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
+use std::iter::Sum;
+use std::ops::{Add, AddAssign, Sub, SubAssign};
 
 use super::number::{Decimal, div_half_even};
 
@@ -23,9 +25,66 @@ impl SentAmount {
     }
 }
 
-impl std::ops::AddAssign for SentAmount {
+impl AddAssign for SentAmount {
     fn add_assign(&mut self, other: Self) {
         self.0 += other.0;
+    }
+}
+
+/// An amount in the minor units of the shop's currency: what all totals and signals are made of. Negative where more went back than
+/// was bought.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub struct ShopAmount(pub i64);
+
+impl ShopAmount {
+    pub const ZERO: Self = Self(0);
+
+    pub const fn minor(self) -> i64 {
+        self.0
+    }
+
+    pub const fn minus(self, other: Self) -> Self {
+        Self(self.0 - other.0)
+    }
+}
+
+impl From<ShopAmount> for i128 {
+    fn from(amount: ShopAmount) -> Self {
+        Self::from(amount.0)
+    }
+}
+
+impl Add for ShopAmount {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+}
+
+impl Sub for ShopAmount {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        self.minus(other)
+    }
+}
+
+impl AddAssign for ShopAmount {
+    fn add_assign(&mut self, other: Self) {
+        self.0 += other.0;
+    }
+}
+
+impl SubAssign for ShopAmount {
+    fn sub_assign(&mut self, other: Self) {
+        self.0 -= other.0;
+    }
+}
+
+impl Sum for ShopAmount {
+    fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
+        Self(amounts.map(Self::minor).sum())
     }
 }
 
@@ -149,10 +208,10 @@ impl Conversion {
     }
 
     /// The amount in the shop's minor units, rounded half even once.
-    pub fn convert(&self, sent: SentAmount) -> i64 {
+    pub fn convert(&self, sent: SentAmount) -> ShopAmount {
         let converted = div_half_even(i128::from(sent.minor()) * self.numerator, self.denominator);
         // Only an absurd rate can leave the range; saturating keeps the domain total.
-        i64::try_from(converted.clamp(-CONVERTED_MAX, CONVERTED_MAX)).expect("clamped")
+        ShopAmount(i64::try_from(converted.clamp(-CONVERTED_MAX, CONVERTED_MAX)).expect("clamped"))
     }
 }
 
@@ -270,12 +329,12 @@ mod tests {
         let rate = |text| Decimal::parse(text).expect("a decimal");
         let yen =
             Conversion::new(currency("JPY"), rate("0.0065"), currency("EUR"), rate("1")).expect("rates");
-        assert_eq!(yen.convert(SentAmount(1_000)), 650);
-        assert_eq!(yen.convert(SentAmount(1)), 1); // 0.65 cents
-        assert_eq!(yen.convert(SentAmount(10)), 6); // 6.5 cents, a tie, to even
+        assert_eq!(yen.convert(SentAmount(1_000)), ShopAmount(650));
+        assert_eq!(yen.convert(SentAmount(1)), ShopAmount(1)); // 0.65 cents
+        assert_eq!(yen.convert(SentAmount(10)), ShopAmount(6)); // 6.5 cents, a tie, to even
         let dinar =
             Conversion::new(currency("KWD"), rate("3"), currency("JPY"), rate("0.0065")).expect("rates");
-        assert_eq!(dinar.convert(SentAmount(1_000)), 462); // 3 / 0.0065 = 461.54
+        assert_eq!(dinar.convert(SentAmount(1_000)), ShopAmount(462)); // 3 / 0.0065 = 461.54
         assert_eq!(Conversion::new(currency("JPY"), rate("0"), currency("EUR"), rate("1")), None);
     }
 }

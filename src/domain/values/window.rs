@@ -1,5 +1,6 @@
 //! Totals of one customer over all time and over the trailing windows.
 
+use super::money::ShopAmount;
 use super::time::{Span, Time};
 
 /// The trailing windows: name in records and labels, and length.
@@ -22,21 +23,21 @@ pub struct OrderTotals {
     /// Placed orders with at least one return attributed to them.
     pub returned_orders: u32,
     /// Sum of totals of placed orders.
-    pub gross: i64,
+    pub gross: ShopAmount,
     /// Refunds up to each order's total, and those that stand without an order.
-    pub refunded: i64,
+    pub refunded: ShopAmount,
     /// What cancellations took back beyond refunds.
-    pub cancelled: i64,
+    pub cancelled: ShopAmount,
     /// The part of `refunded` that stands without an order.
-    pub unattributed: i64,
+    pub unattributed: ShopAmount,
     /// What was refunded beyond orders' totals; in no other field.
-    pub excess: i64,
+    pub excess: ShopAmount,
 }
 
 impl OrderTotals {
     /// gross − refunded − cancelled.
-    pub const fn net(&self) -> i64 {
-        self.gross - self.refunded - self.cancelled
+    pub const fn net(&self) -> ShopAmount {
+        self.gross.minus(self.refunded).minus(self.cancelled)
     }
 
     /// Subtracts a part of these totals.

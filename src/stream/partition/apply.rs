@@ -311,7 +311,7 @@ impl Applying<'_, '_> {
             Subject::Guest(GuestRecord::Order { total, currency: sent, test: false, .. }) => {
                 summary.guest_orders += 1;
                 let values = summary.values.entry(currency).or_default();
-                values.guest_orders_minor += shop.convert(*total, *sent).unsigned_abs();
+                values.guest_orders_minor += shop.convert(*total, *sent).minor().unsigned_abs();
             }
             Subject::Guest(GuestRecord::Order { test: true, .. } | GuestRecord::Return { .. })
             | Subject::Erasure { .. } => {}
@@ -323,11 +323,11 @@ impl Applying<'_, '_> {
         match applied {
             Applied::Order { value, first } => {
                 summary.orders[if first { OrderKind::First } else { OrderKind::Repeat }] += 1;
-                summary.values.entry(currency).or_default().orders_minor += value.unsigned_abs();
+                summary.values.entry(currency).or_default().orders_minor += value.minor().unsigned_abs();
             }
             Applied::Return { refund } => {
                 summary.returns += 1;
-                summary.values.entry(currency).or_default().refunds_minor += refund.unsigned_abs();
+                summary.values.entry(currency).or_default().refunds_minor += refund.minor().unsigned_abs();
             }
             Applied::Other => {}
             Applied::Conflicting { standing } => {

@@ -109,8 +109,8 @@ fn add_figures(gauges: &mut PartitionGauges, engine: &Engine, rules: &Rules) {
             gauges.window_repeat_customers[kept] += figures.repeat_kept;
             gauges.window_orders[placed] += figures.placed;
             gauges.window_orders[kept] += figures.kept;
-            revenue[WindowRevenue(window, RevenueKind::Gross)] += figures.gross;
-            revenue[WindowRevenue(window, RevenueKind::Net)] += figures.net();
+            revenue[WindowRevenue(window, RevenueKind::Gross)] += figures.gross.minor();
+            revenue[WindowRevenue(window, RevenueKind::Net)] += figures.net().minor();
         }
     }
 }

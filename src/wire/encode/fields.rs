@@ -9,7 +9,7 @@ use super::text::{Text, Word};
 use crate::domain::signals::kind::{CauseKind, SignalType};
 use crate::domain::signals::signal::{ActiveKind, CustomerType, RetractedKind, State};
 use crate::domain::values::event::VERSION_LIMIT;
-use crate::domain::values::money::Currency as CurrencyCode;
+use crate::domain::values::money::{Currency as CurrencyCode, ShopAmount};
 use crate::domain::values::number::Ratio;
 use crate::domain::values::time::{Span, Time as Instant};
 use crate::wire::hash::SignalId;
@@ -167,8 +167,8 @@ field_types! {
         let [a, b, c] = currency.code();
         text.put(&[b'"', a, b, c, b'"'])
     };
-    Money(i64) = Shape::Defined("money"), |text, minor, digits| text.money(minor, digits);
-    SignedMoney(i64) = Shape::Defined("signed_money"), |text, minor, digits| text.money(minor, digits);
+    Money(ShopAmount) = Shape::Defined("money"), |text, amount, digits| text.money(amount.minor(), digits);
+    SignedMoney(ShopAmount) = Shape::Defined("signed_money"), |text, amount, digits| text.money(amount.minor(), digits);
     MeanMoney(Ratio) = Shape::Defined("money"), |text, mean, digits| text.mean_money(mean, digits);
     SignedMeanMoney(Ratio) = Shape::Defined("signed_money"), |text, mean, digits| text.mean_money(mean, digits);
     Days(Span) = Shape::Defined("days"), |text, span, _| text.days(span);

@@ -8,7 +8,7 @@ use super::shops::ShopTexts;
 use super::text::append;
 use crate::domain::settings::Shops;
 use crate::domain::signals::signal::{ActiveKind, CustomerType, Profile, State};
-use crate::domain::values::money;
+use crate::domain::values::money::{self, ShopAmount};
 use crate::domain::values::number::half_even_of_magnitudes;
 use crate::domain::values::time;
 use crate::domain::values::window::OrderTotals;
@@ -25,16 +25,16 @@ record! {
         /// The store's currency, of all money in this record.
         "currency": Currency = of.currency;
         /// Where the customer stands.
-        "state": Named<State> = of.profile.state;
+        "state": Named<State> = of.profile.lifecycle.state();
         /// new (one kept order) or established (more) while the customer is active, else null.
-        "kind": Nullable<Named<ActiveKind>> = of.profile.kind;
+        "kind": Nullable<Named<ActiveKind>> = of.profile.lifecycle.kind();
         /// Since when: the last kept order while active; the deadline that passed when at risk or lapsed; null for a prospect.
-        "since": Nullable<Time> = of.profile.since;
+        "since": Nullable<Time> = of.profile.lifecycle.since();
         /// The rhythm, first match: null (no kept order); one_time (one); recurring (at least three gaps that vary little); repeat
         /// (at least three kept orders of varied goods, or of goods never named); returning (the others).
         "customer_type": Nullable<Named<CustomerType>> = of.profile.customer_type;
         /// What silence will bring, and when. Null for prospects and lapsed customers.
-        "next": Nullable<Next> = of.profile.next;
+        "next": Nullable<Next> = of.profile.lifecycle.next();
         /// The first kept order; null without one.
         "first_order_at": Nullable<Time> = of.profile.first_order_at;
         /// The last kept order; null without one.
@@ -175,13 +175,13 @@ fn figures(out: &mut Vec<u8>, blocks: &[OrderTotals; 4], digits: u8) {
 
 /// In whole minor units, rounded half even.
 #[inline]
-fn mean(sum: i64, count: u32) -> Option<i64> {
+fn mean(sum: ShopAmount, count: u32) -> Option<ShopAmount> {
     match count {
         0 => None,
         1 => Some(sum),
         _ => {
-            let magnitude = half_even_of_magnitudes(sum.unsigned_abs(), u64::from(count)) as i64;
-            Some(if sum < 0 { -magnitude } else { magnitude })
+            let magnitude = half_even_of_magnitudes(sum.minor().unsigned_abs(), u64::from(count)) as i64;
+            Some(ShopAmount(if sum < ShopAmount::ZERO { -magnitude } else { magnitude }))
         }
     }
 }
@@ -190,7 +190,7 @@ fn mean(sum: i64, count: u32) -> Option<i64> {
 mod tests {
     use super::*;
     use crate::domain::settings::Shop;
-    use crate::domain::signals::signal::{ActiveKind, CustomerType};
+    use crate::domain::signals::signal::{ActiveKind, CustomerType, Lifecycle};
     use crate::domain::values::ids::ShopIndex;
     use crate::domain::values::money::Currency;
     use crate::domain::values::number::Ratio;
@@ -210,11 +210,12 @@ mod tests {
         Profile {
             shop: ShopIndex(0),
             as_of: Time::MIN,
-            state: State::Prospect,
-            kind: Some(ActiveKind::Established),
-            since: Some(Time::MAX),
+            lifecycle: Lifecycle::Active {
+                kind: ActiveKind::Established,
+                since: Time::MAX,
+                at_risk_at: Some(Time::MAX),
+            },
             customer_type: Some(CustomerType::Recurring),
-            next: Some((State::Prospect, Time::MAX)),
             first_order_at: Some(Time::MIN),
             last_order_at: Some(Time::MAX),
             purchase_days: u32::MAX,
@@ -232,11 +233,11 @@ mod tests {
             placed: u32::MAX,
             kept: 2,
             returned_orders: u32::MAX,
-            gross: 2 * amount,
-            refunded: -amount,
-            cancelled: -amount,
-            unattributed: amount,
-            excess: i64::MIN,
+            gross: ShopAmount(2 * amount),
+            refunded: ShopAmount(-amount),
+            cancelled: ShopAmount(-amount),
+            unattributed: ShopAmount(amount),
+            excess: ShopAmount(i64::MIN),
         };
         let text = encoded(&profile(Ratio::new(i128::MIN / 1_000_000, 1), block));
         assert!(
@@ -247,11 +248,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_the_same_is_told_again() {
-        let block =
-            OrderTotals { placed: 2, kept: 2, gross: 5_001, returned_orders: 3, ..OrderTotals::default() };
+    fn equal_figures_are_copied() {
+        let gross = ShopAmount(5_001);
+        let block = OrderTotals { placed: 2, kept: 2, gross, returned_orders: 3, ..OrderTotals::default() };
         let mut profile = profile(None, block);
-        profile.since = None;
         profile.first_order_at = None;
         profile.last_order_at = Some(profile.as_of);
         profile.blocks = [block, OrderTotals::default(), block, OrderTotals::default()];
@@ -265,8 +265,8 @@ mod tests {
             encoded(&profile),
             format!(
                 "{{\"customer_id\":\"c1\",\"store_id\":null,\"as_of\":\"1970-01-01T00:00:00.000Z\",\"currency\":\"EUR\",\
-                 \"state\":\"prospect\",\"kind\":\"established\",\"since\":null,\"customer_type\":\"recurring\",\
-                 \"next\":{{\"state\":\"prospect\",\"at\":\"9999-12-31T23:59:59.999Z\"}},\"first_order_at\":null,\
+                 \"state\":\"active\",\"kind\":\"established\",\"since\":\"9999-12-31T23:59:59.999Z\",\
+                 \"customer_type\":\"recurring\",\"next\":{{\"state\":\"at_risk\",\"at\":\"9999-12-31T23:59:59.999Z\"}},\"first_order_at\":null,\
                  \"last_order_at\":\"1970-01-01T00:00:00.000Z\",\"purchase_days\":4294967295,\"mean_gap_days\":null,\
                  \"expected_gap_days\":null,\"truncated\":false,\"all_time\":{full},\"windows\":{{\"30d\":{empty},\"90d\":{full},\
                  \"365d\":{empty}}}}}"

@@ -12,7 +12,7 @@ use crate::domain::settings::Shops;
 use crate::domain::signals::kind::{CauseKind, SignalKind, SignalType};
 use crate::domain::signals::signal as domain;
 use crate::domain::signals::signal::{Cause, RetractedKind, ReturnedOrder, Signal, State};
-use crate::domain::values::money;
+use crate::domain::values::money::{self, ShopAmount};
 use crate::domain::values::number::Ratio;
 use crate::domain::values::time;
 use crate::wire::hash::{self, SignalId};
@@ -136,7 +136,7 @@ pub const fn data_fields(signal_type: SignalType) -> &'static [Field] {
 
 record! {
     /// The data of `first_order` and `second_order`.
-    OrderValue(order: (i64, money::Currency)) {
+    OrderValue(order: (ShopAmount, money::Currency)) {
         /// The net value of the order, in the store's currency.
         "value": Money = order.0;
         /// The store's currency.
@@ -203,7 +203,7 @@ record! {
 
 record! {
     /// The data of `return_rate_high`.
-    ReturnRate(year: (Option<Ratio>, i64, i64, u32)) {
+    ReturnRate(year: (Option<Ratio>, ShopAmount, ShopAmount, u32)) {
         /// refunded / gross; null if gross is 0.
         "ratio": Nullable<Share> = year.0;
         /// Refunds of the last 365 days, in the store's currency.
@@ -217,7 +217,7 @@ record! {
 
 record! {
     /// The data of `order_cancelled`.
-    CancelledOrder(order: (Option<i64>, i64, &'v [u8])) {
+    CancelledOrder(order: (Option<ShopAmount>, ShopAmount, &'v [u8])) {
         /// What the cancellation takes back, in the store's currency: the order's total less what was refunded of it already. Null if
         /// the order has not arrived yet.
         "value": Nullable<Money> = order.0;
@@ -230,7 +230,7 @@ record! {
 
 record! {
     /// The data of `order_returned`.
-    ReturnedGoods(of: (i64, Option<&'v [u8]>, Option<&'v ReturnedOrder>)) {
+    ReturnedGoods(of: (ShopAmount, Option<&'v [u8]>, Option<&'v ReturnedOrder>)) {
         /// The money given back, in the store's currency.
         "refund": Money = of.0;
         /// The order that the return record names; null if it names none.
@@ -406,7 +406,7 @@ mod tests {
         let emitted = OpenAlert { deadline: Time::MAX, record: None };
         let returned =
             ReturnedOrder { placed_at: Time::MAX, kept: false, after: Span::from_millis(i64::MIN) };
-        let amount = i64::MIN;
+        let amount = ShopAmount(i64::MIN);
         let kinds = [
             SignalKind::FirstOrder { value: amount },
             SignalKind::SecondOrder { value: amount },

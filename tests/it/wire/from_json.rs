@@ -4,10 +4,11 @@ use retention_signals::domain::engine::shop_totals::{GuestTotals, ShopTotals, Wi
 use retention_signals::domain::lapse::PolicyId;
 use retention_signals::domain::signals::kind::SignalKind;
 use retention_signals::domain::signals::signal::{
-    ActiveKind, Cause, CustomerType, FrequencyChange, OpenAlert, OrderValueChange, Profile, RecordDigest,
-    RetractedKind, ReturnedOrder, Signal, Silence, State,
+    ActiveKind, Cause, CustomerType, FrequencyChange, Lifecycle, OpenAlert, OrderValueChange, Profile,
+    RecordDigest, RetractedKind, ReturnedOrder, Signal, Silence, State,
 };
 use retention_signals::domain::values::ids::{CustomerSlot, OrderHash, ReturnHash, ShopIndex};
+use retention_signals::domain::values::money::ShopAmount;
 use retention_signals::domain::values::number::{Decimal, Ratio};
 use retention_signals::domain::values::time::{Span, Time};
 use retention_signals::domain::values::window::{OrderTotals, WINDOWS};
@@ -29,8 +30,8 @@ fn some<T>(value: &Value, read: impl FnOnce(&Value) -> T) -> Option<T> {
 }
 
 /// Minor units: the digits without the point.
-pub fn money(value: &Value) -> i64 {
-    text(value).replace('.', "").parse().expect("money")
+pub fn money(value: &Value) -> ShopAmount {
+    ShopAmount(text(value).replace('.', "").parse().expect("money"))
 }
 
 /// A money string as an exact number of minor units.
@@ -175,24 +176,38 @@ pub fn record_kind(json: &Value) -> RecordKind<'_> {
 
 // === Profiles
 
+fn lifecycle(json: &Value) -> Lifecycle {
+    let next = |state: &str| {
+        assert_eq!(text(&json["next"]["state"]), state);
+        time(&json["next"]["at"])
+    };
+    match state(&json["state"]) {
+        State::Prospect => Lifecycle::Prospect,
+        State::Active => {
+            let kind = match text(&json["kind"]) {
+                "new" => ActiveKind::New,
+                "established" => ActiveKind::Established,
+                other => panic!("{other} is no kind"),
+            };
+            Lifecycle::Active { kind, since: time(&json["since"]), at_risk_at: Some(next("at_risk")) }
+        }
+        State::AtRisk => Lifecycle::AtRisk { since: time(&json["since"]), lapsed_at: next("lapsed") },
+        State::Lapsed => Lifecycle::Lapsed { since: time(&json["since"]) },
+    }
+}
+
 pub fn profile(json: &Value, shop: ShopIndex) -> Profile {
     let windows = WINDOWS.map(|(name, _)| block(&json["windows"][name]));
     Profile {
         shop,
         as_of: time(&json["as_of"]),
-        state: state(&json["state"]),
-        kind: some(&json["kind"], |kind| match text(kind) {
-            "new" => ActiveKind::New,
-            _ => ActiveKind::Established,
-        }),
-        since: some(&json["since"], time),
+        lifecycle: lifecycle(json),
         customer_type: some(&json["customer_type"], |kind| match text(kind) {
             "one_time" => CustomerType::OneTime,
             "recurring" => CustomerType::Recurring,
             "repeat" => CustomerType::Repeat,
             _ => CustomerType::Returning,
         }),
-        next: some(&json["next"], |next| (state(&next["state"]), time(&next["at"]))),
         first_order_at: some(&json["first_order_at"], time),
         last_order_at: some(&json["last_order_at"], time),
         purchase_days: small(&json["purchase_days"]),

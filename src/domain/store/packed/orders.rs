@@ -11,7 +11,7 @@ use crate::domain::customer::ledger::{Order, OrderResult};
 use crate::domain::settings::Shop;
 use crate::domain::values::event::VERSION_LIMIT;
 use crate::domain::values::ids::OrderHash;
-use crate::domain::values::money::{AMOUNT_LIMIT, Currency, SentAmount};
+use crate::domain::values::money::{AMOUNT_LIMIT, Currency, SentAmount, ShopAmount};
 use crate::domain::values::time::Time;
 use crate::domain::values::window::WINDOWS;
 
@@ -177,13 +177,14 @@ impl HistoryOrder for ValuedOrder<'_> {
             return OrderResult::default();
         }
         let is_own = currency_bits(self.entry) == self.shop.currency.to_bits();
-        let value = if is_own { total(self.entry).minor() } else { converted(self.shop, self.entry) };
-        OrderResult { value, placed: true, kept: value > 0, ..OrderResult::default() }
+        let value =
+            if is_own { ShopAmount(total(self.entry).minor()) } else { converted(self.shop, self.entry) };
+        OrderResult { value, placed: true, kept: value > ShopAmount::ZERO, ..OrderResult::default() }
     }
 }
 
 #[cold]
-fn converted(shop: &Shop, entry: &[u8]) -> i64 {
+fn converted(shop: &Shop, entry: &[u8]) -> ShopAmount {
     let currency = Currency::from_bits(currency_bits(entry)).expect("packed by this engine");
     shop.convert(total(entry), currency)
 }

@@ -34,7 +34,7 @@ mod tests {
     use crate::domain::customer::{Customer, Summary};
     use crate::domain::values::event::{SkuVariety, VERSION_LIMIT};
     use crate::domain::values::ids::{OrderHash, ReturnHash};
-    use crate::domain::values::money::{AMOUNT_LIMIT, Currency, SentAmount};
+    use crate::domain::values::money::{AMOUNT_LIMIT, Currency, SentAmount, ShopAmount};
     use crate::domain::values::time::Time;
     use crate::domain::values::window::OrderTotals;
 
@@ -46,16 +46,16 @@ mod tests {
                 placed: u32::MAX,
                 kept: u32::MAX,
                 returned_orders: u32::MAX,
-                gross: i64::MIN,
-                refunded: i64::MIN,
-                cancelled: i64::MIN,
-                unattributed: i64::MIN,
-                excess: i64::MIN,
+                gross: ShopAmount(i64::MIN),
+                refunded: ShopAmount(i64::MIN),
+                cancelled: ShopAmount(i64::MIN),
+                unattributed: ShopAmount(i64::MIN),
+                excess: ShopAmount(i64::MIN),
             },
             kept: PurchaseStats {
                 count: u32::MAX,
-                net: i64::MIN,
-                last_values: [i64::MIN; 3],
+                net: ShopAmount(i64::MIN),
+                last_values: [ShopAmount(i64::MIN); 3],
                 first_at: Time::MAX,
                 last_at: Time::MAX,
                 last_id: OrderHash(u64::MAX),
