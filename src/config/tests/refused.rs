@@ -96,7 +96,7 @@ const WRONG_VALUES: &[(&str, &str)] = &[
     ("currencies.irt = 0", "currencies.irt (line 1): \"irt\" is not the code of a currency: three capital letters"),
     (
         "currencies.IRT = 5",
-        "currencies.IRT (line 1): \"5\" is no number of digits after the point; give 0 to 4",
+        "currencies.IRT (line 1): \"5\" is out of bounds; give 0 to 4",
     ),
     (
         "rates.USD = \"9999999999999\"\nrates.EUR=\"0.000000007\"",
