@@ -52,7 +52,7 @@ fn poison() -> Vec<(&'static str, Record)> {
         ("invalid_time", order(json!({"placed_at": "2024-05-01T00:00:00"}))),
         ("invalid_amount", order(json!({"total": "1.005"}))),
         ("out_of_range", order(json!({"total": "-1.00"}))),
-        ("out_of_range", order(json!({"version": 4_294_967_296_u64}))),
+        ("out_of_range", order(json!({"version": 9_007_199_254_740_992_u64}))),
         ("unknown_currency", order(json!({"currency": "XXX"}))),
         ("key_mismatch", order(json!({"customer_id": "c2"}))),
         ("key_mismatch", Record { key: None, ..order(json!({})) }),

@@ -179,9 +179,10 @@ impl Ledger {
         records.map(|kept| &kept.record).max_by_key(|order| order.rank())
     }
 
-    /// When the newest order was placed that is no longer remembered by itself.
+    /// When the newest order was placed that is no longer remembered by itself, as its winning record says.
     pub fn newest_forgotten_order(&self) -> Option<i64> {
-        self.orders.iter().filter(|kept| kept.forgotten > 0).map(|kept| kept.record.placed_at).max()
+        let winners = self.winning_orders();
+        winners.iter().filter(|((_, forgotten), _)| *forgotten > 0).map(|(_, order)| order.placed_at).max()
     }
 
     /// Of each order id the record of the highest version; of conflicting ones the greatest.

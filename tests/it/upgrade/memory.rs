@@ -27,7 +27,7 @@ use retention_signals::wire::encode::ProfileEncoder;
 use retention_signals::wire::hash::hash;
 use serde_json::Value;
 
-use super::fixture::{Fixture, Part, compare, says};
+use super::fixture::{Fixture, Part, compare, compare_signals};
 use super::version_1;
 use crate::worker::log::{FakeBroker, Kept, State};
 use crate::worker::{TURNS_MAX, hub_and_rules};
@@ -194,7 +194,11 @@ fn is_restored(fixture: &Fixture, partition: u32) -> Result<()> {
         let key = record.key.as_deref().context("a key")?;
         version_1::check(key, record.value.as_deref()).map_err(anyhow::Error::msg)?;
     }
-    compare(&restored(&fixture.config()?, changelog_of(&state))?, &fixture.restored(Part::Before, partition)?)
+    compare(
+        &restored(&fixture.config()?, changelog_of(&state))?,
+        &fixture.restored(Part::Before, partition)?,
+        &BTreeSet::new(),
+    )
 }
 
 fn goes_on(fixture: &Fixture, partition: u32) -> Result<()> {
@@ -312,11 +316,8 @@ fn check(fixture: &Fixture, partition: u32, state: &State) -> Result<()> {
         .iter()
         .map(|record| Ok(serde_json::from_slice(record.value.as_deref().context("a value")?)?))
         .collect::<Result<_>>()?;
-    let expected = fixture.signals(Part::Afterwards, partition)?;
-    for (found, expected) in signals.iter().zip(&expected) {
-        ensure!(says(found, expected), "{found}\nnot {expected}");
-    }
-    ensure!(signals.len() == expected.len(), "{} signals, not {}", signals.len(), expected.len());
+    let without = fixture.with_conflicting_returns()?;
+    compare_signals(signals.clone(), fixture.signals(Part::Afterwards, partition)?, &without)?;
     let before = fixture.signals(Part::Before, partition)?;
     let emitted: BTreeSet<_> = before.iter().map(|signal| signal["id"].as_str()).collect();
     let again = signals.iter().find(|signal| emitted.contains(&signal["id"].as_str()));
@@ -332,10 +333,11 @@ fn check(fixture: &Fixture, partition: u32, state: &State) -> Result<()> {
     }
     let mut expected = fixture.profiles(Part::Afterwards)?;
     expected.retain(|key, _| retention_signals::wire::hash::partition(key, state.partitions) == partition);
-    compare(&profiles, &expected)?;
+    compare(&profiles, &expected, &without)?;
     compare(
         &restored(&fixture.config()?, changelog_of(state))?,
         &fixture.restored(Part::Afterwards, partition)?,
+        &without,
     )?;
     as_version_1_writes(changelog_of(state)).map(drop)
 }
