@@ -38,16 +38,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 use std::iter;
 use std::process::ExitCode;
-use std::thread;
 
 use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert_with(|| {
-        // A trial spends two thirds of its time waiting for a broker, a timer or a process.
-        3 * thread::available_parallelism().map_or(1, usize::from)
-    });
+    let arguments = Arguments::from_args();
     let mut trials: Vec<Trial> = Vec::new();
     // The longest first.
     trials.extend(kills::trials());
