@@ -4,7 +4,7 @@
 //! key length (varint) │ key │ flags u32 │ open alerts │ SKU │ summary │ orders │ returns │ cancellations │ sections
 //! ```
 //! Four orders and a 16-byte key take 125 B. Little endian; times and amounts have 48 bits. What a shop does not use takes no byte: it
-//! is a bit of the flags that is 0, or a [section](sections) that is not there. So old state says of everything new that it is unused,
+//! is a bit of the flags that is 0, or a section (`sections`) that is not there. So old state says of everything new that it is unused,
 //! and an armed bit that old state does not have reads as disarmed.
 
 mod bytes;

@@ -1,6 +1,6 @@
 //! The fields of output records, each kind of record as one list: name, type, value and meaning.
 //!
-//! The list is the one place where a field is added. [`record!`] makes the writer from it, and the list itself stays readable: trials
+//! The list is the one place where a field is added. `record!` makes the writer from it, and the list itself stays readable: trials
 //! require the schemas and the tables of `docs/RECORDS.md` to hold the same fields with the same types and meanings.
 
 use std::marker::PhantomData;
