@@ -1,7 +1,6 @@
 //! The laws of the domain, over random histories with few ids, values and times, so that everything collides. First: any permutation
-//! and any repetition of the records gives the same facts, as long as none comes later than the lateness. Second: after every record
-//! and timer the emitted state equals the facts'. Also, a restored engine goes on as if it had never stopped, and sums over customers
-//! are right at every read. `RETENTION_LAW_SEED` replays one history, `RETENTION_LAW_SEEDS` sets how many are tried.
+//! and any repetition of the records gives the same facts, if none comes later than the lateness. Second: the emitted state equals the
+//! facts'. Also, a restored engine goes on as if it had never stopped. `RETENTION_LAW_SEED` replays one, `RETENTION_LAW_SEEDS` are tried.
 
 use std::sync::Arc;
 
