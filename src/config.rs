@@ -37,7 +37,7 @@ pub use layers::{ENVIRONMENT_CONFIG, Origin, environment_name};
 pub use problem::ConfigError;
 pub use secret::Secret;
 pub use sources::Sources;
-pub use text::parse_duration;
+pub use text::{format_duration, parse_duration};
 
 /// Everything that a user can set, validated.
 pub struct Config {

@@ -97,6 +97,12 @@ pub struct RunArguments {
     /// For after a deliberate reset of the group: records may be applied twice or passed over
     #[arg(long)]
     pub accept_offsets: bool,
+
+    /// Passes over unusable records that were appended before this instant (RFC 3339, with offset): they become dead letters
+    /// without counting towards dead_letters.max_share. For after the limit has stopped the service and the producer is mended;
+    /// does nothing to later records
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub accept_dead_letters_before: Option<Time>,
 }
 
 /// Arguments of `check`.

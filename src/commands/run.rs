@@ -23,6 +23,7 @@ use tracing::{error, info, warn};
 
 use crate::commands::cli::RunArguments;
 use crate::config::Config;
+use crate::domain::values::time::Time;
 use crate::exit::{Exit, Failure};
 use crate::kafka::{self, KafkaBroker, KafkaSettings, Layout, SlotSettings, host_wall_clock};
 use crate::observe::http::{About, HttpContext, HttpServer};
@@ -52,6 +53,7 @@ pub fn run(config: &Config, arguments: &RunArguments) -> Result<(), Failure> {
     let on_other_offsets =
         if arguments.accept_offsets { OnOtherOffsets::Accept } else { OnOtherOffsets::Stop };
     let mut rules = Rules::new(config, ShopTime::Wall, on_other_offsets);
+    rules.dead_letters_accepted_before_ms = arguments.accept_dead_letters_before.map(Time::as_millis);
     let metrics = new_metrics(&rules)?;
     telemetry::install(&config.log, &metrics).map_err(|error| Failure::new(Exit::Internal, error))?;
     rules.registry = RegistrySource::open(config)?;

@@ -15,7 +15,7 @@ pub fn parse_duration(text: &str) -> Result<u64, String> {
 }
 
 /// Milliseconds in the largest unit that divides them.
-pub(super) fn format_duration(millis: u64) -> String {
+pub fn format_duration(millis: u64) -> String {
     format(millis, &TIME_UNITS)
 }
 

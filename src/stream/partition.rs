@@ -21,7 +21,7 @@ use crate::snapshot::snapshot_schedule::SnapshotSchedule;
 use crate::stream::broker::{Moment, Position};
 use crate::topic::PerInput;
 
-use dead_letters::DeadLetterWindow;
+use dead_letters::{DeadLetterWindow, LimitReached};
 use merge::Streams;
 use partition_batch::PartitionBatch;
 use restore::{Restored, Restoring};
@@ -54,6 +54,8 @@ pub struct Running<T> {
     pub engine: Engine,
     pub streams: Streams<T>,
     pub window: DeadLetterWindow,
+    /// The next record would cross the limit on dead letters.
+    pub limit: Option<LimitReached>,
     pub part: PartitionBatch,
     pub committed: CommittedState,
     pub end_check: EndCheck,
@@ -131,6 +133,7 @@ impl<T: crate::stream::broker::RecordBatch> Running<T> {
             streams: Streams::new(&restored.starts, &restored.ends),
             engine: restored.engine,
             window: restored.window,
+            limit: None,
             part: PartitionBatch::default(),
             committed,
             end_check: EndCheck::default(),
@@ -156,6 +159,11 @@ impl<T: crate::stream::broker::RecordBatch> Running<T> {
         if let Some(schedule) = &mut self.snapshots {
             schedule.on_committed(batch_number, now);
         }
+    }
+
+    /// Whether everything that was applied is committed.
+    pub fn is_committed(&self) -> bool {
+        self.committed.next == self.next_positions()
     }
 
     /// Brings the figures of windows to the clock now and then, a part of the customers at a time.

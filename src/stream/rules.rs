@@ -27,6 +27,8 @@ pub struct Rules {
     pub shop_time: ShopTime,
     pub commit: CommitPace,
     pub dead_letters: DeadLetterLimit,
+    /// Refused records that were appended before do not count towards the limit: `--accept-dead-letters-before`.
+    pub dead_letters_accepted_before_ms: Option<i64>,
     pub on_other_offsets: OnOtherOffsets,
     /// None until it is opened.
     pub registry: RegistrySource,
@@ -59,6 +61,7 @@ impl Rules {
             shop_time,
             commit: config.commit,
             dead_letters: config.dead_letters,
+            dead_letters_accepted_before_ms: None,
             on_other_offsets,
             registry: RegistrySource::None,
             snapshots: None,

@@ -23,6 +23,7 @@ pub mod hub;
 mod membership;
 mod owned;
 mod query;
+mod refusals;
 mod report;
 mod snapshot;
 mod stop;
@@ -46,6 +47,7 @@ use clock_gate::ClockGate;
 use commit_schedule::CommitSchedule;
 use context::Context;
 use hub::Hub;
+use refusals::RefusalLog;
 use report::GaugeRefresh;
 use transaction::{CommitEnd, CommittedBatch, FlushEnd, Transaction};
 
@@ -67,6 +69,7 @@ pub struct Worker<'m, B: Broker> {
     clock_gate: ClockGate,
     schedule: CommitSchedule,
     gauges: GaugeRefresh,
+    refusals: RefusalLog,
     /// Reads first in the next turn, because a commit was due before it could in the last one.
     reads_first: Partition,
 }
@@ -81,6 +84,7 @@ impl<'m, B: Broker> Worker<'m, B> {
             clock_gate: ClockGate::new(clocks),
             schedule: CommitSchedule::default(),
             gauges: GaugeRefresh::new(clocks.monotonic),
+            refusals: RefusalLog::default(),
             reads_first: Partition(0),
         }
     }
@@ -96,18 +100,17 @@ impl<'m, B: Broker> Worker<'m, B> {
         self.ctx.partitions.start_reading(&mut self.ctx.broker)?;
         self.ctx.answer_queries();
         let has_read = self.read_and_apply()?;
+        self.stop_at_limit()?;
         self.move_clocks()?;
         self.refresh_old_offsets();
         self.start_snapshot();
         self.ctx.check_partition_counts_now_and_then()?;
         if self.is_commit_due() && self.commit(self.ctx.rules.commit.patience)? == CommitEnd::GivenUp {
-            return Err(Stop::new(
-                FatalKind::Unavailable,
-                "a batch could not be committed within `commit.patience`",
-            ));
+            return Err(not_committed());
         }
         snapshot::take_slices(&mut self.ctx, &self.transaction);
         self.gauges.refresh_now_and_then(&mut self.ctx, &self.transaction);
+        self.refusals.log(&self.ctx.rules, self.ctx.broker.now());
         if !has_read {
             let idle_for =
                 self.schedule.idle_for(&self.fill(), &self.ctx.rules.commit, self.ctx.broker.now());
@@ -146,6 +149,7 @@ impl<'m, B: Broker> Worker<'m, B> {
 
     /// Leaves the group without a commit, after an error.
     pub fn close(mut self) {
+        self.refusals.log_rest(&self.ctx.rules, self.ctx.broker.now());
         self.transaction.abandon(&mut self.ctx);
         for partition in self.ctx.partitions.numbers() {
             self.ctx.hub.metrics.remove_partition(partition);
@@ -266,6 +270,7 @@ impl<'m, B: Broker> Worker<'m, B> {
                 Err(error) => return Err(error.into()),
             }
             running.part.was_at_end |= running.streams.is_at_end();
+            running.limit = None;
             let broker = &*broker;
             let mut tools = Tools {
                 rules,
@@ -277,8 +282,7 @@ impl<'m, B: Broker> Worker<'m, B> {
                 moment: &|| broker.now(),
                 decoding: &mut decoding,
             };
-            let pause =
-                running.apply(&mut tools, left).map_err(|crossed| Stop::dead_letters(partition, crossed))?;
+            let pause = running.apply(&mut tools, left);
             running.is_waiting = matches!(pause, Pause::Wait(_));
             match pause {
                 Pause::Fetch => {}
@@ -288,7 +292,7 @@ impl<'m, B: Broker> Worker<'m, B> {
                     }
                     break;
                 }
-                Pause::Empty | Pause::Full | Pause::Closed => break,
+                Pause::Empty | Pause::Full | Pause::Closed | Pause::Limit => break,
             }
         }
         let has_applied = running.part.records > records_before || running.part.is_closed != was_closed;
@@ -303,6 +307,25 @@ impl<'m, B: Broker> Worker<'m, B> {
             self.transaction.open_part(&self.ctx, partition);
         }
         Ok(has_applied)
+    }
+
+    /// Ends the worker if the next record of a partition would cross the limit on dead letters, once everything before it is
+    /// committed. A partition that turns out to be lost is left to its next owner.
+    fn stop_at_limit(&mut self) -> Result<(), Stop> {
+        let mut running = self.ctx.partitions.running_mut_all();
+        let Some((partition, _)) = running.find(|(_, running)| running.limit.is_some()) else {
+            return Ok(());
+        };
+        drop(running);
+        if self.commit(self.ctx.rules.commit.patience)? == CommitEnd::GivenUp {
+            return Err(not_committed());
+        }
+        let reached = match self.ctx.partitions.phase_mut(partition) {
+            Some(Phase::Running(running)) if running.is_committed() => running.limit.take(),
+            Some(Phase::Running(_) | Phase::Restored(_) | Phase::Restoring(_)) | None => None,
+        };
+        let stop = reached.map(|reached| Stop::dead_letters(partition, &reached, &self.ctx.rules));
+        stop.map_or(Ok(()), Err)
     }
 
     // === Wall time ===
@@ -366,6 +389,7 @@ impl<'m, B: Broker> Worker<'m, B> {
             report::add_transitions(&mut running.part.summary, running.engine.transitions());
             records += running.part.summary.output_records.iter().map(|(_, count)| count).sum::<u64>();
             hub.on_part_committed(&running.part, clocks.wall_ms);
+            self.refusals.add(part.partition, &running.part);
             running.on_committed(part.batch_number, clocks.monotonic);
             let gauges = report::gauges(running, rules, target, clocks.monotonic);
             hub.metrics.partition(part.partition).set(&gauges);
@@ -400,6 +424,10 @@ impl<'m, B: Broker> Worker<'m, B> {
             self.transaction.open_part(&self.ctx, partition);
         }
     }
+}
+
+fn not_committed() -> Stop {
+    Stop::new(FatalKind::Unavailable, "a batch could not be committed within `commit.patience`")
 }
 
 fn has_old_offsets<T>(running: &Running<T>, now: crate::stream::broker::Moment) -> bool {

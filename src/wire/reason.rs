@@ -74,6 +74,38 @@ impl Reason {
         }
     }
 
+    /// What to do about records that are refused for it: how a sentence begins.
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::NullValue => {
+                "Mend the producer: no input knows null values, customers are deleted by an erasure"
+            }
+            Self::InvalidUtf8
+            | Self::MalformedJson
+            | Self::TooDeep
+            | Self::MissingField
+            | Self::InvalidType
+            | Self::InvalidField
+            | Self::InvalidEvent
+            | Self::InvalidTime
+            | Self::InvalidAmount
+            | Self::OutOfRange => "Mend the producer: docs/RECORDS.md says what each record must be like",
+            Self::TooLarge => "Have the producer send less, or raise `records.max_bytes`",
+            Self::UnknownCurrency => "Add the currency's rate to `[rates]`, or its digits to `[currencies]`",
+            Self::UnknownStore => "Add the store to `[stores]`",
+            Self::KeyMismatch => {
+                "Mend the producer's record keys: the key must be there and be the customer's id, as `key` configures it"
+            }
+            Self::WrongPartition => {
+                "Mend the producer's partitioner: it must be murmur2, as of Java clients (librdkafka: \
+                 partitioner=murmur2_random), over as many partitions as the topic has"
+            }
+            Self::TooOld => "Load history before the first start, or raise `records.lateness`",
+            Self::InFuture => "Mend the producer's clock, or this machine's",
+            Self::Erased => "Nothing needs to be done: these customers were erased",
+        }
+    }
+
     /// The position in [`Self::ALL`].
     pub const fn index(self) -> usize {
         self as usize

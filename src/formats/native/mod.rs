@@ -402,7 +402,8 @@ impl<'a> Incoming<'_, 'a> {
             }
         };
         if !matches {
-            let detail = format!("the record key is not {expected}");
+            let is_not = if key.is_empty() { "missing; it must be" } else { "not" };
+            let detail = format!("the record key is {is_not} {expected}");
             return Err(Refusal::new(Reason::KeyMismatch, detail));
         }
         Ok(CustomerKey { bytes: key, hash: hash(key) })

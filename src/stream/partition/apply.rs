@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
+use crate::config;
 use crate::domain::engine::{Applied, Engine, Outcome, Progress, Refusal as EngineRefusal, Standing};
 use crate::domain::values::event::{GuestRecord, Record};
-use crate::domain::values::time::Time;
+use crate::domain::values::time::{Span, Time};
 use crate::fault::{self, Noted};
 use crate::formats::native::{Event, Subject};
-use crate::observe::metrics::{OrderKind, Outcome as RecordOutcome, Remark, TimerOutcome, TopicReason};
+use crate::observe::metrics::{OrderKind, Outcome as RecordOutcome, Remark, TimerOutcome};
 use crate::stream::broker::{Moment, RecordBatch, RecordView};
 use crate::stream::labels;
 use crate::stream::rules::Rules;
@@ -21,7 +22,7 @@ use crate::wire::hash;
 use crate::wire::reason::{Reason, Refusal};
 
 use super::Running;
-use super::dead_letters::Crossing;
+use super::dead_letters::{Counting, RefusedRecord};
 use super::merge::{Choice, Cursor, MergeKey, Offer, choose};
 use super::partition_batch::PartitionBatch;
 
@@ -73,13 +74,8 @@ pub enum Pause {
     Full,
     /// The part is closed: the batch has to be committed first.
     Closed,
-}
-
-/// The share of dead letters is above its limit: how many of the last records.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LimitCrossed {
-    pub dead_letters: u32,
-    pub records: u32,
+    /// The next record would cross the limit on dead letters: see [`Running::limit`].
+    Limit,
 }
 
 /// An input's next record.
@@ -91,14 +87,14 @@ struct Head<'a> {
 
 impl<T: RecordBatch> Running<T> {
     /// Applies records in merge order, at most `records_max`.
-    pub fn apply(&mut self, tools: &mut Tools<'_>, records_max: usize) -> Result<Pause, LimitCrossed> {
-        let Self { engine, streams, window, part, applied_at, .. } = self;
+    pub fn apply(&mut self, tools: &mut Tools<'_>, records_max: usize) -> Pause {
+        let Self { engine, streams, window, limit, part, applied_at, .. } = self;
         let batches = &streams.batches;
         let cursors = &mut streams.cursors;
         let mut heads = PerInput::from_fn(|_| None);
         for _ in 0..records_max {
             if part.is_closed {
-                return Ok(Pause::Closed);
+                return Pause::Closed;
             }
             for input in Input::ALL {
                 if heads[input].is_none() {
@@ -116,15 +112,23 @@ impl<T: RecordBatch> Running<T> {
             });
             let input = match choose(&offers) {
                 Choice::Take(input) => input,
-                Choice::Fetch(_) => return Ok(Pause::Fetch),
-                Choice::Wait(input) => return Ok(Pause::Wait(input)),
-                Choice::Empty => return Ok(Pause::Empty),
+                Choice::Fetch(_) => return Pause::Fetch,
+                Choice::Wait(input) => return Pause::Wait(input),
+                Choice::Empty => return Pause::Empty,
             };
             let head = heads[input].take().expect("only a head is taken");
             let mut applying = Applying { engine, part, tools, input, view: head.view };
             let outcome = match &head.content {
                 Ok(event) => applying.event(event),
-                Err(refusal) => Some(applying.dead_letter(refusal)),
+                Err(refusal) => {
+                    let record = RefusedRecord { input, offset: head.view.offset, reason: refusal.reason };
+                    let Some(outcome) = window.admit(record, counting(&head.view, applying.tools)) else {
+                        *limit = Some(window.limit_reached(record, refusal));
+                        return Pause::Limit;
+                    };
+                    applying.dead_letter(refusal);
+                    Some(outcome)
+                }
             };
             let Some(outcome) = outcome else {
                 // Its timers were too many for one batch; the record comes again.
@@ -133,25 +137,25 @@ impl<T: RecordBatch> Running<T> {
                 }
                 part.is_closed = true;
                 part.has_timers_left = true;
-                return Ok(Pause::Closed);
+                return Pause::Closed;
             };
             cursors[input].advance(head.view.offset.next(), head.key);
             fault::note(tools.partition, Noted::Applied(input, head.view.offset));
             applied_at[input] = head.view.timestamp_ms;
             part.records += 1;
-            match window.push(outcome) {
-                Crossing::None => {}
-                Crossing::Limit => {
-                    let (dead_letters, records) = window.share();
-                    return Err(LimitCrossed { dead_letters, records });
-                }
-                Crossing::TooOld => tracing::warn!(
+            if window.push(outcome) {
+                let (too_old, records) = window.too_old();
+                tracing::warn!(
                     partition = %tools.partition,
-                    "over half of the last records are too old: is an old export being loaded?"
-                ),
+                    too_old,
+                    records,
+                    lateness = duration_text(tools.rules.settings.lateness),
+                    "over half of the last records were refused as too old, more than `records.lateness` before the partition's \
+                     clock; is history being loaded? docs/RUNBOOK.md, RetentionRecordsTooOld, says what to do"
+                );
             }
         }
-        Ok(Pause::Full)
+        Pause::Full
     }
 
     /// Moves the clock of a partition whose ends are confirmed. That is the last thing in its batch.
@@ -215,7 +219,9 @@ fn check_place(event: &Event<'_>, view: &RecordView<'_>, tools: &Tools<'_>) -> R
         }
     }
     if is_in_future(event, view, tools) {
-        return Err(Refusal::new(Reason::InFuture, "the time lies ahead of the broker's and of the wall's"));
+        let skew = duration_text(tools.rules.clock.skew);
+        let detail = format!("more than `clock.skew` ({skew}) after the broker's time, or this machine's");
+        return Err(Refusal::new(Reason::InFuture, detail));
     }
     Ok(())
 }
@@ -227,6 +233,13 @@ fn is_in_future(event: &Event<'_>, view: &RecordView<'_>, tools: &Tools<'_>) -> 
     }
     let broker_time = view.timestamp_ms.filter(|_| tools.rules.shop_time.is_wall());
     broker_time.is_some_and(|millis| event.time().as_millis() > millis.saturating_add(skew.as_millis()))
+}
+
+/// Whether the limit on dead letters asks about a record, if it is refused.
+fn counting(view: &RecordView<'_>, tools: &Tools<'_>) -> Counting {
+    let accepted_before = tools.rules.dead_letters_accepted_before_ms;
+    let is_accepted = accepted_before.zip(view.timestamp_ms).is_some_and(|(before, at)| at < before);
+    if is_accepted { Counting::Accepted } else { Counting::Counts }
 }
 
 /// One record and what it may change.
@@ -256,7 +269,9 @@ impl Applying<'_, '_> {
             Outcome::Refused(refusal) => {
                 let is_folded = refusal == EngineRefusal::Folded;
                 self.part.summary.remarks[Remark::Folded] += u64::from(is_folded);
-                Some(self.dead_letter(&refused(refusal)))
+                let refusal = refused(refusal, self.tools.rules.settings.lateness);
+                self.dead_letter(&refusal);
+                Some(changelog::Outcome::of_refusal(refusal.reason))
             }
             Outcome::Duplicate => {
                 self.count(RecordOutcome::Duplicate);
@@ -278,10 +293,10 @@ impl Applying<'_, '_> {
         }
     }
 
-    fn dead_letter(&mut self, refusal: &Refusal) -> changelog::Outcome {
+    fn dead_letter(&mut self, refusal: &Refusal) {
         self.count(RecordOutcome::DeadLettered);
         let topic = self.input;
-        self.part.summary.dead_letters[TopicReason(topic, refusal.reason)] += 1;
+        self.part.on_refused(topic, self.view.offset, refusal);
         let source = Source {
             topic: self.tools.rules.topic_name(Topic::Input(self.input)),
             partition: self.tools.partition.0,
@@ -291,7 +306,6 @@ impl Applying<'_, '_> {
         let RecordView { key, value, .. } = self.view;
         let letter = DeadLetter::new(refusal, &source, key, value, self.tools.record_bytes_max);
         self.part.add_dead_letter(letter);
-        changelog::Outcome::of_refusal(refusal.reason)
     }
 
     fn count(&mut self, outcome: RecordOutcome) {
@@ -365,14 +379,20 @@ fn drain_signals(
     }
 }
 
-fn refused(refusal: EngineRefusal) -> Refusal {
+fn refused(refusal: EngineRefusal, lateness: Span) -> Refusal {
     match refusal {
         EngineRefusal::TooOld => {
-            Refusal::new(Reason::TooOld, "behind the partition's clock by more than the lateness")
+            let lateness = duration_text(lateness);
+            let detail = format!("more than `records.lateness` ({lateness}) before the partition's clock");
+            Refusal::new(Reason::TooOld, detail)
         }
         EngineRefusal::Folded => {
             Refusal::new(Reason::TooOld, "from the part of the customer's history that has folded")
         }
         EngineRefusal::Erased => Refusal::new(Reason::Erased, "the customer has asked to be forgotten"),
     }
+}
+
+fn duration_text(span: Span) -> String {
+    config::format_duration(span.as_millis().unsigned_abs())
 }

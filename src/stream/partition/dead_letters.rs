@@ -1,10 +1,17 @@
 //! The limit on the share of dead letters: a bad deploy must stop the service, not drain the inputs into a topic.
 //!
-//! What became of the last records is in the seal, or each restart would drain some more before it stops again.
+//! The record that would cross the limit is not applied: everything before it is committed, then the service stops. What became of the
+//! last records is in the seal, so a restart stops at the same record again, until its producer is mended and an operator accepts
+//! what was appended before that.
+
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::config::DeadLetterLimit;
 use crate::domain::values::number::Ratio;
+use crate::stream::broker::Offset;
+use crate::topic::Input;
 use crate::wire::changelog::{Outcome, OutcomeRun, OutcomeWindow};
+use crate::wire::reason::{Reason, Refusal};
 
 /// With fewer records a share means nothing.
 const RECORDS_MIN: u32 = 1_000;
@@ -13,39 +20,85 @@ const RECORDS_MIN: u32 = 1_000;
 pub struct DeadLetterWindow {
     limit: DeadLetterLimit,
     outcomes: OutcomeWindow,
+    /// Those of the window's dead letters that count and were refused since the state was restored, oldest first.
+    refused: VecDeque<RefusedRecord>,
     too_old_told: bool,
 }
 
-/// What one more record led to.
+/// Which record was refused, and why.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Crossing {
-    None,
-    /// The share of dead letters is above its limit.
-    Limit,
-    /// For the first time, over half of a full window was too old.
-    TooOld,
+pub struct RefusedRecord {
+    pub input: Input,
+    pub offset: Offset,
+    pub reason: Reason,
+}
+
+/// Whether the limit asks about a refused record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Counting {
+    Counts,
+    /// It was appended before the instant of `--accept-dead-letters-before`.
+    Accepted,
+}
+
+/// Why a partition has stopped: the next record would cross the limit.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LimitReached {
+    pub input: Input,
+    /// Where the record lies: everything before it was applied.
+    pub offset: Offset,
+    pub refusal: Refusal,
+    /// Of the last records, without this one: how many were refused, ...
+    pub dead_letters: u32,
+    /// ... and how many there were.
+    pub records: u32,
+    /// The refused ones that are known one by one: those before the last restore are only counted.
+    pub by_reason: BTreeMap<Reason, u32>,
+    /// First and last offset of these, by input.
+    pub offsets: BTreeMap<Input, (Offset, Offset)>,
 }
 
 impl DeadLetterWindow {
     /// Goes on from the runs of a seal.
     pub fn new(limit: DeadLetterLimit, runs: &[OutcomeRun]) -> Self {
         let capacity = u32::try_from(limit.window).unwrap_or(u32::MAX);
-        Self { limit, outcomes: OutcomeWindow::restore(capacity, runs), too_old_told: false }
+        Self {
+            limit,
+            outcomes: OutcomeWindow::restore(capacity, runs),
+            refused: VecDeque::new(),
+            too_old_told: false,
+        }
     }
 
-    /// Remembers one more record, and forgets the oldest.
-    pub fn push(&mut self, outcome: Outcome) -> Crossing {
-        self.outcomes.push(outcome);
-        match outcome {
-            Outcome::Passed => Crossing::None,
-            Outcome::Refused if self.is_over() => Crossing::Limit,
-            Outcome::Refused => Crossing::None,
-            Outcome::TooOld if self.is_mostly_too_old() => {
-                self.too_old_told = true;
-                Crossing::TooOld
+    /// What a refused record counts as, for [`Self::push`]; none if it would cross the limit. One that is accepted does not count,
+    /// and if it would cross the limit, the window begins anew: what led there is accepted with it.
+    pub fn admit(&mut self, record: RefusedRecord, counting: Counting) -> Option<Outcome> {
+        let outcome = Outcome::of_refusal(record.reason);
+        match (outcome, counting) {
+            (Outcome::Passed | Outcome::TooOld, _) => Some(outcome),
+            (Outcome::Refused, Counting::Counts) if self.would_cross() => None,
+            (Outcome::Refused, Counting::Counts) => {
+                self.refused.push_back(record);
+                Some(outcome)
             }
-            Outcome::TooOld => Crossing::None,
+            (Outcome::Refused, Counting::Accepted) => {
+                if self.would_cross() {
+                    *self = Self::new(self.limit, &[]);
+                }
+                Some(Outcome::Passed)
+            }
         }
+    }
+
+    /// Remembers one more record, and forgets the oldest. Gives whether, for the first time, over half of a full window was too old.
+    pub fn push(&mut self, outcome: Outcome) -> bool {
+        self.outcomes.push(outcome);
+        while self.refused.len() > self.outcomes.refused() as usize {
+            self.refused.pop_front();
+        }
+        let is_news = outcome == Outcome::TooOld && !self.too_old_told && self.is_mostly_too_old();
+        self.too_old_told |= is_news;
+        is_news
     }
 
     /// For the seal.
@@ -53,20 +106,40 @@ impl DeadLetterWindow {
         self.outcomes.runs().collect()
     }
 
-    /// How many of the last records were dead letters that count, and how many there were.
-    pub fn share(&self) -> (u32, u32) {
-        (self.outcomes.refused(), self.outcomes.len())
+    /// How many of the last records were too old, and how many there were.
+    pub fn too_old(&self) -> (u32, u32) {
+        (self.outcomes.too_old(), self.outcomes.len())
     }
 
-    fn is_over(&self) -> bool {
-        let (refused, records) = self.share();
+    /// Explains why this record was not admitted.
+    pub fn limit_reached(&self, record: RefusedRecord, refusal: &Refusal) -> LimitReached {
+        let mut by_reason = BTreeMap::new();
+        let mut offsets = BTreeMap::new();
+        for refused in &self.refused {
+            *by_reason.entry(refused.reason).or_default() += 1;
+            offsets.entry(refused.input).or_insert((refused.offset, refused.offset)).1 = refused.offset;
+        }
+        LimitReached {
+            input: record.input,
+            offset: record.offset,
+            refusal: refusal.clone(),
+            dead_letters: self.outcomes.refused(),
+            records: self.outcomes.len(),
+            by_reason,
+            offsets,
+        }
+    }
+
+    /// Whether one more dead letter that counts would put the share above its limit.
+    fn would_cross(&self) -> bool {
+        let (refused, records) = self.outcomes.with_refused();
         records >= self.enough(RECORDS_MIN)
             && Ratio::new(refused, records).is_some_and(|share| !share.at_most(self.limit.share_max))
     }
 
     fn is_mostly_too_old(&self) -> bool {
-        let is_full = self.outcomes.len() >= self.enough(u32::MAX);
-        !self.too_old_told && is_full && self.outcomes.too_old() > self.outcomes.len() / 2
+        let (too_old, records) = self.too_old();
+        records >= self.enough(u32::MAX) && too_old > records / 2
     }
 
     /// `records`, or as many as the window holds.
@@ -80,47 +153,113 @@ mod tests {
     use super::*;
     use crate::domain::values::number::Decimal;
 
-    fn limit(window: usize) -> DeadLetterLimit {
-        DeadLetterLimit { share_max: Decimal::new(5, 2).expect("two digits"), window }
+    fn window(window: usize, runs: &[OutcomeRun]) -> DeadLetterWindow {
+        let share_max = Decimal::new(5, 2).expect("two digits");
+        DeadLetterWindow::new(DeadLetterLimit { share_max, window }, runs)
     }
 
-    /// Pushes 2,000 times `period` records of which the last has `outcome`; the first crossing, by record.
-    fn first_crossing(period: usize, outcome: Outcome) -> Option<(usize, Crossing)> {
-        let mut window = DeadLetterWindow::new(limit(10_000), &[]);
-        (1..=period * 2_000).find_map(|record| {
-            let crossing = window.push(if record % period == 0 { outcome } else { Outcome::Passed });
-            (crossing != Crossing::None).then_some((record, crossing))
+    fn record(offset: u64, reason: Reason) -> RefusedRecord {
+        RefusedRecord { input: Input::Orders, offset: Offset(offset), reason }
+    }
+
+    /// Whether the record was admitted.
+    fn refuse(window: &mut DeadLetterWindow, offset: u64, counting: Counting) -> bool {
+        let admitted = window.admit(record(offset, Reason::WrongPartition), counting);
+        if let Some(outcome) = admitted {
+            assert!(!window.push(outcome), "none is too old");
+        }
+        admitted.is_some()
+    }
+
+    /// Of 2,000 times `period` records the last of each period is refused: the offset of the first that is not admitted.
+    fn first_crossing(period: u64) -> Option<u64> {
+        let mut window = window(10_000, &[]);
+        (1..=period * 2_000).find(|offset| {
+            if offset % period == 0 {
+                return !refuse(&mut window, *offset, Counting::Counts);
+            }
+            window.push(Outcome::Passed);
+            false
         })
     }
 
     #[test]
     fn the_limit_is_a_share_of_the_window_and_needs_a_thousand_records() {
         for (period, expected) in [
-            (1, Some((1_000, Crossing::Limit))),
-            (2, Some((1_000, Crossing::Limit))),
-            (19, Some((1_007, Crossing::Limit))),
+            (1, Some(1_000)),
+            (2, Some(1_000)),
+            (19, Some(1_007)),
             (20, None), // exactly 5 % is not above it
         ] {
-            assert_eq!(first_crossing(period, Outcome::Refused), expected, "{period}");
+            assert_eq!(first_crossing(period), expected, "{period}");
         }
     }
 
     #[test]
     fn old_records_do_not_count_and_are_told_once() {
-        assert_eq!(first_crossing(2, Outcome::TooOld), None);
-        let mut window = DeadLetterWindow::new(limit(100), &[]);
-        let crossings: Vec<_> = (0..1_000).map(|_| window.push(Outcome::TooOld)).collect();
-        assert_eq!(crossings.iter().filter(|crossing| **crossing == Crossing::TooOld).count(), 1);
-        assert_eq!(crossings[99], Crossing::TooOld);
+        let mut window = window(2_000, &[]);
+        let told: Vec<bool> = (0..10_000)
+            .map(|offset| {
+                let outcome = window.admit(record(offset, Reason::TooOld), Counting::Counts);
+                window.push(outcome.expect("the limit does not ask about it"))
+            })
+            .collect();
+        assert_eq!(told.iter().position(|told| *told), Some(1_999));
+        assert_eq!(told.iter().filter(|told| **told).count(), 1);
     }
 
     #[test]
     fn a_restart_does_not_forget() {
-        let mut window = DeadLetterWindow::new(limit(10_000), &[]);
-        for _ in 0..999 {
-            assert_eq!(window.push(Outcome::Refused), Crossing::None);
+        let mut before = window(10_000, &[]);
+        for offset in 0..999 {
+            assert!(refuse(&mut before, offset, Counting::Counts));
         }
-        let mut restarted = DeadLetterWindow::new(limit(10_000), &window.runs());
-        assert_eq!(restarted.push(Outcome::Refused), Crossing::Limit);
+        for _ in 0..2 {
+            let mut restarted = window(10_000, &before.runs());
+            assert!(!refuse(&mut restarted, 999, Counting::Counts));
+            let reached = restarted.limit_reached(
+                record(999, Reason::WrongPartition),
+                &Refusal::new(Reason::WrongPartition, ""),
+            );
+            assert_eq!((reached.dead_letters, reached.records, reached.by_reason.len()), (999, 999, 0));
+        }
+    }
+
+    #[test]
+    fn what_was_refused_is_explained() {
+        let mut window = window(1_000, &[]);
+        assert!(
+            window
+                .admit(record(3, Reason::NullValue), Counting::Counts)
+                .is_some_and(|outcome| !window.push(outcome))
+        );
+        (0..980).for_each(|_| assert!(!window.push(Outcome::Passed)));
+        let crossing = (990..).find(|offset| !refuse(&mut window, *offset, Counting::Counts));
+        let refusal = Refusal::new(Reason::WrongPartition, "the key belongs to partition 0");
+        let reached =
+            window.limit_reached(record(crossing.expect("ever more"), Reason::WrongPartition), &refusal);
+        // The oldest has left the window when the thousand-and-first came.
+        assert_eq!((reached.dead_letters, reached.records), (50, 1_000));
+        assert_eq!(reached.by_reason.into_iter().collect::<Vec<_>>(), [(Reason::WrongPartition, 50)]);
+        assert_eq!(reached.offsets[&Input::Orders], (Offset(990), Offset(1_039)));
+        assert_eq!((reached.offset, reached.refusal), (Offset(1_040), refusal));
+    }
+
+    #[test]
+    fn what_is_accepted_does_not_count() {
+        let mut window = window(10_000, &[]);
+        for offset in 0..999 {
+            assert!(refuse(&mut window, offset, Counting::Counts));
+        }
+        for offset in 999..5_000 {
+            assert!(refuse(&mut window, offset, Counting::Accepted), "{offset}");
+        }
+        assert_eq!(
+            window.runs(),
+            [OutcomeRun { outcome: Outcome::Passed, records: 4_001 }],
+            "it has begun anew"
+        );
+        let crossing = (5_000..).find(|offset| !refuse(&mut window, *offset, Counting::Counts));
+        assert_eq!(crossing, Some(5_210), "211 of 4,212 are more than 5 %");
     }
 }

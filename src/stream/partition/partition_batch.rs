@@ -5,10 +5,19 @@ use std::ops::Range;
 
 use crate::domain::signals::kind::SignalType;
 use crate::domain::values::time::Time;
-use crate::observe::metrics::{BatchSummary, PerLabel};
-use crate::topic::Output;
+use crate::observe::metrics::{BatchSummary, PerLabel, TopicReason};
+use crate::stream::broker::Offset;
+use crate::topic::{Input, Output};
 use crate::wire::encode::DeadLetter;
 use crate::wire::hash::SignalId;
+use crate::wire::reason::Refusal;
+
+/// A record that was refused: the first of its input for this reason.
+pub struct FirstRefused {
+    pub input: Input,
+    pub offset: Offset,
+    pub refusal: Refusal,
+}
 
 /// A partition's part of the open batch.
 #[derive(Default)]
@@ -16,6 +25,8 @@ pub struct PartitionBatch {
     pub signals: Signals,
     pub dead_letters: Vec<DeadLetter>,
     dead_letter_bytes: usize,
+    /// The first record that was refused, for each input and reason.
+    pub first_refused: Vec<FirstRefused>,
     /// Counts of the records that were flushed early and are not held any more, by topic.
     pub flushed_early: PerLabel<Output, u64>,
     pub summary: BatchSummary,
@@ -34,6 +45,7 @@ impl PartitionBatch {
     pub fn clear(&mut self) {
         self.forget_records();
         self.flushed_early = PerLabel::default();
+        self.first_refused.clear();
         self.summary.clear();
         self.records = 0;
         self.is_closed = false;
@@ -52,6 +64,15 @@ impl PartitionBatch {
         self.signals.entries.clear();
         self.dead_letters.clear();
         self.dead_letter_bytes = 0;
+    }
+
+    /// Counts a refused record.
+    pub fn on_refused(&mut self, input: Input, offset: Offset, refusal: &Refusal) {
+        let count = &mut self.summary.dead_letters[TopicReason(input, refusal.reason)];
+        *count += 1;
+        if *count == 1 {
+            self.first_refused.push(FirstRefused { input, offset, refusal: refusal.clone() });
+        }
     }
 
     pub fn add_dead_letter(&mut self, letter: DeadLetter) {

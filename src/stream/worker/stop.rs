@@ -3,8 +3,9 @@
 use crate::exit::{Exit, Failure};
 use crate::observe::metrics::FatalKind;
 use crate::stream::broker::{BrokerError, Cause, Unknown};
-use crate::stream::partition::apply::LimitCrossed;
-use crate::topic::Partition;
+use crate::stream::partition::dead_letters::LimitReached;
+use crate::stream::rules::Rules;
+use crate::topic::{Output, Partition, Topic};
 
 /// The end of a worker, and with it of the service.
 #[derive(Debug)]
@@ -29,15 +30,9 @@ impl Stop {
         Self { exit: Exit::Data, ..Self::new(FatalKind::Configuration, message) }
     }
 
-    pub(super) fn dead_letters(partition: Partition, crossed: LimitCrossed) -> Self {
-        let LimitCrossed { dead_letters, records } = crossed;
-        Self::new(
-            FatalKind::DeadLetterLimit,
-            format!(
-                "{dead_letters} of the last {records} records of partition {partition} are dead letters, more than \
-                 `dead_letters.max_share` allows: look at the topic of dead letters, mend what writes them, and start again"
-            ),
-        )
+    /// Everything before the record that would cross the limit is committed.
+    pub(super) fn dead_letters(partition: Partition, reached: &LimitReached, rules: &Rules) -> Self {
+        Self::new(FatalKind::DeadLetterLimit, explain(partition, reached, rules))
     }
 
     pub(super) fn in_partition(self, partition: Partition) -> Self {
@@ -69,6 +64,37 @@ impl From<BrokerError> for Stop {
             }
         }
     }
+}
+
+/// What was refused, how far the partition is committed, and what an operator should do.
+fn explain(partition: Partition, reached: &LimitReached, rules: &Rules) -> String {
+    let LimitReached { input, offset, refusal, dead_letters, records, by_reason, offsets } = reached;
+    let reason = refusal.reason;
+    let known: u32 = by_reason.values().sum();
+    let mut details: Vec<String> =
+        by_reason.iter().map(|(reason, count)| format!("{} {count}", reason.name())).collect();
+    let earlier = dead_letters - known;
+    if earlier > 0 {
+        details.push(format!("{earlier} before the last start"));
+    }
+    details.extend(offsets.iter().map(|(input, (first, last))| {
+        format!("offsets {} to {} of {}", first.0, last.0, rules.topic_name(Topic::Input(*input)))
+    }));
+    let details = if details.is_empty() { String::new() } else { format!(" ({})", details.join(", ")) };
+    format!(
+        "{dead_letters} of the last {records} records of partition {partition} were refused{details}; the record at offset \
+         {offset} of {topic} ({reason}: {detail}) would cross `dead_letters.max_share` ({share}). Everything before it is committed, \
+         and what was refused is in {letters}: `retention-signals dead-letters list --partition {partition}` shows it. {advice}, \
+         then start again; to pass over what was appended before, start with --accept-dead-letters-before and the time at which \
+         that was mended (docs/RUNBOOK.md, The dead-letter limit)",
+        offset = offset.0,
+        topic = rules.topic_name(Topic::Input(*input)),
+        reason = reason.name(),
+        detail = refusal.detail,
+        share = rules.dead_letters.share_max,
+        letters = rules.topic_name(Topic::Output(Output::DeadLetters)),
+        advice = reason.advice(),
+    )
 }
 
 fn exit(kind: FatalKind) -> Exit {

@@ -119,6 +119,14 @@ impl OutcomeWindow {
         self.counts[Outcome::Refused as usize]
     }
 
+    /// [`Self::refused`] and [`Self::len`] as they would be with one more such dead letter.
+    pub fn with_refused(&self) -> (u32, u32) {
+        let is_full = self.len() == self.capacity;
+        let is_forgotten = |run: &OutcomeRun| is_full && run.outcome == Outcome::Refused;
+        let forgotten = u32::from(self.runs.front().is_some_and(is_forgotten));
+        (self.refused() + 1 - forgotten, self.len() + u32::from(!is_full))
+    }
+
     pub fn too_old(&self) -> u32 {
         self.counts[Outcome::TooOld as usize]
     }
@@ -142,7 +150,12 @@ mod tests {
             let mut all = Vec::new();
             for round in 0..1_000 {
                 let outcome = Outcome::ALL[random.usize(..3).min(random.usize(..3))];
+                let with_refused = window.with_refused();
                 window.push(outcome);
+                if outcome == Outcome::Refused {
+                    let pushed = (window.refused(), window.len());
+                    assert_eq!(with_refused, pushed, "seed {SEED}, round {round}");
+                }
                 all.push(outcome);
                 let last = &all[all.len().saturating_sub(capacity as usize)..];
                 let count = |outcome| last.iter().filter(|held| **held == outcome).count() as u32;

@@ -17,7 +17,7 @@ const PARTITIONS: u32 = 2;
 pub fn trials() -> Vec<Trial> {
     vec![
         kafka::on_shared_node("live::poison_of_every_kind", poison_of_every_kind),
-        kafka::on_shared_node("live::too_much_poison_stops", too_much_poison_stops),
+        kafka::on_shared_node("live::default_partitioner_of_librdkafka", default_partitioner_of_librdkafka),
         kafka::on_shared_node("live::what_looks_wrong_is_counted", what_looks_wrong_is_counted),
     ]
 }
@@ -115,18 +115,59 @@ fn poison_of_every_kind(node: &KafkaNode) -> Result<()> {
     Ok(())
 }
 
-/// The limit stops the service before it commits what crosses it, and again after a restart.
-fn too_much_poison_stops(node: &KafkaNode) -> Result<()> {
-    let shop = Shop::open(node, 1)?;
-    shop.append_records((0..3_000).map(|n| Record::new(format!("c{n}"), "no JSON")))?;
-    for _ in 0..2 {
+/// The commonest mistake: half of the records are in the wrong partition. At each start everything before the record that would cross
+/// the limit is committed, and the message says what to do; then what was appended before the producer was mended is passed over.
+fn default_partitioner_of_librdkafka(node: &KafkaNode) -> Result<()> {
+    let shop = Shop::open(node, PARTITIONS)?;
+    let order = |n: usize| {
+        Record::json(
+            format!("c{n}"),
+            &json!({"order_id": format!("o{n}"), "customer_id": format!("c{n}"), "placed_at": "2024-06-01T00:00:00Z",
+                "currency": "GBP", "total": "5.00"}),
+        )
+    };
+    let wrong = [("partitioner", "consistent_random")];
+    shop.client().produce_with(shop.orders_name(), (0..5_000).map(order), &wrong)?;
+    let mut letters = 0;
+    for start in 0..2 {
         let service = ServiceProcess::start(&shop.live_settings("one"))?;
         let exit = service.wait_for_end(PATIENCE)?;
         exit.expect_code(65);
-        ensure!(exit.stderr.contains("dead_letters.max_share"), "{}", exit.stderr);
-        let letters = shop.dead_letters()?.len();
-        ensure!(letters < 1_000, "{letters} dead letters were written before the limit");
+        let said = exit.stderr.lines().last().unwrap_or_default();
+        let expected = [
+            "wrong_partition",
+            "partitioner=murmur2_random",
+            "Everything before it is committed",
+            "dead-letters list",
+        ];
+        ensure!(expected.iter().all(|words| said.contains(words)), "start {start}: {said}");
+        if start == 0 {
+            ensure!(said.contains("refused (wrong_partition "), "{said}");
+            ensure!(
+                exit.stdout.contains("records refused") || exit.stderr.contains("records refused"),
+                "logged"
+            );
+        }
+        // The other partition may have come further.
+        let found = shop.dead_letters()?;
+        ensure!(found.len() >= 400 && found.len() >= letters, "{} dead letters", found.len());
+        ensure!(
+            found.iter().all(|letter| letter.header("dlq_reason") == Some("wrong_partition")),
+            "no others"
+        );
+        letters = found.len();
     }
+    let mended_at = chrono::Utc::now();
+    shop.append_records((5_000..6_000).map(order))?;
+    let mended_at = (mended_at + chrono::TimeDelta::milliseconds(1)).to_rfc3339();
+    let pass = ["--accept-dead-letters-before", mended_at.as_str()];
+    let service = ServiceProcess::start_with(&shop.live_settings("one"), &pass)?;
+    service.wait_until_ready(PATIENCE)?;
+    shop.wait_until_committed(&service, PATIENCE)?;
+    service.terminate(PATIENCE)?.expect_clean();
+    let (letters, profiles) = (shop.dead_letters()?.len(), shop.profiles()?);
+    ensure!(letters + profiles.len() == 6_000, "{letters} dead letters and {} customers", profiles.len());
+    ensure!((5_000..6_000).all(|n| profiles.contains_key(&format!("c{n}"))), "what came later is applied");
     Ok(())
 }
 

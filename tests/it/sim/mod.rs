@@ -50,6 +50,7 @@
 mod broker;
 mod check;
 mod client;
+mod dead_letters;
 mod disks;
 mod ground;
 mod group;
@@ -92,7 +93,7 @@ pub fn trials() -> Vec<Trial> {
 
 type Scenario = fn() -> Result<(), String>;
 
-const SCENARIOS: [(&str, Scenario); 24] = [
+const SCENARIOS: [(&str, Scenario); 25] = [
     ("restore_behind_an_open_transaction", scenarios::restore_behind_an_open_transaction),
     ("overtaken_inside_of_a_restore", scenarios::overtaken_inside_of_a_restore),
     ("end_is_a_control_record", scenarios::end_is_a_control_record),
@@ -109,6 +110,7 @@ const SCENARIOS: [(&str, Scenario); 24] = [
     ("fenced_by_its_own_timeouts", scenarios::fenced_by_its_own_timeouts),
     ("open_transaction_of_the_predecessor", scenarios::open_transaction_of_the_predecessor),
     ("record_at_an_idle_end", scenarios::record_at_an_idle_end),
+    ("the_limit_on_dead_letters", dead_letters::the_limit_on_dead_letters),
     ("registry_before_the_first_record", registry::registry_before_the_first_record),
     ("registry_while_running", registry::registry_while_running),
     ("erased_and_compacted", scenarios::erased_and_compacted),

@@ -5,6 +5,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use fastrand::Rng;
+use retention_signals::config::DeadLetterLimit;
+use retention_signals::domain::values::number::Decimal;
 use retention_signals::fault;
 use retention_signals::observe::metrics::FatalKind;
 use retention_signals::stream::broker::TaskStep;
@@ -56,6 +58,12 @@ pub struct Schedule<'a> {
     pub(super) keeps_namesakes: bool,
     pub(super) outcome: Outcome,
     faults: u32,
+    /// The limit on dead letters, if it is another one than the setup's.
+    pub dead_letter_limit: Option<DeadLetterLimit>,
+    /// Processes that start accept dead letters that were appended before, as the operator says.
+    pub dead_letters_accepted_before_ms: Option<i64>,
+    /// Why workers have stopped at the limit on dead letters.
+    pub limit_stops: Vec<String>,
     /// None: no process keeps snapshots.
     pub disks: Option<Disks>,
     pub(super) outages: u32,
@@ -77,6 +85,12 @@ pub fn run(stage: &Stage, stacks: &mut Stacks, seed: u64, twist: Option<Twist>) 
 /// Whether workers of this schedule keep snapshots. Two in five do; the others are as they were before there were any.
 pub fn keeps_snapshots(seed: u64) -> bool {
     matches!(seed % 5, 2 | 3)
+}
+
+/// In one of thirteen schedules workers stop at dead letters, which are few: each time once more, before the operator accepts them.
+fn dead_letter_limit(seed: u64) -> Option<DeadLetterLimit> {
+    let share_max = Decimal::new(2, 1).expect("one digit");
+    (seed % 13 == 5).then_some(DeadLetterLimit { share_max, window: 4 })
 }
 
 /// From how many bytes on workers of this schedule flush early: never, or in two of seven schedules, soon.
@@ -109,6 +123,7 @@ impl<'a> Schedule<'a> {
             let habits = Habits::random(&mut schedule.rng);
             schedule.keep_snapshots(habits);
         }
+        schedule.dead_letter_limit = dead_letter_limit(seed);
         schedule.instances = instances;
         for instance in 0..instances {
             let delay = if instance == 0 { 0 } else { schedule.rng.u64(0..6_000) };
@@ -137,6 +152,9 @@ impl<'a> Schedule<'a> {
             keeps_namesakes: false,
             outcome: Outcome::default(),
             faults,
+            dead_letter_limit: None,
+            dead_letters_accepted_before_ms: None,
+            limit_stops: Vec::new(),
             disks: None,
             outages: 0,
             outage_until: None,
@@ -291,6 +309,9 @@ impl<'a> Schedule<'a> {
                 self.outcome.stops += 1;
                 self.start_again(host);
             }
+            Some(FatalKind::DeadLetterLimit) if self.dead_letter_limit.is_some() => {
+                self.stop_at_limit(host, message)
+            }
             Some(
                 FatalKind::Configuration
                 | FatalKind::Permission
@@ -299,6 +320,16 @@ impl<'a> Schedule<'a> {
             ) => return Err(format!("a worker stopped: {message}")),
         }
         Ok(())
+    }
+
+    /// The service is started again, as it is; when it has stopped again at the same record, that is accepted, whatever is appended by then.
+    fn stop_at_limit(&mut self, host: usize, message: String) {
+        if self.limit_stops.contains(&message) {
+            self.dead_letters_accepted_before_ms = Some(self.world.borrow().wall_ms());
+        }
+        self.limit_stops.push(message);
+        self.outcome.stops += 1;
+        self.start_again(host);
     }
 
     fn step_task(&mut self, host: usize, index: usize) {
@@ -332,6 +363,8 @@ impl<'a> Schedule<'a> {
         };
         let pace = self.world.borrow().shop.pace;
         let mut rules = self.stage.setups[self.setup].rules(pace, self.interval);
+        rules.dead_letters = self.dead_letter_limit.unwrap_or(rules.dead_letters);
+        rules.dead_letters_accepted_before_ms = self.dead_letters_accepted_before_ms;
         if let Some(disks) = &mut self.disks {
             rules.snapshots = Some(disks.enter(host, instance, &mut self.rng));
         }

@@ -1,5 +1,6 @@
 //! A worker's answers to failing calls: whatever fails, what is committed in the end is the same.
 
+mod dead_letters;
 pub mod log;
 mod snapshots;
 
@@ -66,6 +67,7 @@ pub fn trials() -> Vec<Trial> {
         ("producer_never_opens", &[(Call::OpenProducer, Fault::Hang)], 69, "reach the brokers"),
     ];
     let mut trials = vec![Trial::test("worker::random_faults", random_faults)];
+    trials.extend(dead_letters::trials());
     trials.extend(snapshots::trials());
     trials.extend(ends_well.map(|(name, script)| {
         Trial::test(format!("worker::goes_on_after::{name}"), move || match check(script)? {
