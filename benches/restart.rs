@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use retention_signals::config::DeadLetterLimit;
+use retention_signals::config::{DeadLetterLimit, HistoryRules, HistorySignals};
 use retention_signals::domain::engine::Engine;
 use retention_signals::domain::settings::{Settings, Shop, Shops};
 use retention_signals::domain::values::event::{OrderRecord, Record, SkuVariety};
@@ -236,11 +236,14 @@ fn restore(settings: &Arc<Settings>, log: &Arc<Log>, snapshots: Option<Snapshots
         has_transactional_offsets: true,
         waker: Arc::new(|| {}),
         wall_ms: START_MS,
+        shop_now: Time::from_millis(START_MS).expect("in range"),
+        record_bytes_max: 1 << 20,
         rules: RestoreRules {
             settings: Arc::clone(settings),
             dead_letters: DeadLetterLimit { share_max: Decimal::new(1, 0).expect("a number"), window: 1_000 },
             secret: [0; 8],
             on_other_offsets: OnOtherOffsets::Stop,
+            history: HistoryRules { signals: HistorySignals::Publish, signals_from: None },
             snapshots,
         },
     };
@@ -291,6 +294,8 @@ impl Log {
             clock: engine.clock(),
             outcomes: Vec::new(),
             secret: [0; 8],
+            history: None,
+            signals_from: None,
         };
         seal.encode(&mut log.bytes);
         log.ends.push((key, log.bytes.len()));

@@ -60,6 +60,7 @@ pub struct Config {
     /// Time between two local snapshots of a partition.
     pub snapshot_interval: Duration,
     pub dead_letters: DeadLetterLimit,
+    pub history: HistoryRules,
     /// Distinguishes erasure secrets without showing them: a restart with another secret must be noticed.
     pub erasure_fingerprint: [u8; 8],
     pub http: HttpSettings,
@@ -148,6 +149,23 @@ pub struct DeadLetterLimit {
     pub share_max: Decimal,
     /// Records of a partition that the share is taken of.
     pub window: usize,
+}
+
+/// What is done with records that were there before a partition was first read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HistoryRules {
+    pub signals: HistorySignals,
+    /// None: the shop's time at the partition's first assignment.
+    pub signals_from: Option<Time>,
+}
+
+/// Whether signals about a partition's history are published.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HistorySignals {
+    /// History gives facts; what stands at its end and what comes later is published.
+    HoldBack,
+    /// There is no history: every record is taken as live, with every signal that it causes.
+    Publish,
 }
 
 /// The HTTP server.

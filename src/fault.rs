@@ -60,6 +60,14 @@ pub enum Mutation {
     KeepFlushedParts,
     /// What a part has flushed early is committed, although the part was dropped.
     CommitDroppedParts,
+    /// The ends of a history are taken anew at each assignment.
+    TakeHistoryEndsAnew,
+    /// Records behind the ends of a history are applied before its customers are settled.
+    ReadBehindHistory,
+    /// A partition whose history cannot be read yet has no seal.
+    SealHistoryLate,
+    /// The seal does not hold from when on signals are published.
+    ForgetSignalsFrom,
 }
 
 /// How far a worker has come: with a transaction, or with partitions that come and go.

@@ -72,6 +72,8 @@ currency = "EUR"
 at_end = "stay"
 [lapse]
 policy = "fixed"
+[signals]
+history = "publish"
 [commit]
 interval = "{job.interval_ms}ms"
 backlog_interval = "5s"

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::text::{format_duration, format_size};
-use super::{AtEnd, LogFormat, LogLevel, values};
+use super::{AtEnd, HistorySignals, LogFormat, LogLevel, values};
 use crate::domain::values::money::{CURRENCY_DIGITS_MAX, Currency};
 use crate::domain::values::number::Decimal;
-use crate::domain::values::time::{Span, Zone};
+use crate::domain::values::time::{Span, Time, Zone};
 
 /// One settable key.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +67,7 @@ pub enum Kind {
     Rate,
     Address,
     ClockEnd,
+    Instant,
     /// An option of the Kafka client.
     Client,
 }
@@ -187,6 +188,8 @@ settings! {
     SIGNALS_RETURN_RATE_HIGH_REARM: Decimal = decimal("signals.return_rate_high_rearm", below_one(), "0.4");
     SIGNALS_EARLIER_MIN: u32 = setting("signals.earlier_min", count("gaps or orders", 1, 100), "3", values::count);
     SIGNALS_RETURN_RATE_ORDERS_MIN: u32 = setting("signals.return_rate_orders_min", count("orders", 1, 1_000), "3", values::count);
+    SIGNALS_HISTORY: HistorySignals = setting("signals.history", Kind::Choice(&["hold_back", "publish"]), "hold_back", values::history_signals);
+    SIGNALS_FROM: Time = without_default("signals.from", Kind::Instant, KeyDefault::Nothing, values::instant);
 
     COMMIT_INTERVAL: Duration = duration("commit.interval", 10, COMMIT_INTERVAL_MS_MAX, "100ms");
     COMMIT_BACKLOG_INTERVAL: Duration = duration("commit.backlog_interval", 10, COMMIT_INTERVAL_MS_MAX, "1s");
@@ -292,6 +295,7 @@ impl Kind {
             Self::Rate => "rate",
             Self::Address => "address",
             Self::ClockEnd => "choice or instant",
+            Self::Instant => "instant",
             Self::Client => "librdkafka",
         }
     }
@@ -312,6 +316,7 @@ impl Kind {
             | Self::Rate
             | Self::Address
             | Self::ClockEnd
+            | Self::Instant
             | Self::Client => None,
         }
     }
@@ -336,6 +341,7 @@ impl Kind {
             Self::Rate => "above 0".to_owned(),
             Self::Address => "an IP address and a port".to_owned(),
             Self::ClockEnd => "`wall`, `stay`, an RFC 3339 instant".to_owned(),
+            Self::Instant => "an RFC 3339 instant".to_owned(),
             Self::Client => "the client's".to_owned(),
         }
     }

@@ -310,7 +310,8 @@ impl Path {
             | Kind::Zone
             | Kind::Rate
             | Kind::Address
-            | Kind::ClockEnd => None,
+            | Kind::ClockEnd
+            | Kind::Instant => None,
         }
     }
 

@@ -93,7 +93,8 @@ impl Reader<'_> {
             | Kind::Zone
             | Kind::Rate
             | Kind::Address
-            | Kind::ClockEnd => "is not set",
+            | Kind::ClockEnd
+            | Kind::Instant => "is not set",
         };
         self.problems.add(Problem::missing(path.clone(), message.to_owned()));
     }

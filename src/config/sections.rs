@@ -6,8 +6,8 @@ use super::problem::Problems;
 use super::reader::Reader;
 use super::secret::Secret;
 use super::{
-    ClockRules, CommitPace, Config, DeadLetterLimit, HttpSettings, LogSettings, Purpose, RecordBounds,
-    Topics, kafka, policy, shops,
+    ClockRules, CommitPace, Config, DeadLetterLimit, HistoryRules, HttpSettings, LogSettings, Purpose,
+    RecordBounds, Topics, kafka, policy, shops,
 };
 use crate::domain::lapse::LapsePolicies;
 use crate::domain::settings::Settings;
@@ -48,6 +48,10 @@ pub(super) fn read(layers: Layers, purpose: Purpose, problems: &mut Problems) ->
         share_max: reader.get(&keys::DEAD_LETTERS_MAX_SHARE),
         window: reader.get(&keys::DEAD_LETTERS_WINDOW),
     };
+    let history = HistoryRules {
+        signals: reader.get(&keys::SIGNALS_HISTORY),
+        signals_from: reader.optional(&keys::SIGNALS_FROM),
+    };
     let http = read_http(reader);
     let log = read_log(reader);
     let kafka = kafka::read(reader);
@@ -78,6 +82,7 @@ pub(super) fn read(layers: Layers, purpose: Purpose, problems: &mut Problems) ->
         commit,
         snapshot_interval,
         dead_letters,
+        history,
         http,
         kafka,
         log,

@@ -8,7 +8,7 @@ use chrono::DateTime;
 
 use super::keys::{DECIMAL_DIGITS_MAX, KeyForm, Kind, NAME_BYTES_MAX, ONE, PolicyName, TOPIC_BYTES_MAX};
 use super::text::{parse_duration, parse_size};
-use super::{AtEnd, LogFormat, LogLevel, suggest};
+use super::{AtEnd, HistorySignals, LogFormat, LogLevel, suggest};
 use crate::domain::values::money::Currency;
 use crate::domain::values::number::Decimal;
 use crate::domain::values::time::{Span, Time, Zone};
@@ -65,11 +65,28 @@ pub(super) fn clock_end(text: &str, kind: Kind) -> Result<AtEnd, String> {
     match text {
         "wall" => Ok(AtEnd::Wall),
         "stay" => Ok(AtEnd::Stay),
-        _ => DateTime::parse_from_rfc3339(text)
-            .ok()
-            .and_then(|instant| Time::from_millis(instant.timestamp_millis()))
+        _ => rfc3339(text)
             .map(AtEnd::At)
             .ok_or_else(|| format!("{text:?} is none of {} (with an offset)", kind.bounds())),
+    }
+}
+
+pub(super) fn instant(text: &str, kind: Kind) -> Result<Time, String> {
+    rfc3339(text).ok_or_else(|| {
+        format!("{text:?} is not {}, such as 2026-01-31T00:00:00Z (with an offset)", kind.bounds())
+    })
+}
+
+fn rfc3339(text: &str) -> Option<Time> {
+    let instant = DateTime::parse_from_rfc3339(text).ok()?;
+    Time::from_millis(instant.timestamp_millis())
+}
+
+pub(super) fn history_signals(text: &str, kind: Kind) -> Result<HistorySignals, String> {
+    match text {
+        "hold_back" => Ok(HistorySignals::HoldBack),
+        "publish" => Ok(HistorySignals::Publish),
+        _ => Err(none_of(text, kind)),
     }
 }
 

@@ -4,6 +4,7 @@
 //! the records gives the same facts, as long as none comes later than the lateness.
 
 pub mod facts;
+mod forgetting;
 pub mod history;
 pub mod ledger;
 pub mod purchases;

@@ -12,6 +12,7 @@ mod partition_totals;
 pub mod queries;
 pub mod restore;
 mod scratch;
+pub mod settling;
 pub mod shop_totals;
 pub mod timer_firing;
 pub mod timers;
@@ -25,6 +26,7 @@ use super::engine::effects::Effects;
 use super::engine::erasure::Markers;
 use super::engine::partition_totals::PartitionTotals;
 use super::engine::scratch::Scratch;
+use super::engine::settling::Stage;
 use super::engine::shop_totals::GuestTotals;
 use super::engine::timers::Timers;
 use super::engine::visit::CustomerVisit;
@@ -43,6 +45,9 @@ pub use effects::{Change, Transitions};
 pub struct Engine {
     pub(in crate::domain) settings: Arc<Settings>,
     pub(in crate::domain) clock: Option<Time>,
+    pub(in crate::domain) stage: Stage,
+    /// What time alone causes before this instant is not published.
+    pub(in crate::domain) signals_from: Option<Time>,
     pub(in crate::domain) store: Store,
     pub(in crate::domain) timers: Timers,
     pub(in crate::domain) markers: Markers,
@@ -112,6 +117,8 @@ impl Engine {
             store: Store::new(settings.hash),
             settings,
             clock: None,
+            stage: Stage::Live,
+            signals_from: None,
             timers: Timers::default(),
             markers: Markers::default(),
             totals: PartitionTotals::new(shops, WindowEnds::new(Time::MIN)),
@@ -146,6 +153,9 @@ impl Engine {
         record: &Record,
         timers_max: usize,
     ) -> Outcome {
+        if let Stage::History { customer_bytes_max } = self.stage {
+            return self.take_into_history(key, shop, record, customer_bytes_max);
+        }
         if let Some(refusal) = self.erasure_refusal(key, record) {
             return Outcome::Refused(refusal);
         }
@@ -168,6 +178,9 @@ impl Engine {
         record: &ErasureRecord,
         timers_max: usize,
     ) -> Outcome {
+        if !self.is_live() {
+            return self.erase_in_history(key, record);
+        }
         let clock = self.clock.unwrap_or(Time::MIN).max(record.requested_at);
         if self.fire(clock, timers_max) == Progress::More {
             return Outcome::TimersPending;
@@ -178,12 +191,14 @@ impl Engine {
 
     /// Counts a guest's record after every timer that is due before it; see [`Self::handle_record`].
     pub fn handle_guest(&mut self, shop: ShopIndex, record: &GuestRecord, timers_max: usize) -> Outcome {
-        if self.is_late(record.time()) {
-            return Outcome::Refused(Refusal::TooOld);
-        }
         let clock = self.clock.unwrap_or(Time::MIN).max(record.time());
-        if self.fire(clock, timers_max) == Progress::More {
-            return Outcome::TimersPending;
+        if self.is_live() {
+            if self.is_late(record.time()) {
+                return Outcome::Refused(Refusal::TooOld);
+            }
+            if self.fire(clock, timers_max) == Progress::More {
+                return Outcome::TimersPending;
+            }
         }
         self.clock = Some(clock);
         let guests = &mut self.guests[usize::from(shop.0)];
@@ -202,8 +217,11 @@ impl Engine {
         Outcome::Applied(Applied::Other)
     }
 
-    /// The earliest instant at or before `by` at which something is due.
+    /// The earliest instant at or before `by` at which something is due; in history nothing is.
     pub fn next_due(&mut self, by: Time) -> Option<Time> {
+        if !self.is_live() {
+            return None;
+        }
         let timer = self.timers.earliest(by, |slot| self.store.key_hash(slot)).map(|entry| entry.due);
         let marker = self.markers.first_end(by).map(|(end, _)| end);
         timer.into_iter().chain(marker).min()

@@ -85,6 +85,9 @@ struct Report {
     phase: WorkerPhase,
     /// Partitions that are being restored, with the changelog records still to be read; `None` before it is known.
     restoring: BTreeMap<Partition, Option<u64>>,
+    /// Partitions that have not come to their live records, with the records of history still to be read; 0 while its customers
+    /// are settled.
+    history: BTreeMap<Partition, u64>,
 }
 
 impl ServiceStatus {
@@ -158,6 +161,12 @@ impl ServiceStatus {
                 }
                 None => format!("partition {partition} is being restored"),
             }));
+            reasons.extend(report.history.iter().map(|(partition, remaining)| match remaining {
+                0 => format!("partition {partition} settles the customers of its history"),
+                remaining => {
+                    format!("partition {partition} reads its history, {remaining} records to go")
+                }
+            }));
         }
         reasons
     }
@@ -228,6 +237,16 @@ impl WorkerStatus {
         lock(&self.slot().report).restoring.remove(&partition);
     }
 
+    /// Records that a partition has not come to its live records: how many of its history are still to be read. None once it has,
+    /// or is no longer owned.
+    pub fn in_history(&self, partition: Partition, remaining: Option<u64>) {
+        let history = &mut lock(&self.slot().report).history;
+        match remaining {
+            Some(remaining) => history.insert(partition, remaining),
+            None => history.remove(&partition),
+        };
+    }
+
     fn slot(&self) -> &Slot {
         &self.shared.workers[self.slot]
     }
@@ -241,7 +260,8 @@ impl Drop for WorkerStatus {
 
 impl Slot {
     fn new() -> Self {
-        let report = Report { phase: WorkerPhase::Joining, restoring: BTreeMap::new() };
+        let report =
+            Report { phase: WorkerPhase::Joining, restoring: BTreeMap::new(), history: BTreeMap::new() };
         Self { ticked_at_ms: AtomicU64::new(0), report: Mutex::new(report) }
     }
 }
@@ -288,6 +308,19 @@ mod tests {
         first.not_restoring(Partition(4));
         second.not_restoring(Partition(5));
         assert_eq!(status.state(), ServiceState::Running);
+        assert!(status.unready_reasons().is_empty());
+    }
+
+    #[test]
+    fn a_partition_in_history_is_not_ready_until_it_is_settled() {
+        let (status, first, second, _) = two_workers();
+        first.set_phase(WorkerPhase::Running);
+        second.set_phase(WorkerPhase::Running);
+        first.in_history(Partition(4), Some(12));
+        assert_eq!(status.unready_reasons(), ["partition 4 reads its history, 12 records to go"]);
+        first.in_history(Partition(4), Some(0));
+        assert_eq!(status.unready_reasons(), ["partition 4 settles the customers of its history"]);
+        first.in_history(Partition(4), None);
         assert!(status.unready_reasons().is_empty());
     }
 

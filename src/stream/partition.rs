@@ -8,6 +8,7 @@
 
 pub mod apply;
 pub mod dead_letters;
+pub mod history;
 pub mod merge;
 pub mod partition_batch;
 pub mod restore;
@@ -59,6 +60,8 @@ pub struct Running<T> {
     pub part: PartitionBatch,
     pub committed: CommittedState,
     pub end_check: EndCheck,
+    /// None once the partition has come to its live records.
+    pub history: Option<RunningHistory>,
     /// None if no snapshots are kept.
     pub snapshots: Option<SnapshotSchedule>,
     /// A record waits for an input that has more to fetch.
@@ -69,6 +72,17 @@ pub struct Running<T> {
     pub applied_at: PerInput<Option<i64>>,
     /// When the figures of all customers were last those of the clock.
     figures_at: Moment,
+}
+
+/// What the inputs held when the partition was first assigned, in any order of time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RunningHistory {
+    /// Records at lower positions are history.
+    pub ends: PerInput<Position>,
+    /// How many of them were read.
+    pub records: u64,
+    /// How many signals were held back since this process settles the partition.
+    pub held_back: u64,
 }
 
 /// What keeps a partition's clock at its end from moving.
@@ -137,6 +151,7 @@ impl<T: crate::stream::broker::RecordBatch> Running<T> {
             part: PartitionBatch::default(),
             committed,
             end_check: EndCheck::default(),
+            history: restored.history,
             snapshots,
             is_waiting: false,
             starved_since: None,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::{ClockRules, CommitPace, Config, DeadLetterLimit, Topics};
+use crate::config::{ClockRules, CommitPace, Config, DeadLetterLimit, HistoryRules, Topics};
 use crate::domain::settings::Settings;
 use crate::domain::values::time::Time;
 use crate::formats::native::{Decoder, Limits};
@@ -30,6 +30,7 @@ pub struct Rules {
     /// Refused records that were appended before do not count towards the limit: `--accept-dead-letters-before`.
     pub dead_letters_accepted_before_ms: Option<i64>,
     pub on_other_offsets: OnOtherOffsets,
+    pub history: HistoryRules,
     /// None until it is opened.
     pub registry: RegistrySource,
     /// None: no snapshots are kept.
@@ -63,6 +64,7 @@ impl Rules {
             dead_letters: config.dead_letters,
             dead_letters_accepted_before_ms: None,
             on_other_offsets,
+            history: config.history,
             registry: RegistrySource::None,
             snapshots: None,
             secret: config.erasure_fingerprint,
@@ -88,6 +90,7 @@ impl Rules {
             dead_letters: self.dead_letters,
             secret: self.secret,
             on_other_offsets: self.on_other_offsets,
+            history: self.history,
             snapshots: self.snapshots.clone(),
         }
     }

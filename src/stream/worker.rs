@@ -98,6 +98,7 @@ impl<'m, B: Broker> Worker<'m, B> {
         self.handle_group_events()?;
         self.ctx.handle_restored()?;
         self.ctx.partitions.start_reading(&mut self.ctx.broker)?;
+        self.begin_histories();
         self.ctx.answer_queries();
         let has_read = self.read_and_apply()?;
         self.stop_at_limit()?;
@@ -401,6 +402,21 @@ impl<'m, B: Broker> Worker<'m, B> {
             committed_at_ms: clocks.wall_ms,
         });
         self.ctx.answer_queries();
+    }
+
+    /// Opens a part without content for partitions without a seal: their first one says where their history ends, whatever may
+    /// happen before a record of it can be read.
+    fn begin_histories(&mut self) {
+        if fault::is(Mutation::SealHistoryLate) {
+            return;
+        }
+        let unsealed = self
+            .ctx
+            .partitions
+            .running_mut_all()
+            .filter(|(_, running)| running.history.is_some() && running.committed.batch_number == 0);
+        let unsealed: Vec<Partition> = unsealed.map(|(partition, _)| partition).collect();
+        self.open_parts(unsealed);
     }
 
     /// Opens a part without content for partitions whose committed offsets grow old: offsets of topics outside of the subscription

@@ -12,16 +12,20 @@ use std::time::Duration;
 
 use libtest_mimic::{Completion, Failed, Trial};
 use retention_signals::config::{self, Config, Purpose, Sources};
+use retention_signals::domain::engine::export::{Export, Room, StateItem};
+use retention_signals::domain::engine::restore::Restore;
 use retention_signals::domain::engine::shop_totals::GuestTotals;
 use retention_signals::domain::engine::{Applied, Change, Engine, Outcome, Refusal, Standing};
 use retention_signals::domain::signals::kind::SignalType;
-use retention_signals::domain::values::ids::ShopIndex;
+use retention_signals::domain::store::packed::Format;
+use retention_signals::domain::values::ids::{CustomerKey, ShopIndex};
 use retention_signals::domain::values::time::Time;
 use retention_signals::formats::native::{Decoder, Limits, Subject};
 use retention_signals::topic::Input as Topic;
 use retention_signals::wire::encode::{
     EventCounts, ProfileEncoder, RecordContext, SignalEncoder, Summary, TruncatedCounts, encode_summary,
 };
+use retention_signals::wire::hash::hash;
 use retention_signals::wire::reason::Reason;
 use retention_signals::wire::remark::Remark;
 use serde_json::Value;
@@ -183,17 +187,17 @@ fn oracle_steps(oracle: &mut Oracle, input: &Input) -> Vec<String> {
     steps
 }
 
-struct Service {
-    decoder: Decoder,
+pub struct Service {
+    pub decoder: Decoder,
     signals: SignalEncoder,
     profiles: ProfileEncoder,
-    policy_version: String,
+    pub policy_version: String,
     config: Config,
-    engine: Engine,
+    pub engine: Engine,
 }
 
 impl Service {
-    fn new(oracle: &OracleConfig) -> Service {
+    pub fn new(oracle: &OracleConfig) -> Service {
         let text = toml(oracle);
         let host_name = Some("host".to_owned());
         let sources = Sources { file_text: Some(text.clone()), host_name, ..Sources::default() };
@@ -212,7 +216,7 @@ impl Service {
     }
 
     /// Applies an input and says what it caused.
-    fn apply(&mut self, input: &Input) -> Vec<String> {
+    pub fn apply(&mut self, input: &Input) -> Vec<String> {
         let mut steps = match input {
             Input::Clock(clock) => {
                 let to = Time::from_millis(*clock).expect("a time of the calendar");
@@ -225,7 +229,7 @@ impl Service {
         steps
     }
 
-    fn record(&mut self, topic: oracle::Topic, value: &Value) -> Vec<String> {
+    pub fn record(&mut self, topic: oracle::Topic, value: &Value) -> Vec<String> {
         let topic = match topic {
             oracle::Topic::Orders => Topic::Orders,
             oracle::Topic::Returns => Topic::Returns,
@@ -265,7 +269,7 @@ impl Service {
         steps
     }
 
-    fn emitted(&mut self, record: Option<&RecordContext<'_>>) -> Vec<String> {
+    pub fn emitted(&mut self, record: Option<&RecordContext<'_>>) -> Vec<String> {
         let encoded = self.engine.drain_signals().map(|(key, signal)| {
             let mut bytes = Vec::new();
             self.signals.encode(key, &signal, record, &mut bytes);
@@ -280,7 +284,7 @@ impl Service {
     }
 
     /// What would be published now.
-    fn changes(&mut self) -> Vec<String> {
+    pub fn changes(&mut self) -> Vec<String> {
         let (mut published, mut erased) = (Vec::new(), Vec::new());
         for index in 0..self.engine.changes().len() {
             match self.engine.changes()[index].clone() {
@@ -302,7 +306,35 @@ impl Service {
         published.iter().map(Value::to_string).chain(erased).collect()
     }
 
-    fn summary(&mut self) -> Value {
+    /// The profile of a customer as it would be at the clock.
+    pub fn profile(&mut self, customer: &str) -> Option<Value> {
+        let clock = self.engine.clock()?;
+        let key = CustomerKey { bytes: customer.as_bytes(), hash: hash(customer.as_bytes()) };
+        let slot = self.engine.find(key)?;
+        let profile = self.engine.profile(slot, clock);
+        let mut bytes = Vec::new();
+        self.profiles.encode(customer.as_bytes(), &profile, &mut bytes);
+        Some(normal(&bytes))
+    }
+
+    /// Goes on with an engine that is restored from the state of this one, in history.
+    pub fn restore_in_history(&mut self) {
+        let mut restore = Restore::new(Arc::new(self.config.settings.clone()));
+        self.engine.export(&mut Export::default(), |item| {
+            match item {
+                StateItem::Customer(packed) => {
+                    let format = Format::of(packed);
+                    restore.packed_customer(format, packed, hash).expect("packed by an engine");
+                }
+                StateItem::Marker { hash, requested_at } => restore.marker(hash, requested_at),
+            }
+            Room::Left
+        });
+        restore.in_history(usize::MAX);
+        self.engine = restore.finish(self.engine.clock()).expect("the state of an engine");
+    }
+
+    pub fn summary(&mut self) -> Value {
         let currency = self.config.settings.shops.get(ShopIndex(0)).currency;
         let summary = Summary {
             events: EventCounts::default(),
@@ -353,6 +385,8 @@ pub fn toml(config: &OracleConfig) -> String {
     ];
     lines.push("[signals]".to_owned());
     lines.extend(settings.iter().map(|(name, value)| format!("{name} = \"{value}\"")));
+    // What is compared with the oracle are all signals.
+    lines.push("history = \"publish\"".to_owned());
     lines.push(format!("earlier_min = {}", thresholds.earlier_min));
     lines.push(format!("return_rate_orders_min = {}", thresholds.return_rate_orders_min));
     lines.join("\n")

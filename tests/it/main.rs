@@ -24,6 +24,7 @@ mod record_pages;
 mod replay;
 mod schemas;
 mod service;
+mod settling;
 mod signal_types;
 mod sim;
 mod story;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
     trials.extend(replay::trials());
     trials.extend(schemas::trials());
     trials.extend(service::trials());
+    trials.extend(settling::trials());
     trials.extend(signal_types::trials());
     trials.extend(sim::trials());
     trials.extend(story::trials());

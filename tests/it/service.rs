@@ -50,6 +50,8 @@ impl ServiceSettings {
             .set(&["instance"], instance)
             .set(&["workers"], 1)
             .set(&["shop", "currency"], "GBP")
+            // Most trials compare every signal.
+            .set(&["signals", "history"], "publish")
             .set(&["kafka", "bootstrap.servers"], bootstrap_servers)
     }
 

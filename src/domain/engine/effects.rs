@@ -36,6 +36,8 @@ pub(in crate::domain) struct Effects {
     pub(super) timers_silent: u64,
     /// How many orders have folded before their age, because their customers have more than `orders_max`.
     pub(super) folded_early: u64,
+    /// How many signals about instants before [`Engine::signals_from`] were not published.
+    pub(super) held_back: u64,
     /// Customers who were erased, with their keys: their slots are reserved.
     erased: Vec<(CustomerSlot, Box<[u8]>)>,
 }
@@ -93,8 +95,15 @@ impl Engine {
 
     /// The batch is known to be committed, its signals included: a new one begins.
     pub fn changes_committed(&mut self) {
-        let Effects { signals, changes, transitions, timers_silent: _, folded_early: _, erased } =
-            &mut self.effects;
+        let Effects {
+            signals,
+            changes,
+            transitions,
+            timers_silent: _,
+            folded_early: _,
+            held_back: _,
+            erased,
+        } = &mut self.effects;
         assert!(signals.is_empty(), "the signals of a batch are drained before its end");
         *transitions = Transitions::default();
         for change in changes.drain(..) {

@@ -27,7 +27,10 @@ impl Engine {
         if self.markers.requested.is_empty() {
             return None;
         }
-        let requested_at = *self.markers.requested.get(&(self.settings.erasure_hash)(key.bytes))?;
+        // By the record's own time, or it would depend on other customers' records whether the marker has ended.
+        let is_marked =
+            |requested_at: &Time| record.time() < requested_at.plus(self.settings.ledger_horizon());
+        let requested_at = self.erasure_requested_at(key).filter(is_marked)?;
         let named = match record {
             Record::Order(_) => None,
             Record::Cancellation(cancellation) => Some(cancellation.order),
@@ -43,6 +46,11 @@ impl Engine {
         (record.time() <= requested_at || names_unknown).then_some(Refusal::Erased)
     }
 
+    /// When the erasure was requested of which late records of this customer may still come.
+    pub(super) fn erasure_requested_at(&self, key: CustomerKey<'_>) -> Option<Time> {
+        self.markers.requested_at(&(self.settings.erasure_hash)(key.bytes))
+    }
+
     pub(in crate::domain) fn erase(
         &mut self,
         key: CustomerKey<'_>,
@@ -51,7 +59,7 @@ impl Engine {
     ) -> Outcome {
         let hash = (self.settings.erasure_hash)(key.bytes);
         let slot = self.find(key);
-        let marked = self.markers.requested.get(&hash).copied();
+        let marked = self.markers.requested_at(&hash);
         if slot.is_none() && marked >= Some(record.requested_at) {
             return Outcome::Duplicate;
         }
@@ -82,6 +90,10 @@ impl Markers {
 
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
+    }
+
+    pub(super) fn requested_at(&self, hash: &[u8; 16]) -> Option<Time> {
+        self.requested.get(hash).copied()
     }
 
     /// Markers in the order of their hashes.

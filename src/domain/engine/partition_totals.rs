@@ -22,6 +22,11 @@ impl PartitionTotals {
         &self.shops[usize::from(shop.0)]
     }
 
+    /// Whether no customer counts.
+    pub fn is_empty(&self) -> bool {
+        self.shops.iter().all(|shop| shop.total() == 0)
+    }
+
     /// A customer counted as `before` says and counts as `after` says from now on; none for one who does not count. `before` must be
     /// of [`WindowEnds::at_of`], `after` of [`WindowEnds::at`].
     pub fn recount(

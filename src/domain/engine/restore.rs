@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::partition_totals::PartitionTotals;
+use super::settling::is_unsettled;
 use super::visit::CustomerVisit;
 use super::window_ends::WindowEnds;
 use crate::domain::settings::Settings;
@@ -114,6 +115,11 @@ impl Restore {
         self.engine.markers.remove(&hash, horizon);
     }
 
+    /// The state is one of a partition in history: see [`Engine::begin_history`].
+    pub fn in_history(&mut self, customer_bytes_max: usize) {
+        self.engine.begin_history(customer_bytes_max);
+    }
+
     /// Makes the engine: checks every state, and derives timers and totals at the clock of the last commit.
     pub fn finish(mut self, clock: Option<Time>) -> Result<Engine, RestoreError> {
         while self.settle(clock, usize::MAX)? == Settled::Some {}
@@ -147,6 +153,10 @@ impl Restore {
             let shop = settings.shops.of_key(key).ok_or(RestoreError::UnknownShop)?;
             if !customer.ledger.currencies().all(|currency| settings.shops.get(shop).accepts(currency)) {
                 return Err(RestoreError::UnknownCurrency);
+            }
+            // Settling gives it its timer, and a place in the totals.
+            if !engine.is_live() && is_unsettled(&engine.scratch.customer) {
+                continue;
             }
             let slot = CustomerSlot(u32::try_from(index).expect("checked at insertion"));
             let key_hash = (settings.hash)(key);

@@ -72,6 +72,18 @@ impl<'e> CustomerVisit<'e> {
         }
     }
 
+    /// Opens a customer of history that lies unpacked in the scratch memory: it counts nowhere yet.
+    pub(super) fn open_unsettled(
+        engine: &'e mut Engine,
+        slot: CustomerSlot,
+        key_hash: u64,
+        clock: Time,
+    ) -> Self {
+        let shop = engine.shop_of(slot);
+        let state_before = engine.scratch.customer.emitted.state();
+        Self { engine, slot, shop, key_hash, clock, state_before, due: None, form: Form::New }
+    }
+
     /// Opens a customer whose timer fires.
     pub(super) fn open_at_timer(
         engine: &'e mut Engine,
@@ -181,7 +193,8 @@ impl<'e> CustomerVisit<'e> {
 
     /// Emits what the instant of a timer changed. Returns whether the state moved.
     pub(super) fn apply_instant(&mut self) -> bool {
-        let Engine { settings, effects, scratch: Scratch { customer, totals, .. }, .. } = &mut *self.engine;
+        let Engine { settings, effects, signals_from, scratch: Scratch { customer, totals, .. }, .. } =
+            &mut *self.engine;
         let facts = Facts::new(totals, settings);
         let signals_before = effects.signals.len();
         let mut emitter = SignalEmitter {
@@ -195,9 +208,37 @@ impl<'e> CustomerVisit<'e> {
             signals: &mut effects.signals,
         };
         let moved = emitter.emit_instant(&mut customer.emitted);
+        if signals_from.is_some_and(|from| self.clock < from) {
+            effects.held_back += (effects.signals.len() - signals_before) as u64;
+            effects.signals.truncate(signals_before);
+        }
         effects.timers_silent += u64::from(effects.signals.len() == signals_before);
         self.due = next_instant(customer.emitted.state(), &facts, &settings.thresholds);
         moved
+    }
+
+    /// Takes as emitted what live records would have led to, and emits the alerts that stand.
+    pub(super) fn settle_history(&mut self) {
+        let Engine { settings, effects, signals_from, scratch, .. } = &mut *self.engine;
+        let Scratch { customer, attribution, totals, .. } = scratch;
+        let settings: &Settings = settings;
+        let shop = settings.shops.get(self.shop);
+        attribution.derive(&customer.ledger, shop, settings.return_window);
+        *totals = customer.totals(self.clock, attribution, shop);
+        let facts = Facts::new(totals, settings);
+        let mut emitter = SignalEmitter {
+            customer: self.slot,
+            shop: self.shop,
+            settings,
+            facts: &facts,
+            clock: self.clock,
+            occurred_at: self.clock,
+            before: self.state_before,
+            signals: &mut effects.signals,
+        };
+        effects.held_back += emitter.settle(customer, attribution, *signals_from);
+        self.state_before = customer.emitted.state();
+        self.due = next_instant(customer.emitted.state(), &facts, &settings.thresholds);
     }
 
     /// Unpacks the ledger too, if the timer has changed what was emitted. Only a few do.

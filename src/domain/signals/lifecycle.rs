@@ -14,7 +14,7 @@ use crate::domain::settings::{Settings, Thresholds};
 use crate::domain::values::event::{Record, ReturnRecord};
 use crate::domain::values::ids::{CustomerSlot, OrderHash, ShopIndex};
 use crate::domain::values::money::ShopAmount;
-use crate::domain::values::number::Ratio;
+use crate::domain::values::number::{Decimal, Ratio};
 use crate::domain::values::time::Time;
 
 /// When time alone may next cause a signal: at a deadline, or at an end of the year that the return rate looks at. An end of the year matters only while something was refunded in it: without, the rate is nothing
@@ -208,7 +208,7 @@ impl SignalEmitter<'_> {
         OpenAlert { deadline, record: Some(digest) }
     }
 
-    fn alert_by_clock(&mut self, kind: fn(Silence) -> SignalKind, deadline: Time) -> OpenAlert {
+    pub(super) fn alert_by_clock(&mut self, kind: fn(Silence) -> SignalKind, deadline: Time) -> OpenAlert {
         self.emit(kind(self.silence(deadline)), Cause::Deadline(deadline));
         OpenAlert { deadline, record: None }
     }
@@ -225,15 +225,7 @@ impl SignalEmitter<'_> {
 
     fn emit_frequency(&mut self, armed: &mut Armed, record: TriggeringRecord<'_>) {
         let thresholds = &self.settings.thresholds;
-        let Some((recent, earlier, count)) =
-            self.facts.kept().days.recent_and_earlier(thresholds.earlier_min)
-        else {
-            return;
-        };
-        let Some(comparison) = Comparison::new(recent, earlier, count) else {
-            return;
-        };
-        let Comparison { ratio, recent, earlier } = comparison;
+        let Some(Comparison { ratio, recent, earlier }) = self.frequency() else { return };
         let change = FrequencyChange { ratio, recent, earlier };
         if fires(
             &mut armed.frequency_fell,
@@ -253,14 +245,7 @@ impl SignalEmitter<'_> {
 
     fn emit_order_value(&mut self, armed: &mut Armed, record: TriggeringRecord<'_>) {
         let thresholds = &self.settings.thresholds;
-        let Some((recent, earlier, count)) = self.facts.kept().recent_and_earlier(thresholds.earlier_min)
-        else {
-            return;
-        };
-        let Some(comparison) = Comparison::new(recent, earlier, count) else {
-            return;
-        };
-        let Comparison { ratio, recent, earlier } = comparison;
+        let Some(Comparison { ratio, recent, earlier }) = self.order_value() else { return };
         let change = OrderValueChange { ratio, recent, earlier };
         let fell = Falling(thresholds.order_value_fell, thresholds.order_value_fell_rearm);
         if fires(&mut armed.order_value_fell, ratio, fell) {
@@ -272,6 +257,20 @@ impl SignalEmitter<'_> {
         }
     }
 
+    /// The gaps between purchase days; none if there are too few.
+    pub(super) fn frequency(&self) -> Option<Comparison> {
+        let days = &self.facts.kept().days;
+        let (recent, earlier, count) = days.recent_and_earlier(self.settings.thresholds.earlier_min)?;
+        Comparison::new(recent, earlier, count)
+    }
+
+    /// The values of kept orders; none if there are too few.
+    pub(super) fn order_value(&self) -> Option<Comparison> {
+        let kept = self.facts.kept();
+        let (recent, earlier, count) = kept.recent_and_earlier(self.settings.thresholds.earlier_min)?;
+        Comparison::new(recent, earlier, count)
+    }
+
     fn emit_return_rate(&mut self, armed: &mut Armed, cause: impl FnOnce() -> Cause) {
         let &Thresholds { return_rate_high, return_rate_high_rearm, return_rate_orders_min, .. } =
             &self.settings.thresholds;
@@ -280,12 +279,8 @@ impl SignalEmitter<'_> {
             return;
         }
         // Compared as refunded against a share of gross, since gross may be zero.
-        let share = |threshold: crate::domain::values::number::Decimal| {
-            threshold.numerator() * i128::from(year.gross)
-        };
-        let refunded = |threshold: crate::domain::values::number::Decimal| {
-            threshold.denominator() * i128::from(year.refunded)
-        };
+        let share = |threshold: Decimal| threshold.numerator() * i128::from(year.gross);
+        let refunded = |threshold: Decimal| threshold.denominator() * i128::from(year.refunded);
         if refunded(return_rate_high_rearm) < share(return_rate_high_rearm) {
             armed.return_rate_high = true;
         } else if armed.return_rate_high
@@ -299,7 +294,7 @@ impl SignalEmitter<'_> {
         }
     }
 
-    fn emit(&mut self, kind: SignalKind, cause: Cause) {
+    pub(super) fn emit(&mut self, kind: SignalKind, cause: Cause) {
         self.signals.push(Signal {
             customer: self.customer,
             shop: self.shop,
@@ -314,8 +309,8 @@ impl SignalEmitter<'_> {
 }
 
 /// Mean of the last three against the mean of those before.
-struct Comparison {
-    ratio: Ratio,
+pub(super) struct Comparison {
+    pub(super) ratio: Ratio,
     recent: Ratio,
     earlier: Ratio,
 }
@@ -333,12 +328,12 @@ impl Comparison {
 }
 
 /// Fires at or above the first number, re-arms below the second.
-struct Rising(crate::domain::values::number::Decimal, crate::domain::values::number::Decimal);
+pub(super) struct Rising(pub(super) Decimal, pub(super) Decimal);
 
 /// Fires at or below the first number, re-arms above the second.
-struct Falling(crate::domain::values::number::Decimal, crate::domain::values::number::Decimal);
+pub(super) struct Falling(pub(super) Decimal, pub(super) Decimal);
 
-trait Trigger {
+pub(super) trait Trigger {
     fn fires(&self, ratio: Ratio) -> bool;
     fn rearms(&self, ratio: Ratio) -> bool;
 }

@@ -4,3 +4,4 @@ pub mod kind;
 pub mod signal;
 
 pub mod lifecycle;
+mod settled;

@@ -115,6 +115,8 @@ counter_table! {
             "Records that may deserve a look, by remark";
         signals: PerLabel<SignalType, u64> = "retention_signals_total",
             "Signals committed, by type";
+        signals_held_back: u64 = "retention_signals_held_back_total",
+            "Signals about instants before `signals.from` that were not published";
         output_records: PerLabel<Output, u64> = "retention_output_records_total",
             "Records written and committed, by topic";
         timers_fired: PerLabel<TimerOutcome, u64> = "retention_timers_fired_total",

@@ -62,6 +62,8 @@ gauge_table! {
             "Age of the oldest record not applied, by broker time; 0 when caught up";
         restore_remaining: u64 = "retention_restore_remaining_records",
             "Changelog records still to be read back; 0 once restored";
+        history_remaining: u64 = "retention_history_remaining_records",
+            "Records of the partition's history still to be read; 0 once it is settled";
         snapshot_time_ms: Option<i64> = "retention_snapshot_last_success_timestamp_seconds",
             "When the newest local snapshot was begun: what it holds was committed by then; 0 without one";
         snapshot_bytes: u64 = "retention_snapshot_bytes",
@@ -127,6 +129,11 @@ impl PartitionMetrics {
     /// Exports how many changelog records are still to be read back; 0 once restored.
     pub fn set_restore_remaining(&self, records: u64) {
         records.set(&self.gauges.restore_remaining);
+    }
+
+    /// Exports how many records of the history are still to be read; 0 once it is settled.
+    pub fn set_history_remaining(&self, records: u64) {
+        records.set(&self.gauges.history_remaining);
     }
 
     /// Exports the time of the newest snapshot, in milliseconds since 1970.

@@ -12,6 +12,7 @@ use crate::domain::values::time::{Span, Time};
 use crate::fault::{self, Noted};
 use crate::formats::native::{Event, Subject};
 use crate::observe::metrics::{OrderKind, Outcome as RecordOutcome, Remark, TimerOutcome};
+use crate::observe::telemetry::Redacted;
 use crate::stream::broker::{Moment, RecordBatch, RecordView};
 use crate::stream::labels;
 use crate::stream::rules::Rules;
@@ -86,9 +87,21 @@ struct Head<'a> {
 }
 
 impl<T: RecordBatch> Running<T> {
-    /// Applies records in merge order, at most `records_max`.
+    /// Applies records in merge order, at most `records_max`. Once all of a history are applied, settles its customers.
     pub fn apply(&mut self, tools: &mut Tools<'_>, records_max: usize) -> Pause {
-        let Self { engine, streams, window, limit, part, applied_at, .. } = self;
+        if self.history.is_none() {
+            return self.apply_records(tools, records_max);
+        }
+        let records_before = self.part.records;
+        let pause = self.apply_records(tools, records_max);
+        if let Some(history) = &mut self.history {
+            history.records += (self.part.records - records_before) as u64;
+        }
+        if pause == Pause::Empty && self.is_history_read() { self.settle_history(tools) } else { pause }
+    }
+
+    fn apply_records(&mut self, tools: &mut Tools<'_>, records_max: usize) -> Pause {
+        let Self { engine, streams, window, limit, part, applied_at, history, .. } = self;
         let batches = &streams.batches;
         let cursors = &mut streams.cursors;
         let mut heads = PerInput::from_fn(|_| None);
@@ -96,8 +109,12 @@ impl<T: RecordBatch> Running<T> {
             if part.is_closed {
                 return Pause::Closed;
             }
+            let readable = match history {
+                None => PerInput([true; Input::COUNT]),
+                Some(history) => history.readable(batches, cursors),
+            };
             for input in Input::ALL {
-                if heads[input].is_none() {
+                if heads[input].is_none() && readable[input] {
                     let (batch, cursor) = (batches[input].as_ref(), &mut cursors[input]);
                     heads[input] = next_head(input, batch, cursor, part, tools);
                     if let Some(batch) = batch {
@@ -106,6 +123,7 @@ impl<T: RecordBatch> Running<T> {
                 }
             }
             let offers = PerInput::from_fn(|input| match (&heads[input], &batches[input]) {
+                _ if !readable[input] => Offer::Nothing,
                 (Some(head), _) => Offer::Head(head.key),
                 (None, Some(_)) => Offer::Unknown,
                 (None, None) => cursors[input].offer_without_head(),
@@ -254,6 +272,7 @@ struct Applying<'a, 't> {
 impl Applying<'_, '_> {
     /// None if timers have to be committed first.
     fn event(&mut self, event: &Event<'_>) -> Option<changelog::Outcome> {
+        let is_live = self.engine.is_live();
         let clock = self.engine.clock();
         let outcome = match &event.subject {
             Subject::Customer(customer) => {
@@ -262,6 +281,9 @@ impl Applying<'_, '_> {
             Subject::Erasure { key, record } => self.engine.handle_erasure(*key, record, timers_max()),
             Subject::Guest(guest) => self.engine.handle_guest(event.shop, guest, timers_max()),
         };
+        if !is_live {
+            self.report_folded_in_history(event);
+        }
         let record = RecordContext::of(event);
         drain_signals(self.engine, record.as_ref(), self.part, self.tools);
         match outcome {
@@ -280,14 +302,15 @@ impl Applying<'_, '_> {
             Outcome::Applied(applied) => {
                 self.count(RecordOutcome::Applied);
                 let summary = &mut self.part.summary;
-                summary.late_records += u64::from(clock > Some(event.time()));
+                summary.late_records += u64::from(is_live && clock > Some(event.time()));
                 let topic = self.input;
                 summary.appended_at_ms[topic].extend(self.view.timestamp_ms);
                 summary.happened_at_ms[topic].push(event.time().as_millis(), self.tools.wall_ms);
-                for remark in event.remarks() {
-                    self.part.summary.remarks[remark] += 1;
+                self.count_remarks(event, applied);
+                // What history brings is no news of today.
+                if is_live {
+                    self.count_business(event, applied);
                 }
-                self.count_business(event, applied);
                 Some(changelog::Outcome::Passed)
             }
         }
@@ -317,6 +340,41 @@ impl Applying<'_, '_> {
         summary.outcomes[outcome] += 1;
     }
 
+    /// A customer whom the changelog could not hold has lost detail for good.
+    fn report_folded_in_history(&mut self, event: &Event<'_>) {
+        let folded_early = self.engine.take_folded_early();
+        self.part.summary.remarks[Remark::FoldedEarly] += folded_early;
+        if let Some(key) = event.customer_key().filter(|_| folded_early > 0) {
+            tracing::warn!(
+                partition = %self.tools.partition,
+                customer = %Redacted(key.bytes),
+                orders = folded_early,
+                "a customer's history is larger than a changelog record: its oldest orders are folded, and later records of that \
+                 time are refused"
+            );
+        }
+    }
+
+    fn count_remarks(&mut self, event: &Event<'_>, applied: Applied) {
+        let remarks = &mut self.part.summary.remarks;
+        for remark in event.remarks() {
+            remarks[remark] += 1;
+        }
+        let is_test = match &event.subject {
+            Subject::Customer(customer) => matches!(&customer.record, Record::Order(order) if order.test),
+            Subject::Guest(_) | Subject::Erasure { .. } => false,
+        };
+        remarks[Remark::TestOrder] += u64::from(is_test);
+        match applied {
+            Applied::Conflicting { standing } => {
+                remarks[Remark::Conflicting] += 1;
+                remarks[Remark::ConflictReplaced] += u64::from(standing == Standing::Arrived);
+            }
+            Applied::Ineffective => remarks[Remark::IneffectiveCancellation] += 1,
+            Applied::Order { .. } | Applied::Return { .. } | Applied::Other => {}
+        }
+    }
+
     fn count_business(&mut self, event: &Event<'_>, applied: Applied) {
         let summary = &mut self.part.summary;
         let currency = self.tools.rules.currencies[usize::from(event.shop.0)];
@@ -328,11 +386,8 @@ impl Applying<'_, '_> {
                 values.guest_orders_minor += shop.convert(*total, *sent).minor().unsigned_abs();
             }
             Subject::Guest(GuestRecord::Order { test: true, .. } | GuestRecord::Return { .. })
+            | Subject::Customer(_)
             | Subject::Erasure { .. } => {}
-            Subject::Customer(customer) => {
-                let is_test = matches!(&customer.record, Record::Order(order) if order.test);
-                summary.remarks[Remark::TestOrder] += u64::from(is_test);
-            }
         }
         match applied {
             Applied::Order { value, first } => {
@@ -343,23 +398,17 @@ impl Applying<'_, '_> {
                 summary.returns += 1;
                 summary.values.entry(currency).or_default().refunds_minor += refund.minor().unsigned_abs();
             }
-            Applied::Other => {}
-            Applied::Conflicting { standing } => {
-                summary.remarks[Remark::Conflicting] += 1;
-                let is_replaced = standing == Standing::Arrived;
-                summary.remarks[Remark::ConflictReplaced] += u64::from(is_replaced);
-            }
-            Applied::Ineffective => summary.remarks[Remark::IneffectiveCancellation] += 1,
+            Applied::Other | Applied::Conflicting { .. } | Applied::Ineffective => {}
         }
     }
 }
 
-fn timers_max() -> usize {
+pub(super) fn timers_max() -> usize {
     fault::bound(TIMERS_MAX)
 }
 
 /// Encodes the signals that the engine has emitted, while the record that caused them is at hand.
-fn drain_signals(
+pub(super) fn drain_signals(
     engine: &mut Engine,
     record: Option<&RecordContext<'_>>,
     part: &mut PartitionBatch,
@@ -367,6 +416,7 @@ fn drain_signals(
 ) {
     part.summary.timers_fired[TimerOutcome::None] += engine.take_silent_timers();
     part.summary.remarks[Remark::FoldedEarly] += engine.take_folded_early();
+    part.summary.signals_held_back += engine.take_held_back();
     for (key, signal) in engine.drain_signals() {
         let kind = signal.kind.signal_type();
         part.summary.signals[kind] += 1;

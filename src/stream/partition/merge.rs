@@ -102,10 +102,25 @@ impl Cursor {
     pub fn seek<T: RecordBatch>(&mut self, batch: Option<&T>) -> (Option<usize>, usize) {
         let Some(batch) = batch else { return (None, 0) };
         let before = self.index;
-        while self.index < batch.len() && batch.get(self.index).offset.next() <= self.next {
-            self.index += 1;
-        }
+        self.index = self.next_index(batch);
         ((self.index < batch.len()).then_some(self.index), self.index - before)
+    }
+
+    fn next_index<T: RecordBatch>(&self, batch: &T) -> usize {
+        let mut index = self.index;
+        while index < batch.len() && batch.get(index).offset.next() <= self.next {
+            index += 1;
+        }
+        index
+    }
+
+    /// Whether no record below this end is to come.
+    pub fn has_reached<T: RecordBatch>(&self, batch: Option<&T>, end: Position) -> bool {
+        let is_behind_end = |batch: &T| {
+            let index = self.next_index(batch);
+            index < batch.len() && batch.get(index).offset.next() > end
+        };
+        self.next >= end || batch.is_some_and(is_behind_end)
     }
 
     /// The place of the next record in the batch at hand.

@@ -11,6 +11,7 @@
 //!
 //! All of it runs beside the worker and in short steps; dropping [`Restoring`] cancels it.
 
+mod history;
 mod local;
 mod read;
 mod start;
@@ -23,10 +24,11 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use crate::config::DeadLetterLimit;
+use crate::config::{DeadLetterLimit, HistoryRules};
 use crate::domain::engine::Engine;
 use crate::domain::engine::restore::{Restore, RestoreError, Settled};
 use crate::domain::settings::Settings;
+use crate::domain::values::time::Time;
 use crate::exit::Exit;
 use crate::fault::{self, Mutation};
 use crate::snapshot::Snapshots;
@@ -39,9 +41,9 @@ use crate::topic::{Input, Output, Partition, PerInput, Topic};
 use crate::wire::changelog::Seal;
 
 use self::start::Disagreement;
-use super::BatchName;
 use super::dead_letters::DeadLetterWindow;
 use super::merge::MergeKey;
+use super::{BatchName, RunningHistory};
 
 use local::{Changelog, Loading, Used};
 use unusable::unusable_state;
@@ -66,6 +68,7 @@ pub struct Restored {
     pub starts: PerInput<(Position, MergeKey)>,
     /// The inputs' high watermarks.
     pub ends: PerInput<Position>,
+    pub history: Option<RunningHistory>,
     /// Changelog records read, ...
     pub records: u64,
     /// ... and those that no [`RestoreEvent::Progress`] has counted yet.
@@ -111,6 +114,7 @@ pub struct RestoreRules {
     /// Of the erasure secret: markers made with another one would not be found again.
     pub secret: [u8; 8],
     pub on_other_offsets: OnOtherOffsets,
+    pub history: HistoryRules,
     /// None: there are none.
     pub snapshots: Option<Snapshots>,
 }
@@ -132,6 +136,10 @@ pub struct RestoreRequest {
     pub waker: Waker,
     /// Milliseconds since 1970.
     pub wall_ms: i64,
+    /// A history that begins now holds signals before it back.
+    pub shop_now: Time,
+    /// The most that a record of the changelog may measure.
+    pub record_bytes_max: usize,
     pub rules: RestoreRules,
 }
 
@@ -193,6 +201,8 @@ type Offsets = PerInput<Option<Committed>>;
 struct Inputs {
     starts: PerInput<(Position, MergeKey)>,
     ends: PerInput<Position>,
+    history: Option<RunningHistory>,
+    signals_from: Option<Time>,
 }
 
 struct Work {
@@ -279,7 +289,7 @@ impl Work {
                 let ends = PerInput::from_slice(&lookup.watermarks(Watermark::High, &inputs, CALL_MAX)?);
                 let lows = PerInput::from_slice(&lookup.watermarks(Watermark::Low, &inputs, CALL_MAX)?);
                 self.stage = match self.inputs(&committed, &lows, &ends) {
-                    Ok(inputs) => Stage::Settling(inputs),
+                    Ok(inputs) => self.begin_settling(inputs),
                     Err(disagreement) => Stage::Recheck { committed, disagreement },
                 };
             }
@@ -290,6 +300,14 @@ impl Work {
             Stage::Over => unreachable!("a finished restore is not stepped"),
         }
         Ok(None)
+    }
+
+    fn begin_settling(&mut self, inputs: Inputs) -> Stage {
+        if inputs.history.is_some() {
+            self.restore
+                .in_history(self.request.record_bytes_max.saturating_sub(history::KEY_AND_FRAME_BYTES));
+        }
+        Stage::Settling(inputs)
     }
 
     /// Whether offsets and seal disagree for good. If another worker has committed since the barrier, this one has stood still for so
@@ -420,7 +438,9 @@ impl Work {
             edges: PerInput::from_fn(|input| (lows[input], ends[input])),
         };
         let starts = start::starts(&evidence, rules.on_other_offsets, rules.secret)?;
-        Ok(Inputs { starts, ends: *ends })
+        let now = self.request.shop_now;
+        let (history, signals_from) = history::of(self.seal.as_ref(), ends, &rules.history, now);
+        Ok(Inputs { starts, ends: *ends, history, signals_from })
     }
 
     fn finish(&mut self, inputs: Inputs) -> Restored {
@@ -428,12 +448,17 @@ impl Work {
         let restore = std::mem::replace(&mut self.restore, Restore::new(Arc::clone(&rules.settings)));
         let seal = self.seal.take();
         let runs = seal.as_ref().map_or(&[][..], |seal| &seal.outcomes);
+        let mut engine = restore.into_engine();
+        if let Some(signals_from) = inputs.signals_from {
+            engine.hold_back_until(signals_from);
+        }
         Restored {
-            engine: restore.into_engine(),
+            engine,
             window: DeadLetterWindow::new(rules.dead_letters, runs),
             batch_number: seal.as_ref().map_or(0, |seal| seal.batch),
             starts: inputs.starts,
             ends: inputs.ends,
+            history: inputs.history,
             records: self.records,
             records_unreported: self.records_unreported,
             changelog: self.changelog.take(),

@@ -163,6 +163,8 @@ impl<'m, B: Broker> Context<'m, B> {
             self.hub.on_restored(partition, duration);
             let snapshots = snapshot::schedule(self, partition, &restored, now);
             let running = Running::new(*restored, snapshots, now);
+            let remaining = running.history.map(|history| history.remaining(&running.streams.cursors));
+            self.hub.status.in_history(partition, remaining);
             self.partitions.set_phase(partition, Phase::Restored(Box::new(running)));
         }
         Ok(())

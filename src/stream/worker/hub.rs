@@ -67,6 +67,7 @@ impl<'m> Hub<'m> {
     pub(super) fn forget_partition(&mut self, partition: Partition) {
         self.restores.remove(&partition);
         self.status.not_restoring(partition);
+        self.status.in_history(partition, None);
         self.metrics.remove_partition(partition);
     }
 

@@ -105,6 +105,8 @@ impl<T> OwnedPartitions<T> {
             has_transactional_offsets: broker.capabilities().transactional_offsets,
             waker: broker.waker(),
             wall_ms: broker.clocks().wall_ms,
+            shop_now: rules.shop_time.at(broker.clocks().wall_ms),
+            record_bytes_max: broker.record_bytes_max(),
             rules: rules.restore_rules(),
         };
         let (restoring, task) = request.start(broker.now());

@@ -46,6 +46,9 @@ impl GaugeRefresh {
             for (input, (records, seconds)) in lags(running, clocks.wall_ms).iter() {
                 exported.set_lag(input, *records, *seconds);
             }
+            let remaining = running.history.map(|history| history.remaining(&running.streams.cursors));
+            exported.set_history_remaining(remaining.unwrap_or(0));
+            ctx.hub.status.in_history(partition, remaining);
             // Totals of an open batch are not shown.
             if !transaction.touches(partition) {
                 exported.set(&gauges(running, &ctx.rules, target, clocks.monotonic));

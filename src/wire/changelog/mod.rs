@@ -15,7 +15,7 @@ mod reader;
 mod seal;
 
 pub use outcomes::{Outcome, OutcomeRun, OutcomeWindow};
-pub use seal::{Seal, SealedInput};
+pub use seal::{Seal, SealedHistory, SealedInput};
 
 use std::borrow::Cow;
 
@@ -173,7 +173,14 @@ mod tests {
             clock: Some(time(123_456)),
             outcomes: outcomes.runs().collect(),
             secret: [9; 8],
+            history: None,
+            signals_from: None,
         }
+    }
+
+    fn seal_in_history() -> Seal {
+        let history = SealedHistory { ends: PerInput([2_000, 0, u64::MAX]), records: 1_000 };
+        Seal { history: Some(history), signals_from: Some(time(77)), ..seal() }
     }
 
     /// Keys and values of one record of each kind and state.
@@ -194,6 +201,8 @@ mod tests {
                 SEAL_KEY.to_vec(),
                 Some(written(|out| Seal { clock: None, outcomes: Vec::new(), ..seal() }.encode(out))),
             ),
+            (SEAL_KEY.to_vec(), Some(written(|out| seal_in_history().encode(out)))),
+            (SEAL_KEY.to_vec(), Some(written(|out| Seal { history: None, ..seal_in_history() }.encode(out)))),
         ]
     }
 
@@ -210,6 +219,9 @@ mod tests {
                     )
                 }
                 StateRecord::Marker { hash, requested_at } => format!("{} {requested_at:?}", hash[15]),
+                StateRecord::Seal(read) if read.signals_from.is_some() => {
+                    (read == Seal { history: read.history, ..seal_in_history() }).to_string()
+                }
                 StateRecord::Seal(read) => match read.clock {
                     Some(_) => (read == seal()).to_string(),
                     None => (read == Seal { clock: None, outcomes: Vec::new(), ..seal() }).to_string(),
@@ -224,6 +236,8 @@ mod tests {
                 &format!("7 {:?}", Some(time(99))),
                 "7 None",
                 "true",
+                "true",
+                "true",
                 "true"
             ]
         );
@@ -234,7 +248,11 @@ mod tests {
         for (key, value) in records() {
             let Some(mut value) = value else { continue };
             let found = value[0];
-            let known = if key[0] == CUSTOMER { Format::NEWEST.number() } else { 1 };
+            let known = match key[0] {
+                CUSTOMER => Format::NEWEST.number(),
+                SEAL => 2,
+                _ => 1,
+            };
             value[0] = known + 1;
             let error = decode(Some(&key), Some(&value)).expect_err("a newer format");
             let named = format!("of format {}; this program reads up to {known})", known + 1);

@@ -4,7 +4,9 @@
 //! ```text
 //! version │ present (bit 0 clock, bits 1-3 merge keys) │ batch u64 │ next offsets 3 × u64 │ clock i64? │ merge keys i64? │
 //! fingerprint of the erasure secret 8 │ number of runs (varint) │ runs (varint: records × 4 + outcome)
+//! version 2 only: present (bit 0 history, bit 1 signals from) │ ends of the history 3 × u64 │ its records u64 │ signals from i64
 //! ```
+//! Version 2 is written only while a partition has not come to its live records, or holds signals back.
 
 use super::StateError;
 use super::outcomes::{Outcome, OutcomeRun};
@@ -13,7 +15,8 @@ use crate::domain::values::time::Time;
 use crate::topic::PerInput;
 
 const KIND: &str = "seal";
-const FORMAT: u8 = 1;
+const WITHOUT_HISTORY: u8 = 1;
+const NEWEST: u8 = 2;
 
 /// Everything about a partition that is not a customer's.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -27,6 +30,19 @@ pub struct Seal {
     pub outcomes: Vec<OutcomeRun>,
     /// Of the secret under which erasure markers are kept.
     pub secret: [u8; 8],
+    /// None once the partition has come to its live records.
+    pub history: Option<SealedHistory>,
+    /// What time alone causes before this instant is not published; none once the clock has reached it.
+    pub signals_from: Option<Time>,
+}
+
+/// The history of a partition that is not settled yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SealedHistory {
+    /// Records at lower offsets are history.
+    pub ends: PerInput<u64>,
+    /// How many records of it were read.
+    pub records: u64,
 }
 
 /// Where one input goes on.
@@ -44,7 +60,9 @@ impl Seal {
         let instants = [self.clock].into_iter().chain(self.inputs.0.map(|input| input.merge_key));
         let present =
             instants.clone().enumerate().map(|(bit, instant)| u8::from(instant.is_some()) << bit).sum();
-        out.extend_from_slice(&[FORMAT, present]);
+        let has_history = u8::from(self.history.is_some()) | u8::from(self.signals_from.is_some()) << 1;
+        let format = if has_history == 0 { WITHOUT_HISTORY } else { NEWEST };
+        out.extend_from_slice(&[format, present]);
         out.extend_from_slice(&self.batch.to_le_bytes());
         for (_, input) in self.inputs.iter() {
             out.extend_from_slice(&input.next.to_le_bytes());
@@ -58,10 +76,22 @@ impl Seal {
             debug_assert!(run.records > 0, "an empty run is no run");
             put_varint(out, u64::from(run.records) << 2 | run.outcome as u64);
         }
+        if has_history == 0 {
+            return;
+        }
+        out.push(has_history);
+        if let Some(SealedHistory { ends, records }) = &self.history {
+            for number in ends.0.iter().chain([records]) {
+                out.extend_from_slice(&number.to_le_bytes());
+            }
+        }
+        if let Some(from) = self.signals_from {
+            out.extend_from_slice(&from.as_millis().to_le_bytes());
+        }
     }
 
     pub(super) fn decode(value: &[u8]) -> Result<Self, StateError> {
-        let mut reader = Reader::versioned(value, KIND, FORMAT)?;
+        let mut reader = Reader::versioned(value, KIND, NEWEST)?;
         let present = reader.byte()?;
         if present > 0b1111 {
             return Err(reader.invalid());
@@ -77,9 +107,29 @@ impl Seal {
         }
         let secret = reader.array()?;
         let outcomes = outcomes(&mut reader)?;
+        let (history, signals_from) =
+            if reader.version() == WITHOUT_HISTORY { (None, None) } else { history(&mut reader)? };
         reader.end()?;
-        Ok(Self { batch, inputs, clock, outcomes, secret })
+        Ok(Self { batch, inputs, clock, outcomes, secret, history, signals_from })
     }
+}
+
+fn history(reader: &mut Reader<'_>) -> Result<(Option<SealedHistory>, Option<Time>), StateError> {
+    let present = reader.byte()?;
+    // Without either it would have been written as version 1.
+    if !(1..=0b11).contains(&present) {
+        return Err(reader.invalid());
+    }
+    let history = if present & 1 == 0 {
+        None
+    } else {
+        let mut ends = PerInput::<u64>::default();
+        for end in &mut ends.0 {
+            *end = reader.u64()?;
+        }
+        Some(SealedHistory { ends, records: reader.u64()? })
+    };
+    Ok((history, reader.time_if(present & 2 != 0)?))
 }
 
 fn outcomes(reader: &mut Reader<'_>) -> Result<Vec<OutcomeRun>, StateError> {

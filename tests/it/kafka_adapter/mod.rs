@@ -134,6 +134,7 @@ fn settings(
 ) -> Result<KafkaSettings> {
     let mut lines = vec![
         "shop.currency=EUR".to_owned(),
+        "signals.history=publish".to_owned(),
         format!("application={application}"),
         format!("instance={instance}"),
         format!("kafka.bootstrap.servers={}", client.bootstrap_servers()),

@@ -137,6 +137,12 @@ pub fn key_of(value: &Value) -> &str {
     value["customer_id"].as_str().unwrap_or("a guest's record may have any key")
 }
 
+/// When a signal occurred, in milliseconds since 1970.
+pub fn instant_of(signal: &Value) -> i64 {
+    let text = signal["occurred_at"].as_str().expect("a signal has a time");
+    chrono::DateTime::parse_from_rfc3339(text).expect("the service's own").timestamp_millis()
+}
+
 /// Signals by id: each may be there once only.
 pub fn by_id(signals: &[Value]) -> BTreeMap<String, Vec<&Value>> {
     let mut by_id: BTreeMap<String, Vec<&Value>> = BTreeMap::new();

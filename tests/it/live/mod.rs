@@ -3,6 +3,7 @@
 mod clock;
 mod faults;
 pub mod history;
+mod loading;
 mod poison;
 pub mod shop;
 mod snapshots;
@@ -34,6 +35,7 @@ pub fn trials() -> Vec<Trial> {
     });
     trials.extend(clock::trials());
     trials.extend(faults::trials());
+    trials.extend(loading::trials());
     trials.extend(poison::trials());
     trials.extend(snapshots::trials());
     trials

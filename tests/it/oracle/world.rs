@@ -223,7 +223,10 @@ impl Oracle {
 
     /// Erased customers stay so: no record from before the request, none that refers to what is gone.
     fn is_erased(&self, key: &str, record: &Record) -> bool {
-        let Some(requested_at) = self.erased.get(key) else {
+        let horizon = self.settings.return_window_ms + self.settings.lateness_ms;
+        let Some(requested_at) =
+            self.erased.get(key).filter(|requested_at| record.time < *requested_at + horizon)
+        else {
             return false;
         };
         let named = match &record.body {

@@ -200,7 +200,7 @@ fn configuration() -> Config {
     let sources = Sources {
         host_name: Some("host".to_owned()),
         file_text: Some(
-            "clock.at_end = \"stay\"\ncommit.interval = \"10ms\"\ncommit.backlog_interval = \"10ms\"\nshop.currency = \"GBP\""
+            "clock.at_end = \"stay\"\ncommit.interval = \"10ms\"\ncommit.backlog_interval = \"10ms\"\nsignals.history = \"publish\"\nshop.currency = \"GBP\""
                 .to_owned(),
         ),
         ..Sources::default()

@@ -149,6 +149,8 @@ mod tests {
             clock: key,
             outcomes: Vec::new(),
             secret: SECRET,
+            history: None,
+            signals_from: None,
         }
     }
 

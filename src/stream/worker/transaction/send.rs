@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{AttemptError, BatchPart};
 use crate::domain::engine::{Change, Engine};
 use crate::domain::values::time::Time;
+use crate::fault::{self, Mutation};
 use crate::observe::metrics::PerLabel;
 use crate::stream::broker::{Broker, BrokerError, Moment, OutputRecord};
 use crate::stream::partition::Running;
@@ -14,7 +15,7 @@ use crate::stream::worker::Stop;
 use crate::stream::worker::context::Context;
 use crate::stream::worker::membership::Membership;
 use crate::topic::{Output, Partition, PerInput};
-use crate::wire::changelog::{self, Seal, SealedInput};
+use crate::wire::changelog::{self, Seal, SealedHistory, SealedInput};
 
 /// How long a full producer queue is flushed for before the record is offered again.
 const DRAIN: Duration = Duration::from_millis(20);
@@ -175,6 +176,11 @@ impl<B: Broker> Sender<'_, B> {
             clock: running.engine.clock(),
             outcomes: running.window.runs(),
             secret: self.rules.secret,
+            history: running.history.map(|history| SealedHistory {
+                ends: PerInput(history.ends.0.map(|end| end.0)),
+                records: history.records,
+            }),
+            signals_from: running.engine.signals_from().filter(|_| !fault::is(Mutation::ForgetSignalsFrom)),
         };
         scratch.value.clear();
         seal.encode(&mut scratch.value);
