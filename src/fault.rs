@@ -64,8 +64,6 @@ pub enum Mutation {
     TakeHistoryEndsAnew,
     /// Records behind the ends of a history are applied before its customers are settled.
     ReadBehindHistory,
-    /// A partition whose history cannot be read yet has no seal.
-    SealHistoryLate,
     /// The seal does not hold from when on signals are published.
     ForgetSignalsFrom,
 }
@@ -117,6 +115,8 @@ pub enum Noted {
     ClockMoved(Time),
     /// ... and more timers are due, perhaps at that very instant, than one batch takes.
     TimersLeft,
+    /// Every customer of the history is settled, at this clock.
+    HistorySettled(Option<Time>),
     /// More timers are due before the next record than one batch takes; those of this batch have moved the clock.
     TimersFired(Time),
     /// The worker has taken in records of the registry: the greatest version of the kind `trial` that it has now.

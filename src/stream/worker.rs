@@ -407,9 +407,6 @@ impl<'m, B: Broker> Worker<'m, B> {
     /// Opens a part without content for partitions without a seal: their first one says where their history ends, whatever may
     /// happen before a record of it can be read.
     fn begin_histories(&mut self) {
-        if fault::is(Mutation::SealHistoryLate) {
-            return;
-        }
         let unsealed = self
             .ctx
             .partitions

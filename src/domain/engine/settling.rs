@@ -45,9 +45,9 @@ impl Engine {
         self.signals_from = Some(signals_from);
     }
 
-    /// The instant of [`Self::hold_back_until`], while the clock has not reached it.
+    /// The instant of [`Self::hold_back_until`], while it matters: until history is settled and the clock has reached it.
     pub fn signals_from(&self) -> Option<Time> {
-        self.signals_from.filter(|from| self.clock < Some(*from))
+        self.signals_from.filter(|from| !self.is_live() || self.clock < Some(*from))
     }
 
     pub fn is_live(&self) -> bool {

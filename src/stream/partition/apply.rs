@@ -23,7 +23,7 @@ use crate::wire::hash;
 use crate::wire::reason::{Reason, Refusal};
 
 use super::Running;
-use super::dead_letters::{Counting, RefusedRecord};
+use super::dead_letters::{Counting, DeadLetterWindow, RefusedRecord};
 use super::merge::{Choice, Cursor, MergeKey, Offer, choose};
 use super::partition_batch::PartitionBatch;
 
@@ -162,15 +162,7 @@ impl<T: RecordBatch> Running<T> {
             applied_at[input] = head.view.timestamp_ms;
             part.records += 1;
             if window.push(outcome) {
-                let (too_old, records) = window.too_old();
-                tracing::warn!(
-                    partition = %tools.partition,
-                    too_old,
-                    records,
-                    lateness = duration_text(tools.rules.settings.lateness),
-                    "over half of the last records were refused as too old, more than `records.lateness` before the partition's \
-                     clock; is history being loaded? docs/RUNBOOK.md, RetentionRecordsTooOld, says what to do"
-                );
+                report_too_old(window, tools);
             }
         }
         Pause::Full
@@ -196,6 +188,19 @@ impl<T: RecordBatch> Running<T> {
             delays.map(|delay| Duration::from_millis(delay.as_millis().max(0).unsigned_abs())).collect();
         part.summary.timer_delays.extend(delays);
     }
+}
+
+/// Most of a window is too old: it is reported once.
+fn report_too_old(window: &DeadLetterWindow, tools: &Tools<'_>) {
+    let (too_old, records) = window.too_old();
+    tracing::warn!(
+        partition = %tools.partition,
+        too_old,
+        records,
+        lateness = duration_text(tools.rules.settings.lateness),
+        "over half of the last records were refused as too old, more than `records.lateness` before the partition's clock; is \
+         history being loaded? docs/HISTORY.md says what to do"
+    );
 }
 
 /// Decodes an input's next record, if one is at hand.

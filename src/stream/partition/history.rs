@@ -10,7 +10,7 @@ use super::apply::{Tools, drain_signals, timers_max};
 use super::merge::Cursor;
 use super::{Running, RunningHistory};
 use crate::domain::engine::Progress;
-use crate::fault::{self, Mutation};
+use crate::fault::{self, Mutation, Noted};
 use crate::stream::broker::{Position, RecordBatch};
 use crate::topic::{Input, PerInput};
 
@@ -55,6 +55,13 @@ impl<T: RecordBatch> Running<T> {
         drain_signals(engine, None, part, tools);
         part.is_closed = true;
         part.has_timers_left = progress == Progress::More;
+        fault::note(
+            tools.partition,
+            match progress {
+                Progress::More => Noted::TimersLeft,
+                Progress::Done => Noted::HistorySettled(engine.clock()),
+            },
+        );
         if let Some(history) = history {
             history.held_back += held_back;
         }

@@ -32,7 +32,7 @@ pub struct Seal {
     pub secret: [u8; 8],
     /// None once the partition has come to its live records.
     pub history: Option<SealedHistory>,
-    /// What time alone causes before this instant is not published; none once the clock has reached it.
+    /// What time alone causes before this instant is not published; none once history is settled and the clock has reached it.
     pub signals_from: Option<Time>,
 }
 

@@ -80,7 +80,8 @@ fn expected(world: &World, config: &OracleConfig, partition: u32, items: &[Item]
                 oracle.apply(&oracle::Input::Clock(*to));
                 continue;
             }
-            Item::TimersLeft => continue,
+            // These schedules have no history; `settled` checks those that do.
+            Item::TimersLeft | Item::HistorySettled(_) => continue,
             Item::Applied(input, offset) => (*input, *offset),
         };
         match &world.shop.meanings[&(input, partition, offset)] {
@@ -104,7 +105,7 @@ fn expected(world: &World, config: &OracleConfig, partition: u32, items: &[Item]
     expected
 }
 
-fn topic_of(input: Input) -> oracle::Topic {
+pub(super) fn topic_of(input: Input) -> oracle::Topic {
     match input {
         Input::Orders => oracle::Topic::Orders,
         Input::Returns => oracle::Topic::Returns,
@@ -112,11 +113,11 @@ fn topic_of(input: Input) -> oracle::Topic {
     }
 }
 
-fn visible(world: &World, output: Output, partition: u32) -> impl Iterator<Item = &Entry> {
+pub(super) fn visible(world: &World, output: Output, partition: u32) -> impl Iterator<Item = &Entry> {
     world.log(Topic::Output(output), partition).entries().iter().filter(|entry| entry.is_visible())
 }
 
-fn json(entry: &Entry) -> Value {
+pub(super) fn json(entry: &Entry) -> Value {
     serde_json::from_slice(entry.record.value.as_deref().unwrap_or_default()).unwrap_or_default()
 }
 
@@ -148,7 +149,11 @@ fn compare_signals(world: &World, partition: u32, expected: Vec<Value>) -> Resul
 }
 
 /// The last profile of each customer, and who is held in the state.
-fn compare_profiles(world: &World, partition: u32, expected: &BTreeMap<String, Value>) -> Result<(), String> {
+pub(super) fn compare_profiles(
+    world: &World,
+    partition: u32,
+    expected: &BTreeMap<String, Value>,
+) -> Result<(), String> {
     let mut found: BTreeMap<String, Value> = BTreeMap::new();
     for entry in visible(world, Output::Customers, partition) {
         let key = String::from_utf8_lossy(entry.record.key.as_deref().unwrap_or_default()).into_owned();
@@ -177,7 +182,7 @@ fn compare_profiles(world: &World, partition: u32, expected: &BTreeMap<String, V
     Ok(())
 }
 
-fn compare_letters(
+pub(super) fn compare_letters(
     world: &World,
     partition: u32,
     mut expected: Vec<(Input, u64, String)>,
@@ -217,7 +222,9 @@ fn compare_merge_order(world: &World, partition: u32) -> Result<(), String> {
         .iter()
         .filter_map(|item| match item {
             Item::Applied(input, offset) => Some((*input, *offset)),
-            Item::TimersFired(_) | Item::ClockMoved { .. } | Item::TimersLeft => None,
+            Item::TimersFired(_) | Item::ClockMoved { .. } | Item::TimersLeft | Item::HistorySettled(_) => {
+                None
+            }
         })
         .collect();
     let mut in_order = applied.clone();
@@ -238,7 +245,7 @@ fn compare_merge_order(world: &World, partition: u32) -> Result<(), String> {
 }
 
 /// The time by which a record is merged; none if it is unreadable.
-fn merge_time(meaning: &Meaning) -> Option<i64> {
+pub(super) fn merge_time(meaning: &Meaning) -> Option<i64> {
     match meaning {
         Meaning::Valid(value) => ["placed_at", "cancelled_at", "returned_at", "requested_at"]
             .iter()

@@ -17,8 +17,10 @@ pub enum Item {
         /// Everything that was there at this event must have been applied.
         confirmed_at: u64,
     },
-    /// Timers that are due at the clock wait for the next batch.
+    /// Timers that are due at the clock wait for the next batch, or customers of a history that are to be settled.
     TimersLeft,
+    /// Every customer of the history is settled, at this clock.
+    HistorySettled(Option<i64>),
 }
 
 /// What a transaction would commit.
@@ -43,6 +45,8 @@ pub struct Past {
     pub next: PerInput<u64>,
     pub clock: Option<i64>,
     pub items: Vec<Item>,
+    /// Where the history ends, as the first seal has it; the seal of one that is settled at once says it by where it goes on.
+    pub history_ends: PerInput<u64>,
 }
 
 /// See the module.
@@ -103,7 +107,11 @@ impl History {
             }
             let applied = items.iter().filter_map(|item| match item {
                 Item::Applied(of, offset) if *of == input => Some(*offset),
-                Item::Applied(..) | Item::TimersFired(_) | Item::ClockMoved { .. } | Item::TimersLeft => None,
+                Item::Applied(..)
+                | Item::TimersFired(_)
+                | Item::ClockMoved { .. }
+                | Item::TimersLeft
+                | Item::HistorySettled(_) => None,
             });
             let entries = log(input).entries().iter();
             let there = entries.filter(|entry| entry.is_visible() && (from..to).contains(&entry.offset));
@@ -131,6 +139,10 @@ impl History {
                     ));
                 }
             }
+        }
+        if past.batch == 0 {
+            let next = PerInput::from_fn(|input| seal.inputs[input].next);
+            past.history_ends = seal.history.map_or(next, |history| history.ends);
         }
         past.batch = seal.batch;
         past.next = PerInput::from_fn(|input| seal.inputs[input].next);

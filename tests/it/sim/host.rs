@@ -164,6 +164,7 @@ impl Host {
                     Item::ClockMoved { to: time.as_millis(), confirmed_at: self.ends_asked_at }
                 }
                 Noted::TimersLeft => Item::TimersLeft,
+                Noted::HistorySettled(clock) => Item::HistorySettled(clock.map(|clock| clock.as_millis())),
                 Noted::SnapshotUsed => {
                     self.tally.used += 1;
                     continue;

@@ -41,6 +41,8 @@
 //! Left out: positions off by one with EOF (the port never asks for EOF), stored offsets at the reset policy (the port assigns
 //! explicit ones), several slots in one process (they share nothing but metrics and the writer of snapshots).
 //!
+//! In schedules of `settled` what was there before the first assignment is history; in all others everything is live.
+//!
 //! A schedule that fails prints the command that replays it. A million of them:
 //!
 //! ```text
@@ -56,6 +58,7 @@ mod ground;
 mod group;
 mod history;
 mod host;
+mod kinds;
 mod log;
 mod lookup;
 mod mutation;
@@ -65,6 +68,7 @@ mod registry;
 mod runs;
 mod scenarios;
 mod schedule;
+mod settled;
 mod shop;
 mod snapshots;
 mod stage;
@@ -80,6 +84,7 @@ pub fn trials() -> Vec<Trial> {
     trials.extend(mutation::ALL.map(|(name, twist, seed)| {
         Trial::test(format!("sim::mutation::{name}"), move || runs::mutation(twist, seed))
     }));
+    trials.extend(settled::trials());
     trials.extend(suite::NAMES.iter().map(|name| {
         Trial::test(format!("sim::suite::{name}"), move || {
             suite::run(name, &mut ground::SimGround::new()).map_err(|error| format!("{error:#}").into())

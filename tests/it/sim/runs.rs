@@ -12,9 +12,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use libtest_mimic::Failed;
 
 use super::host::Tally;
+use super::kinds::{early_flush_bytes, keeps_snapshots};
 use super::mutation::Twist;
 use super::scenarios::batch_of_a_namesake;
-use super::schedule::{self, Outcome, early_flush_bytes, keeps_snapshots};
+use super::schedule::{self, Outcome};
 use super::stage::Stage;
 use super::worker::Stacks;
 
@@ -30,8 +31,8 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 /// What runs schedules on one thread.
 pub struct Runner {
-    stage: Stage,
-    stacks: Stacks,
+    pub(super) stage: Stage,
+    pub(super) stacks: Stacks,
 }
 
 impl Runner {

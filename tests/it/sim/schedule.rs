@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use retention_signals::config::DeadLetterLimit;
-use retention_signals::domain::values::number::Decimal;
 use retention_signals::fault;
 use retention_signals::observe::metrics::FatalKind;
 use retention_signals::stream::broker::TaskStep;
@@ -15,8 +14,10 @@ use retention_signals::stream::registry::RegistrySource;
 use super::check;
 use super::disks::{Disks, Habits};
 use super::host::{Host, Tally};
+use super::kinds::{dead_letter_limit, early_flush_bytes, keeps_snapshots};
 use super::mutation::Twist;
 use super::producer::{self, Fate};
+use super::settled;
 use super::shop::Shop;
 use super::stage::{self, Stage};
 use super::worker::{Ended, Stacks, Worker};
@@ -64,6 +65,8 @@ pub struct Schedule<'a> {
     pub dead_letters_accepted_before_ms: Option<i64>,
     /// Why workers have stopped at the limit on dead letters.
     pub limit_stops: Vec<String>,
+    /// What was there before the first assignment is history; signals before this instant are held back.
+    pub signals_from: Option<i64>,
     /// None: no process keeps snapshots.
     pub disks: Option<Disks>,
     pub(super) outages: u32,
@@ -80,22 +83,6 @@ pub fn run(stage: &Stage, stacks: &mut Stacks, seed: u64, twist: Option<Twist>) 
     let result = schedule.run();
     schedule.end();
     result
-}
-
-/// Whether workers of this schedule keep snapshots. Two in five do; the others are as they were before there were any.
-pub fn keeps_snapshots(seed: u64) -> bool {
-    matches!(seed % 5, 2 | 3)
-}
-
-/// In one of thirteen schedules workers stop at dead letters, which are few: each time once more, before the operator accepts them.
-fn dead_letter_limit(seed: u64) -> Option<DeadLetterLimit> {
-    let share_max = Decimal::new(2, 1).expect("one digit");
-    (seed % 13 == 5).then_some(DeadLetterLimit { share_max, window: 4 })
-}
-
-/// From how many bytes on workers of this schedule flush early: never, or in two of seven schedules, soon.
-pub fn early_flush_bytes(seed: u64) -> Option<usize> {
-    matches!(seed % 7, 1 | 2).then(|| [1, 1, 700, 2_500][(seed / 7 % 4) as usize])
 }
 
 impl<'a> Schedule<'a> {
@@ -155,6 +142,7 @@ impl<'a> Schedule<'a> {
             dead_letter_limit: None,
             dead_letters_accepted_before_ms: None,
             limit_stops: Vec::new(),
+            signals_from: None,
             disks: None,
             outages: 0,
             outage_until: None,
@@ -197,7 +185,11 @@ impl<'a> Schedule<'a> {
         for host in &world.hosts {
             self.outcome.snapshots.add(&host.tally);
         }
-        check::outputs(&world, &self.stage.setups[self.setup].oracle)?;
+        let oracle = &self.stage.setups[self.setup].oracle;
+        match self.signals_from {
+            None => check::outputs(&world, oracle)?,
+            Some(from) => settled::outputs(&world, oracle, from)?,
+        }
         Ok(self.outcome.clone())
     }
 
@@ -236,6 +228,7 @@ impl<'a> Schedule<'a> {
             && world.is_settled()
             && check::is_read_to_the_end(&world)
             && (0..world.partitions).all(|partition| !world.history.past(partition).has_timers_left())
+            && (self.signals_from.is_none() || settled::is_settled(&world))
     }
 
     /// Lets one thing happen: to the world, to a worker, to a task, or time passes.
@@ -365,6 +358,7 @@ impl<'a> Schedule<'a> {
         let mut rules = self.stage.setups[self.setup].rules(pace, self.interval);
         rules.dead_letters = self.dead_letter_limit.unwrap_or(rules.dead_letters);
         rules.dead_letters_accepted_before_ms = self.dead_letters_accepted_before_ms;
+        settled::set_history(&mut rules, self.signals_from);
         if let Some(disks) = &mut self.disks {
             rules.snapshots = Some(disks.enter(host, instance, &mut self.rng));
         }

@@ -122,6 +122,13 @@ impl Shop {
         events.into()
     }
 
+    /// Nobody asks to be forgotten.
+    pub fn without_erasures(&mut self) {
+        self.arrivals.retain(|(_, arrival)| match arrival {
+            Arrival::Record { input, .. } | Arrival::End { input, .. } => *input != Input::Erasures,
+        });
+    }
+
     pub fn push(&mut self, due: Duration, arrival: Arrival) {
         let index = self.arrivals.partition_point(|(other, _)| *other <= due);
         self.arrivals.insert(index, (due, arrival));
