@@ -242,6 +242,7 @@ fn restore(settings: &Arc<Settings>, log: &Arc<Log>, snapshots: Option<Snapshots
             settings: Arc::clone(settings),
             dead_letters: DeadLetterLimit { share_max: Decimal::new(1, 0).expect("a number"), window: 1_000 },
             secret: [0; 8],
+            former_secret: None,
             on_other_offsets: OnOtherOffsets::Stop,
             history: HistoryRules { signals: HistorySignals::Publish, signals_from: None },
             snapshots,

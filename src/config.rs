@@ -63,6 +63,8 @@ pub struct Config {
     pub history: HistoryRules,
     /// Distinguishes erasure secrets without showing them: a restart with another secret must be noticed.
     pub erasure_fingerprint: [u8; 8],
+    /// Of what was in force before a secret was configured; None without one.
+    pub former_erasure_fingerprint: Option<[u8; 8]>,
     pub http: HttpSettings,
     pub kafka: KafkaOptions,
     pub log: LogSettings,

@@ -13,7 +13,7 @@ use crate::domain::lapse::LapsePolicies;
 use crate::domain::settings::Settings;
 use crate::domain::values::time::Span;
 use crate::topic::{Input, Output, PerInput, PerOutput};
-use crate::wire;
+use crate::wire::{self, hash::secret_fingerprint};
 
 /// Nothing folded may still lie in the longest window.
 const HORIZON_MIN: Span = Span::days(365);
@@ -31,8 +31,8 @@ pub(super) fn read(layers: Layers, purpose: Purpose, problems: &mut Problems) ->
     reader.relation([&keys::REGISTRY_FILE.key, &keys::TOPICS_REGISTRY.key], is_one, || {
         "the registry is a topic or a file, not both: leave one of them out".to_owned()
     });
-    let erasure_secret = read_erasure_secret(reader, &application);
-    let settings = read_settings(reader, &erasure_secret);
+    let erasure = ErasureSecrets::read(reader, &application);
+    let settings = read_settings(reader, &erasure);
     let clock = ClockRules {
         grace: reader.get(&keys::CLOCK_GRACE),
         at_end: reader.get(&keys::CLOCK_AT_END),
@@ -75,7 +75,8 @@ pub(super) fn read(layers: Layers, purpose: Purpose, problems: &mut Problems) ->
         state_dir,
         topics,
         registry_file,
-        erasure_fingerprint: wire::hash::secret_fingerprint(erasure_secret.expose()),
+        erasure_fingerprint: secret_fingerprint(erasure.secret.expose()),
+        former_erasure_fingerprint: erasure.former.map(|former| secret_fingerprint(former.expose())),
         settings,
         clock,
         record_bounds,
@@ -130,7 +131,7 @@ fn read_topics(reader: &mut Reader<'_>) -> Topics {
     }
 }
 
-fn read_settings(reader: &mut Reader<'_>, erasure_secret: &Secret) -> Option<Settings> {
+fn read_settings(reader: &mut Reader<'_>, erasure: &ErasureSecrets) -> Option<Settings> {
     let key_form = reader.get(&keys::KEY);
     let shops = shops::read(reader, key_form);
     let orders_max = reader.get(&keys::RECORDS_MAX_ORDERS);
@@ -152,19 +153,31 @@ fn read_settings(reader: &mut Reader<'_>, erasure_secret: &Secret) -> Option<Set
         lapse,
         thresholds,
         hash: wire::hash::hash,
-        erasure_hash: wire::hash::erasure_hash(erasure_secret.expose()),
+        erasure_hash: wire::hash::erasure_hash(erasure.secret.expose()),
+        former_erasure_hash: erasure.former.as_ref().map(|former| wire::hash::erasure_hash(former.expose())),
     })
 }
 
-/// Without a secret the application's name is the key: markers of different applications then differ at least.
-fn read_erasure_secret(reader: &mut Reader<'_>, application: &str) -> Secret {
-    let Some(path) = reader.optional(&keys::ERASURE_SECRET_FILE) else {
-        return Secret::new(application.as_bytes());
-    };
-    Secret::from_file_of_ours(&path).unwrap_or_else(|message| {
-        reader.refuse(Path::of(keys::ERASURE_SECRET_FILE.key.path), message);
-        Secret::new(*b"unset")
-    })
+/// The keys under which erased customers are remembered.
+struct ErasureSecrets {
+    secret: Secret,
+    /// What was in force before a secret was configured; None without one.
+    former: Option<Secret>,
+}
+
+impl ErasureSecrets {
+    /// Without a secret the application's name is the key: markers of different applications then differ at least.
+    fn read(reader: &mut Reader<'_>, application: &str) -> Self {
+        let name = Secret::new(application.as_bytes());
+        let Some(path) = reader.optional(&keys::ERASURE_SECRET_FILE) else {
+            return Self { secret: name, former: None };
+        };
+        let secret = Secret::from_file_of_ours(&path).unwrap_or_else(|message| {
+            reader.refuse(Path::of(keys::ERASURE_SECRET_FILE.key.path), message);
+            Secret::new(*b"unset")
+        });
+        Self { secret, former: Some(name) }
+    }
 }
 
 fn read_commit(reader: &mut Reader<'_>) -> CommitPace {

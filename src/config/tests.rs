@@ -198,4 +198,8 @@ fn another_erasure_secret_has_another_fingerprint_and_other_markers() {
     let marker = |config: &Config| (config.settings.erasure_hash)(b"c1");
     assert_eq!(marker(&one), marker(&same));
     assert_ne!(marker(&one), marker(&other));
+    assert_eq!(one.former_erasure_fingerprint, Some(none.erasure_fingerprint));
+    assert_eq!(none.former_erasure_fingerprint, None);
+    let former = one.settings.former_erasure_hash.as_ref().expect("what was in force without a secret");
+    assert_eq!(former(b"c1"), marker(&none));
 }

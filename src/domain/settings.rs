@@ -24,6 +24,8 @@ pub struct Settings {
     pub hash: fn(&[u8]) -> u64,
     /// Keyed hash (BLAKE3) of a customer key for erasure markers.
     pub erasure_hash: ErasureHash,
+    /// The hash from before a secret was configured: its markers still hold. None without a secret.
+    pub former_erasure_hash: Option<ErasureHash>,
 }
 
 impl Settings {
@@ -38,6 +40,7 @@ impl Settings {
             thresholds: Thresholds::default(),
             hash,
             erasure_hash,
+            former_erasure_hash: None,
         }
     }
 

@@ -37,6 +37,8 @@ pub struct Rules {
     pub snapshots: Option<Snapshots>,
     /// Of the erasure secret.
     pub secret: [u8; 8],
+    /// Of what was in force before a secret was configured.
+    pub former_secret: Option<[u8; 8]>,
     /// Each shop's own.
     pub currencies: Vec<CurrencyLabel>,
     topics: Topics,
@@ -68,6 +70,7 @@ impl Rules {
             registry: RegistrySource::None,
             snapshots: None,
             secret: config.erasure_fingerprint,
+            former_secret: config.former_erasure_fingerprint,
             currencies: currencies.collect(),
             topics: config.topics.clone(),
             settings: Arc::new(config.settings.clone()),
@@ -89,6 +92,7 @@ impl Rules {
             settings: Arc::clone(&self.settings),
             dead_letters: self.dead_letters,
             secret: self.secret,
+            former_secret: self.former_secret,
             on_other_offsets: self.on_other_offsets,
             history: self.history,
             snapshots: self.snapshots.clone(),

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
+use std::process::Command;
 
 use libtest_mimic::{Failed, Trial};
 use retention_signals::wire::remark::Remark;
@@ -23,7 +24,25 @@ pub fn trials() -> Vec<Trial> {
             every_reason_remark_and_type_is_explained,
         ),
         Trial::test("record_pages::links_lead_somewhere", links_lead_somewhere),
+        Trial::test("record_pages::the_first_order_is_of_this_moment", the_first_order_is_of_this_moment),
     ]
+}
+
+/// The README's order, as its shell writes it: an example with a fixed time is `too_old` for a reader of a later year.
+fn the_first_order_is_of_this_moment() -> Result<(), Failed> {
+    let page = examples::read("README.md");
+    let line = page.lines().find(|line| line.starts_with("order='")).ok_or("no order in README.md")?;
+    let script = format!("{line}\necho \"ada|$order\"");
+    let output = Command::new("bash").args(["-c", &script]).output()?;
+    let text = String::from_utf8(output.stdout)?;
+    let (key, value) = text.trim_end().split_once('|').ok_or("a key and a value")?;
+    let value: Value = serde_json::from_str(value)?;
+    let placed_at = value["placed_at"].as_str().ok_or("a time")?;
+    let age = chrono::Utc::now().signed_duration_since(chrono::DateTime::parse_from_rfc3339(placed_at)?);
+    if value["customer_id"] != key || !(-1..60).contains(&age.num_seconds()) {
+        return Err(format!("{text} is {age} old").into());
+    }
+    Ok(())
 }
 
 /// Each JSON block stands under a comment with the path of a valid example and is that file, byte for byte.

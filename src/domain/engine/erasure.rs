@@ -5,6 +5,7 @@ use std::ops::Bound;
 
 use super::visit::CustomerVisit;
 use super::{Applied, Change, Engine, Outcome, Refusal};
+use crate::domain::settings::{ErasureHash, Settings};
 use crate::domain::store::packed;
 use crate::domain::values::event::{ErasureRecord, Record};
 use crate::domain::values::ids::CustomerKey;
@@ -48,7 +49,7 @@ impl Engine {
 
     /// When the erasure was requested of which late records of this customer may still come.
     pub(super) fn erasure_requested_at(&self, key: CustomerKey<'_>) -> Option<Time> {
-        self.markers.requested_at(&(self.settings.erasure_hash)(key.bytes))
+        self.markers.requested_at(&self.settings, key.bytes)
     }
 
     pub(in crate::domain) fn erase(
@@ -59,7 +60,7 @@ impl Engine {
     ) -> Outcome {
         let hash = (self.settings.erasure_hash)(key.bytes);
         let slot = self.find(key);
-        let marked = self.markers.requested_at(&hash);
+        let marked = self.erasure_requested_at(key);
         if slot.is_none() && marked >= Some(record.requested_at) {
             return Outcome::Duplicate;
         }
@@ -92,8 +93,11 @@ impl Markers {
         self.ends.is_empty()
     }
 
-    pub(super) fn requested_at(&self, hash: &[u8; 16]) -> Option<Time> {
-        self.requested.get(hash).copied()
+    /// When the erasure of this customer was requested, under the secret in force or before there was one.
+    pub(super) fn requested_at(&self, settings: &Settings, key: &[u8]) -> Option<Time> {
+        let marked = |hash: &ErasureHash| self.requested.get(&hash(key)).copied();
+        let former = settings.former_erasure_hash.as_ref().and_then(marked);
+        marked(&settings.erasure_hash).max(former)
     }
 
     /// Markers in the order of their hashes.

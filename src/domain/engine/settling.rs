@@ -192,8 +192,7 @@ impl Engine {
         let key = self.store.key(slot);
         let key = CustomerKey { bytes: key, hash: (self.settings.hash)(key) };
         if !self.markers.is_empty() {
-            let hash = (self.settings.erasure_hash)(key.bytes);
-            if let Some(requested_at) = self.markers.requested_at(&hash) {
+            if let Some(requested_at) = self.markers.requested_at(&self.settings, key.bytes) {
                 customer.forget_named_unknown(requested_at.plus(self.settings.ledger_horizon()));
             }
             if customer.is_unknown() {

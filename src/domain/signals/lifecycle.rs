@@ -17,8 +17,9 @@ use crate::domain::values::money::ShopAmount;
 use crate::domain::values::number::{Decimal, Ratio};
 use crate::domain::values::time::Time;
 
-/// When time alone may next cause a signal: at a deadline, or at an end of the year that the return rate looks at. An end of the year matters only while something was refunded in it: without, the rate is nothing
-/// before and after, and a record that brought an order has armed the signal already.
+/// When time alone may next cause a signal: at a deadline, or at an end of the year that the return rate looks at. An end of the
+/// year matters only while something was refunded in it: without, the rate is nothing before and after, and a record that brought
+/// an order has armed the signal already.
 pub fn next_instant(emitted: State, facts: &Facts<'_>, thresholds: &Thresholds) -> Option<Time> {
     let deadline = facts.next(emitted).map(|(_, at)| at);
     let year = facts.year();

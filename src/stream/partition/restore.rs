@@ -113,6 +113,8 @@ pub struct RestoreRules {
     pub dead_letters: DeadLetterLimit,
     /// Of the erasure secret: markers made with another one would not be found again.
     pub secret: [u8; 8],
+    /// Of what was in force before a secret was configured: markers made with it are found.
+    pub former_secret: Option<[u8; 8]>,
     pub on_other_offsets: OnOtherOffsets,
     pub history: HistoryRules,
     /// None: there are none.
@@ -437,7 +439,7 @@ impl Work {
             changelog_is_empty: self.records == 0,
             edges: PerInput::from_fn(|input| (lows[input], ends[input])),
         };
-        let starts = start::starts(&evidence, rules.on_other_offsets, rules.secret)?;
+        let starts = start::starts(&evidence, rules.on_other_offsets, rules.secret, rules.former_secret)?;
         let now = self.request.shop_now;
         let (history, signals_from) = history::of(self.seal.as_ref(), ends, &rules.history, now);
         Ok(Inputs { starts, ends: *ends, history, signals_from })

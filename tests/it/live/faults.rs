@@ -9,13 +9,14 @@ use super::history;
 use super::shop::Shop;
 use super::snapshots::holds;
 use crate::kafka::{self, KafkaNode, compacted};
-use crate::service::ServiceProcess;
+use crate::service::{ServiceProcess, ServiceSettings};
 
 pub fn trials() -> Vec<Trial> {
     vec![
         kafka::on_shared_node("live::a_reset_group_stops", a_reset_group_stops),
         kafka::on_shared_node("live::growing_topics_stop", growing_topics_stop),
         kafka::on_shared_node("live::an_erased_customer_stays_erased", an_erased_customer_stays_erased),
+        kafka::on_shared_node("live::an_erasure_secret_is_added_later", an_erasure_secret_is_added_later),
         kafka::on_shared_node("live::a_state_folder_has_one_owner", a_state_folder_has_one_owner),
         kafka::on_shared_node("live::customers_are_answered_from_committed_state", customers_are_answered),
     ]
@@ -102,6 +103,48 @@ fn an_erased_customer_stays_erased(node: &KafkaNode) -> Result<()> {
     ends_without_naming(service, &[ERASED])?;
     let profile = shop.profiles()?.remove(ERASED);
     ensure!(profile.is_some_and(|profile| profile["all_time"]["placed"] == 1), "a new order starts afresh");
+    Ok(())
+}
+
+/// A customer who was erased before is recognised under the new secret too; afterwards neither another secret nor none is accepted.
+fn an_erasure_secret_is_added_later(node: &KafkaNode) -> Result<()> {
+    let shop = Shop::open(node, 1)?;
+    let without = shop.live_settings("one").set(&["clock", "at_end"], "stay");
+    let folder = tempfile::tempdir()?;
+    let with_secret = |name: &str| -> Result<ServiceSettings> {
+        let path = folder.path().join(name);
+        std::fs::write(&path, format!("{name}-0123456789abcdef"))?;
+        Ok(without.clone().set(&["erasure", "secret_file"], path.to_str().unwrap_or_default()))
+    };
+    let run = |settings: &ServiceSettings| -> Result<()> {
+        let service = ServiceProcess::start(settings)?;
+        service.wait_until_ready(PATIENCE)?;
+        shop.wait_until_committed(&service, PATIENCE)?;
+        service.terminate(PATIENCE)?.expect_clean();
+        Ok(())
+    };
+    let erase = |customer: &str| {
+        shop.append_erasures(&[json!({"customer_id": customer, "requested_at": "2024-06-01T00:00:00Z"})])
+    };
+    let names = ["before", "between", "after"];
+    shop.append_orders(&names.map(|name| order(name, "2024-05-01T00:00:00Z")))?;
+    erase("before")?;
+    run(&without)?;
+    let secret = with_secret("first")?;
+    erase("between")?;
+    run(&secret)?;
+    erase("after")?;
+    shop.append_orders(&names.map(|name| order(name, "2024-05-20T00:00:00Z")))?;
+    run(&secret)?;
+    ensure!(shop.profiles()?.is_empty(), "{:?} came back", shop.profiles()?.keys());
+    let reasons: Vec<Option<String>> =
+        shop.dead_letters()?.iter().map(|letter| letter.header("dlq_reason").map(str::to_owned)).collect();
+    ensure!(reasons == vec![Some("erased".to_owned()); 3], "{reasons:?}");
+    for other in [without.clone(), with_secret("second")?] {
+        let refused = ServiceProcess::start(&other)?.wait_for_end(PATIENCE)?;
+        refused.expect_code(78);
+        ensure!(refused.stderr.contains("erasure.secret_file or application changed"), "{}", refused.stderr);
+    }
     Ok(())
 }
 

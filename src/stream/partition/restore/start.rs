@@ -67,7 +67,10 @@ pub enum Disagreement {
          moves its beginning; restore the topic, or rebuild the state from empty topics"
     )]
     CutChangelog { low: Position },
-    #[error("erasures were recorded under another secret: put the old `erasure.secret_file` back")]
+    #[error(
+        "erasure.secret_file or application changed: erased customers are remembered under the former secret and would not \
+         be recognised; put the former file or name back"
+    )]
     OtherSecret,
 }
 
@@ -82,6 +85,7 @@ pub fn starts(
     evidence: &Evidence<'_>,
     on_other_offsets: OnOtherOffsets,
     secret: [u8; 8],
+    former_secret: Option<[u8; 8]>,
 ) -> Result<PerInput<(Position, MergeKey)>, Disagreement> {
     let committed = |input: Input| evidence.committed.and_then(|committed| committed[input].as_ref());
     let starts = match evidence.seal {
@@ -90,7 +94,9 @@ pub fn starts(
         }
         None if !evidence.changelog_is_empty => return Err(Disagreement::RecordsWithoutSeal),
         None => PerInput::from_fn(|input| (evidence.edges[input].0, None)),
-        Some(seal) if seal.secret != secret => return Err(Disagreement::OtherSecret),
+        Some(seal) if seal.secret != secret && Some(seal.secret) != former_secret => {
+            return Err(Disagreement::OtherSecret);
+        }
         Some(seal) => {
             if let Some(error) = other_batch(seal, committed(Input::Orders)) {
                 return Err(error);
@@ -170,7 +176,7 @@ mod tests {
     ) {
         let edges = PerInput([(Position(2), Position(100)); 3]);
         let evidence = Evidence { seal, committed: committed.as_ref(), changelog_is_empty, edges };
-        let starts = starts(&evidence, OnOtherOffsets::Stop, SECRET)
+        let starts = starts(&evidence, OnOtherOffsets::Stop, SECRET, None)
             .map(|starts| starts.0.map(|(position, _)| position.0));
         assert_eq!(starts, expected);
     }
@@ -212,10 +218,10 @@ mod tests {
             changelog_is_empty: false,
             edges: PerInput([(Position(2), Position(100)); 3]),
         };
-        let accepted = starts(&evidence, OnOtherOffsets::Accept, SECRET).expect("accepted");
+        let accepted = starts(&evidence, OnOtherOffsets::Accept, SECRET, None).expect("accepted");
         assert_eq!(accepted.0.map(|(position, _)| position.0), [4, 20, 30]);
         evidence.edges[Input::Orders].0 = Position(5);
-        let refused = starts(&evidence, OnOtherOffsets::Accept, SECRET).expect_err("below the log");
+        let refused = starts(&evidence, OnOtherOffsets::Accept, SECRET, None).expect_err("below the log");
         assert_eq!(
             refused,
             Disagreement::BelowLog { input: Input::Orders, start: Position(4), low: Position(5) }
@@ -242,7 +248,7 @@ mod tests {
         ] {
             let edges = PerInput([(Position(edges.0), Position(edges.1)); 3]);
             let evidence = Evidence { seal: Some(&seal), committed: None, changelog_is_empty: false, edges };
-            assert_eq!(starts(&evidence, OnOtherOffsets::Stop, SECRET).err(), expected);
+            assert_eq!(starts(&evidence, OnOtherOffsets::Stop, SECRET, None).err(), expected);
         }
     }
 
@@ -250,6 +256,9 @@ mod tests {
     fn another_erasure_secret_stops() {
         let (seal, edges) = (seal(), PerInput([(Position(2), Position(100)); 3]));
         let evidence = Evidence { seal: Some(&seal), committed: None, changelog_is_empty: false, edges };
-        assert_eq!(starts(&evidence, OnOtherOffsets::Stop, [8; 8]).err(), Some(Disagreement::OtherSecret));
+        let stop = OnOtherOffsets::Stop;
+        assert_eq!(starts(&evidence, stop, [8; 8], None).err(), Some(Disagreement::OtherSecret));
+        assert_eq!(starts(&evidence, stop, [8; 8], Some([6; 8])).err(), Some(Disagreement::OtherSecret));
+        assert_eq!(starts(&evidence, stop, [8; 8], Some(SECRET)).err(), None);
     }
 }
