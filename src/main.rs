@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use retention_signals::commands::check;
 use retention_signals::commands::cli::{self, Arguments, Command, Parsed};
 use retention_signals::commands::demo;
+use retention_signals::commands::erase;
 use retention_signals::commands::explain;
+use retention_signals::commands::manual;
 use retention_signals::commands::replay;
 use retention_signals::commands::run;
 use retention_signals::commands::topics;
@@ -50,9 +52,19 @@ fn execute(arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Replay(arguments) => print(&replay::run(common, &arguments)?),
         Command::Explain(arguments) => print(&explain::run(common, &arguments)?),
+        Command::Erase(arguments) => {
+            let config = common.load(Purpose::Kafka)?;
+            erase::run(&config, &arguments, &mut io::stdout())
+        }
+        Command::Completions(arguments) => write(&manual::completions(&arguments)),
+        Command::Man(arguments) => write(&manual::man(&arguments)?),
     }
 }
 
 fn print(text: &str) -> Result<(), Failure> {
-    io::stdout().write_all(text.as_bytes()).or_else(output_closed)
+    write(text.as_bytes())
+}
+
+fn write(bytes: &[u8]) -> Result<(), Failure> {
+    io::stdout().write_all(bytes).or_else(output_closed)
 }

@@ -28,6 +28,59 @@ Exit codes:
 Every setting can also be given by the environment: RETENTION_ and the key, sections joined by two underscores, such as
 RETENTION_COMMIT__INTERVAL. A flag beats the environment, and that the file. docs/CONFIGURATION.md describes every key.";
 
+/// The exit codes of one command.
+macro_rules! exit_codes {
+    ($done:literal $(, $code:literal)* $(,)?) => {
+        concat!("Exit codes:\n  0   ", $done, "\n  64  wrong arguments" $(, "\n  ", $code)*, "\n  70  a bug")
+    };
+}
+
+const RUN_CODES: &str = exit_codes!(
+    "a signal ended it, and the outcome of the last commit is known",
+    "65  more dead letters than dead_letters.max_share allows",
+    "69  Kafka cannot be reached, or the outcome of the last commit is unknown",
+    "77  no permission: a topic, the group, a transactional id, a file",
+    "78  wrong configuration or topic layout, or a transactional id that another process uses",
+);
+const DEMO_CODES: &str =
+    exit_codes!("it was interrupted, or its time is over", "78  wrong settings, or the port is in use");
+const CHECK_CODES: &str = exit_codes!(
+    "the service can start",
+    "69  Kafka cannot be reached",
+    "77  no permission",
+    "78  wrong configuration or topic layout",
+);
+const TOPICS_CODES: &str = exit_codes!(
+    "done",
+    "69  Kafka cannot be reached",
+    "77  no permission",
+    "78  wrong configuration, or a topic that only its owner can change",
+);
+const REPLAY_CODES: &str = exit_codes!(
+    "the results are written",
+    "65  unusable input",
+    "77  no permission to read or write a file",
+    "78  wrong settings",
+);
+const EXPLAIN_CODES: &str = exit_codes!(
+    "the customer was found",
+    "65  no such customer",
+    "69  the instance does not answer, or does not own the customer's partition",
+    "77  the instance refuses: it wants its token",
+    "78  wrong configuration",
+);
+const ERASE_CODES: &str = exit_codes!(
+    "the record is written",
+    "69  Kafka cannot be reached, or has not acknowledged the record: it may be there, and writing it again does no harm",
+    "77  no permission",
+    "78  wrong configuration, or no such topic",
+);
+const MANUAL_CODES: &str =
+    exit_codes!("done", "77  no permission to write", "78  the folder cannot be written");
+
+/// Where options that every command takes stand in `--help`.
+const SETTINGS: &str = "Settings";
+
 const ABOUT: &str =
     "Keeps the retention state of every customer of a shop up to date from its orders and returns";
 
@@ -51,19 +104,21 @@ pub struct Arguments {
 #[derive(Args, Clone, Default, Debug)]
 pub struct CommonArguments {
     /// Configuration file (TOML)
-    #[arg(long, global = true, value_name = "FILE", env = ENVIRONMENT_CONFIG, hide_env_values = true)]
+    #[arg(long, global = true, help_heading = SETTINGS, value_name = "FILE", env = ENVIRONMENT_CONFIG, hide_env_values = true)]
     pub config: Option<PathBuf>,
 
     /// Sets one key, written as in the file: commit.interval=50ms. May be given again; secrets are refused
-    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    #[arg(long = "set", global = true, help_heading = SETTINGS, value_name = "KEY=VALUE")]
     pub assignments: Vec<String>,
 
     /// The least severe log messages to write: log.level
-    #[arg(long, global = true, value_name = "LEVEL", value_parser = PossibleValuesParser::new(config::LOG_LEVELS))]
+    #[arg(long, global = true, help_heading = SETTINGS, value_name = "LEVEL",
+        value_parser = PossibleValuesParser::new(config::LOG_LEVELS))]
     pub log_level: Option<String>,
 
     /// The form of log lines; auto is text on a terminal, JSON otherwise: log.format
-    #[arg(long, global = true, value_name = "FORMAT", value_parser = PossibleValuesParser::new(config::LOG_FORMATS))]
+    #[arg(long, global = true, help_heading = SETTINGS, value_name = "FORMAT",
+        value_parser = PossibleValuesParser::new(config::LOG_FORMATS))]
     pub log_format: Option<String>,
 }
 
@@ -71,19 +126,33 @@ pub struct CommonArguments {
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Runs the service on Kafka until a signal ends it
+    #[command(after_long_help = RUN_CODES)]
     Run(RunArguments),
     /// Shows everything in one process: an in-process Kafka, a synthetic shop whose year passes in a minute, the live page.
     /// Reads no configuration file; --set changes settings, such as lapse.policy=fixed
+    #[command(after_long_help = DEMO_CODES)]
     Demo(DemoArguments),
     /// Validates the configuration, the brokers, the topics and the permissions, step by step
+    #[command(after_long_help = CHECK_CODES)]
     Check(CheckArguments),
     /// Shows which topics are missing or wrong, and creates those that are missing
-    #[command(subcommand)]
+    #[command(subcommand, after_long_help = TOPICS_CODES)]
     Topics(TopicsCommand),
     /// Applies a shop's history from files, with the same engine as `run`, and writes what comes of it to files
+    #[command(after_long_help = REPLAY_CODES)]
     Replay(ReplayArguments),
     /// Shows what a running instance knows of a customer, and why it is in its state
+    #[command(after_long_help = EXPLAIN_CODES)]
     Explain(ExplainArguments),
+    /// Writes the request to forget a customer to the input of erasures
+    #[command(after_long_help = ERASE_CODES)]
+    Erase(EraseArguments),
+    /// Prints the script with which a shell completes commands and options
+    #[command(after_long_help = MANUAL_CODES)]
+    Completions(CompletionsArguments),
+    /// Prints the manual page, or writes one for each command
+    #[command(after_long_help = MANUAL_CODES)]
+    Man(ManArguments),
 }
 
 /// Arguments of `run`.
@@ -117,8 +186,10 @@ pub struct CheckArguments {
 #[derive(Subcommand, Clone, Debug)]
 pub enum TopicsCommand {
     /// Shows what `apply` would create, and what is there but wrong; changes nothing
+    #[command(after_long_help = TOPICS_CODES)]
     Plan(TopicsArguments),
     /// Creates the topics that are missing; changes none that is there
+    #[command(after_long_help = TOPICS_CODES)]
     Apply(TopicsArguments),
 }
 
@@ -196,6 +267,38 @@ pub struct ExplainArguments {
     /// Prints the answer as it came
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `erase`.
+#[derive(Args, Clone, Debug)]
+pub struct EraseArguments {
+    /// The customer key: as in the record keys, so store_id/customer_id where keys have that form
+    #[arg(value_name = "KEY")]
+    pub customer: String,
+
+    /// When the customer asked (RFC 3339, with offset): records up to then are refused; default: now
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub requested_at: Option<Time>,
+
+    /// Writes without a question; needed where there is no terminal to ask on
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// Arguments of `completions`.
+#[derive(Args, Clone, Debug)]
+pub struct CompletionsArguments {
+    /// The shell that is to read the script
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Args, Clone, Debug)]
+pub struct ManArguments {
+    /// Folder for a page of each command; made if it is not there. Default: the main page goes to standard output
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 /// What the arguments come to.
@@ -293,6 +396,33 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_names_its_exit_codes() {
+        fn check(command: &clap::Command) {
+            let help = command.get_after_long_help().or(command.get_after_help());
+            let help = help.map(ToString::to_string).unwrap_or_default();
+            for line in ["Exit codes:", "  0   ", "  64  ", "  70  "] {
+                assert!(help.contains(line), "{}: {help:?} lacks {line:?}", command.get_name());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Arguments::command());
+    }
+
+    #[test]
+    fn options_of_every_command_stand_apart_from_its_own() {
+        let Ok(Parsed::Text(help)) = parse(["retention-signals", "replay", "--help"]) else {
+            panic!("no help");
+        };
+        let place = |text: &str| help.find(text).unwrap_or_else(|| panic!("{text} is not in {help}"));
+        for own in ["--orders", "--returns", "--map", "--until", "--out", "--force", "--help"] {
+            assert!(place(own) < place("Settings:"), "{help}");
+        }
+        for common in ["  --config", "  --set", "  --log-level", "  --log-format"] {
+            assert!(place(common) > place("Settings:"), "{help}");
+        }
     }
 
     #[test]

@@ -162,12 +162,14 @@ fn state(customer: &Value) -> String {
 }
 
 fn rhythm(customer: &Value) -> String {
-    let mut text = format!("  {} purchase days", customer["purchase_days"]);
+    let days = &customer["purchase_days"];
+    let mut text = format!("  {days} purchase {}", plural(days));
     if !customer["mean_gap_days"].is_null() {
-        write!(text, ", {} days apart on average", customer["mean_gap_days"]).expect("writing to a string");
+        write!(text, ", {} apart on average", in_days(&customer["mean_gap_days"]))
+            .expect("writing to a string");
     }
     if !customer["expected_gap_days"].is_null() {
-        write!(text, "; the next order is expected after {} days", customer["expected_gap_days"])
+        write!(text, "; the next order is expected after {}", in_days(&customer["expected_gap_days"]))
             .expect("writing to a string");
     }
     text.push('\n');
@@ -175,6 +177,14 @@ fn rhythm(customer: &Value) -> String {
         writeln!(text, "  customer type {}", plain(&customer["customer_type"])).expect("writing to a string");
     }
     text
+}
+
+fn in_days(days: &Value) -> String {
+    format!("{days} {}", plural(days))
+}
+
+fn plural(days: &Value) -> &'static str {
+    if *days == 1 { "day" } else { "days" }
 }
 
 fn figures(customer: &Value) -> String {

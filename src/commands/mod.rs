@@ -4,7 +4,9 @@ pub mod cli;
 
 pub mod check;
 pub mod demo;
+pub mod erase;
 pub mod explain;
+pub mod manual;
 pub mod replay;
 pub mod run;
 pub mod topics;

@@ -1,6 +1,7 @@
 //! Apache Kafka behind the port; the only folder that names rdkafka.
 
 mod admin;
+mod appender;
 mod check;
 mod context;
 mod error;
@@ -16,6 +17,7 @@ mod settings;
 mod slot;
 mod subscriber;
 
+pub use appender::{Appended, Appender};
 pub use check::{CustomerBytes, check};
 pub use layout::{TopicPlan, examine};
 pub use lookup::KafkaLookup;

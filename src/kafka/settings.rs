@@ -220,6 +220,19 @@ impl KafkaSettings {
         self.finish(config)
     }
 
+    /// A producer of single records, each acknowledged or given up within `patience`.
+    pub(super) fn appender(&self, patience: Duration) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        set_all(&mut config, TUNED);
+        override_with(&mut config, self.options.for_producers());
+        set(&mut config, STATISTICS_INTERVAL, 0);
+        set_all(&mut config, PRODUCER_GUARANTEES);
+        set(&mut config, "delivery.report.only.error", false);
+        set(&mut config, "linger.ms", 0);
+        set(&mut config, "message.timeout.ms", patience.as_millis());
+        self.finish(config)
+    }
+
     /// How an output's records are compressed, where that is not as for the others. A third of a packed customer is hashes: lz4
     /// made 600 B of one a seventh smaller, at 260 MB/s. A compression that is configured applies everywhere.
     pub(super) fn compression_of(&self, output: Output) -> Option<&'static CStr> {
@@ -317,13 +330,14 @@ mod tests {
         KafkaSettings::new(&load(&sources(assignments), Purpose::Kafka).expect("a valid configuration"))
     }
 
-    fn clients(settings: &KafkaSettings) -> [ClientConfig; 5] {
+    fn clients(settings: &KafkaSettings) -> [ClientConfig; 6] {
         [
             settings.member(0, 12),
             settings.read_committed_client(),
             settings.read_uncommitted_client(),
             settings.producer("shop-one-0", 1 << 20),
             settings.admin(),
+            settings.appender(Duration::from_secs(30)),
         ]
     }
 
@@ -386,7 +400,7 @@ mod tests {
     #[test]
     fn an_alias_replaces_what_it_names() {
         let settings = settings(&["kafka.queue.buffering.max.ms=9", "kafka.max.partition.fetch.bytes=4096"]);
-        let [member, _, _, producer, _] = clients(&settings);
+        let [member, _, _, producer, _, _] = clients(&settings);
         assert_eq!((producer.get("linger.ms"), producer.get("queue.buffering.max.ms")), (Some("9"), None));
         assert_eq!(member.get("fetch.message.max.bytes"), Some("4096"));
     }

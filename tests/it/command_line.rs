@@ -34,6 +34,8 @@ pub fn trials() -> Vec<Trial> {
             explain_tells_of_a_customer_in_words,
         ),
         Trial::test("command_line::explain_says_why_it_cannot", explain_says_why_it_cannot),
+        Trial::test("command_line::shells_complete_commands", shells_complete_commands),
+        Trial::test("command_line::every_command_has_a_manual_page", every_command_has_a_manual_page),
     ]
 }
 
@@ -154,6 +156,42 @@ fn explain_says_why_it_cannot() -> Result<(), Failed> {
     let stderr = String::from_utf8(output.stderr)?;
     if output.status.code() != Some(69) || !stderr.starts_with(&format!("error: no answer from {free}: ")) {
         return Err(format!("{:?} {stderr}", output.status).into());
+    }
+    Ok(())
+}
+
+fn shells_complete_commands() -> Result<(), Failed> {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = run(&["completions", shell], &[])?;
+        let script = String::from_utf8(output.stdout)?;
+        for word in ["topics", "replay", "erase", "requested-at"] {
+            if !output.status.success() || !script.contains(word) {
+                return Err(format!("{shell}: {word} is not completed:\n{script}").into());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn every_command_has_a_manual_page() -> Result<(), Failed> {
+    let output = run(&["man"], &[])?;
+    let page = String::from_utf8(output.stdout)?;
+    for text in [".TH retention", "Exit codes:", "retention\\-signals\\-run(1)"] {
+        if !page.contains(text) {
+            return Err(format!("{text:?} is not in\n{page}").into());
+        }
+    }
+    let folder = tempfile::tempdir()?;
+    let pages = folder.path().join("share/man1");
+    let output = run(&["man", "--out", pages.to_str().ok_or("a temporary folder in UTF-8")?], &[])?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into());
+    }
+    for name in ["", "-run", "-topics-apply", "-replay", "-erase", "-man"] {
+        let page = std::fs::read_to_string(pages.join(format!("retention-signals{name}.1")))?;
+        if !page.contains("Exit codes:") {
+            return Err(format!("{name}: no exit codes in\n{page}").into());
+        }
     }
     Ok(())
 }

@@ -85,7 +85,7 @@ impl ServiceSettings {
     }
 
     /// The configuration file of a process that serves HTTP at `http` and may write to `folder`.
-    fn file_text(&self, http: SocketAddr, folder: &Path) -> Result<String> {
+    pub fn file_text(&self, http: SocketAddr, folder: &Path) -> Result<String> {
         let mut settings = self.clone();
         if self.http().is_none() {
             settings = settings.set(&["http", "listen"], http.to_string());

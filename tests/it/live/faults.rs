@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
+use retention_signals::wire::hash;
 use serde_json::{Value, json};
 
 use super::PATIENCE;
@@ -16,6 +17,7 @@ pub fn trials() -> Vec<Trial> {
         kafka::on_shared_node("live::a_reset_group_stops", a_reset_group_stops),
         kafka::on_shared_node("live::growing_topics_stop", growing_topics_stop),
         kafka::on_shared_node("live::an_erased_customer_stays_erased", an_erased_customer_stays_erased),
+        kafka::on_shared_node("live::a_customer_is_erased_by_a_command", a_customer_is_erased_by_a_command),
         kafka::on_shared_node("live::an_erasure_secret_is_added_later", an_erasure_secret_is_added_later),
         kafka::on_shared_node("live::a_state_folder_has_one_owner", a_state_folder_has_one_owner),
         kafka::on_shared_node("live::customers_are_answered_from_committed_state", customers_are_answered),
@@ -103,6 +105,43 @@ fn an_erased_customer_stays_erased(node: &KafkaNode) -> Result<()> {
     ends_without_naming(service, &[ERASED])?;
     let profile = shop.profiles()?.remove(ERASED);
     ensure!(profile.is_some_and(|profile| profile["all_time"]["placed"] == 1), "a new order starts afresh");
+    Ok(())
+}
+
+/// The record lies where the service looks for it, and it asks before it writes.
+fn a_customer_is_erased_by_a_command(node: &KafkaNode) -> Result<()> {
+    let shop = Shop::open(node, 5)?;
+    let settings = shop.live_settings("one").set(&["clock", "at_end"], "stay");
+    let names = ["ada", "grace", "edsger"];
+    shop.append_orders(&names.map(|name| order(name, "2024-05-01T00:00:00Z")))?;
+    let folder = tempfile::tempdir()?;
+    let config = folder.path().join("shop.toml");
+    std::fs::write(&config, settings.file_text("127.0.0.1:0".parse()?, folder.path())?)?;
+    let erase = |arguments: &[&str]| -> Result<(Option<i32>, String)> {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_retention-signals"));
+        let output = command.args(["erase", "--config"]).arg(&config).args(arguments).output()?;
+        let text = [output.stdout, output.stderr].concat();
+        Ok((output.status.code(), String::from_utf8(text)?))
+    };
+    let (code, text) = erase(&["grace"])?;
+    ensure!(code == Some(64) && text.contains("--yes"), "{code:?} {text}");
+    let (code, text) = erase(&["grace", "--yes", "--requested-at", "2124-01-01T00:00:00Z"])?;
+    ensure!(code == Some(64) && text.contains("in the future"), "{code:?} {text}");
+    let (code, text) = erase(&["", "--yes"])?;
+    ensure!(code == Some(64) && text.contains("would refuse this customer key"), "{code:?} {text}");
+    let (code, text) = erase(&["grace", "--yes", "--requested-at", "2024-06-01T02:00:00+02:00"])?;
+    let partition = hash::partition(b"grace", 5);
+    let [_, _, erasures] = shop.input_names();
+    let expected = format!(
+        "written to {erasures}, partition {partition}, offset 0; requested at 2024-06-01T00:00:00.000Z\n"
+    );
+    ensure!(code == Some(0) && text == expected, "{code:?} {text}");
+    let service = ServiceProcess::start(&settings)?;
+    service.wait_until_ready(PATIENCE)?;
+    shop.wait_until_committed(&service, PATIENCE)?;
+    service.terminate(PATIENCE)?.expect_clean();
+    ensure!(shop.profiles()?.keys().eq(["ada", "edsger"]), "{:?}", shop.profiles()?.keys());
+    ensure!(shop.dead_letters()?.is_empty(), "{:?}", shop.dead_letters()?);
     Ok(())
 }
 
