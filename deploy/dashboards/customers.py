@@ -1,10 +1,10 @@
-"""The board for whoever looks after customers.
+"""The board for those who look after customers.
 
-A partition that moves between two instances is exported by both for a scrape: so populations take the maximum over
-instances before they add partitions up.
+A partition that moves between two instances is exported by both for a scrape, and then by none until it is restored: so
+populations take the maximum over instances, or the last values, before they add partitions up.
 """
 
-from panels import choice, figure, increase, label_values, lines, row
+from panels import choice, figure, increase, label_values, lines, row, steady
 import panels
 
 GOOD, WARN, BAD = "green", "orange", "red"
@@ -16,7 +16,7 @@ def population(metric, further="", by="state"):
     """The sum over partitions, each counted once. Without `by`, the selectors leave one series a partition."""
     labels = f"{by}, " if by else ""
     outer = f"sum by ({by}) " if by else "sum"
-    return f"{outer}(max by ({labels}job, partition) (@{metric}@{{{further}}}))"
+    return f"{outer}({steady(f'{labels}job, partition', metric, further)})"
 
 
 def windowed(metric, basis):
@@ -48,15 +48,15 @@ def coloured():
 
 def now():
     states = [(state, state.replace("_", " ").capitalize()) for state in COLOURS]
-    with_order = 'sum(max by (state, job, partition) (@retention_customers@{state!="prospect"}))'
+    with_order = population("retention_customers", 'state!="prospect"', by="")
     figures = [
         figure(title, f"Customers that are {title.lower()} now, each partition at its own clock.", "short",
                count(state), width=4)
         for state, title in states
     ]
     upto = [{"type": "range", "options": {"from": 0, "to": 300, "result": {"text": "up to date", "index": 0}}}]
-    return [
-        row("Now"),
+    return row(
+        "Now",
         figure("How old is this?", """Age of the oldest order or return that is not in these figures yet. Red: the service
                is behind, and the figures are of then, not of now.""", "s", "max(@retention_consumer_lag_seconds@)",
                [(None, GOOD), (300, WARN), (3600, BAD)], width=4, mappings=upto),
@@ -70,33 +70,33 @@ def now():
         lines("Share at risk or lapsed", "Of the customers with a kept order.", "percentunit",
               [(f"{count(state)} / ({with_order} > 0)", state) for state in ("at_risk", "lapsed")],
               width=12, height=9, overrides=coloured()),
-    ]
+        collapsed=False)
 
 
 def moves():
-    def said(signal_type, over="1d"):
+    def emitted(signal_type, over="1d"):
         return f"""sum({increase('retention_signals_total', f'signal_type="{signal_type}"', over)})"""
-    return [
-        row("Moves"),
-        lines("At risk against won back", """Customers who fell silent within a day, against those who came back: recovered
+    return row(
+        "State transitions and signals",
+        lines("At risk and won back", """Customers who fell silent within a day, against those who came back: recovered
               from at risk, won back from lapsed.""", "short",
-              [(said("at_risk"), "at_risk"), (said("lapsed"), "lapsed"), (said("recovered"), "recovered"),
-               (said("won_back"), "won back")], overrides=coloured()),
-        lines("Moves between states", "Customers that moved from one state to another within a day.", "short",
+              [(emitted("at_risk"), "at_risk"), (emitted("lapsed"), "lapsed"), (emitted("recovered"), "recovered"),
+               (emitted("won_back"), "won back")], overrides=coloured()),
+        lines("State transitions", "Customers that moved from one state to another within a day.", "short",
               [(f"sum by (from, to) ({increase('retention_customer_transitions_total', '', '1d')}) > 0",
                 "{{from}} to {{to}}")]),
         lines("Signals by type", "Signals within a day.", "short",
               [(f"sum by (signal_type) ({increase('retention_signals_total', '', '1d')}) > 0", "{{signal_type}}")],
               stacked=True),
-    ]
+        collapsed=False)
 
 
 def base_metrics():
     customers = {basis: windowed("retention_window_customers", basis) for basis in ("placed", "kept")}
     orders = {basis: windowed("retention_window_orders", basis) for basis in ("placed", "kept")}
     repeat = {basis: windowed("retention_window_repeat_customers", basis) for basis in ("placed", "kept")}
-    return [
-        row("The four base metrics, trailing $window"),
+    return row(
+        "The four base metrics, trailing $window",
         lines("Repeat purchase rate", """Customers with more than one order in the window, over those with an order in it. Kept
               orders are neither cancelled nor fully refunded.""", "percentunit",
               [(per(repeat[basis], customers[basis]), basis) for basis in ("kept", "placed")], width=6),
@@ -110,12 +110,12 @@ def base_metrics():
               With several currencies, see there.""", "none",
               [(per(revenue("net"), customers["kept"], True), "net {{currency}}"),
                (per(revenue("gross"), customers["placed"], True), "gross {{currency}}")], width=6),
-    ]
+        collapsed=False)
 
 
 def money():
-    return [
-        row("Orders and revenue"),
+    return row(
+        "Orders and revenue",
         lines("Revenue in the window", "Gross, and net of refunds and cancellations, over the trailing $window.", "none",
               [(revenue("gross"), "gross {{currency}}"), (revenue("net"), "net {{currency}}")]),
         lines("Refund rate", "Value given back within a day over value ordered within that day.", "percentunit",
@@ -134,7 +134,7 @@ def money():
                 "{{currency}} guests")], width=12),
         lines("Orders in the window", "Placed and kept orders over the trailing $window.", "short",
               [(windowed("retention_window_orders", basis), basis) for basis in ("placed", "kept")], width=12),
-    ]
+        collapsed=False)
 
 
 def dashboard():
@@ -145,5 +145,5 @@ def dashboard():
     return panels.dashboard(
         "retention-customers", "Retention signals: customers",
         "How many customers come back, how often, for how much, and who is about to stop.",
-        [one for part in (now, moves, base_metrics, money) for one in part()],
+        [one() for one in (now, moves, base_metrics, money)],
         variables=variables, links=[("Pipeline", "retention-pipeline")])

@@ -48,7 +48,7 @@ pub use self::{
     partition::{PartitionGauges, PartitionMetrics, PartitionTotals},
 };
 use crate::domain::signals::kind::SignalType;
-use crate::topic::{Input, Partition};
+use crate::topic::{Input, Partition, PerInput};
 
 /// The version of the program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -191,6 +191,13 @@ impl Metrics {
     /// Counts a merge that gave up waiting for an input.
     pub fn on_merge_wait_timeout(&self) {
         self.input.merge_wait_timeouts.inc();
+    }
+
+    /// Exports how long the inputs keep their records; none: for ever, or not known.
+    pub fn set_input_retention(&self, retention: &PerInput<Option<Duration>>) {
+        for (input, kept) in retention.iter() {
+            self.input.retention[input].set(kept.unwrap_or_default().as_secs_f64());
+        }
     }
 
     /// Counts an answered HTTP request.

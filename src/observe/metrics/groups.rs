@@ -46,9 +46,10 @@ pub(super) struct ServiceMetrics {
     pub(super) log_messages: PerLabel<LogLevel, IntCounter>,
 }
 
-/// 67 series.
+/// 70 series.
 pub(super) struct InputMetrics {
     pub(super) merge_wait_timeouts: IntCounter,
+    pub(super) retention: PerLabel<Input, Gauge>,
     pub(super) end_to_end_latency: PerLabel<Input, Histogram>,
     pub(super) event_age: PerLabel<Input, Histogram>,
 }
@@ -131,6 +132,10 @@ impl InputMetrics {
             merge_wait_timeouts: registrar.counter(
                 "retention_merge_wait_timeouts_total",
                 "Times that the merge gave up waiting for an input that has more to fetch (1 series).",
+            )?,
+            retention: registrar.gauges(
+                "retention_input_retention_seconds",
+                "How long the topic keeps records, as read at the start; 0 for ever or not known (3 series).",
             )?,
             end_to_end_latency: registrar.histograms(
                 "retention_end_to_end_latency_seconds",

@@ -21,7 +21,7 @@ use retention_signals::observe::metrics::{
 };
 use retention_signals::observe::status::{ServiceStatus, WorkerPhase};
 use retention_signals::stream::query::QueryRouter;
-use retention_signals::topic::{Input, Output, Partition};
+use retention_signals::topic::{Input, Output, Partition, PerInput};
 use tokio::runtime::Runtime;
 
 use super::prometheus::{self, Prometheus};
@@ -115,6 +115,7 @@ fn everything_happens(metrics: &Metrics) {
         stages: PerLabel::build(|_| Duration::from_millis(2)),
         ..TransactionSummary::default()
     });
+    metrics.set_input_retention(&PerInput([Some(Duration::from_secs(604_800)); 3]));
     metrics.on_rebalance(RebalanceKind::Assign, Duration::from_millis(300));
     metrics.on_log_message(LogLevel::Info);
     let restore = metrics.restore(Partition(0));

@@ -14,13 +14,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Panels of what does not happen in half a minute: a restore, a rebalance or a snapshot while it is looked at, a deadline, and with
 /// it a customer who moves from one state to another.
-const QUIET_TITLES: [&str; 6] = [
-    "Ready in",
-    "Time of a restore",
-    "Time of a rebalance",
-    "Time of a snapshot",
-    "Delay of timers",
-    "Moves between states",
+const QUIET_TITLES: [&str; 7] = [
+    "Restore ETA",
+    "Restore duration",
+    "Rebalance duration",
+    "Snapshot duration",
+    "Timer delay",
+    "State transitions",
+    "marks: Rebalances",
 ];
 
 pub fn trials() -> Vec<Trial> {
