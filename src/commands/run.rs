@@ -72,7 +72,7 @@ pub fn run(config: &Config, arguments: &RunArguments) -> Result<(), Failure> {
         runtime.shutdown_background();
         return Ok(());
     };
-    export_retention(&settings, &metrics)?;
+    export_retention(&settings, config.commit.patience, &metrics)?;
     let open = |slot| {
         let slot = SlotSettings { settings: Arc::clone(&settings), layout, slot, wall: host_wall_clock() };
         KafkaBroker::open(slot, Some(Arc::clone(&metrics)))
@@ -101,11 +101,15 @@ fn examine_until(
 }
 
 /// Asks how long the inputs keep their records, on a thread of its own: nothing waits for the answer.
-fn export_retention(settings: &Arc<KafkaSettings>, metrics: &Arc<Metrics>) -> Result<(), Failure> {
+fn export_retention(
+    settings: &Arc<KafkaSettings>,
+    patience: Duration,
+    metrics: &Arc<Metrics>,
+) -> Result<(), Failure> {
     let (settings, metrics) = (Arc::clone(settings), Arc::clone(metrics));
     thread::Builder::new()
         .name("retention".to_owned())
-        .spawn(move || metrics.set_input_retention(&kafka::input_retention(&settings)))
+        .spawn(move || metrics.set_input_retention(&kafka::input_retention(&settings, patience)))
         .map(drop)
         .map_err(|error| Failure::new(Exit::Unavailable, error))
 }

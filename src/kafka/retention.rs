@@ -6,6 +6,7 @@ use std::time::Duration;
 use tracing::debug;
 
 use super::admin::Admin;
+use super::layout::Look;
 use super::settings::KafkaSettings;
 use crate::topic::{Input, PerInput, Topic};
 
@@ -13,19 +14,19 @@ use crate::topic::{Input, PerInput, Topic};
 const WITHIN: Duration = Duration::from_secs(5);
 
 /// By input; none where records are kept for ever, or the brokers do not say. The service works without the right to ask.
-pub fn input_retention(settings: &KafkaSettings) -> PerInput<Option<Duration>> {
+pub fn input_retention(settings: &KafkaSettings, patience: Duration) -> PerInput<Option<Duration>> {
     let admin = Admin::create(settings)
         .inspect_err(|error| debug!(?error, "retention of the inputs not asked for"))
         .ok();
     PerInput::from_fn(|input: Input| {
+        let look = Look { settings, admin: admin.as_ref()?, patience };
         let topic = settings.topic_name(Topic::Input(input));
-        match admin.as_ref()?.topic_settings(&[topic], WITHIN) {
-            Ok(found) => found.first().and_then(retention),
-            Err(error) => {
-                debug!(topic, ?error, "retention of an input not known");
-                None
-            }
-        }
+        let what = format!("read the settings of topic {topic}");
+        look.patiently(&what, || look.admin.topic_settings(&[topic], WITHIN))
+            .inspect_err(|error| debug!(%error, "retention of an input not known"))
+            .ok()?
+            .first()
+            .and_then(retention)
     })
 }
 

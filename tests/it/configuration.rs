@@ -10,6 +10,7 @@ use retention_signals::config::{
     self, KEYS, KeyDefault, Purpose, REFUSED_OPTIONS, SECRET_OPTIONS, Sources, accepted_options,
 };
 use retention_signals::exit::Exit;
+use retention_signals::topic::Output;
 
 use crate::examples;
 
@@ -23,6 +24,10 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("configuration::the_page_lists_every_exit_code", the_page_lists_every_exit_code),
         Trial::test("configuration::examples_on_the_page_are_valid", examples_on_the_page_are_valid),
         Trial::test("configuration::the_client_knows_every_option", the_client_knows_every_option),
+        Trial::test(
+            "configuration::the_rebuild_on_the_page_shares_nothing",
+            the_rebuild_on_the_page_shares_nothing,
+        ),
     ]
 }
 
@@ -131,6 +136,36 @@ fn examples_on_the_page_are_valid() -> Result<(), Failed> {
                 return Err(problem.into());
             }
         }
+    }
+    Ok(())
+}
+
+/// Two applications that share no name that they would write under; the inputs are the same.
+fn the_rebuild_on_the_page_shares_nothing() -> Result<(), Failed> {
+    let page = examples::read("docs/OPERATING.md");
+    let block = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let load = |text: &str| {
+        let mut sources = sources(text);
+        sources.assignments.push("shop.currency=EUR".to_owned());
+        config::load(&sources, Purpose::Offline)
+    };
+    let (first, second) = (load("")?, load(block.ok_or("no example on the page")?)?);
+    for (name, of_first, of_second) in [
+        ("application", &first.application, &second.application),
+        ("state_dir", &first.state_dir.display().to_string(), &second.state_dir.display().to_string()),
+        ("http.listen", &first.http.listen.to_string(), &second.http.listen.to_string()),
+    ] {
+        if of_first == of_second {
+            return Err(format!("both have {name} = {of_first}").into());
+        }
+    }
+    for output in Output::ALL {
+        if first.topics.outputs[output] == second.topics.outputs[output] {
+            return Err(format!("both write to {}", first.topics.outputs[output]).into());
+        }
+    }
+    if first.topics.inputs != second.topics.inputs {
+        return Err("they read other inputs".into());
     }
     Ok(())
 }

@@ -111,9 +111,8 @@ impl Drop for Restoring {
 pub struct RestoreRules {
     pub settings: Arc<Settings>,
     pub dead_letters: DeadLetterLimit,
-    /// Of the erasure secret: markers made with another one would not be found again.
+    /// Of the erasure secret, and of what was in force before there was one: only their markers are found again.
     pub secret: [u8; 8],
-    /// Of what was in force before a secret was configured: markers made with it are found.
     pub former_secret: Option<[u8; 8]>,
     pub on_other_offsets: OnOtherOffsets,
     pub history: HistoryRules,
@@ -430,9 +429,9 @@ impl Work {
         lows: &PerInput<Position>,
         ends: &PerInput<Position>,
     ) -> Result<Inputs, Disagreement> {
-        let rules = &self.request.rules;
+        let (rules, seal) = (&self.request.rules, self.seal.as_ref());
         let evidence = start::Evidence {
-            seal: self.seal.as_ref(),
+            seal,
             committed: (self.request.has_transactional_offsets
                 && !fault::is(Mutation::StartOffsetFromSnapshot))
             .then_some(committed),
@@ -440,8 +439,7 @@ impl Work {
             edges: PerInput::from_fn(|input| (lows[input], ends[input])),
         };
         let starts = start::starts(&evidence, rules.on_other_offsets, rules.secret, rules.former_secret)?;
-        let now = self.request.shop_now;
-        let (history, signals_from) = history::of(self.seal.as_ref(), ends, &rules.history, now);
+        let (history, signals_from) = history::of(seal, ends, &rules.history, self.request.shop_now);
         Ok(Inputs { starts, ends: *ends, history, signals_from })
     }
 
