@@ -9,6 +9,7 @@ mod characters;
 mod depth;
 mod items;
 mod object;
+mod registry_prefix;
 mod scan;
 mod time;
 mod value;
@@ -20,6 +21,7 @@ pub use value::ID_BYTES_MAX;
 
 use characters::Characters;
 use object::{Field, Object};
+use registry_prefix::without_registry_prefix;
 use value::{Value, refuse};
 
 use crate::domain::settings::Shops;
@@ -222,14 +224,15 @@ impl Decoder {
         Incoming { decoder: self, key: Some(key), customer, object }.event(record.input)
     }
 
-    /// The value, unless it is too large.
+    /// The JSON of the value, unless that is too large.
     fn sized<'a>(&self, key: Option<&[u8]>, value: Option<&'a [u8]>) -> Result<&'a [u8], Refusal> {
         let bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
         if bytes > self.limits.bytes_max {
             let detail = format!("{bytes} bytes, allowed are {}", self.limits.bytes_max);
             return Err(Refusal::new(Reason::TooLarge, detail));
         }
-        value.ok_or_else(|| Refusal::new(Reason::NullValue, "the value is null"))
+        let value = value.ok_or_else(|| Refusal::new(Reason::NullValue, "the value is null"))?;
+        Ok(without_registry_prefix(value))
     }
 
     fn fill<'a>(&self, object: &mut Object<'a>, bytes: &'a [u8]) -> Result<(), Refusal> {
