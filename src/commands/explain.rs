@@ -71,7 +71,8 @@ fn ask(
         .timeout_global(Some(WAIT_MAX))
         .build()
         .new_agent();
-    let mut request = agent.get(format!("http://{address}/v1/customers/{}", percent_encoded(customer)));
+    let mut request =
+        agent.get(format!("http://{address}/v1/customers/{}?explain", percent_encoded(customer)));
     if let Some(token) = token {
         request = request.header("authorization", [b"Bearer ", token.expose()].concat());
     }
@@ -129,6 +130,7 @@ fn in_words(body: &Value) -> String {
     text.push_str(&state(customer));
     text.push_str(&rhythm(customer));
     text.push_str(&figures(customer));
+    text.push_str(&reasons(&body["explanation"]));
     text
 }
 
@@ -203,6 +205,36 @@ fn figures(customer: &Value) -> String {
         text.push('\n');
     }
     writeln!(text, "windows reach back from {}", plain(&customer["as_of"])).expect("writing to a string");
+    text
+}
+
+/// What facts and signals follow from; empty if the instance does not say it.
+fn reasons(explanation: &Value) -> String {
+    let Value::Object(parameters) = &explanation["policy"]["parameters"] else { return String::new() };
+    let mut text = format!("\npolicy {}", plain(&explanation["policy"]["name"]));
+    for (name, value) in parameters {
+        let number = value.as_f64().map_or_else(|| plain(value), |number| number.to_string());
+        write!(text, ", {name} {number}").expect("writing to a string");
+    }
+    let deadlines = &explanation["deadlines"];
+    if deadlines.is_object() {
+        let [at_risk, lapsed] = ["at_risk", "lapsed"].map(|name| plain(&deadlines[name]));
+        write!(text, "\ndeadlines at_risk {at_risk}, lapsed {lapsed}").expect("writing to a string");
+    }
+    let emitted = &explanation["emitted"];
+    write!(text, "\nemitted so far: state {}", plain(&emitted["state"])).expect("writing to a string");
+    for name in ["at_risk", "lapsed"] {
+        let open = &emitted[name];
+        if open.is_object() {
+            write!(text, ", open {name} {}", plain(&open["id"])).expect("writing to a string");
+        }
+    }
+    let next = &explanation["next"];
+    match next.is_object() {
+        true => writeln!(text, "\nnext instant {} ({})", plain(&next["at"]), plain(&next["change"])),
+        false => writeln!(text, "\nthe clock alone changes nothing more"),
+    }
+    .expect("writing to a string");
     text
 }
 

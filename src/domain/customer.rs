@@ -72,6 +72,14 @@ impl EmittedLifecycle {
             Self::Lapsed { at_risk, .. } => at_risk,
         }
     }
+
+    /// The same of `lapsed`.
+    pub const fn lapsed(self) -> Option<OpenAlert> {
+        match self {
+            Self::Prospect | Self::Active | Self::AtRisk(_) => None,
+            Self::Lapsed { lapsed, .. } => Some(lapsed),
+        }
+    }
 }
 
 /// Which ratio signals may be emitted.

@@ -6,6 +6,7 @@
 mod append;
 pub mod effects;
 pub mod erasure;
+pub mod explain;
 pub mod export;
 mod look_ahead;
 mod partition_totals;

@@ -40,7 +40,7 @@ pub struct LapsePolicies {
 }
 
 /// Decides from the history alone when a customer is at risk and when lapsed.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum LapsePolicy {
     /// The same silence for everyone.
     Fixed { at_risk: Span, lapsed: Span },
@@ -49,7 +49,7 @@ pub enum LapsePolicy {
 }
 
 /// Expected gap g = (n · own mean gap + k · prior gap) / (n + k) days with n gaps seen. At risk after a · g, lapsed after l · g.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cadence {
     /// In days (45).
     pub prior_gap: Decimal,
@@ -109,6 +109,11 @@ impl LapsePolicies {
     /// The identity of the policy that judges this customer; one without a kept order has no history.
     pub fn id(&self, history: Option<&PurchaseHistory>) -> PolicyId {
         self.in_force(history).1
+    }
+
+    /// The policy that judges this customer, with its settings.
+    pub fn policy(&self, history: Option<&PurchaseHistory>) -> &LapsePolicy {
+        self.in_force(history).0
     }
 
     /// The one place that selects a policy. A policy that comes into force at an instant must be selected by

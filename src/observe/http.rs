@@ -5,16 +5,19 @@
 //! | `/metrics` | every metric, in the text format of Prometheus |
 //! | `/livez` | 200 while the loops turn; independent of Kafka and of restore |
 //! | `/readyz` | 200 while every owned partition is restored and the service is not shutting down |
-//! | `/v1/customers/{id}` | the committed profile of a customer |
+//! | `/v1/customers/{id}` | the committed profile of a customer; with `?explain`, how it came about |
 //! | `/v1/status` | the figures behind the live page |
-//! | `/` | the live page |
+//! | `/openapi.json` | this table, as OpenAPI 3.1 |
+//! | `/`, `/page.css`, `/page.js` | the live page |
 //!
 //! It binds to loopback unless configured otherwise, and everything about a request is bounded: the size of its head, the time
 //! it takes, and how many there are at once. Bodies are not read.
 
 mod access;
+mod explanation_body;
 mod routes;
 mod status_body;
+mod window_body;
 
 use std::{
     future::Future,

@@ -45,7 +45,7 @@ pub use self::{
         Route, ServiceState, Stage, TimerOutcome, TopicReason, TransactionResult, Transition, Window,
         WindowBasis, WindowRevenue,
     },
-    partition::{PartitionGauges, PartitionMetrics, PartitionTotals},
+    partition::{PartitionGauges, PartitionMetrics, PartitionOverview, PartitionTotals},
 };
 use crate::domain::signals::kind::SignalType;
 use crate::topic::{Input, Partition, PerInput};
@@ -113,6 +113,8 @@ pub struct Overview {
     pub assigned_partitions: usize,
     /// Sums over them.
     pub partitions: PartitionTotals,
+    /// Each of them, by number.
+    pub by_partition: Vec<PartitionOverview>,
 }
 
 impl Metrics {
@@ -291,6 +293,7 @@ impl Metrics {
             ),
             assigned_partitions: partitions.len(),
             partitions: totals,
+            by_partition: partitions.iter().map(|(number, partition)| partition.overview(*number)).collect(),
         }
     }
 }

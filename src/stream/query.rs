@@ -8,8 +8,11 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender};
 use tokio::{sync::mpsc, time::timeout};
 
+use crate::domain::engine::explain::Explanation;
+use crate::domain::signals::signal::{OpenAlert, RetractedKind};
 use crate::observe::metrics::PerLabel;
 use crate::topic::{Input, Partition};
+use crate::wire::hash::SignalId;
 
 /// A question waits for the open batch when that touches the customer, at most so long.
 pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -22,7 +25,43 @@ const QUESTIONS_WAITING_MAX: usize = 64;
 pub struct CustomerQuery {
     /// The customer's key, as in the record keys.
     pub key: String,
+    /// What is asked.
+    pub question: Question,
     replies: mpsc::Sender<CustomerReply>,
+}
+
+/// What is asked about a customer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// The profile.
+    Profile,
+    /// The profile, and how it came about.
+    Explanation,
+}
+
+/// How a profile came about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explained {
+    /// What facts and signals follow from.
+    pub explanation: Explanation,
+    /// The id of the `at_risk` that was emitted and neither retracted nor ended.
+    pub at_risk: Option<SignalId>,
+    /// The same of the `lapsed`.
+    pub lapsed: Option<SignalId>,
+}
+
+impl Explained {
+    /// With the ids of the customer's open signals.
+    pub fn new(key: &[u8], explanation: Explanation) -> Self {
+        let id = |kind: RetractedKind, alert: Option<OpenAlert>| {
+            alert.map(|alert| SignalId::retracted(key, kind, alert, &mut Vec::new()))
+        };
+        Self {
+            at_risk: id(RetractedKind::AtRisk, explanation.emitted.lifecycle.at_risk()),
+            lapsed: id(RetractedKind::Lapsed, explanation.emitted.lifecycle.lapsed()),
+            explanation,
+        }
+    }
 }
 
 /// What a worker answers.
@@ -32,6 +71,8 @@ pub enum CustomerReply {
     Found {
         /// The profile as JSON, as in the topic of profiles.
         profile: Vec<u8>,
+        /// Only if asked for.
+        explained: Option<Box<Explained>>,
         /// The commit that it is from.
         position: CommittedPosition,
     },
@@ -83,15 +124,20 @@ impl QueryRouter {
     }
 
     /// Asks, and waits for the owner's answer. `NotOwned` only if every worker answers so.
-    pub async fn ask(&self, key: &str) -> Result<CustomerReply, Busy> {
-        self.ask_within(key, ANSWER_WAIT_MAX).await
+    pub async fn ask(&self, key: &str, question: Question) -> Result<CustomerReply, Busy> {
+        self.ask_within(key, question, ANSWER_WAIT_MAX).await
     }
 
-    async fn ask_within(&self, key: &str, wait_max: Duration) -> Result<CustomerReply, Busy> {
+    async fn ask_within(
+        &self,
+        key: &str,
+        question: Question,
+        wait_max: Duration,
+    ) -> Result<CustomerReply, Busy> {
         let (sender, mut replies) = mpsc::channel(self.workers.len().max(1));
         let mut asked = 0;
         for worker in &self.workers {
-            let query = CustomerQuery { key: key.to_owned(), replies: sender.clone() };
+            let query = CustomerQuery { key: key.to_owned(), question, replies: sender.clone() };
             asked += usize::from(worker.try_send(query).is_ok());
         }
         drop(sender);
@@ -136,7 +182,7 @@ mod tests {
 
     fn ask_within(router: &QueryRouter, wait_max: Duration) -> Result<CustomerReply, Busy> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-        runtime.expect("a runtime").block_on(router.ask_within("c1", wait_max))
+        runtime.expect("a runtime").block_on(router.ask_within("c1", Question::Profile, wait_max))
     }
 
     /// A worker that answers one question, or drops it.
@@ -165,8 +211,11 @@ mod tests {
     #[test]
     fn the_owner_answers() {
         let not_owned = || CustomerReply::NotOwned { partition: Partition(3) };
-        let found =
-            || CustomerReply::Found { profile: b"{}".to_vec(), position: CommittedPosition::default() };
+        let found = || CustomerReply::Found {
+            profile: b"{}".to_vec(),
+            explained: None,
+            position: CommittedPosition::default(),
+        };
         let restoring = || CustomerReply::Restoring { partition: Partition(3) };
         check([Some(not_owned()), Some(found())], Ok(found()));
         check([Some(restoring()), Some(not_owned())], Ok(restoring()));

@@ -124,6 +124,18 @@ active (established) since the last kept order, 2025-09-25T12:15:00.000Z
     if all_time != ["all", "time", "4", "4", "1", "196.70", "10.00", "0.00", "186.70", "46.68"] {
         return Err(format!("figures are {all_time:?}").into());
     }
+    let output = explain(&server, &["explained"], true)?;
+    let stdout = String::from_utf8(output.stdout)?;
+    let expected = "
+policy cadence, at_risk_days_max 180, at_risk_days_min 14, at_risk_factor 1.5, lapsed_days_max 365, lapsed_days_min 30, \
+lapsed_factor 3, prior_gap_days 45, prior_weight 2
+deadlines at_risk 2025-04-05T18:15:00.000Z, lapsed 2025-06-04T18:15:00.000Z
+emitted so far: state at_risk, open at_risk 21af7a2c108a72d53fe561b9c86da51c
+next instant 2025-06-04T18:15:00.000Z (lapsed)
+";
+    if !stdout.ends_with(expected) {
+        return Err(stdout.into());
+    }
     let output = explain(&server, &["c-1042", "--json"], true)?;
     let body: serde_json::Value = serde_json::from_slice(&output.stdout)?;
     if body["customer"]["customer_id"] != "c-1042" || body["batch"] != 812 {
@@ -260,7 +272,11 @@ fn reply_to(key: &str) -> CustomerReply {
     match key {
         "c-1042" => {
             let profile = examples::read("schemas/examples/customers/valid/active.json").into_bytes();
-            CustomerReply::Found { profile, position }
+            CustomerReply::Found { profile, explained: None, position }
+        }
+        "explained" => {
+            let (profile, explained) = crate::explain::ida("2025-04-06T00:00:00Z");
+            CustomerReply::Found { profile, explained: Some(Box::new(explained)), position }
         }
         "elsewhere" => CustomerReply::NotOwned { partition: Partition(7) },
         "restoring" => CustomerReply::Restoring { partition: Partition(3) },

@@ -26,14 +26,15 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-struct Demo {
+/// A running demo; it is killed when this is dropped.
+pub struct Demo {
     process: Process,
     http: SocketAddr,
     folder: TempDir,
 }
 
 impl Demo {
-    fn start(http: SocketAddr, arguments: &[&str]) -> Result<Demo> {
+    pub fn start(http: SocketAddr, arguments: &[&str]) -> Result<Demo> {
         let folder = tempfile::Builder::new().prefix("demo-").tempdir()?;
         let mut command = Command::new(BINARY);
         command.arg("demo").arg("--listen").arg(http.to_string()).args(arguments);
@@ -47,7 +48,7 @@ impl Demo {
     }
 
     /// Looks until `look` finds something.
-    fn wait_for<T>(&self, what: &str, look: impl Fn(&Demo) -> Option<T>) -> Result<T> {
+    pub fn wait_for<T>(&self, what: &str, look: impl Fn(&Demo) -> Option<T>) -> Result<T> {
         let start = Instant::now();
         loop {
             if let Some(found) = look(self) {
@@ -62,7 +63,7 @@ impl Demo {
         }
     }
 
-    fn get(&self, path: &str) -> Result<String> {
+    pub fn get(&self, path: &str) -> Result<String> {
         let agent = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).build().new_agent();
         let url = format!("http://{}{path}", self.http);
         Ok(agent.get(&url).call().context(url)?.body_mut().read_to_string()?)

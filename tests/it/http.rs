@@ -13,11 +13,16 @@ use prometheus::Registry;
 use retention_signals::config::{HttpSettings, Secret};
 use retention_signals::domain::signals::kind::SignalType;
 use retention_signals::observe::http::{About, HttpContext, HttpServer};
-use retention_signals::observe::metrics::{Metrics, Vocabulary};
+use retention_signals::observe::metrics::{
+    Basis, CurrencyLabel, Metrics, PartitionGauges, PerLabel, RevenueKind, Vocabulary, Window, WindowBasis,
+    WindowRevenue,
+};
 use retention_signals::observe::status::{RecentSignal, ServiceStatus, WorkerPhase, WorkerStatus};
-use retention_signals::stream::query::{CommittedPosition, CustomerReply, QueryRouter};
+use retention_signals::stream::query::{CommittedPosition, CustomerReply, QueryRouter, Question};
 use retention_signals::topic::Partition;
 use tokio::{runtime::Runtime, sync::oneshot};
+
+use crate::explain;
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -32,37 +37,39 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// A running server, its pens, and what is needed to end it.
-struct Server {
-    address: SocketAddr,
-    status: ServiceStatus,
-    pen: WorkerStatus,
+pub struct Server {
+    pub address: SocketAddr,
+    pub metrics: Arc<Metrics>,
+    pub status: ServiceStatus,
+    pub pen: WorkerStatus,
     /// Fields are dropped in order: the server ends before its runtime does.
     _shutdown: oneshot::Sender<()>,
     _runtime: Runtime,
 }
 
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
+pub struct Answer {
+    pub status: u16,
+    /// In small letters.
+    pub head: String,
+    pub body: String,
 }
 
 impl Server {
-    fn start(token: Option<&str>) -> Self {
+    pub fn start(token: Option<&str>) -> Self {
         let vocabulary = Vocabulary { version: "1.2.3", revision: "test", currencies: Vec::new() };
-        let metrics = Metrics::new(&Registry::new(), &vocabulary).expect("names are free");
+        let metrics = Arc::new(Metrics::new(&Registry::new(), &vocabulary).expect("names are free"));
         let (status, mut pens) = ServiceStatus::new(1, Instant::now());
         let (queries, mut questions) = QueryRouter::new(1);
         let questions = questions.remove(0);
         thread::spawn(move || {
             questions.iter().for_each(|question| {
-                if let Some(reply) = reply_to(&question.key) {
+                if let Some(reply) = reply_to(&question.key, question.question) {
                     question.answer(reply);
                 }
             })
         });
         let about = About { application: "shop".to_owned(), instance: "one".to_owned(), version: "1.2.3" };
-        let context = HttpContext { metrics: Arc::new(metrics), status: status.clone(), queries, about };
+        let context = HttpContext { metrics: Arc::clone(&metrics), status: status.clone(), queries, about };
         let settings = HttpSettings {
             listen: "127.0.0.1:0".parse().expect("an address"),
             token: token.map(|token| Secret::new(token.as_bytes())),
@@ -74,14 +81,14 @@ impl Server {
         runtime.spawn(server.serve(context, async {
             let _ = ended.await;
         }));
-        Self { address, status, pen: pens.remove(0), _shutdown: shutdown, _runtime: runtime }
+        Self { address, metrics, status, pen: pens.remove(0), _shutdown: shutdown, _runtime: runtime }
     }
 
-    fn get(&self, path: &str) -> Answer {
+    pub fn get(&self, path: &str) -> Answer {
         self.ask(path, "")
     }
 
-    fn ask(&self, path: &str, headers: &str) -> Answer {
+    pub fn ask(&self, path: &str, headers: &str) -> Answer {
         let host =
             if headers.contains("Host:") { String::new() } else { format!("Host: {}\r\n", self.address) };
         self.send(&format!("GET {path} HTTP/1.1\r\n{host}{headers}Connection: close\r\n\r\n"))
@@ -101,7 +108,7 @@ impl Server {
 }
 
 /// What the stand-in knows. `None`: it goes away without an answer, as a worker does that stops.
-fn reply_to(key: &str) -> Option<CustomerReply> {
+fn reply_to(key: &str, question: Question) -> Option<CustomerReply> {
     let position = CommittedPosition {
         partition: Partition(3),
         batch: 17,
@@ -109,10 +116,14 @@ fn reply_to(key: &str) -> Option<CustomerReply> {
         ..CommittedPosition::default()
     };
     match key {
-        "c1" | "north/c 1%" => Some(CustomerReply::Found {
-            profile: br#"{"customer_id":"c1","state":"active"}"#.to_vec(),
-            position,
-        }),
+        "c1" | "c-1042" | "north/c 1%" => {
+            let (profile, explained) = explain::ida("2025-04-06T00:00:00Z");
+            let explained = match question {
+                Question::Profile => None,
+                Question::Explanation => Some(Box::new(explained)),
+            };
+            Some(CustomerReply::Found { profile, explained, position })
+        }
         "restoring" => Some(CustomerReply::Restoring { partition: Partition(3) }),
         "elsewhere" => Some(CustomerReply::NotOwned { partition: Partition(4) }),
         "stopped" => None,
@@ -187,15 +198,36 @@ fn customers() -> Result<(), Failed> {
     let found = server.get("/v1/customers/c1");
     assert_eq!(found.status, 200);
     let body: serde_json::Value = serde_json::from_str(&found.body)?;
+    let profile: serde_json::Value = serde_json::from_slice(&explain::ida("2025-04-06T00:00:00Z").0)?;
     let expected = serde_json::json!({
         "partition": 3, "batch": 17, "next_offsets": {"orders": 0, "returns": 0, "erasures": 0},
         "clock": "2023-11-14T22:13:20.000Z", "staleness_seconds": 0.0,
-        "customer": {"customer_id": "c1", "state": "active"},
+        "customer": profile,
     });
     assert_eq!(body, expected);
+    let explained: serde_json::Value = serde_json::from_str(&server.get("/v1/customers/c1?explain").body)?;
+    let explanation = &explained["explanation"];
+    let parameters = serde_json::json!({
+        "prior_gap_days": 45.0, "prior_weight": 2.0, "at_risk_factor": 1.5, "at_risk_days_min": 14.0,
+        "at_risk_days_max": 180.0, "lapsed_factor": 3.0, "lapsed_days_min": 30.0, "lapsed_days_max": 365.0,
+    });
+    assert_eq!(explanation["policy"]["parameters"], parameters);
+    let deadlines =
+        serde_json::json!({"at_risk": "2025-04-05T18:15:00.000Z", "lapsed": "2025-06-04T18:15:00.000Z"});
+    assert_eq!(explanation["deadlines"], deadlines);
+    let next = serde_json::json!({"at": "2025-06-04T18:15:00.000Z", "change": "lapsed"});
+    assert_eq!(explanation["next"], next);
+    let open = serde_json::json!({
+        "id": "21af7a2c108a72d53fe561b9c86da51c", "deadline": "2025-04-05T18:15:00.000Z", "cause": "deadline",
+    });
+    assert_eq!(explanation["emitted"]["at_risk"], open);
+    let window = serde_json::json!({
+        "after": "2025-03-07T00:00:00.000Z", "up_to": "2025-04-06T00:00:00.000Z", "next_end": null,
+    });
+    assert_eq!(explanation["windows"]["30d"], window);
     let too_long = "c".repeat(1_026);
     for (id, status, content, retry) in [
-        ("north/c%201%25", 200, "active", false),
+        ("north/c%201%25", 200, "at_risk", false),
         ("nobody", 404, "no such customer", false),
         ("restoring", 503, "being restored", true),
         ("elsewhere", 421, r#""partition":4"#, false),
@@ -211,11 +243,44 @@ fn customers() -> Result<(), Failed> {
     Ok(())
 }
 
-fn signal() -> RecentSignal {
+pub fn signal() -> RecentSignal {
     RecentSignal {
         signal_type: SignalType::Lapsed,
         occurred_at_ms: 1_700_000_000_000,
         customer_id: "canary".to_owned(),
+    }
+}
+
+/// Two partitions as they are after a commit: of 30 customers with a kept order 20 have more than one.
+pub fn show_figures(metrics: &Metrics) {
+    let euro = CurrencyLabel::new("EUR", 2).expect("a currency");
+    let by_basis = |placed: u64, kept: u64| {
+        PerLabel::build(|WindowBasis(window, basis)| {
+            let share = if window == Window::Days30 { 10 } else { 1 };
+            match basis {
+                Basis::Placed => placed / share,
+                Basis::Kept => kept / share,
+            }
+        })
+    };
+    for number in 0..2 {
+        let revenue = |WindowRevenue(_, kind)| match kind {
+            RevenueKind::Gross => 61_728_394,
+            RevenueKind::Net => 50_000_000,
+        };
+        metrics.partition(Partition(number)).set(&PartitionGauges {
+            clock_ms: Some(1_758_802_500_000 + i64::from(number)),
+            idle: number == 0,
+            merge_waiting: number == 1,
+            state_entries: 20,
+            state_bytes: 3 << 20,
+            customers: PerLabel::build(|_| 5),
+            window_customers: by_basis(20, 15),
+            window_repeat_customers: by_basis(12, 10),
+            window_orders: by_basis(60, 50),
+            window_revenue_minor: [(euro, PerLabel::build(revenue))].into(),
+            ..PartitionGauges::default()
+        });
     }
 }
 

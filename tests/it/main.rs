@@ -2,12 +2,14 @@
 //!
 //! Each module lists its trials. Arguments are those of the usual harness: `cargo test --test it -- schemas`.
 
+mod browser;
 mod command_line;
 mod configuration;
 mod demo;
 mod deploy;
 mod differential;
 mod examples;
+mod explain;
 mod fields;
 mod fuzz;
 mod http;
@@ -18,7 +20,9 @@ mod kafka_node;
 mod kills;
 mod laws;
 mod live;
+mod openapi;
 mod oracle;
+mod page;
 mod process;
 mod record_pages;
 mod replay;
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
     trials.extend(demo::trials());
     trials.extend(deploy::trials());
     trials.extend(differential::trials());
+    trials.extend(explain::trials());
     trials.extend(fields::trials());
     trials.extend(fuzz::trials());
     trials.extend(http::trials());
@@ -60,7 +65,9 @@ fn main() -> ExitCode {
     trials.extend(kafka_facts::trials());
     trials.extend(kafka_node::trials());
     trials.extend(laws::trials());
+    trials.extend(openapi::trials());
     trials.extend(oracle::trials());
+    trials.extend(page::trials());
     trials.extend(record_pages::trials());
     trials.extend(replay::trials());
     trials.extend(schemas::trials());

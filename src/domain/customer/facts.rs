@@ -244,7 +244,8 @@ impl CustomerTotals {
         self.window_end(YEAR)
     }
 
-    fn window_end(&self, window: usize) -> Option<Time> {
+    /// When something next leaves a window, counted as in [`TotalsByWindow`].
+    pub fn window_end(&self, window: usize) -> Option<Time> {
         self.oldest[window - 1].map(|oldest| end_of(oldest, window))
     }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use axum::{
     Extension, Router,
-    extract::{Path, Request, State},
+    extract::{Path, RawQuery, Request, State},
     http::{
         HeaderMap, HeaderName, StatusCode,
         header::{
@@ -24,24 +24,30 @@ use super::{
     status_body,
 };
 use crate::observe::metrics::{HttpCode, Route};
-use crate::stream::query::{Busy, CustomerReply};
+use crate::stream::query::{Busy, CustomerReply, Question};
 
 /// Two ids of 512 bytes and the `/` between them.
 const KEY_BYTES_MAX: usize = 1_025;
 const PAGE: &str = include_str!("page.html");
+const PAGE_STYLE: &str = include_str!("page.css");
+const PAGE_SCRIPT: &str = include_str!("page.js");
+const OPENAPI: &str = include_str!("../../../schemas/openapi.json");
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// The page loads from and connects to this server only.
-const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
-                           connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; \
+                            base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 type Shared = State<Arc<HttpContext>>;
 type Answer = (StatusCode, [(HeaderName, &'static str); 1], Vec<u8>);
 
 pub(super) fn router(context: Arc<HttpContext>, access: Access) -> Router {
     Router::new()
-        .route("/", get(page))
+        .route("/", get(async || resource("text/html; charset=utf-8", PAGE)))
+        .route("/page.css", get(async || resource("text/css; charset=utf-8", PAGE_STYLE)))
+        .route("/page.js", get(async || resource("text/javascript; charset=utf-8", PAGE_SCRIPT)))
+        .route("/openapi.json", get(async || resource(JSON, OPENAPI)))
         .route("/metrics", get(metrics))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
@@ -73,8 +79,8 @@ async fn observe(State(context): Shared, request: Request, next: Next) -> Respon
     response
 }
 
-async fn page() -> Answer {
-    (StatusCode::OK, [(CONTENT_TYPE, "text/html; charset=utf-8")], PAGE.as_bytes().to_vec())
+fn resource(content_type: &'static str, text: &'static str) -> Answer {
+    (StatusCode::OK, [(CONTENT_TYPE, content_type)], text.as_bytes().to_vec())
 }
 
 async fn metrics(State(context): Shared) -> Answer {
@@ -109,6 +115,7 @@ async fn customer(
     State(context): Shared,
     Extension(access): Extension<Access>,
     Path(id): Path<String>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
     match access.check(&headers) {
@@ -123,11 +130,13 @@ async fn customer(
         return error(StatusCode::BAD_REQUEST, "a customer key has at most 1025 bytes").into_response();
     }
     let retry = |answer: Answer| ([(RETRY_AFTER, "2")], answer).into_response();
-    match context.queries.ask(&id).await {
-        Ok(CustomerReply::Found { profile, position }) => match status_body::customer(&profile, &position) {
-            Some(body) => json(StatusCode::OK, &body).into_response(),
-            None => error(StatusCode::INTERNAL_SERVER_ERROR, "the profile is not JSON").into_response(),
-        },
+    match context.queries.ask(&id, question(query.as_deref())).await {
+        Ok(CustomerReply::Found { profile, explained, position }) => {
+            match status_body::customer(&profile, explained.as_deref(), &position) {
+                Some(body) => json(StatusCode::OK, &body).into_response(),
+                None => error(StatusCode::INTERNAL_SERVER_ERROR, "the profile is not JSON").into_response(),
+            }
+        }
         Ok(CustomerReply::NotFound(position)) => {
             json(StatusCode::NOT_FOUND, &status_body::unknown_customer(&position)).into_response()
         }
@@ -143,6 +152,12 @@ async fn customer(
             retry(error(StatusCode::SERVICE_UNAVAILABLE, "the customer is being written, ask again"))
         }
     }
+}
+
+/// `?explain`, with any value or none. Other parameters have no effect.
+fn question(query: Option<&str>) -> Question {
+    let names = query.unwrap_or_default().split('&').filter_map(|pair| pair.split('=').next());
+    if names.into_iter().any(|name| name == "explain") { Question::Explanation } else { Question::Profile }
 }
 
 fn text(status: StatusCode, body: &str) -> Answer {

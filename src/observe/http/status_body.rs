@@ -7,8 +7,12 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::HttpContext;
-use crate::observe::metrics::{Label, PartitionTotals, PerLabel, TransactionResult};
-use crate::stream::query::CommittedPosition;
+use super::explanation_body::{ExplanationBody, explanation};
+use super::window_body::{BaseMetricsBody, WindowsBody, base_metrics, windows};
+use crate::observe::metrics::{
+    Label, PartitionOverview, PartitionTotals, PerLabel, TransactionResult, Window,
+};
+use crate::stream::query::{CommittedPosition, Explained};
 use crate::topic::Input;
 
 /// Whether customer ids are in the body.
@@ -42,6 +46,9 @@ pub(super) struct StatusBody {
     timers_pending: f64,
     restore_remaining: f64,
     clock: Option<ClockBody>,
+    all_time: BaseMetricsBody,
+    windows: WindowsBody,
+    partition_details: Vec<PartitionBody>,
     recent_signals: Vec<SignalBody>,
 }
 
@@ -58,6 +65,22 @@ struct ClockBody {
 }
 
 #[derive(Serialize)]
+struct PartitionBody {
+    partition: u32,
+    /// What it does, as the worst of what holds.
+    state: &'static str,
+    clock: Option<String>,
+    lag_records: f64,
+    lag_seconds: f64,
+    restore_remaining: f64,
+    history_remaining: f64,
+    state_entries: f64,
+    state_bytes: f64,
+    timers_pending: f64,
+    snapshot_at: Option<String>,
+}
+
+#[derive(Serialize)]
 struct SignalBody {
     #[serde(rename = "type")]
     signal_type: &'static str,
@@ -71,6 +94,9 @@ pub(super) struct CustomerBody<'p> {
     #[serde(flatten)]
     position: PositionBody,
     customer: &'p RawValue,
+    /// Only if asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<ExplanationBody>,
 }
 
 /// A customer that the owner does not know.
@@ -128,13 +154,24 @@ pub(super) fn status(context: &HttpContext, customer_ids: CustomerIds) -> Status
         timers_pending: totals.timers_pending,
         restore_remaining: totals.restore_remaining,
         clock: clock(totals),
+        all_time: base_metrics(totals, Window::All),
+        windows: windows(totals),
+        partition_details: overview.by_partition.iter().map(partition).collect(),
         recent_signals: recent_signals.collect(),
     }
 }
 
 /// `None` if the profile is not JSON.
-pub(super) fn customer<'p>(profile: &'p [u8], position: &CommittedPosition) -> Option<CustomerBody<'p>> {
-    Some(CustomerBody { position: position_body(position), customer: serde_json::from_slice(profile).ok()? })
+pub(super) fn customer<'p>(
+    profile: &'p [u8],
+    explained: Option<&Explained>,
+    position: &CommittedPosition,
+) -> Option<CustomerBody<'p>> {
+    Some(CustomerBody {
+        position: position_body(position),
+        customer: serde_json::from_slice(profile).ok()?,
+        explanation: explained.map(explanation),
+    })
 }
 
 pub(super) fn unknown_customer(position: &CommittedPosition) -> UnknownCustomerBody {
@@ -155,9 +192,42 @@ fn position_body(position: &CommittedPosition) -> PositionBody {
     }
 }
 
+fn partition(overview: &PartitionOverview) -> PartitionBody {
+    let state = if overview.restore_remaining > 0.0 {
+        "restoring"
+    } else if overview.history_remaining > 0.0 {
+        "in_history"
+    } else if overview.is_clock_frozen {
+        "clock_frozen"
+    } else if overview.is_merge_waiting {
+        "merge_waiting"
+    } else if overview.is_idle {
+        "caught_up"
+    } else {
+        "catching_up"
+    };
+    PartitionBody {
+        partition: overview.partition.0,
+        state,
+        clock: overview.clock_seconds.map(instant_of_seconds),
+        lag_records: overview.lag_records,
+        lag_seconds: overview.lag_seconds,
+        restore_remaining: overview.restore_remaining,
+        history_remaining: overview.history_remaining,
+        state_entries: overview.state_entries,
+        state_bytes: overview.state_bytes,
+        timers_pending: overview.timers_pending,
+        snapshot_at: overview.snapshot_seconds.map(instant_of_seconds),
+    }
+}
+
 fn clock(totals: &PartitionTotals) -> Option<ClockBody> {
-    let text = |seconds: f64| instant((seconds * 1_000.0).round() as i64);
-    Some(ClockBody { min: text(totals.clock_seconds_min?), max: text(totals.clock_seconds_max?) })
+    let [min, max] = [totals.clock_seconds_min, totals.clock_seconds_max];
+    Some(ClockBody { min: instant_of_seconds(min?), max: instant_of_seconds(max?) })
+}
+
+fn instant_of_seconds(seconds: f64) -> String {
+    instant((seconds * 1_000.0).round() as i64)
 }
 
 fn named<L: Label, T: Copy>(items: &PerLabel<L, T>) -> BTreeMap<&'static str, T> {
@@ -165,7 +235,7 @@ fn named<L: Label, T: Copy>(items: &PerLabel<L, T>) -> BTreeMap<&'static str, T>
 }
 
 /// An instant beyond the calendar cannot come out of a partition; it would read as empty.
-fn instant(ms: i64) -> String {
+pub(super) fn instant(ms: i64) -> String {
     DateTime::from_timestamp_millis(ms)
         .map_or_else(String::new, |instant| instant.to_rfc3339_opts(SecondsFormat::Millis, true))
 }

@@ -180,6 +180,11 @@ impl CurrencyLabel {
         (code.iter().all(u8::is_ascii_uppercase) && digits <= 4).then_some(Self { code, digits })
     }
 
+    /// An amount in units of the currency, with exactly its digits.
+    pub fn amount(&self, units: f64) -> String {
+        format!("{units:.digits$}", digits = usize::from(self.digits))
+    }
+
     /// The code.
     pub fn code(&self) -> &str {
         std::str::from_utf8(&self.code).expect("three ASCII letters, checked by new")

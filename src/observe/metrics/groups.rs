@@ -93,7 +93,7 @@ pub(super) struct BusinessMetrics {
     currencies: Mutex<BTreeMap<CurrencyLabel, CurrencyCounters>>,
 }
 
-/// 64 series.
+/// 63 series.
 pub(super) struct HttpMetrics {
     requests: PerLabel<Route, BTreeMap<HttpCode, IntCounter>>,
     pub(super) duration: PerLabel<Route, Histogram>,
@@ -289,7 +289,7 @@ impl HttpMetrics {
     pub(super) fn new(registrar: &Registrar<'_>) -> prometheus::Result<Self> {
         let requests = registrar.counter_family(
             "retention_http_requests_total",
-            "HTTP requests answered, by route and status code (28 series).",
+            "HTTP requests answered, by route and status code (27 series).",
             &["route", "code"],
         )?;
         Ok(Self {
@@ -322,7 +322,7 @@ fn resolve_codes(family: &IntCounterVec, route: Route) -> BTreeMap<HttpCode, Int
             HttpCode::Misdirected,
             HttpCode::Unavailable,
         ],
-        Route::Status => &[HttpCode::Forbidden],
+        Route::Status => &[],
         Route::Page => &[HttpCode::NotFound],
     };
     let codes = common.iter().chain(own);

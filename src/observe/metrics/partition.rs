@@ -18,7 +18,7 @@ use super::{
     registrar::Registrar,
 };
 use crate::domain::signals::signal::State;
-use crate::topic::Input;
+use crate::topic::{Input, Partition};
 
 gauge_table! {
     /// The gauges of a partition after a commit.
@@ -112,6 +112,37 @@ pub struct PartitionTotals {
     pub restore_remaining: f64,
 }
 
+/// What is shown of one owned partition.
+#[derive(Debug, Clone)]
+pub struct PartitionOverview {
+    /// Its number.
+    pub partition: Partition,
+    /// Records not read yet, of all topics.
+    pub lag_records: f64,
+    /// The age of the oldest of them.
+    pub lag_seconds: f64,
+    /// The clock in seconds since 1970; none before the first record.
+    pub clock_seconds: Option<f64>,
+    /// Every input is read to its end.
+    pub is_idle: bool,
+    /// The clock may not move.
+    pub is_clock_frozen: bool,
+    /// The merge waits for an input.
+    pub is_merge_waiting: bool,
+    /// Changelog records that are still to be read back.
+    pub restore_remaining: f64,
+    /// Records of its history that are still to be read.
+    pub history_remaining: f64,
+    /// Entries of the state.
+    pub state_entries: f64,
+    /// Bytes of the state.
+    pub state_bytes: f64,
+    /// Timers that are set.
+    pub timers_pending: f64,
+    /// When the newest local snapshot was begun, in seconds since 1970.
+    pub snapshot_seconds: Option<f64>,
+}
+
 impl PartitionMetrics {
     /// Exports the partition's gauges. Called after a commit, never for an open batch.
     pub fn set(&self, gauges: &PartitionGauges) {
@@ -149,6 +180,26 @@ impl PartitionMetrics {
     fn set_timers_overdue(&self, overdue: u64) {
         let before = self.timers_overdue.swap(overdue, Ordering::Relaxed);
         self.timers_overdue_of_all.add(overdue as f64 - before as f64);
+    }
+
+    pub(super) fn overview(&self, partition: Partition) -> PartitionOverview {
+        let gauges = &self.gauges;
+        let instant = |gauge: &Gauge| Some(gauge.get()).filter(|seconds| *seconds != 0.0);
+        PartitionOverview {
+            partition,
+            lag_records: gauges.lag_records.iter().map(|(_, gauge)| gauge.get()).sum(),
+            lag_seconds: gauges.lag_seconds.iter().map(|(_, gauge)| gauge.get()).fold(0.0, f64::max),
+            clock_seconds: instant(&gauges.clock_ms),
+            is_idle: gauges.idle.get() > 0.0,
+            is_clock_frozen: gauges.clock_frozen.get() > 0.0,
+            is_merge_waiting: gauges.merge_waiting.get() > 0.0,
+            restore_remaining: gauges.restore_remaining.get(),
+            history_remaining: gauges.history_remaining.get(),
+            state_entries: gauges.state_entries.get(),
+            state_bytes: gauges.state_bytes.get(),
+            timers_pending: gauges.timers_pending.get(),
+            snapshot_seconds: instant(&gauges.snapshot_time_ms),
+        }
     }
 
     pub(super) fn add_to(&self, totals: &mut PartitionTotals) {

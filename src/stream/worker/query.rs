@@ -10,7 +10,7 @@ use crate::domain::values::time::Time;
 use crate::observe::metrics::PerLabel;
 use crate::stream::broker::RecordBatch;
 use crate::stream::partition::{Phase, Running};
-use crate::stream::query::{CommittedPosition, CustomerQuery, CustomerReply};
+use crate::stream::query::{CommittedPosition, CustomerQuery, CustomerReply, Explained, Question};
 use crate::stream::rules::Rules;
 use crate::topic::{Input, Partition};
 use crate::wire::hash;
@@ -79,7 +79,13 @@ fn reply<T: RecordBatch>(
             let profile = running.engine.profile(slot, as_of);
             let mut json = Vec::new();
             rules.profiles.encode(bytes, &profile, &mut json);
-            Some(CustomerReply::Found { profile: json, position })
+            let explained = match query.question {
+                Question::Profile => None,
+                Question::Explanation => {
+                    Some(Box::new(Explained::new(bytes, running.engine.explain(slot, as_of))))
+                }
+            };
+            Some(CustomerReply::Found { profile: json, explained, position })
         }
         None if running.engine.changes().iter().any(erased) => None,
         None => Some(CustomerReply::NotFound(position())),

@@ -1,0 +1,104 @@
+//! What the facts and the signals of one customer follow from, for people who ask. No state changes.
+
+use super::Engine;
+use crate::domain::customer::facts::Facts;
+use crate::domain::customer::ledger::Attribution;
+use crate::domain::customer::{Customer, Emitted};
+use crate::domain::lapse::{Deadlines, LapsePolicy, PolicyId, PurchaseHistory};
+use crate::domain::signals::signal::State;
+use crate::domain::store::packed;
+use crate::domain::values::ids::CustomerSlot;
+use crate::domain::values::time::Time;
+use crate::domain::values::window::{WINDOWS, YEAR};
+
+/// See the module.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Explanation {
+    pub policy: PolicyId,
+    pub policy_settings: LapsePolicy,
+    /// What the policy looks at; none without a kept order.
+    pub history: Option<PurchaseHistory>,
+    /// None without a kept order, and under a policy that sets none.
+    pub deadlines: Option<Deadlines>,
+    /// When the clock alone may next change what was emitted, and how.
+    pub next: Option<(Time, NextChange)>,
+    pub emitted: Emitted,
+    /// In the order of [`WINDOWS`].
+    pub windows: [WindowBounds; YEAR],
+    pub remembered: Remembered,
+}
+
+/// What may happen when a customer's timer fires.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NextChange {
+    /// Silence leads to this state.
+    State(State),
+    /// An order leaves the window of 365 days, which may raise the return rate.
+    ReturnRate,
+}
+
+/// From when to when a trailing window reaches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WindowBounds {
+    /// What happened at this instant lies outside already.
+    pub after: Time,
+    pub up_to: Time,
+    /// When something next leaves it.
+    pub next_end: Option<Time>,
+}
+
+/// How much of a customer is held one by one, and what has folded into sums.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Remembered {
+    pub orders: usize,
+    pub returns: usize,
+    pub cancellations: usize,
+    /// Orders that have folded, test orders aside.
+    pub folded_orders: u32,
+    pub newest_folded_order_at: Option<Time>,
+}
+
+impl Engine {
+    /// How the profile of the same instant came about.
+    pub fn explain(&self, slot: CustomerSlot, as_of: Time) -> Explanation {
+        let settings = &*self.settings;
+        let shop = settings.shops.get(self.shop_of(slot));
+        let mut customer = Customer::default();
+        packed::unpack(self.store.packed(slot), &mut customer).expect("packed by this engine");
+        let Customer { emitted, summary, ledger, .. } = &customer;
+        let mut attribution = Attribution::default();
+        attribution.derive(ledger, shop, settings.return_window);
+        let totals = customer.totals(as_of, &attribution, shop);
+        let facts = Facts::new(&totals, settings);
+        let history = totals.kept.history();
+        let due = Some(self.timers.due(slot)).filter(|due| *due < Time::MAX);
+        let window = |index: usize| WindowBounds {
+            after: as_of.minus(WINDOWS[index].1),
+            up_to: as_of,
+            next_end: totals.window_end(index + 1),
+        };
+        Explanation {
+            policy: settings.lapse.id(history.as_ref()),
+            policy_settings: settings.lapse.policy(history.as_ref()).clone(),
+            history,
+            deadlines: facts.deadlines,
+            next: due.map(|due| (due, next_change(&facts, emitted.state(), due))),
+            emitted: *emitted,
+            windows: [window(0), window(1), window(2)],
+            remembered: Remembered {
+                orders: ledger.orders.len(),
+                returns: ledger.returns.len(),
+                cancellations: ledger.cancellations.len(),
+                folded_orders: summary.block.placed,
+                newest_folded_order_at: summary.newest_order_at,
+            },
+        }
+    }
+}
+
+fn next_change(facts: &Facts<'_>, emitted: State, due: Time) -> NextChange {
+    match facts.next(emitted) {
+        Some((state, at)) if at == due => NextChange::State(state),
+        Some(_) | None => NextChange::ReturnRate,
+    }
+}

@@ -1,0 +1,241 @@
+//! The JSON of `?explain`: how a customer's profile came about.
+
+use serde::Serialize;
+
+use super::status_body::instant;
+use crate::domain::customer::Armed;
+use crate::domain::engine::explain::{Explanation, NextChange, Remembered, WindowBounds};
+use crate::domain::lapse::{Cadence, LapsePolicy};
+use crate::domain::signals::kind::SignalType;
+use crate::domain::signals::signal::OpenAlert;
+use crate::domain::values::number::Decimal;
+use crate::domain::values::time::{Span, Time};
+use crate::stream::query::Explained;
+use crate::wire::hash::SignalId;
+
+#[derive(Serialize)]
+pub(super) struct ExplanationBody {
+    policy: PolicyBody,
+    history: Option<HistoryBody>,
+    deadlines: Option<DeadlinesBody>,
+    next: Option<NextBody>,
+    emitted: EmittedBody,
+    windows: WindowsBody,
+    remembered: RememberedBody,
+}
+
+#[derive(Serialize)]
+struct PolicyBody {
+    name: &'static str,
+    version: String,
+    parameters: ParametersBody,
+}
+
+/// Each under the name of its setting.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ParametersBody {
+    Fixed {
+        at_risk_days: f64,
+        lapsed_days: f64,
+    },
+    Cadence {
+        prior_gap_days: f64,
+        prior_weight: f64,
+        at_risk_factor: f64,
+        at_risk_days_min: f64,
+        at_risk_days_max: f64,
+        lapsed_factor: f64,
+        lapsed_days_min: f64,
+        lapsed_days_max: f64,
+    },
+}
+
+#[derive(Serialize)]
+struct HistoryBody {
+    gaps: u32,
+    span_days: i32,
+    last_order_at: String,
+}
+
+#[derive(Serialize)]
+struct DeadlinesBody {
+    at_risk: String,
+    lapsed: String,
+}
+
+#[derive(Serialize)]
+struct NextBody {
+    at: String,
+    change: &'static str,
+}
+
+#[derive(Serialize)]
+struct EmittedBody {
+    state: &'static str,
+    first_order: bool,
+    second_order: bool,
+    at_risk: Option<AlertBody>,
+    lapsed: Option<AlertBody>,
+    armed: ArmedBody,
+}
+
+#[derive(Serialize)]
+struct AlertBody {
+    id: String,
+    deadline: String,
+    cause: &'static str,
+}
+
+#[derive(Serialize)]
+struct ArmedBody {
+    frequency_fell: bool,
+    frequency_rose: bool,
+    order_value_fell: bool,
+    order_value_rose: bool,
+    return_rate_high: bool,
+}
+
+#[derive(Serialize)]
+struct WindowsBody {
+    #[serde(rename = "30d")]
+    days_30: WindowBody,
+    #[serde(rename = "90d")]
+    days_90: WindowBody,
+    #[serde(rename = "365d")]
+    days_365: WindowBody,
+}
+
+#[derive(Serialize)]
+struct WindowBody {
+    after: String,
+    up_to: String,
+    next_end: Option<String>,
+}
+
+#[derive(Serialize)]
+struct RememberedBody {
+    orders: usize,
+    returns: usize,
+    cancellations: usize,
+    folded_orders: u32,
+    newest_folded_order_at: Option<String>,
+}
+
+pub(super) fn explanation(explained: &Explained) -> ExplanationBody {
+    let Explained { explanation, at_risk, lapsed } = explained;
+    let Explanation { policy, policy_settings, history, deadlines, next, windows, remembered, .. } =
+        explanation;
+    ExplanationBody {
+        policy: PolicyBody {
+            name: policy.name,
+            version: format!("{:016x}", policy.version),
+            parameters: parameters(policy_settings),
+        },
+        history: history.map(|history| HistoryBody {
+            gaps: history.repeat_days,
+            span_days: history.span_days,
+            last_order_at: time(history.last_order_at),
+        }),
+        deadlines: deadlines.map(|deadlines| DeadlinesBody {
+            at_risk: time(deadlines.at_risk),
+            lapsed: time(deadlines.lapsed),
+        }),
+        next: next.map(|(at, change)| NextBody {
+            at: time(at),
+            change: match change {
+                NextChange::State(state) => state.name(),
+                NextChange::ReturnRate => SignalType::ReturnRateHigh.name(),
+            },
+        }),
+        emitted: emitted(explanation, *at_risk, *lapsed),
+        windows: {
+            let [days_30, days_90, days_365] = windows.map(window);
+            WindowsBody { days_30, days_90, days_365 }
+        },
+        remembered: remembered_body(remembered),
+    }
+}
+
+fn parameters(policy: &LapsePolicy) -> ParametersBody {
+    match policy {
+        LapsePolicy::Fixed { at_risk, lapsed } => {
+            ParametersBody::Fixed { at_risk_days: days(*at_risk), lapsed_days: days(*lapsed) }
+        }
+        LapsePolicy::Cadence(Cadence {
+            prior_gap,
+            prior_weight,
+            at_risk_factor,
+            at_risk_min,
+            at_risk_max,
+            lapsed_factor,
+            lapsed_min,
+            lapsed_max,
+        }) => ParametersBody::Cadence {
+            prior_gap_days: decimal(*prior_gap),
+            prior_weight: decimal(*prior_weight),
+            at_risk_factor: decimal(*at_risk_factor),
+            at_risk_days_min: decimal(*at_risk_min),
+            at_risk_days_max: decimal(*at_risk_max),
+            lapsed_factor: decimal(*lapsed_factor),
+            lapsed_days_min: decimal(*lapsed_min),
+            lapsed_days_max: decimal(*lapsed_max),
+        },
+    }
+}
+
+fn emitted(explanation: &Explanation, at_risk: Option<SignalId>, lapsed: Option<SignalId>) -> EmittedBody {
+    let emitted = &explanation.emitted;
+    let alert = |id: Option<SignalId>, open: Option<OpenAlert>| {
+        id.zip(open).map(|(id, open)| AlertBody {
+            id: id.to_string(),
+            deadline: time(open.deadline),
+            cause: if open.record.is_some() { "record" } else { "deadline" },
+        })
+    };
+    let Armed { frequency_fell, frequency_rose, order_value_fell, order_value_rose, return_rate_high } =
+        emitted.armed;
+    EmittedBody {
+        state: emitted.state().name(),
+        first_order: emitted.first_order,
+        second_order: emitted.second_order,
+        at_risk: alert(at_risk, emitted.lifecycle.at_risk()),
+        lapsed: alert(lapsed, emitted.lifecycle.lapsed()),
+        armed: ArmedBody {
+            frequency_fell,
+            frequency_rose,
+            order_value_fell,
+            order_value_rose,
+            return_rate_high,
+        },
+    }
+}
+
+fn window(bounds: WindowBounds) -> WindowBody {
+    let WindowBounds { after, up_to, next_end } = bounds;
+    WindowBody { after: time(after), up_to: time(up_to), next_end: next_end.map(time) }
+}
+
+fn remembered_body(remembered: &Remembered) -> RememberedBody {
+    let Remembered { orders, returns, cancellations, folded_orders, newest_folded_order_at } = *remembered;
+    RememberedBody {
+        orders,
+        returns,
+        cancellations,
+        folded_orders,
+        newest_folded_order_at: newest_folded_order_at.map(time),
+    }
+}
+
+fn time(time: Time) -> String {
+    instant(time.as_millis())
+}
+
+fn days(span: Span) -> f64 {
+    span.as_millis() as f64 / Span::DAY.as_millis() as f64
+}
+
+/// A setting has few digits, so that the nearest float is written as the setting was.
+fn decimal(decimal: Decimal) -> f64 {
+    decimal.numerator() as f64 / decimal.denominator() as f64
+}
