@@ -5,11 +5,13 @@
 mod browser;
 mod command_line;
 mod configuration;
+mod consumers;
 mod demo;
 mod deploy;
 mod differential;
 mod examples;
 mod explain;
+mod fetched;
 mod fields;
 mod fuzz;
 mod http;
@@ -24,6 +26,7 @@ mod openapi;
 mod oracle;
 mod page;
 mod process;
+mod python;
 mod record_pages;
 mod replay;
 mod schemas;
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
     // The longest first.
     trials.extend(kills::trials());
     trials.extend(live::trials());
+    trials.extend(consumers::trials());
     trials.extend(command_line::trials());
     trials.extend(configuration::trials());
     trials.extend(demo::trials());

@@ -56,6 +56,7 @@ use libtest_mimic::{Completion, Failed, Trial};
 
 pub use client::{Client, Committed, Isolation, TopicPartition, offset_list};
 pub use cluster::KafkaCluster;
+pub use jars::kafka as installation;
 pub use node::{KafkaNode, NodeSettings, free_port};
 pub use records::{Consumed, Record, compacted};
 
@@ -68,7 +69,16 @@ pub fn on_shared_node(
     name: &str,
     test: impl FnOnce(&KafkaNode) -> anyhow::Result<()> + Send + 'static,
 ) -> Trial {
-    trial(name, move || {
+    on_shared_node_unless(|| None, name, test)
+}
+
+/// The same for a trial that needs something more: `missing` says what is not there, and then it is ignored.
+pub fn on_shared_node_unless(
+    missing: fn() -> Option<String>,
+    name: &str,
+    test: impl FnOnce(&KafkaNode) -> anyhow::Result<()> + Send + 'static,
+) -> Trial {
+    trial(missing, name, move || {
         let node = SHARED.get_or_init(|| KafkaNode::start().map_err(|error| format!("{error:#}")));
         let node = node.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;
         let outcome = panic::catch_unwind(AssertUnwindSafe(|| test(node)));
@@ -85,7 +95,7 @@ pub fn on_shared_node(
 
 /// A trial that starts the nodes that it needs.
 pub fn on_own_node(name: &str, test: fn() -> anyhow::Result<()>) -> Trial {
-    trial(name, test)
+    trial(|| None, name, test)
 }
 
 /// Ends the shared node; called when all trials are over, since nothing drops a static.
@@ -95,9 +105,18 @@ pub fn end_shared_node() {
     }
 }
 
-fn trial(name: &str, test: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> Trial {
+fn trial(
+    missing: fn() -> Option<String>,
+    name: &str,
+    test: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
+) -> Trial {
     let runner = move || match jars::kafka() {
-        Ok(_) => test().map(|()| Completion::Completed).map_err(|error| Failed::from(format!("{error:#}"))),
+        Ok(_) => match missing() {
+            Some(reason) => Ok(Completion::ignored_with(reason)),
+            None => {
+                test().map(|()| Completion::Completed).map_err(|error| Failed::from(format!("{error:#}")))
+            }
+        },
         Err(reason) if is_required() => Err(Failed::from(format!("{REQUIRE_VARIABLE} is set, and {reason}"))),
         Err(reason) => {
             report_once(reason);
@@ -107,7 +126,8 @@ fn trial(name: &str, test: impl FnOnce() -> anyhow::Result<()> + Send + 'static)
     Trial::ignorable_test(name, runner).with_kind("kafka")
 }
 
-fn is_required() -> bool {
+/// Whether trials fail without Kafka.
+pub fn is_required() -> bool {
     env::var(REQUIRE_VARIABLE).is_ok_and(|value| !value.is_empty() && value != "0")
 }
 
