@@ -3,6 +3,8 @@
 /// Exit codes; the numbers are those of `sysexits.h`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Exit {
+    /// 2: `topics plan` shows something to do.
+    Pending,
     /// 64: wrong arguments.
     Usage,
     /// 65: unusable input, or more dead letters than the limit.
@@ -21,6 +23,7 @@ impl Exit {
     /// The number that the process exits with.
     pub const fn code(self) -> u8 {
         match self {
+            Self::Pending => 2,
             Self::Usage => 64,
             Self::Data => 65,
             Self::Unavailable => 69,
@@ -42,6 +45,16 @@ impl Failure {
     /// A failure with an error and its causes; `Display` prints the whole chain.
     pub fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
         Self { exit, error: error.into() }
+    }
+
+    /// If a permission is missing: says in one sentence which.
+    #[must_use]
+    pub fn for_want_of(self, sentence: String) -> Self {
+        if self.exit == Exit::Permission {
+            Self { error: self.error.context(sentence), ..self }
+        } else {
+            self
+        }
     }
 
     /// A failure in one sentence.

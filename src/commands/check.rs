@@ -1,14 +1,18 @@
 //! `check`: reports each step on standard output; the first step that fails ends it.
 
+mod state;
+
 use std::io::{self, Write};
 use std::sync::Arc;
 
 use crate::commands::cli::CheckArguments;
 use crate::config::{Config, Origin};
-use crate::exit::{Failure, output_closed};
+use crate::exit::{Exit, Failure, output_closed};
 use crate::formats::native::ID_BYTES_MAX;
-use crate::kafka::{self, CustomerBytes, KafkaSettings};
+use crate::kafka::{self, CustomerBytes, KafkaSettings, Layout};
 use crate::wire::changelog;
+
+use state::{Secrets, StateReport};
 
 /// A store's id, a stroke, a customer's id.
 const KEY_BYTES_MAX: usize = 2 * ID_BYTES_MAX + 1;
@@ -23,10 +27,34 @@ pub fn run(config: &Config, arguments: &CheckArguments, output: &mut impl Write)
     let orders_max = config.settings.orders_max;
     let record_bytes_max = changelog::customer_bytes_max(KEY_BYTES_MAX, orders_max);
     let customers = CustomerBytes { orders_max, record_bytes_max };
-    kafka::check(&settings, config.commit.patience, customers, |step, found| {
+    let mut report = |step: &str, found: &str| {
         let outcome = if step == "note" { "" } else { "ok: " };
         writeln!(output, "{step:13}  {outcome}{found}").or_else(output_closed)
-    })
+    };
+    let layout = kafka::check(&settings, config.commit.patience, customers, &mut report)?;
+    let found = state_of(config, &settings, layout)?;
+    for remark in &found.remarks {
+        report("note", remark)?;
+    }
+    if found.faults.is_empty() {
+        return report("state", &format!("in {} of {} partitions", found.sealed, layout.partitions));
+    }
+    Err(Failure::message(Exit::Configuration, found.faults.join("; ")))
+}
+
+/// What the topics hold.
+///
+/// # Errors
+/// The brokers do not answer, or refuse.
+pub fn state_of(
+    config: &Config,
+    settings: &Arc<KafkaSettings>,
+    layout: Layout,
+) -> Result<StateReport, Failure> {
+    let lookup = kafka::lookup(settings, layout);
+    let mut lookup = lookup.map_err(|error| Failure::new(Exit::Configuration, error))?;
+    let secrets = Secrets { current: config.erasure_fingerprint, former: config.former_erasure_fingerprint };
+    state::look(&mut lookup, layout.partitions, &config.application, secrets)
 }
 
 /// The first step, after the configuration was read without a problem.

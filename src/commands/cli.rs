@@ -18,6 +18,7 @@ use crate::exit::{Exit, Failure};
 const EXIT_CODES: &str = "\
 Exit codes:
   0   done
+  2   `topics plan`: something is to do
   64  wrong arguments
   65  unusable input, or more dead letters than the limit
   69  Kafka or the service cannot be reached, or the outcome of the last commit is unknown

@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use crate::commands::check;
 use crate::commands::cli::TopicsCommand;
 use crate::config::Config;
-use crate::exit::{Failure, output_closed};
-use crate::kafka::{KafkaSettings, TopicPlan};
+use crate::exit::{Exit, Failure, output_closed};
+use crate::kafka::{KafkaSettings, Layout, TopicPlan};
 
 /// Shows the plan, and carries it out if it was asked for.
 ///
@@ -15,20 +16,47 @@ use crate::kafka::{KafkaSettings, TopicPlan};
 pub fn run(config: &Config, command: &TopicsCommand, output: &mut impl Write) -> Result<(), Failure> {
     let (TopicsCommand::Plan(arguments) | TopicsCommand::Apply(arguments)) = command;
     let settings = Arc::new(KafkaSettings::new(config));
-    let plan = TopicPlan::make(
-        settings,
+    let mut plan = TopicPlan::make(
+        Arc::clone(&settings),
         config.commit.patience,
         arguments.partitions,
         arguments.replication_factor,
     )?;
+    if let Some(layout) = plan.layout() {
+        look_at_state(config, &settings, layout, &mut plan)?;
+    }
     for line in plan.lines() {
         writeln!(output, "{line}").or_else(output_closed)?;
     }
     match command {
+        TopicsCommand::Plan(_) if plan.has_work() => {
+            Err(Failure::message(Exit::Pending, "something is to do; `topics apply` creates what is missing"))
+        }
         TopicsCommand::Plan(_) => Ok(()),
         TopicsCommand::Apply(_) => {
             plan.apply()?;
             plan.verdict()
         }
+    }
+}
+
+/// Adds what is wrong with what the topics hold. Credentials that may create topics need not be those of the service.
+fn look_at_state(
+    config: &Config,
+    settings: &Arc<KafkaSettings>,
+    layout: Layout,
+    plan: &mut TopicPlan,
+) -> Result<(), Failure> {
+    match check::state_of(config, settings, layout) {
+        Ok(found) => {
+            found.faults.into_iter().for_each(|fault| plan.add_fault(fault));
+            found.remarks.into_iter().for_each(|remark| plan.add_remark(remark));
+            Ok(())
+        }
+        Err(failed) if failed.exit == Exit::Permission => {
+            plan.add_remark(format!("what the topics hold is not looked at: {failed}"));
+            Ok(())
+        }
+        Err(failed) => Err(failed),
     }
 }

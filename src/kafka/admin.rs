@@ -21,6 +21,7 @@ use super::error::{Call, ClientError};
 use super::lookup::{partition_count, refused_or};
 use super::queue::{SharedConsumer, milliseconds, serve};
 use super::settings::KafkaSettings;
+use crate::exit::Exit;
 use crate::stream::broker::BrokerError;
 
 /// What credentials allow with a topic, of what the service needs.
@@ -49,6 +50,9 @@ impl Admin {
     /// Makes the clients; they connect by themselves.
     pub fn create(settings: &KafkaSettings) -> Result<Self, BrokerError> {
         let failed = |error: KafkaError| ClientError::from_kafka(Call::Create, &error);
+        if let Some(problem) = settings.missing_credentials() {
+            return Err(BrokerError::stop(Exit::Configuration, problem));
+        }
         // The workers' clients are made after the brokers have answered, too late to report a mistake.
         settings.check().map_err(failed)?;
         let reader = BaseConsumer::from_config_and_context(
@@ -72,6 +76,14 @@ impl Admin {
             Err(error) if error.code == RDKafkaErrorCode::UnknownTopicOrPartition => Ok(None),
             Err(error) => Err(self.explain_client(error)),
         }
+    }
+
+    /// How many copies each partition of a topic has, at the least.
+    pub fn copies(&self, topic: &str, within: Duration) -> Result<usize, BrokerError> {
+        let metadata =
+            self.reader.fetch_metadata(Some(topic), within).map_err(|error| self.explain(&error))?;
+        let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        Ok(partitions.map(|partition| partition.replicas().len()).min().unwrap_or_default())
     }
 
     /// The settings of topics, in their order.
@@ -102,7 +114,7 @@ impl Admin {
                 // Every topic has settings; the safe client passes over the error that came instead.
                 Some(_) | None => {
                     let error = ClientError::new(Call::Query, RDKafkaErrorCode::TopicAuthorizationFailed);
-                    let message = format!("DescribeConfigs must be allowed on topic {name}");
+                    let message = format!("grant DescribeConfigs on topic {name}");
                     Err(ClientError { message, ..error }.into())
                 }
             })

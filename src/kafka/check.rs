@@ -10,16 +10,16 @@ use super::error::ClientError;
 use super::layout::{Look, failure};
 use super::lookup::refused_or;
 use super::producer::{GroupOffsets, TransactionalProducer, offset_list};
-use super::settings::KafkaSettings;
+use super::settings::{KafkaSettings, Layout};
 use super::slot::BATCH_OVERHEAD_BYTES;
 use crate::exit::{Exit, Failure};
-use crate::stream::broker::{BrokerError, Membership};
+use crate::stream::broker::{BrokerError, Capabilities, Membership};
 use crate::topic::{Input, Output, Topic};
 
 /// One question of a step.
 const WITHIN: Duration = Duration::from_secs(5);
 
-/// Takes each step and reports what it found.
+/// Takes each step and reports what it found. Gives what is there, for a look at what the topics hold.
 ///
 /// # Errors
 /// Of the first step that fails: [`Exit::Unavailable`], [`Exit::Permission`] or [`Exit::Configuration`]. Also the error of
@@ -29,7 +29,7 @@ pub fn check(
     patience: Duration,
     customers: CustomerBytes,
     mut report: impl FnMut(&str, &str) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+) -> Result<Layout, Failure> {
     let admin = Admin::create(settings).map_err(|error| failure("prepare the Kafka client", error))?;
     let look = Look { settings, admin: &admin, patience };
     let orders = look.name(Topic::Input(Input::Orders));
@@ -42,15 +42,16 @@ pub fn check(
     let message_bytes_max = look.output_settings()?;
     customers.fit(message_bytes_max)?;
     report("settings", &format!("records of up to {message_bytes_max} bytes"))?;
-    for output in look.settings_of_outputs(&Output::ALL)? {
-        for remark in output.remarks {
-            report("note", &remark)?;
-        }
+    let outputs = look.settings_of_outputs(&Output::ALL)?;
+    for remark in outputs.into_iter().flat_map(|output| output.remarks).chain(look.remarks()?) {
+        report("note", &remark)?;
     }
 
     topic_permissions(&look)?;
     transaction_permissions(&look, message_bytes_max)?;
-    report("permissions", "topics, group and transactional ids")
+    report("permissions", "topics, group and transactional ids")?;
+    let capabilities = Capabilities { transactional_offsets: true, topic_configuration: true };
+    Ok(Layout { partitions, message_bytes_max, capabilities })
 }
 
 /// How large a changelog record becomes.
@@ -80,25 +81,26 @@ impl CustomerBytes {
 fn topic_permissions(look: &Look<'_>) -> Result<(), Failure> {
     let topics: Vec<_> = look.settings.topics.all().collect();
     let names: Vec<_> = topics.iter().map(|&topic| look.name(topic)).collect();
+    let user = look.settings.user();
     let allowed = look.patiently("ask for permissions", || look.admin.allowed(&names, WITHIN))?;
     let mut lacking = Vec::new();
     for ((topic, name), allowed) in topics.into_iter().zip(names).zip(allowed) {
         let needed = needed(topic);
         if needed.read && !allowed.read {
-            lacking.push(format!("read {name}"));
+            lacking.push(format!("{user} may not read topic {name}: grant READ on it"));
         }
         if needed.write && !allowed.write {
-            lacking.push(format!("write {name}"));
+            lacking.push(format!("{user} may not write topic {name}: grant WRITE on it"));
         }
     }
     if lacking.is_empty() {
         return Ok(());
     }
-    let message = format!("the credentials must be allowed to {}", lacking.join(", "));
-    Err(Failure::message(Exit::Permission, message))
+    Err(Failure::message(Exit::Permission, lacking.join("; ")))
 }
 
-fn needed(topic: Topic) -> Allowed {
+/// What the service does with a topic.
+pub(super) fn needed(topic: Topic) -> Allowed {
     match topic {
         Topic::Input(_) | Topic::Registry => Allowed { read: true, write: false },
         Topic::Output(Output::Changelog) => Allowed { read: true, write: true },
@@ -118,6 +120,12 @@ fn transaction_permissions(look: &Look<'_>, message_bytes_max: usize) -> Result<
         .map_err(|error| failure("prepare the Kafka client", error.into()))?;
     look.patiently(&format!("use the transactional id {id}"), || {
         producer.init(WITHIN).map_err(|error| refused_or(producer.callbacks(), error))
+    })
+    .map_err(|failed| {
+        let (user, prefix) = (settings.user(), &settings.application);
+        failed.for_want_of(format!(
+            "{user} may not write under the transactional id {id}: grant WRITE on transactional ids with prefix {prefix}-"
+        ))
     })?;
     let no_member = Membership { generation: 0, member: "none".to_owned() };
     let orders = look.name(Topic::Input(Input::Orders));
@@ -134,7 +142,10 @@ fn transaction_permissions(look: &Look<'_>, message_bytes_max: usize) -> Result<
     let aborted = producer.abort(WITHIN);
     match outcome {
         Err(error @ BrokerError::Stop(..)) => {
-            Err(failure(&format!("commit offsets of the group {}", settings.application), error))
+            let (user, group) = (settings.user(), &settings.application);
+            let failed = failure(&format!("commit offsets of the group {group}"), error);
+            Err(failed
+                .for_want_of(format!("{user} may not read in group {group}: grant READ on group {group}")))
         }
         Ok(())
         | Err(BrokerError::Retry(_) | BrokerError::AbortTransaction(_) | BrokerError::OutcomeUnknown(..)) => {

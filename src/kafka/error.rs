@@ -284,6 +284,11 @@ impl ClientError {
         PASSING.contains(&self.code)
     }
 
+    /// Whether the brokers refuse the log-in itself.
+    pub fn is_of_log_in(&self) -> bool {
+        matches!(self.code, Code::Authentication | Code::SaslAuthenticationFailed)
+    }
+
     /// Whether something has failed before that is worth more: records were purged, or no more are taken.
     pub fn is_consequence(&self) -> bool {
         matches!(self.code, Code::PurgeQueue | Code::PurgeInflight | Code::State)
@@ -316,7 +321,11 @@ impl From<ClientError> for BrokerError {
 
 impl fmt::Display for ClientError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}: {}", self.call, self.message)
+        write!(formatter, "{}: {}", self.call, self.message)?;
+        if FORBIDDEN.contains(&self.code) && !self.is_of_log_in() {
+            formatter.write_str(" (`retention-signals check` names the right that is missing)")?;
+        }
+        Ok(())
     }
 }
 

@@ -8,7 +8,11 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 
 use super::admin::{Admin, TopicToCreate};
+use super::check::needed;
+use super::error::ClientError;
+use super::probe;
 use super::settings::{KafkaSettings, Layout};
+use crate::config::format_duration;
 use crate::exit::{Exit, Failure};
 use crate::stream::broker::{BrokerError, Capabilities};
 use crate::topic::{Input, Output, Topic};
@@ -18,6 +22,9 @@ const WITHIN: Duration = Duration::from_secs(5);
 
 /// The least that every output must take: dead letters are cut to fit, and what is written about one customer is far smaller.
 const MESSAGE_BYTES_MIN: usize = 64 * 1024;
+
+/// Inputs that keep less lose records in an outage over a weekend.
+const RETENTION_MS_MIN: u64 = 3 * 24 * 3_600_000;
 
 /// Partitions of topics that are created without a number.
 const PARTITIONS_DEFAULT: u32 = 12;
@@ -94,8 +101,15 @@ impl Look<'_> {
             .all()
             .map(|topic| {
                 let name = self.name(topic);
+                let right = if needed(topic).read { "READ" } else { "WRITE" };
                 let what = format!("look at topic {name}");
-                Ok((topic, self.patiently(&what, || self.admin.partition_count(name, WITHIN))?))
+                let count =
+                    self.patiently(&what, || self.admin.partition_count(name, WITHIN)).map_err(|failed| {
+                        let user = self.settings.user();
+                        failed
+                            .for_want_of(format!("{user} may not describe topic {name}: grant {right} on it"))
+                    })?;
+                Ok((topic, count))
             })
             .collect()
     }
@@ -135,9 +149,73 @@ impl Look<'_> {
             match ask() {
                 Ok(answer) => return Ok(answer),
                 Err(BrokerError::Retry(_)) if Instant::now() < deadline => {}
-                Err(error) => return Err(failure(what, error)),
+                Err(error) => return Err(self.failure(what, error)),
             }
         }
+    }
+
+    /// The end of a command over an error of the port. What the client says of a broker that it cannot use is hardly more than that;
+    /// a look at its addresses tells why.
+    fn failure(&self, what: &str, error: BrokerError) -> Failure {
+        let may_be_obstacle = match &error {
+            BrokerError::Retry(_) => true,
+            BrokerError::Stop(Exit::Permission, cause) => {
+                cause.downcast_ref::<ClientError>().is_some_and(ClientError::is_of_log_in)
+            }
+            BrokerError::Stop(..) | BrokerError::AbortTransaction(_) | BrokerError::OutcomeUnknown(..) => {
+                false
+            }
+        };
+        let obstacle = if may_be_obstacle { probe::look(&self.settings.options) } else { None };
+        let is_away = matches!(error, BrokerError::Retry(_));
+        if let Some(probe::Obstacle { exit, sentence }) = obstacle {
+            let tried = format!(" (tried for {} s)", self.patience.as_secs());
+            return Failure::message(
+                exit,
+                format!("{what}: {sentence}{}", if is_away { &tried } else { "" }),
+            );
+        }
+        if is_away || !may_be_obstacle {
+            return failure(what, error);
+        }
+        let user = self.settings.user();
+        let what =
+            format!("{what}: the brokers do not let {user} in; check kafka.sasl.username and its password");
+        failure(&what, error)
+    }
+
+    /// What inputs are set to, and the copies of every topic, as far as that hurts later. A setting that may not be read is only
+    /// noted: the service itself does not need it.
+    pub fn remarks(&self) -> Result<Vec<String>, Failure> {
+        let mut remarks = Vec::new();
+        for input in Input::ALL {
+            let name = self.name(Topic::Input(input));
+            let found = self.patiently(&format!("read the settings of topic {name}"), || {
+                self.admin.topic_settings(&[name], WITHIN)
+            });
+            match found {
+                Ok(found) => remarks.extend(found.iter().flat_map(|settings| judge_input(name, settings))),
+                Err(failed) if failed.exit == Exit::Permission => remarks.push(format!(
+                    "whether topic {name} is compacted or deleted too soon is not known: grant DescribeConfigs on it to learn it"
+                )),
+                Err(failed) => return Err(failed),
+            }
+        }
+        let mut sole_copies = Vec::new();
+        for topic in self.settings.topics.all() {
+            let name = self.name(topic);
+            let what = format!("look at topic {name}");
+            if self.patiently(&what, || self.admin.copies(name, WITHIN))? == 1 {
+                sole_copies.push(name);
+            }
+        }
+        if !sole_copies.is_empty() {
+            remarks.push(format!(
+                "one copy only (replication factor 1) of {}: what one broker loses is lost; use 3 where there are three brokers",
+                sole_copies.join(", ")
+            ));
+        }
+        Ok(remarks)
     }
 
     pub fn name(&self, topic: Topic) -> &str {
@@ -190,6 +268,31 @@ impl OutputSettings {
     }
 }
 
+/// What an input is set to that loses records before they are read, or before a rebuild can read them again.
+fn judge_input(name: &str, settings: &BTreeMap<String, String>) -> Vec<String> {
+    let get = |key: &str| settings.get(key).map_or("", String::as_str);
+    let mut remarks = Vec::new();
+    if get("cleanup.policy").contains("compact") {
+        remarks.push(format!(
+            "topic {name} has cleanup.policy={}: of each customer only the last record stays, and what is compacted before it is read is \
+             lost; set it to delete",
+            get("cleanup.policy")
+        ));
+    }
+    let is_deleting = get("cleanup.policy").contains("delete");
+    if let Ok(retention_ms) = get("retention.ms").parse::<u64>()
+        && is_deleting
+        && retention_ms < RETENTION_MS_MIN
+    {
+        remarks.push(format!(
+            "topic {name} keeps its records for {} only (retention.ms={retention_ms}): what is not read by then is lost, and the service \
+             stops with 78; keep a week or more",
+            format_duration(retention_ms)
+        ));
+    }
+    remarks
+}
+
 /// What `topics plan` shows and `topics apply` does.
 pub struct TopicPlan {
     settings: Arc<KafkaSettings>,
@@ -237,7 +340,10 @@ impl TopicPlan {
                 remarks.extend(output.remarks);
             }
         }
-        let missing = settings.topics.all().filter(|topic| counts[topic].is_none()).collect();
+        let missing: Vec<Topic> = settings.topics.all().filter(|topic| counts[topic].is_none()).collect();
+        if missing.is_empty() {
+            remarks.extend(look.remarks()?);
+        }
         Ok(Self { settings, admin, patience, missing, partitions, replication_factor, faults, remarks })
     }
 
@@ -304,6 +410,29 @@ impl TopicPlan {
             })?;
         }
         Ok(())
+    }
+
+    /// Whether [`Self::apply`] would create something, or something stays wrong.
+    pub fn has_work(&self) -> bool {
+        !self.missing.is_empty() || !self.faults.is_empty()
+    }
+
+    /// What every topic holds if all are there and fit together: the state in them can be looked at.
+    pub fn layout(&self) -> Option<Layout> {
+        let capabilities = Capabilities { transactional_offsets: true, topic_configuration: true };
+        let layout =
+            Layout { partitions: self.partitions, message_bytes_max: MESSAGE_BYTES_MIN, capabilities };
+        (!self.has_work()).then_some(layout)
+    }
+
+    /// Something else is wrong with what is there.
+    pub fn add_fault(&mut self, fault: String) {
+        self.faults.push(fault);
+    }
+
+    /// Something else is worth a look.
+    pub fn add_remark(&mut self, remark: String) {
+        self.remarks.push(remark);
     }
 
     /// What stays wrong after [`Self::apply`].

@@ -103,6 +103,14 @@ pub(super) fn refused_or(callbacks: &Callbacks, error: ClientError) -> BrokerErr
     error.into()
 }
 
+/// Asks beside a service, without being a part of it.
+///
+/// # Errors
+/// The client refuses its settings.
+pub fn lookup(settings: &Arc<KafkaSettings>, layout: Layout) -> Result<KafkaLookup, BrokerError> {
+    Ok(KafkaLookup::new(Arc::new(QueryClients::create(Arc::clone(settings), layout)?)))
+}
+
 /// One asker: the worker or a task beside it.
 pub struct KafkaLookup {
     clients: Arc<QueryClients>,

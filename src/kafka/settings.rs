@@ -11,7 +11,7 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaResult;
 
-use crate::config::{Config, KafkaOptions, Topics};
+use crate::config::{Config, KafkaOptions, Topics, environment_name};
 use crate::stream::broker::{Capabilities, TRANSACTION_TIMEOUT};
 use crate::topic::{Output, Topic};
 
@@ -248,6 +248,35 @@ impl KafkaSettings {
         override_with(&mut config, self.options.for_admins());
         set(&mut config, STATISTICS_INTERVAL, 0);
         self.finish(config)
+    }
+
+    /// What a log-in lacks, before any broker is asked.
+    pub(super) fn missing_credentials(&self) -> Option<String> {
+        let get = |name| self.options.get(name);
+        let protocol = get("security.protocol").unwrap_or_default().to_ascii_lowercase();
+        let mechanism =
+            get("sasl.mechanism").or(get("sasl.mechanisms")).unwrap_or_default().to_ascii_uppercase();
+        if !protocol.starts_with("sasl") || !(mechanism == "PLAIN" || mechanism.starts_with("SCRAM-")) {
+            return None;
+        }
+        if get("sasl.username").is_none() {
+            return Some(format!(
+                "kafka.sasl.username is not set; {mechanism} logs in with a name and a password"
+            ));
+        }
+        get("sasl.password").is_none().then(|| {
+            format!(
+                "kafka.sasl.password is not set; use {}, or name a file that holds it in kafka.sasl.password.file",
+                environment_name("kafka.sasl.password")
+            )
+        })
+    }
+
+    /// Who the brokers take us for, as a sentence begins.
+    pub(super) fn user(&self) -> String {
+        self.options
+            .get("sasl.username")
+            .map_or_else(|| "this client".to_owned(), |name| format!("user {name}"))
     }
 
     /// Whether the client takes what the `[kafka]` section sets, as far as that shows without brokers.

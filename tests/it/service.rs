@@ -84,6 +84,20 @@ impl ServiceSettings {
         self.file.get("http")?.get("listen")?.as_str()?.parse().ok()
     }
 
+    /// The program with its configuration file, in that file's folder.
+    fn command(&self, arguments: &[&str], config: &Path) -> Command {
+        let mut command = Command::new(BINARY);
+        command.args(arguments).arg("--config").arg(config);
+        command.current_dir(config.parent().expect("a file lies in a folder"));
+        // The user's environment may hold settings.
+        let inherited = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        for name in inherited.filter(|name| name.starts_with("RETENTION_")) {
+            command.env_remove(name);
+        }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
     /// The configuration file of a process that serves HTTP at `http` and may write to `folder`.
     pub fn file_text(&self, http: SocketAddr, folder: &Path) -> Result<String> {
         let mut settings = self.clone();
@@ -95,6 +109,18 @@ impl ServiceSettings {
             settings = settings.set(&["state_dir"], state.to_str().context("a temporary folder in UTF-8")?);
         }
         Ok(settings.file.to_string())
+    }
+}
+
+/// Runs another command of the program to its end.
+pub fn run_command(settings: &ServiceSettings, arguments: &[&str], patience: Duration) -> Result<Exit> {
+    let folder = tempfile::Builder::new().prefix("command-").tempdir()?;
+    let config = folder.path().join("service.toml");
+    fs::write(&config, settings.file_text(SocketAddr::from(([127, 0, 0, 1], 9)), folder.path())?)?;
+    let process = Process::spawn("command", settings.command(arguments, &config), folder.path())?;
+    match process.exits_within(patience) {
+        Some(status) => Ok(Exit { status, stdout: process.stdout(), stderr: process.stderr() }),
+        None => bail!("{arguments:?} has not ended after {patience:?}\n{}", process.output_tail()),
     }
 }
 
@@ -119,14 +145,7 @@ impl ServiceProcess {
         let config = folder.path().join("service.toml");
         fs::write(&config, settings.file_text(http, folder.path())?)?;
 
-        let mut command = Command::new(BINARY);
-        command.arg("run").arg("--config").arg(&config).args(arguments).current_dir(folder.path());
-        // The user's environment may hold settings.
-        let inherited = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-        for name in inherited.filter(|name| name.starts_with("RETENTION_")) {
-            command.env_remove(name);
-        }
-        command.envs(settings.environment.iter().map(|(name, value)| (name, value)));
+        let command = settings.command(&[&["run"][..], arguments].concat(), &config);
         let process = Process::spawn("service", command, folder.path())?;
         Ok(ServiceProcess { process, http, folder })
     }

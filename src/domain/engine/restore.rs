@@ -10,6 +10,7 @@ use super::window_ends::WindowEnds;
 use crate::domain::settings::Settings;
 use crate::domain::store::packed::{self, Format};
 use crate::domain::values::ids::{CustomerKey, CustomerSlot};
+use crate::domain::values::money::Currency;
 use crate::domain::values::time::Time;
 
 /// Collects the last state of every customer before an engine is made of them.
@@ -34,8 +35,8 @@ pub enum RestoreError {
     NewerSection { tag: u8 },
     /// The key's store is not configured any more.
     UnknownShop,
-    /// A currency in the state has no rate any more.
-    UnknownCurrency,
+    /// A currency in the state has no rate in its shop, which counts in another one.
+    UnknownCurrency { found: Currency, shop: Currency },
 }
 
 impl From<packed::Unreadable> for RestoreError {
@@ -151,8 +152,10 @@ impl Restore {
             }
             let key = packed::key(bytes);
             let shop = settings.shops.of_key(key).ok_or(RestoreError::UnknownShop)?;
-            if !customer.ledger.currencies().all(|currency| settings.shops.get(shop).accepts(currency)) {
-                return Err(RestoreError::UnknownCurrency);
+            let configured = settings.shops.get(shop);
+            if let Some(found) = customer.ledger.currencies().find(|currency| !configured.accepts(*currency))
+            {
+                return Err(RestoreError::UnknownCurrency { found, shop: configured.currency });
             }
             // Settling gives it its timer, and a place in the totals.
             if !engine.is_live() && is_unsettled(&engine.scratch.customer) {

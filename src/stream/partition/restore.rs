@@ -14,7 +14,7 @@
 mod history;
 mod local;
 mod read;
-mod start;
+pub mod start;
 mod unusable;
 
 use std::sync::Arc;

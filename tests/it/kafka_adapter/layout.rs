@@ -17,13 +17,17 @@ pub fn trials() -> Vec<Trial> {
     vec![
         kafka::on_shared_node("kafka_adapter::topics_are_planned_created_and_checked", topics_are_created),
         kafka::on_shared_node("kafka_adapter::a_wrong_layout_stops_with_what_to_do", wrong_layout_stops),
+        kafka::on_shared_node("kafka_adapter::what_hurts_later_is_noted", what_hurts_later),
         kafka::on_own_node("kafka_adapter::each_missing_permission_is_named", missing_permission_is_named),
         Trial::test("kafka_adapter::a_check_without_brokers_is_over_with_the_patience", || Ok(no_brokers()?)),
     ]
 }
 
-/// The steps that passed, and how it ended.
-fn run_check(settings: &Arc<KafkaSettings>, patience: Duration) -> (Vec<String>, Result<(), Failure>) {
+/// The steps that passed, without notes, and how it ended.
+pub(super) fn run_check(
+    settings: &Arc<KafkaSettings>,
+    patience: Duration,
+) -> (Vec<String>, Result<(), Failure>) {
     run_check_of(settings, patience, CustomerBytes { orders_max: 1_000, record_bytes_max: 80_000 })
 }
 
@@ -32,19 +36,24 @@ fn run_check_of(
     patience: Duration,
     customers: CustomerBytes,
 ) -> (Vec<String>, Result<(), Failure>) {
-    let mut steps = Vec::new();
-    let ended = check(settings, patience, customers, |step, _| {
-        steps.push(step.to_owned());
+    let (mut steps, mut notes) = (Vec::new(), Vec::new());
+    let ended = check(settings, patience, customers, |step, found| {
+        if step == "note" {
+            notes.push(found.to_owned())
+        } else {
+            steps.push(step.to_owned())
+        }
         Ok(())
     });
-    (steps, ended)
+    println!("notes: {notes:#?}");
+    (steps, ended.map(drop))
 }
 
 fn done<T>(outcome: Result<T, Failure>) -> Result<T> {
     outcome.map_err(|failure| anyhow!("{failure}"))
 }
 
-fn expect_failure<T>(outcome: Result<T, Failure>, exit: Exit, said: &[&str]) -> Result<()> {
+pub(super) fn expect_failure<T>(outcome: Result<T, Failure>, exit: Exit, said: &[&str]) -> Result<()> {
     let Err(failure) = outcome else { bail!("no failure; {said:?} was expected") };
     let message = failure.to_string();
     assert_eq!(failure.exit, exit, "{message}");
@@ -84,8 +93,34 @@ fn topics_are_created(node: &KafkaNode) -> Result<()> {
         &["records.max_orders=20000", "1048588", "max.message.bytes"],
     )?;
     let again = done(TopicPlan::make(Arc::clone(settings), PATIENCE, None, None))?;
-    assert_eq!(again.lines(), ["nothing to do: every topic is there and as it should be"]);
+    assert!(!again.has_work());
+    let lines = again.lines();
+    assert!(
+        lines.len() == 1 && lines[0].starts_with("note    one copy only (replication factor 1) of "),
+        "{lines:?}"
+    );
     Ok(())
+}
+
+/// Inputs that lose records, later.
+fn what_hurts_later(node: &KafkaNode) -> Result<()> {
+    let client = node.client();
+    let shop = Shop::imagine(client)?;
+    let [orders, returns, erasures] = Input::ALL.map(|input| shop.name(Topic::Input(input)));
+    client.create_topic(orders, 1, &[("retention.ms", "60000")])?;
+    client.create_topic(returns, 1, &[("cleanup.policy", "compact")])?;
+    client.create_topic(erasures, 1, &[("retention.ms", "-1")])?;
+    let plan = done(TopicPlan::make(Arc::clone(&shop.settings), PATIENCE, None, None))?;
+    done(plan.apply())?;
+    let plan = done(TopicPlan::make(Arc::clone(&shop.settings), PATIENCE, None, None))?;
+    let lines = plan.lines();
+    let note = |parts: &[&str]| lines.iter().any(|line| parts.iter().all(|part| line.contains(part)));
+    assert!(note(&[orders, "for 1m only (retention.ms=60000)"]), "{lines:#?}");
+    assert!(note(&[returns, "cleanup.policy=compact", "set it to delete"]), "{lines:#?}");
+    assert!(!note(&[erasures, "keeps its records"]), "{lines:#?}");
+    assert!(note(&["one copy only"]) && lines.len() == 3, "{lines:#?}");
+    assert!(!plan.has_work(), "these are remarks");
+    done(run_check(&shop.settings, PATIENCE).1)
 }
 
 fn wrong_layout_stops(node: &KafkaNode) -> Result<()> {
@@ -130,14 +165,7 @@ fn wrong_layout_stops(node: &KafkaNode) -> Result<()> {
 /// Rights are given one by one; with the last of them a slot works from start to end, and none is left over.
 fn missing_permission_is_named() -> Result<()> {
     let port = free_port()?;
-    let users = "org.apache.kafka.common.security.plain.PlainLoginModule required user_service=\"right\";";
-    let node = KafkaNode::start_with(
-        NodeSettings { sasl_port: Some(port), ..NodeSettings::default() }
-            .set("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer")
-            .set("super.users", "User:ANONYMOUS")
-            .set("sasl.enabled.mechanisms", "PLAIN")
-            .set("listener.name.sasl.plain.sasl.jaas.config", users),
-    )?;
+    let node = node_with_log_in(port)?;
     let anonymous = Shop::create(node.client(), 2)?;
     let outside = Client::new(&format!("127.0.0.1:{port}"));
     let folder = tempfile::tempdir()?;
@@ -155,14 +183,15 @@ fn missing_permission_is_named() -> Result<()> {
     };
     let patience = Duration::from_secs(20);
     let wrong = log_in("wrong")?;
-    let (steps, ended) = run_check(&wrong, patience);
-    assert_eq!(steps, [""; 0]);
-    expect_failure(ended, Exit::Permission, &["reach the brokers", "Authentication"])?;
+    let said = ["do not let user service in", "kafka.sasl.username", "Authentication"];
+    expect_failure(run_check(&wrong, patience).1, Exit::Permission, &said)?;
     expect_failure(examine(&wrong, patience), Exit::Permission, &[])?;
+    wrong_log_ins(node.client(), &outside, &anonymous.group)?;
 
     let settings = log_in("right")?;
     let orders = anonymous.name(Topic::Input(Input::Orders));
-    expect_failure(examine(&settings, patience), Exit::Permission, &[orders])?;
+    let said = format!("user service may not describe topic {orders}: grant READ on it");
+    expect_failure(examine(&settings, patience), Exit::Permission, &[&said])?;
 
     let allow = |operations: &[&str], resources: &[&str]| {
         let mut arguments = vec!["--add", "--allow-principal", "User:service"];
@@ -184,15 +213,18 @@ fn missing_permission_is_named() -> Result<()> {
 
     allow(&["DescribeConfigs"], &["--topic", customers])?;
     let (steps, ended) = run_check(&settings, patience);
-    assert_eq!(steps, ["brokers", "topics", "settings", "note", "note"]);
-    expect_failure(ended, Exit::Permission, &[&format!("write {signals}")])?;
+    assert_eq!(steps, ["brokers", "topics", "settings"]);
+    let said = format!("user service may not write topic {signals}: grant WRITE on it");
+    expect_failure(ended, Exit::Permission, &[&said])?;
 
     allow(&["Write"], &["--topic", signals])?;
     let prefix = format!("{}-", anonymous.group);
-    expect_failure(run_check(&settings, patience).1, Exit::Permission, &["transactional id", &prefix])?;
+    let said = format!("grant WRITE on transactional ids with prefix {prefix}");
+    expect_failure(run_check(&settings, patience).1, Exit::Permission, &[&said])?;
 
     allow(&["Write"], &["--resource-pattern-type", "prefixed", "--transactional-id", &prefix])?;
-    expect_failure(run_check(&settings, patience).1, Exit::Permission, &["of the group"])?;
+    let said = format!("grant READ on group {}", anonymous.group);
+    expect_failure(run_check(&settings, patience).1, Exit::Permission, &[&said])?;
 
     allow(&["Read"], &["--group", &anonymous.group])?;
     done(run_check(&settings, patience).1)?;
@@ -206,10 +238,53 @@ fn missing_permission_is_named() -> Result<()> {
     Ok(())
 }
 
+/// A node with ACLs, and a user who may do nothing yet.
+fn node_with_log_in(port: u16) -> Result<KafkaNode> {
+    let users = "org.apache.kafka.common.security.plain.PlainLoginModule required user_service=\"right\";";
+    KafkaNode::start_with(
+        NodeSettings { sasl_port: Some(port), ..NodeSettings::default() }
+            .set("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer")
+            .set("super.users", "User:ANONYMOUS")
+            .set("sasl.enabled.mechanisms", "PLAIN")
+            .set("listener.name.sasl.plain.sasl.jaas.config", users),
+    )
+}
+
+/// A log-in where there is none, none where there must be one, and one of another kind.
+fn wrong_log_ins(without: &Client, with: &Client, group: &str) -> Result<()> {
+    let log_in = |protocol: &str, mechanism: &str| {
+        [
+            format!("kafka.security.protocol={protocol}"),
+            format!("kafka.sasl.mechanism={mechanism}"),
+            "kafka.sasl.username=service".to_owned(),
+        ]
+    };
+    let folder = tempfile::tempdir()?;
+    let password = folder.path().join("password");
+    std::fs::write(&password, "right")?;
+    let password = format!("kafka.sasl.password.file={}", password.display());
+    let check = |client: &Client, lines: &[String], said: &str| {
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let settings = Arc::new(settings(client, group, "one", &lines)?);
+        expect_failure(run_check(&settings, Duration::ZERO).1, Exit::Configuration, &[said])
+    };
+    let complete =
+        |protocol, mechanism| [&log_in(protocol, mechanism)[..], std::slice::from_ref(&password)].concat();
+    check(without, &complete("sasl_plaintext", "PLAIN"), "takes no log-in (SASL)")?;
+    check(with, &[], "wants a log-in (SASL by PLAIN)")?;
+    check(with, &complete("sasl_plaintext", "SCRAM-SHA-256"), "kafka.sasl.mechanism is SCRAM-SHA-256")?;
+    check(with, &complete("sasl_ssl", "PLAIN"), "speaks plain text")?;
+    check(with, &log_in("sasl_plaintext", "PLAIN"), "RETENTION_KAFKA__SASL_PASSWORD")
+}
+
 fn no_brokers() -> Result<()> {
     let nowhere = Client::new(&format!("127.0.0.1:{}", free_port()?));
     let shop = Shop::imagine(&nowhere)?;
     let (steps, ended) = run_check(&shop.settings, Duration::ZERO);
     assert_eq!(steps, [""; 0]);
-    expect_failure(ended, Exit::Unavailable, &["reach the brokers"])
+    expect_failure(
+        ended,
+        Exit::Unavailable,
+        &["cannot reach Kafka at", "connection refused", "(tried for 0 s)"],
+    )
 }

@@ -3,6 +3,7 @@
 mod group;
 mod layout;
 mod mock;
+mod obstacles;
 mod registry;
 mod restore;
 mod suite;
@@ -35,6 +36,7 @@ pub fn trials() -> Vec<Trial> {
         group::trials(),
         layout::trials(),
         mock::trials(),
+        obstacles::trials(),
         registry::trials(),
         restore::trials(),
         suite::trials(),

@@ -1,5 +1,6 @@
 //! The service on a real Kafka: history in, signals and profiles out, each exactly once, whatever happens to the processes.
 
+mod checked;
 mod clock;
 mod faults;
 pub mod history;
@@ -33,6 +34,7 @@ pub fn trials() -> Vec<Trial> {
         Ok(_) => kafka::on_shared_node(ONLINE_RETAIL, online_retail_with_a_restart),
         Err(missing) => Trial::ignorable_test(ONLINE_RETAIL, move || Ok(Completion::ignored_with(missing))),
     });
+    trials.extend(checked::trials());
     trials.extend(clock::trials());
     trials.extend(faults::trials());
     trials.extend(loading::trials());

@@ -21,9 +21,10 @@ pub(super) fn unusable_state(error: &RestoreError) -> BrokerError {
             "the changelog holds a customer of a store that is not configured: put it back under `stores`"
                 .to_owned()
         }
-        RestoreError::UnknownCurrency => {
-            "the changelog holds an amount in a currency without a rate: put it back under `rates`".to_owned()
-        }
+        RestoreError::UnknownCurrency { found, shop } => format!(
+            "state is kept in {found}, but the shop's currency is {shop} and there is no rate for {found}: put `shop.currency`, or the \
+             store's, back as it was, or {found} under `rates`"
+        ),
     };
     BrokerError::stop(Exit::Configuration, message)
 }

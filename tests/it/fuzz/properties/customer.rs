@@ -76,7 +76,7 @@ fn check_at(packed: &[u8], settings: &Arc<Settings>, clock: Option<Time>) -> Ver
             assert!(tag > NEWEST_SECTION);
             Verdict::Refused
         }
-        Err(RestoreError::UnknownShop | RestoreError::UnknownCurrency) => Verdict::Refused,
+        Err(RestoreError::UnknownShop | RestoreError::UnknownCurrency { .. }) => Verdict::Refused,
     }
 }
 
