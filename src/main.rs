@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use retention_signals::commands::check;
 use retention_signals::commands::cli::{self, Arguments, Command, Parsed};
+use retention_signals::commands::dead_letters;
 use retention_signals::commands::demo;
 use retention_signals::commands::erase;
 use retention_signals::commands::explain;
@@ -49,6 +50,10 @@ fn execute(arguments: Arguments) -> Result<(), Failure> {
         Command::Topics(command) => {
             let config = common.load(Purpose::Kafka)?;
             topics::run(&config, &command, &mut io::stdout())
+        }
+        Command::DeadLetters(command) => {
+            let config = common.load(Purpose::Kafka)?;
+            dead_letters::run(&config, &command, &mut io::stdout())
         }
         Command::Replay(arguments) => print(&replay::run(common, &arguments)?),
         Command::Explain(arguments) => print(&explain::run(common, &arguments)?),

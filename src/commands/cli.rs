@@ -11,6 +11,7 @@ use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
+use crate::commands::dead_letters::DeadLettersCommand;
 use crate::config::{self, Config, ENVIRONMENT_CONFIG, Purpose, Sources};
 use crate::domain::values::time::Time;
 use crate::exit::{Exit, Failure};
@@ -52,10 +53,18 @@ const CHECK_CODES: &str = exit_codes!(
     "78  wrong configuration or topic layout",
 );
 const TOPICS_CODES: &str = exit_codes!(
-    "done",
+    "done; for plan: nothing is to do",
+    "2   for plan: something is to do",
     "69  Kafka cannot be reached",
     "77  no permission",
     "78  wrong configuration, or a topic that only its owner can change",
+);
+pub(super) const DEAD_LETTERS_CODES: &str = exit_codes!(
+    "done",
+    "65  no dead letter at that place",
+    "69  Kafka cannot be reached",
+    "77  no permission",
+    "78  wrong configuration, or no such topic",
 );
 const REPLAY_CODES: &str = exit_codes!(
     "the results are written",
@@ -139,6 +148,9 @@ pub enum Command {
     /// Shows which topics are missing or wrong, and creates those that are missing
     #[command(subcommand, after_long_help = TOPICS_CODES)]
     Topics(TopicsCommand),
+    /// Lists the records that could not be used, shows one whole, and writes them again
+    #[command(subcommand, after_long_help = DEAD_LETTERS_CODES)]
+    DeadLetters(DeadLettersCommand),
     /// Applies a shop's history from files, with the same engine as `run`, and writes what comes of it to files
     #[command(after_long_help = REPLAY_CODES)]
     Replay(ReplayArguments),
@@ -375,7 +387,8 @@ fn duration(text: &str) -> Result<Duration, String> {
     config::parse_duration(text).map(Duration::from_millis)
 }
 
-fn time(text: &str) -> Result<Time, String> {
+/// An instant on the command line.
+pub(super) fn time(text: &str) -> Result<Time, String> {
     DateTime::parse_from_rfc3339(text)
         .ok()
         .and_then(|instant| Time::from_millis(instant.timestamp_millis()))

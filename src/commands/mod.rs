@@ -3,6 +3,7 @@
 pub mod cli;
 
 pub mod check;
+pub mod dead_letters;
 pub mod demo;
 pub mod erase;
 pub mod explain;

@@ -4,6 +4,7 @@ mod admin;
 mod appender;
 mod check;
 mod context;
+mod dead_letters;
 mod error;
 mod identity;
 mod layout;
@@ -21,6 +22,7 @@ mod subscriber;
 
 pub use appender::{Appended, Appender};
 pub use check::{CustomerBytes, check};
+pub use dead_letters::{DeadLetterReader, Requeued, Requeuer, StoredLetter};
 pub use layout::{TopicPlan, examine};
 pub use lookup::{KafkaLookup, lookup};
 pub use mock::{InputRecord, MockCluster};

@@ -101,6 +101,9 @@ const MEMBER_GUARANTEES: &[(&str, &str)] = &[
     ("group.protocol", "classic"),
 ];
 
+/// No dead letter is larger: an input's record may be as large as the outputs take.
+const PLAIN_MESSAGE_BYTES_MAX: usize = 64 << 20;
+
 /// For what writes: so much of one partition goes out together. Overridable.
 pub(super) const BATCH_SIZE: &str = "batch.size";
 
@@ -231,6 +234,14 @@ impl KafkaSettings {
         set(&mut config, "linger.ms", 0);
         set(&mut config, "message.timeout.ms", patience.as_millis());
         self.finish(config)
+    }
+
+    /// A producer for records that an operator writes: no transaction, but each record once and in its order.
+    pub(super) fn plain_producer(&self) -> ClientConfig {
+        let mut config = self.producer("", PLAIN_MESSAGE_BYTES_MAX);
+        config.remove("transactional.id");
+        config.remove("transaction.timeout.ms");
+        config
     }
 
     /// How an output's records are compressed, where that is not as for the others. A third of a packed customer is hashes: lz4

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::PATIENCE;
 use super::shop::Shop;
 use crate::kafka::{self, KafkaNode, Record};
-use crate::service::ServiceProcess;
+use crate::service::{ServiceProcess, run_command};
 
 const PARTITIONS: u32 = 2;
 
@@ -119,10 +119,12 @@ fn poison_of_every_kind(node: &KafkaNode) -> Result<()> {
 /// the limit is committed, and the message says what to do; then what was appended before the producer was mended is passed over.
 fn default_partitioner_of_librdkafka(node: &KafkaNode) -> Result<()> {
     let shop = Shop::open(node, PARTITIONS)?;
+    // Young enough to be written again once the clock follows the wall.
+    let placed_at = (chrono::Utc::now() - chrono::TimeDelta::days(1)).to_rfc3339();
     let order = |n: usize| {
         Record::json(
             format!("c{n}"),
-            &json!({"order_id": format!("o{n}"), "customer_id": format!("c{n}"), "placed_at": "2024-06-01T00:00:00Z",
+            &json!({"order_id": format!("o{n}"), "customer_id": format!("c{n}"), "placed_at": placed_at,
                 "currency": "GBP", "total": "5.00"}),
         )
     };
@@ -166,8 +168,74 @@ fn default_partitioner_of_librdkafka(node: &KafkaNode) -> Result<()> {
     shop.wait_until_committed(&service, PATIENCE)?;
     service.terminate(PATIENCE)?.expect_clean();
     let (letters, profiles) = (shop.dead_letters()?.len(), shop.profiles()?);
+    requeue_all(&shop, letters, profiles.len())?;
     ensure!(letters + profiles.len() == 6_000, "{letters} dead letters and {} customers", profiles.len());
     ensure!((5_000..6_000).all(|n| profiles.contains_key(&format!("c{n}"))), "what came later is applied");
+    Ok(())
+}
+
+/// What was refused for its partition alone is good once it is written again.
+fn requeue_all(shop: &Shop, letters: usize, customers: usize) -> Result<()> {
+    let settings = shop.live_settings("one");
+    let run = |arguments: &[&str], code: i32| {
+        let exit = run_command(&settings, &[&["dead-letters"][..], arguments].concat(), PATIENCE)?;
+        exit.expect_code(code);
+        anyhow::Ok(exit)
+    };
+    let listed: Value = serde_json::from_str(&run(&["list", "--json", "--rows", "3"], 0)?.stdout)?;
+    let counted: u64 = listed["counts"]
+        .as_array()
+        .context("counts")?
+        .iter()
+        .filter_map(|group| group["count"].as_u64())
+        .sum();
+    ensure!(listed["count"] == letters && counted == letters as u64, "{listed}");
+    ensure!(listed["rows"].as_array().is_some_and(|rows| rows.len() == 3), "{listed}");
+    ensure!(!listed.to_string().contains("\"c1"), "no customer is named");
+    let row = &listed["rows"][0];
+    let place = [row["partition"].to_string(), row["offset"].to_string()];
+    let shown: Value = serde_json::from_str(&run(&["show", &place[0], &place[1], "--json"], 0)?.stdout)?;
+    let source_offset = row["record"]["offset"].as_u64().context("an offset")?.to_string();
+    let is_it = shown["headers"]["dlq_offset"].as_str() == Some(source_offset.as_str());
+    ensure!(is_it && shown["headers"]["dlq_reason"] == "wrong_partition", "{shown}");
+    ensure!(shown["value"].as_str().is_some_and(|value| value.contains("order_id")), "{shown}");
+    run(&["show", "0", "999999"], 65)?;
+    let none = run(&["requeue", "--reason", "too_old", "--yes"], 0)?.stdout;
+    ensure!(none == "nothing to write\n", "{none}");
+
+    let [orders, before] = [shop.orders_name(), "nothing was written: add --yes to write them"];
+    let dry = run(&["requeue"], 0)?.stdout;
+    ensure!(dry.contains(before) && dry.contains(&format!("{letters}  to {orders}")), "{dry}");
+    let elsewhere = shop.client().unique_name("elsewhere");
+    shop.client().create_topic(&elsewhere, 2, &[])?;
+    // Every second one is declined.
+    let through = "value=$(cat); case $DLQ_OFFSET in *[02468]) exit 1;; esac; echo \"$value\"";
+    let some =
+        run(&["requeue", "--partition", "1", "--to", &elsewhere, "--through", through, "--yes"], 0)?.stdout;
+    let odd = shop
+        .dead_letters()?
+        .iter()
+        .filter(|letter| {
+            let is =
+                |name: &str, wanted: &[char]| letter.header(name).is_some_and(|text| text.ends_with(wanted));
+            is("dlq_partition", &['1']) && is("dlq_offset", &['1', '3', '5', '7', '9'])
+        })
+        .count();
+    ensure!(some.contains(&format!("{odd}  to {elsewhere}")) && some.contains("declined"), "{odd}: {some}");
+    ensure!(shop.client().read_committed(&elsewhere)?.len() == odd, "as it says");
+
+    run(&["requeue", "--reason", "wrong_partition", "--yes"], 0)?;
+    let again = shop.client().read_committed(orders)?;
+    let marked =
+        again.iter().filter(|record| record.header("dlq_requeued_reason") == Some("wrong_partition"));
+    ensure!(marked.count() == letters, "each is marked");
+    let service = ServiceProcess::start(&settings)?;
+    service.wait_until_ready(PATIENCE)?;
+    shop.wait_until_committed(&service, PATIENCE)?;
+    service.terminate(PATIENCE)?.expect_clean();
+    let profiles = shop.profiles()?.len();
+    ensure!(profiles == letters + customers, "{profiles} customers, not {letters} more than {customers}");
+    ensure!(shop.dead_letters()?.len() == letters, "none is refused again");
     Ok(())
 }
 
