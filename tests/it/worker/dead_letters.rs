@@ -8,10 +8,8 @@ use retention_signals::stream::worker::Worker;
 use retention_signals::topic::{Input, Output, PerInput};
 
 use super::log::{Call, FakeBroker, Fault, Kept, State};
-use super::{TURNS_MAX, configuration, hub_and_rules};
+use super::{APPENDED_MS, TURNS_MAX, configuration, hub_and_rules};
 
-/// 2024-06-01T00:00:00Z
-const APPENDED_MS: i64 = 1_717_200_000_000;
 const RECORDS: usize = 3_000;
 
 pub fn trials() -> Vec<Trial> {
@@ -34,9 +32,7 @@ pub fn trials() -> Vec<Trial> {
 fn check(script: &[(Call, Fault)]) -> Result<(), Failed> {
     let orders = vec![Kept { key: Some(b"c1".to_vec()), value: Some(b"no JSON".to_vec()) }; RECORDS];
     let inputs = PerInput([orders, Vec::new(), Vec::new()]);
-    let mut state = State::new(inputs, APPENDED_MS, script);
-    state.timestamp_ms = Some(APPENDED_MS);
-    let state = Rc::new(RefCell::new(state));
+    let state = Rc::new(RefCell::new(State::new(inputs, APPENDED_MS, script)));
     for (start, said) in
         [(0, "999 of the last 999 records of partition 0 were refused"), (1, "999 before the last start")]
     {

@@ -73,8 +73,6 @@ pub struct State {
     pub aborts: usize,
     pub producers: usize,
     pub changelog: Option<ChangelogIdentity>,
-    /// Broker time of every record of the inputs.
-    pub timestamp_ms: Option<i64>,
     /// Records of the changelog that were read.
     pub changelog_reads: usize,
     /// An input gives nothing before so much time has passed since it last did.
@@ -107,7 +105,6 @@ pub struct FakeLookup {
 
 pub struct FakeBatch {
     first: u64,
-    timestamp_ms: Option<i64>,
     records: Vec<Kept>,
 }
 
@@ -120,7 +117,7 @@ impl RecordBatch for FakeBatch {
         let record = &self.records[index];
         RecordView {
             offset: Offset(self.first + index as u64),
-            timestamp_ms: self.timestamp_ms,
+            timestamp_ms: Some(super::APPENDED_MS),
             key: record.key.as_deref(),
             value: record.value.as_deref(),
         }
@@ -143,7 +140,6 @@ impl State {
             aborts: 0,
             producers: 0,
             changelog: None,
-            timestamp_ms: None,
             changelog_reads: 0,
             fetch_every: Duration::ZERO,
             fetched_at: PerInput::default(),
@@ -319,7 +315,7 @@ impl Lookup for FakeLookup {
         let records = state.log(topic)[from.0 as usize..].to_vec();
         state.changelog_reads += records.len();
         let next = Position(from.0 + records.len() as u64);
-        Ok((FakeBatch { first: from.0, timestamp_ms: state.timestamp_ms, records }, next))
+        Ok((FakeBatch { first: from.0, records }, next))
     }
 }
 
@@ -420,11 +416,7 @@ impl Broker for FakeBroker {
         let records = all[..all.len().min(records_max).min(7)].to_vec();
         let next = Position(from.0 + records.len() as u64);
         state.positions[input] = Some(next);
-        Ok((!records.is_empty()).then_some(FakeBatch {
-            first: from.0,
-            timestamp_ms: state.timestamp_ms,
-            records,
-        }))
+        Ok((!records.is_empty()).then_some(FakeBatch { first: from.0, records }))
     }
 
     fn progress(&mut self, _: Partition, input: Input) -> Result<FetchProgress, BrokerError> {

@@ -28,6 +28,9 @@ use log::{Call, FakeBroker, Fault, Kept, State};
 /// A worker that has not come to an end by then never will.
 pub const TURNS_MAX: usize = 100_000;
 
+/// Broker time of every record: 2100-01-01T00:00:00Z, later than any event.
+const APPENDED_MS: i64 = 4_102_444_800_000;
+
 pub fn trials() -> Vec<Trial> {
     let ends_well: [(&str, &[(Call, Fault)]); 14] = [
         ("send_aborts", &[(Call::Send, Fault::Abort)]),
