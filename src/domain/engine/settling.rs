@@ -230,3 +230,51 @@ fn outcome_in_history(change: LedgerChange) -> Outcome {
         | LedgerChange::Replaced { conflicting: false } => Outcome::Applied(Applied::Other),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::domain::settings::{Settings, Shop, Shops};
+    use crate::domain::values::event::{OrderRecord, SkuVariety};
+    use crate::domain::values::ids::OrderHash;
+    use crate::domain::values::money::{Currency, SentAmount};
+    use crate::domain::values::time::Span;
+
+    #[test]
+    fn a_customer_that_no_record_could_hold_folds_in_history() {
+        let currency = Currency::from_code(b"EUR").expect("a currency");
+        let shops = Shops::One(Shop::in_currency(currency));
+        let defaults = Settings::with_defaults(shops, |_| 1, Arc::new(|_| [0; 16]));
+        let mut engine = Engine::new(Arc::new(Settings { orders_max: 10, ..defaults }));
+        let key = CustomerKey { bytes: b"a", hash: 1 };
+        let order = |day: i64| {
+            let placed_at = Time::MIN.plus(Span::days(day));
+            Record::Order(OrderRecord {
+                id: OrderHash(day as u64),
+                version: 0,
+                placed_at,
+                total: SentAmount(100),
+                currency,
+                test: false,
+                skus: SkuVariety::Unknown,
+            })
+        };
+        engine.begin_history(1_000);
+        for day in 100..200 {
+            engine.handle_record(key, ShopIndex(0), &order(day), usize::MAX);
+            let slot = engine.find(key).expect("it is held");
+            assert!(engine.packed(slot).len() <= 1_000, "{}", engine.packed(slot).len());
+        }
+        assert!(engine.take_folded_early() > 0, "some have folded");
+        let refused = engine.handle_record(key, ShopIndex(0), &order(1), usize::MAX);
+        assert_eq!(refused, Outcome::Refused(Refusal::Folded), "older than what has folded");
+        assert_eq!(engine.settle_history(usize::MAX), Progress::Done);
+        let (slot, clock) =
+            (engine.find(key).expect("it is held"), engine.clock().expect("records moved it"));
+        let profile = engine.profile(slot, clock);
+        assert!(profile.truncated);
+        assert_eq!(profile.blocks[0].placed, 100, "nothing is lost but detail");
+    }
+}

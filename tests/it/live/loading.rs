@@ -28,6 +28,7 @@ pub fn trials() -> Vec<Trial> {
         kafka::on_shared_node("live::history_loaded_shuffled", |node| load(node, Arrangement::Shuffled)),
         kafka::on_shared_node("live::history_loaded_by_customer", |node| load(node, Arrangement::ByCustomer)),
         kafka::on_shared_node("live::an_empty_shop_is_live_at_once", an_empty_shop_is_live_at_once),
+        kafka::on_shared_node("live::a_history_rebuilt_beside", a_history_rebuilt_beside),
     ]
 }
 
@@ -231,5 +232,45 @@ fn an_empty_shop_is_live_at_once(node: &KafkaNode) -> Result<()> {
     })?;
     ensure!(types()? == ["first_order", "second_order"], "{:?}", types()?);
     service.terminate(PATIENCE)?.expect_clean();
+    Ok(())
+}
+
+/// History that comes after the start is refused; a second application takes it in, beside the first, and both publish what is live.
+fn a_history_rebuilt_beside(node: &KafkaNode) -> Result<()> {
+    let load = Load::new(0x5eed_0710);
+    let running = Shop::open(node, PARTITIONS)?;
+    let settings = |shop: &Shop| {
+        shop.live_settings("one").set(&["clock", "at_end"], "stay").set(&["signals", "history"], "hold_back")
+    };
+    let first = ServiceProcess::start(&settings(&running))?;
+    first.wait_until_ready(PATIENCE)?;
+    running.load(&load.arranged(Arrangement::Shuffled))?;
+    running.wait_until_idle(&[&first], PATIENCE)?;
+    let refused = first.metric("retention_dead_letter_records_total", &["too_old"])?.unwrap_or_default();
+    ensure!(refused > 100.0, "{refused} records are refused");
+
+    let rebuilt = running.beside()?;
+    let second = ServiceProcess::start(&settings(&rebuilt))?;
+    second.wait_until_ready(PATIENCE)?;
+    rebuilt.wait_until_idle(&[&second], PATIENCE)?;
+    let (past, _) = load.expected(&rebuilt);
+    compare_profiles(&rebuilt, &past.profiles)?;
+    ensure!(rebuilt.signals()?.is_empty(), "nothing stands since the start: {:#?}", rebuilt.signals()?);
+
+    let placed_at = load.past.orders.iter().map(time_of).max().expect("there are orders");
+    running.append_orders(&[json!({
+        "order_id": "new", "customer_id": "new", "placed_at": placed_at, "currency": "GBP", "total": "10.00",
+    })])?;
+    running.wait_until_idle(&[&first], PATIENCE)?;
+    rebuilt.wait_until_idle(&[&second], PATIENCE)?;
+    let of_new = |shop: &Shop| -> Result<Vec<Value>> {
+        Ok(shop.signals()?.into_iter().filter(|signal| signal["customer_id"] == "new").collect())
+    };
+    ensure!(
+        of_new(&running)? == of_new(&rebuilt)? && of_new(&running)?.len() == 1,
+        "one signal, with one id"
+    );
+    first.terminate(PATIENCE)?.expect_clean();
+    second.terminate(PATIENCE)?.expect_clean();
     Ok(())
 }

@@ -65,6 +65,15 @@ impl Shop {
         Ok(Shop { client, bootstrap_servers, application, partitions, topics })
     }
 
+    /// Another application that reads the same inputs, with topics of its own for everything that it writes.
+    pub fn beside(&self) -> Result<Shop> {
+        let other = Shop::open_on(&self.client, self.partitions, &[])?;
+        let Topics { orders, returns, erasures, .. } = &self.topics;
+        let inputs = (orders.clone(), returns.clone(), erasures.clone());
+        let (orders, returns, erasures) = inputs;
+        Ok(Shop { topics: Topics { orders, returns, erasures, ..other.topics }, ..other })
+    }
+
     /// Settings of one instance, whose clock goes to `end` once everything is read.
     pub fn settings(&self, instance: &str, end: i64) -> ServiceSettings {
         self.live_settings(instance).set(&["clock", "at_end"], time_text(end))
