@@ -26,6 +26,7 @@ use crate::domain::settings::Settings;
 use crate::domain::values::number::Decimal;
 use crate::domain::values::time::{Span, Time};
 use crate::topic::{PerInput, PerOutput, Topic};
+use crate::wire::hash::hash;
 
 pub use kafka::{KafkaOptions, accepted_options};
 pub use kafka_names::{REFUSED_OPTIONS, SECRET_OPTIONS};
@@ -212,7 +213,25 @@ pub fn load(sources: &Sources, purpose: Purpose) -> Result<Config, ConfigError> 
         .ok_or_else(|| ConfigError::new(sources.file_name.clone(), problems))
 }
 
+/// How to log although other settings, or the file as a whole, may be wrong.
+pub fn log_settings(sources: &Sources) -> LogSettings {
+    // They are reported when the configuration is loaded.
+    let mut problems = problem::Problems::default();
+    let layers = layers::Layers::merge(sources, &mut problems);
+    sections::read_log(&mut reader::Reader { layers: &layers, problems: &mut problems })
+}
+
 impl Config {
+    /// Tells configurations apart in logs: 16 hexadecimal digits over every setting that has a value. Instances of one application
+    /// have the same if they differ in their names only. No secret is part of it.
+    pub fn digest(&self) -> String {
+        let mut lines = String::new();
+        for (path, value, _) in self.effective().filter(|(path, ..)| path != "instance") {
+            lines += &format!("{path}={value}\n");
+        }
+        format!("{:016x}", hash(lines.as_bytes()))
+    }
+
     /// Every key that has a value: key, value (secrets redacted), where it comes from.
     pub fn effective(&self) -> impl Iterator<Item = (String, String, &Origin)> {
         self.layers.entries.iter().map(|(path, entry)| {

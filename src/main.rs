@@ -13,24 +13,50 @@ use retention_signals::commands::manual;
 use retention_signals::commands::replay;
 use retention_signals::commands::run;
 use retention_signals::commands::topics;
-use retention_signals::config::Purpose;
+use retention_signals::config::{LogSettings, Purpose};
 use retention_signals::exit::{Failure, output_closed};
+use retention_signals::observe::telemetry;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let ended = cli::parse(std::env::args_os()).and_then(|parsed| match parsed {
-        Parsed::Arguments(arguments) => execute(*arguments),
-        Parsed::Text(text) => print(&text),
-    });
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("error: {failure}");
-            ExitCode::from(failure.exit.code())
+    match cli::parse(std::env::args_os()) {
+        Ok(Parsed::Arguments(arguments)) => {
+            let errors = errors_of(&arguments);
+            exit_code(execute(*arguments), errors)
         }
+        Ok(Parsed::Text(text)) => exit_code(print(&text), Errors::Printed),
+        Err(failure) => exit_code(Err(failure), Errors::Printed),
     }
+}
+
+/// Where the last error goes.
+enum Errors {
+    /// For a person who has typed a command.
+    Printed,
+    /// The last line of a service's log, in its format even if the configuration cannot be read as a whole.
+    Logged(LogSettings),
+}
+
+fn errors_of(arguments: &Arguments) -> Errors {
+    match arguments.command {
+        Command::Run(_) => Errors::Logged(arguments.common.log_settings()),
+        Command::Demo(_)
+        | Command::Check(_)
+        | Command::Topics(_)
+        | Command::Replay(_)
+        | Command::Explain(_) => Errors::Printed,
+    }
+}
+
+fn exit_code(ended: Result<(), Failure>, errors: Errors) -> ExitCode {
+    let Err(failure) = ended else { return ExitCode::SUCCESS };
+    match errors {
+        Errors::Printed => eprintln!("error: {failure}"),
+        Errors::Logged(settings) => telemetry::log_failure(settings, &failure),
+    }
+    ExitCode::from(failure.exit.code())
 }
 
 fn execute(arguments: Arguments) -> Result<(), Failure> {

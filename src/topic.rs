@@ -136,6 +136,12 @@ impl Topic {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct Partition(pub u32);
 
+/// Partitions as a log line shows them: `0,1,2`.
+pub fn listed(partitions: &[Partition]) -> String {
+    let numbers: Vec<String> = partitions.iter().map(Partition::to_string).collect();
+    numbers.join(",")
+}
+
 impl fmt::Display for Partition {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(formatter)

@@ -12,7 +12,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::dead_letters::DeadLettersCommand;
-use crate::config::{self, Config, ENVIRONMENT_CONFIG, Purpose, Sources};
+use crate::config::{self, Config, ENVIRONMENT_CONFIG, LogSettings, Purpose, Sources};
 use crate::domain::values::time::Time;
 use crate::exit::{Exit, Failure};
 
@@ -367,6 +367,12 @@ impl CommonArguments {
             assignments.extend(value.iter().map(|value| format!("{key}={value}")));
         }
         assignments
+    }
+
+    /// How to log, also where the configuration as a whole is wrong or its file cannot be read.
+    pub fn log_settings(&self) -> LogSettings {
+        let without_file = || Sources::of_process(None, self.assignments()).unwrap_or_default();
+        config::log_settings(&self.sources().unwrap_or_else(|_| without_file()))
     }
 
     /// The validated configuration.

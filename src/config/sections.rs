@@ -211,6 +211,6 @@ fn read_http(reader: &mut Reader<'_>) -> HttpSettings {
     HttpSettings { listen: reader.get(&keys::HTTP_LISTEN), token }
 }
 
-fn read_log(reader: &mut Reader<'_>) -> LogSettings {
+pub(super) fn read_log(reader: &mut Reader<'_>) -> LogSettings {
     LogSettings { level: reader.get(&keys::LOG_LEVEL), format: reader.get(&keys::LOG_FORMAT) }
 }

@@ -203,3 +203,24 @@ fn another_erasure_secret_has_another_fingerprint_and_other_markers() {
     let former = one.settings.former_erasure_hash.as_ref().expect("what was in force without a secret");
     assert_eq!(former(b"c1"), marker(&none));
 }
+
+#[test]
+fn a_digest_tells_configurations_apart_and_holds_no_secret() {
+    let digest = |sources: &Sources| read(sources).digest();
+    let own = digest(&file(SHOP));
+    assert_eq!(own, digest(&assignments(&["instance=another"])), "instances of one application");
+    assert_ne!(own, digest(&assignments(&["commit.interval=50ms"])));
+    assert_eq!(own, digest(&assignments(&["commit.interval=100ms"])), "the default, written out");
+    let with_password = |password| digest(&environment(&[("RETENTION_KAFKA__SASL_PASSWORD", password)]));
+    assert_eq!(with_password("hunter2"), with_password("correct horse"));
+    assert_ne!(own, with_password("hunter2"));
+}
+
+#[test]
+fn how_to_log_is_known_although_the_rest_is_wrong() {
+    let settings = log_settings(&file("log.format = \"json\"\n[shop]\ncurrency = \"nonsense\"\n"));
+    assert_eq!(settings.format, LogFormat::Json);
+    let broken = Sources { assignments: vec!["log.format=text".to_owned()], ..file("this is not TOML") };
+    assert_eq!(log_settings(&broken).format, LogFormat::Text);
+    assert_eq!(log_settings(&assignments(&["log.format=loud"])).format, LogFormat::Auto);
+}

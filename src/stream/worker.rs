@@ -41,7 +41,7 @@ use crate::stream::broker::{Broker, BrokerError, GroupEvent};
 use crate::stream::partition::apply::{Decoding, Pause, Tools};
 use crate::stream::partition::{EndCheck, Phase, Running};
 use crate::stream::rules::Rules;
-use crate::topic::Partition;
+use crate::topic::{Partition, listed};
 
 use clock_gate::ClockGate;
 use commit_schedule::CommitSchedule;
@@ -189,7 +189,7 @@ impl<'m, B: Broker> Worker<'m, B> {
     }
 
     fn handle_revoked(&mut self, partitions: &[Partition]) -> Result<(), Stop> {
-        info!(?partitions, "partitions revoked");
+        info!(partitions = listed(partitions), "partitions revoked");
         if fault::is(Mutation::KeepRevokedParts) {
             return Ok(self.ctx.broker.unassign(partitions)?);
         }
@@ -206,7 +206,7 @@ impl<'m, B: Broker> Worker<'m, B> {
     }
 
     fn handle_lost(&mut self, partitions: &[Partition]) -> Result<(), Stop> {
-        warn!(?partitions, "partitions lost");
+        warn!(partitions = listed(partitions), "partitions lost");
         if fault::is(Mutation::KeepLostState) {
             return Ok(self.ctx.broker.unassign(partitions)?);
         }
@@ -440,7 +440,10 @@ impl<'m, B: Broker> Worker<'m, B> {
 }
 
 fn not_committed() -> Stop {
-    Stop::new(FatalKind::Unavailable, "a batch could not be committed within `commit.patience`")
+    Stop::new(
+        FatalKind::Unavailable,
+        "Kafka took no commit within `commit.patience`; nothing is lost, the batch is written anew after a start",
+    )
 }
 
 fn has_old_offsets<T>(running: &Running<T>, now: crate::stream::broker::Moment) -> bool {

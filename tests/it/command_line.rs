@@ -26,6 +26,10 @@ pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("command_line::exit_codes_tell_what_is_wrong", exit_codes_tell_what_is_wrong),
         Trial::test(
+            "command_line::a_service_that_cannot_start_says_so_in_its_format",
+            a_service_that_cannot_start_says_so_in_its_format,
+        ),
+        Trial::test(
             "command_line::check_shows_settings_without_secrets",
             check_shows_settings_without_secrets,
         ),
@@ -65,6 +69,32 @@ fn exit_codes_tell_what_is_wrong() -> Result<(), Failed> {
         {
             return Err(format!("{arguments:?} ended with {:?}, saying {stderr}", output.status).into());
         }
+    }
+    Ok(())
+}
+
+/// The last error of the service is a line of its log; nothing is there yet that could have set it up.
+fn a_service_that_cannot_start_says_so_in_its_format() -> Result<(), Failed> {
+    for (arguments, environment) in [
+        (&["run", "--log-format", "json"][..], &[][..]),
+        (&["run"], &[]),
+        (&["run"], &[("RETENTION_LOG__FORMAT", "json"), ("RETENTION_CONFIG", "/nowhere/shop.toml")]),
+    ] {
+        let output = run(arguments, environment)?;
+        let stderr = String::from_utf8(output.stderr)?;
+        let line: serde_json::Value = serde_json::from_str(&stderr).map_err(|_| stderr.clone())?;
+        let message = line["message"].as_str().unwrap_or_default();
+        let is_told =
+            message.contains("the configuration cannot be used") || message.contains("/nowhere/shop.toml");
+        if output.status.code() != Some(78) || line["exit_code"] != 78 || line["level"] != "ERROR" || !is_told
+        {
+            return Err(format!("{arguments:?}: {:?} {stderr}", output.status).into());
+        }
+    }
+    let output = run(&["run", "--log-format", "text"], &[])?;
+    let stderr = String::from_utf8(output.stderr)?;
+    if !stderr.starts_with("error: the configuration cannot be used, 2 problems:\n") {
+        return Err(stderr.into());
     }
     Ok(())
 }

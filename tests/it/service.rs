@@ -323,7 +323,7 @@ fn early_end_is_told() -> Result<()> {
     assert!(service.folder().join("service.toml").exists());
     let error = service.wait_until_ready(HTTP_PATIENCE).expect_err("an unknown key stops it");
     assert!(error.to_string().contains("before it was ready"), "{error:#}");
-    assert!(error.to_string().contains("error: "), "{error:#}");
+    assert!(error.to_string().contains("\"level\":\"ERROR\""), "{error:#}");
     let exit = service.wait_for_end(HTTP_PATIENCE)?;
     assert_ne!(exit.code(), Some(0));
     Ok(())

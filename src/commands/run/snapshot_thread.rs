@@ -64,7 +64,12 @@ impl SnapshotThread {
                     let partition = written.partition;
                     let (bytes, duration) = (written.bytes, written.duration);
                     self.metrics.on_snapshot_written(partition, written.created_at_ms, bytes, duration);
-                    debug!(%partition, bytes, ?duration, "snapshot written");
+                    debug!(
+                        partition = partition.0,
+                        bytes,
+                        seconds = duration.as_secs_f64(),
+                        "snapshot written"
+                    );
                     self.note(None);
                 }
                 Step::Failed(_, error) => self.note(Some(&error)),

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use tracing::trace;
+
 use crate::config;
 use crate::domain::engine::{Applied, Engine, Outcome, Progress, Refusal as EngineRefusal, Standing};
 use crate::domain::values::event::{GuestRecord, Record};
@@ -194,7 +196,7 @@ impl<T: RecordBatch> Running<T> {
 fn report_too_old(window: &DeadLetterWindow, tools: &Tools<'_>) {
     let (too_old, records) = window.too_old();
     tracing::warn!(
-        partition = %tools.partition,
+        partition = tools.partition.0,
         too_old,
         records,
         lateness = duration_text(tools.rules.settings.lateness),
@@ -343,6 +345,8 @@ impl Applying<'_, '_> {
         summary.input_records[topic] += 1;
         summary.input_bytes[topic] += bytes as u64;
         summary.outcomes[outcome] += 1;
+        let (offset, partition) = (self.view.offset.0, self.tools.partition.0);
+        trace!(topic = topic.name(), partition, offset, outcome = outcome.name(), "record");
     }
 
     /// A customer whom the changelog could not hold has lost detail for good.

@@ -116,7 +116,7 @@ pub(super) fn check_open_transactions<B: Broker>(
         let running = ctx.partitions.running_mut(*partition);
         let is_frozen = running.streams.is_held_up(stable);
         if is_frozen && !running.end_check.is_frozen {
-            debug!(%partition, "an open transaction in an input keeps the clock where it is");
+            debug!(partition = partition.0, "an open transaction in an input keeps the clock where it is");
         }
         running.end_check = EndCheck { is_frozen, ask_at: Some(now.plus(ASK_AGAIN_AFTER)) };
     }

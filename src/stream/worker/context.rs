@@ -15,7 +15,7 @@ use crate::stream::broker::{Broker, BrokerError, Moment};
 use crate::stream::partition::{Phase, Running};
 use crate::stream::registry::RegistryReader;
 use crate::stream::rules::Rules;
-use crate::topic::Partition;
+use crate::topic::{Partition, listed};
 
 /// The longest that one call may take before the client is polled again.
 const SLICE: Duration = Duration::from_secs(2);
@@ -111,7 +111,7 @@ impl<'m, B: Broker> Context<'m, B> {
     }
 
     pub fn handle_assigned(&mut self, partitions: &[Partition]) -> Result<(), Stop> {
-        info!(?partitions, "partitions assigned");
+        info!(partitions = listed(partitions), "partitions assigned");
         self.broker.assign(partitions)?;
         if !partitions.is_empty() {
             self.membership.check_partition_counts(&mut self.broker, &self.rules)?;
@@ -158,7 +158,8 @@ impl<'m, B: Broker> Context<'m, B> {
         for (partition, started_at, restored) in self.partitions.take_restored(&self.hub)? {
             let now = self.broker.now();
             let duration = now.since(started_at);
-            info!(%partition, records = restored.records, ?duration, batch = restored.batch_number, "partition restored");
+            let (records, batch, seconds) = (restored.records, restored.batch_number, duration.as_secs_f64());
+            info!(partition = partition.0, records, batch, seconds, "partition restored");
             self.hub.on_restore_progress(partition, restored.records_unreported, 0);
             self.hub.on_restored(partition, duration);
             let snapshots = snapshot::schedule(self, partition, &restored, now);

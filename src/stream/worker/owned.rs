@@ -144,7 +144,7 @@ impl<T> OwnedPartitions<T> {
             match broker.read_from(*partition, running.next_positions()) {
                 Ok(()) => reading.push(*partition),
                 Err(BrokerError::Retry(cause)) => {
-                    debug!(%partition, cause = format!("{cause:#}"), "not fetching yet");
+                    debug!(partition = partition.0, cause = format!("{cause:#}"), "not fetching yet");
                 }
                 Err(error) => return Err(error.into()),
             }

@@ -70,7 +70,7 @@ impl RefusalLog {
                 topic = rules.topic_name(Topic::Input(*input)),
                 reason = reason.name(),
                 records = std::mem::take(&mut refusals.records),
-                %partition,
+                partition = partition.0,
                 offset = offset.0,
                 detail = %refusal.detail,
                 "records refused: they are dead letters; the position is the first one's"

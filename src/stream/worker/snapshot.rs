@@ -174,7 +174,7 @@ pub(super) fn hand_over<T>(rules: &Rules, partition: Partition, running: Running
     if engine.changes().is_empty() {
         snapshots.hand_over(partition, &schedule.changelog, start, Box::new(engine));
     } else {
-        warn!(%partition, "no snapshot of a state that is not committed");
+        warn!(partition = partition.0, "no snapshot of a state that is not committed");
     }
 }
 

@@ -358,7 +358,7 @@ impl Transaction {
         ctx: &mut Context<'_, B>,
         partition: Partition,
     ) -> Result<(), Stop> {
-        warn!(%partition, "the partition is restored again");
+        warn!(partition = partition.0, "the partition is restored again");
         self.batch.parts.retain(|part| part.partition != partition);
         match ctx.broker.pause(partition) {
             // Records that are fetched meanwhile are dropped when reading starts again.

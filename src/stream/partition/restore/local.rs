@@ -73,7 +73,9 @@ impl Loading {
         .check(&header)?;
         let used = Used { position: header.position, created_at_ms: header.created_at_ms };
         info!(
-            partition = %changelog.partition, customers = header.customers, position = used.position.0,
+            partition = changelog.partition.0,
+            customers = header.customers,
+            position = used.position.0,
             "restoring from a snapshot"
         );
         Ok(Some(Self { reader, used, customers: header.customers, format: header.format }))
@@ -136,6 +138,6 @@ pub fn seal(mut seal: Seal, before: Option<&Seal>, used: Option<Used>) -> Seal {
 /// Logs once why a snapshot is not used, and removes it.
 pub fn discard(snapshots: &Snapshots, partition: Partition, reason: &Discard) {
     fault::note(partition, Noted::SnapshotDiscarded(reason.name()));
-    warn!(%partition, %reason, "snapshot discarded, the whole changelog is read instead");
+    warn!(partition = partition.0, %reason, "snapshot discarded, the whole changelog is read instead");
     snapshots.remove(partition);
 }
