@@ -12,8 +12,12 @@
 //!
 //! It binds to loopback unless configured otherwise, and everything about a request is bounded: the size of its head, the time
 //! it takes, and how many there are at once. Bodies are not read.
+//!
+//! Probes get through whatever others do: a new connection takes the place of the one that has been silent for longest, answers
+//! that take long are worked out on other threads, and there is always room beside them.
 
 mod access;
+mod connections;
 mod explanation_body;
 mod routes;
 mod status_body;
@@ -28,7 +32,7 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
+use axum::{Router, middleware};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -36,12 +40,12 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
     time::sleep,
 };
 use tracing::{debug, warn};
 
 use self::access::Access;
+use self::connections::{Connections, Place};
 use crate::config::HttpSettings;
 use crate::observe::metrics::Metrics;
 use crate::observe::status::ServiceStatus;
@@ -49,6 +53,8 @@ use crate::stream::query::QueryRouter;
 
 /// Connections at once. A scraper, two probes and some people with the page need a dozen.
 const CONNECTIONS_MAX: usize = 128;
+/// Requests at once, probes apart; more are turned away. So there is always a connection that is silent, or room for one more.
+const REQUESTS_MAX: usize = 64;
 /// For the head of a request, and for the pause between two requests of a connection.
 const HEAD_READ_WAIT_MAX: Duration = Duration::from_secs(15);
 /// A connection ends after so long, whatever its peer does; a scraper opens another.
@@ -62,6 +68,7 @@ const HEADERS_MAX: usize = 64;
 const ACCEPT_RETRY_WAIT: Duration = Duration::from_millis(100);
 
 const _: () = assert!(REQUEST_WAIT_MAX.as_millis() > crate::stream::query::ANSWER_WAIT_MAX.as_millis());
+const _: () = assert!(REQUESTS_MAX < CONNECTIONS_MAX);
 const _: () = assert!(CONNECTION_AGE_MAX.as_millis() > REQUEST_WAIT_MAX.as_millis());
 
 /// Who answers, as shown on the live page.
@@ -141,25 +148,24 @@ impl HttpServer {
             warn!(address = %self.address, "{warning}");
         }
         let router = routes::router(Arc::new(context), self.access);
-        let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let connections = Connections::new(CONNECTIONS_MAX);
         let mut shutdown = pin!(shutdown);
         loop {
             tokio::select! {
                 () = &mut shutdown => return,
-                (stream, permit) = accept(&self.listener, &connections) => {
-                    tokio::spawn(serve_connection(stream, router.clone(), permit));
+                (stream, place) = accept(&self.listener, &connections) => {
+                    tokio::spawn(serve_connection(stream, router.clone(), place));
                 }
             }
         }
     }
 }
 
-/// The next connection, once there is room for it.
-async fn accept(listener: &TcpListener, connections: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
-    let permit = Arc::clone(connections).acquire_owned().await.expect("the semaphore is never closed");
+/// The next connection, and its place.
+async fn accept(listener: &TcpListener, connections: &Connections) -> (TcpStream, Place) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, permit),
+            Ok((stream, _)) => return (stream, connections.make_room().await),
             Err(error) => {
                 debug!(%error, "accept failed");
                 sleep(ACCEPT_RETRY_WAIT).await;
@@ -168,7 +174,8 @@ async fn accept(listener: &TcpListener, connections: &Arc<Semaphore>) -> (TcpStr
     }
 }
 
-async fn serve_connection(stream: TcpStream, router: Router, _permit: OwnedSemaphorePermit) {
+async fn serve_connection(stream: TcpStream, router: Router, place: Place) {
+    let router = router.layer(middleware::from_fn_with_state(place.activity(), connections::mark_busy));
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
@@ -179,6 +186,7 @@ async fn serve_connection(stream: TcpStream, router: Router, _permit: OwnedSemap
     );
     let outcome = tokio::select! {
         outcome = &mut connection => outcome,
+        () = place.taken() => Ok(()),
         () = sleep(CONNECTION_AGE_MAX) => Ok(()),
     };
     if let Err(error) = outcome {

@@ -29,8 +29,8 @@ use self::{
     batch::BatchCounters,
     client::Clients,
     groups::{
-        BusinessMetrics, GroupMetrics, HttpMetrics, InputMetrics, RestoreMetrics, ServiceMetrics,
-        TimerMetrics, TransactionMetrics,
+        BrokerMetrics, BusinessMetrics, GroupMetrics, HttpMetrics, InputMetrics, RestoreMetrics,
+        ServiceMetrics, TimerMetrics, TransactionMetrics,
     },
     partition::PartitionFamilies,
     process::ProcessCollector,
@@ -76,6 +76,7 @@ pub struct Metrics {
     currencies: Vec<CurrencyLabel>,
     counters: BatchCounters,
     service: ServiceMetrics,
+    brokers: BrokerMetrics,
     input: InputMetrics,
     transactions: TransactionMetrics,
     group: GroupMetrics,
@@ -127,6 +128,7 @@ impl Metrics {
             currencies: vocabulary.currencies.clone(),
             counters: BatchCounters::new(registrar)?,
             service: ServiceMetrics::new(registrar, vocabulary)?,
+            brokers: BrokerMetrics::new(registrar)?,
             input: InputMetrics::new(registrar)?,
             transactions: TransactionMetrics::new(registrar)?,
             group: GroupMetrics::new(registrar)?,
@@ -182,6 +184,17 @@ impl Metrics {
     /// Counts an error that stopped a worker.
     pub fn on_fatal_error(&self, kind: FatalKind) {
         self.service.fatal_errors[kind].inc();
+    }
+
+    /// Exports that a broker has answered, at this time in milliseconds since 1970.
+    pub fn on_brokers_answer(&self, at_ms: i64) {
+        self.brokers.up.set(1.0);
+        self.brokers.last_answer.set(partition::seconds(at_ms));
+    }
+
+    /// Exports that no broker answers.
+    pub fn on_brokers_silent(&self) {
+        self.brokers.up.set(0.0);
     }
 
     /// Counts a rebalance and how long this member took over its part in it.

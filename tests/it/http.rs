@@ -9,7 +9,10 @@ use std::{
 };
 
 use libtest_mimic::{Failed, Trial};
-use prometheus::Registry;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{Gauge, Registry};
+use retention_signals::commands::run::new_runtime;
 use retention_signals::config::{HttpSettings, Secret};
 use retention_signals::domain::signals::kind::SignalType;
 use retention_signals::observe::http::{About, HttpContext, HttpServer};
@@ -33,6 +36,8 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("http: another name for this machine sees no customer", other_host),
         Trial::test("http: a port in use is said with what to do", port_in_use),
         Trial::test("http: requests that are too large are refused", too_large),
+        Trial::test("http: probes get through three hundred silent connections", silent_connections),
+        Trial::test("http: probes get through while other answers take long", long_answers),
     ]
 }
 
@@ -56,8 +61,13 @@ pub struct Answer {
 
 impl Server {
     pub fn start(token: Option<&str>) -> Self {
+        Self::start_with(token, &Registry::new())
+    }
+
+    /// With metrics in this registry, on the service's own runtime.
+    fn start_with(token: Option<&str>, registry: &Registry) -> Self {
         let vocabulary = Vocabulary { version: "1.2.3", revision: "test", currencies: Vec::new() };
-        let metrics = Arc::new(Metrics::new(&Registry::new(), &vocabulary).expect("names are free"));
+        let metrics = Arc::new(Metrics::new(registry, &vocabulary).expect("names are free"));
         let (status, mut pens) = ServiceStatus::new(1, Instant::now());
         let (queries, mut questions) = QueryRouter::new(1);
         let questions = questions.remove(0);
@@ -74,7 +84,7 @@ impl Server {
             listen: "127.0.0.1:0".parse().expect("an address"),
             token: token.map(|token| Secret::new(token.as_bytes())),
         };
-        let runtime = Runtime::new().expect("a runtime");
+        let runtime = new_runtime().expect("a runtime");
         let server = runtime.block_on(HttpServer::bind(&settings)).expect("a free port");
         let address = server.address();
         let (shutdown, ended) = oneshot::channel::<()>();
@@ -333,5 +343,75 @@ fn too_large() -> Result<(), Failed> {
     assert_eq!(server.ask("/livez", &header).status, 431);
     assert_eq!(server.ask("/livez", &"X-Filler: x\r\n".repeat(100)).status, 431);
     assert_eq!(server.get("/livez").status, 200);
+    Ok(())
+}
+
+/// Clients that connect and send nothing, or the beginning of a request: more of them than there is room for.
+fn silent_connections() -> Result<(), Failed> {
+    let server = Server::start(None);
+    let mut silent = Vec::new();
+    for number in 0..300 {
+        let mut stream = TcpStream::connect(server.address)?;
+        if number % 2 == 0 {
+            stream.write_all(b"GET /livez HT")?;
+        }
+        silent.push(stream);
+        if number % 50 == 0 {
+            assert_eq!(server.get("/livez").status, 200, "beside {number} silent connections");
+        }
+    }
+    for path in ["/livez", "/metrics", "/v1/status"] {
+        assert_eq!(server.get(path).status, 200, "{path}");
+    }
+    Ok(())
+}
+
+/// A metric whose value comes once it is let go.
+struct SlowMetric {
+    gauge: Gauge,
+    asked: crossbeam_channel::Sender<()>,
+    let_go: crossbeam_channel::Receiver<()>,
+}
+
+impl Collector for SlowMetric {
+    fn desc(&self) -> Vec<&Desc> {
+        self.gauge.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        // Neither end is there any more once the trial is over.
+        let _ = self.asked.send(());
+        let _ = self.let_go.recv();
+        self.gauge.collect()
+    }
+}
+
+fn long_answers() -> Result<(), Failed> {
+    let registry = Registry::new();
+    let (asked, is_asked) = crossbeam_channel::unbounded();
+    let (go, let_go) = crossbeam_channel::bounded::<()>(0);
+    let gauge = Gauge::new("slow", "A metric that takes long.")?;
+    registry.register(Box::new(SlowMetric { gauge, asked, let_go }))?;
+    let server = Server::start_with(None, &registry);
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", server.address);
+    let mut waiting = Vec::new();
+    for _ in 0..64 {
+        let mut stream = TcpStream::connect(server.address)?;
+        stream.write_all(request.as_bytes())?;
+        waiting.push(stream);
+    }
+    for _ in &waiting {
+        is_asked.recv_timeout(Duration::from_secs(10)).map_err(|error| error.to_string())?;
+    }
+    assert_eq!((server.get("/livez").status, server.get("/readyz").status), (200, 503));
+    assert_eq!(server.get("/").status, 503, "one request more than there may be at once");
+    drop(go);
+    for mut stream in waiting {
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        assert!(text.starts_with("HTTP/1.1 "), "{text}");
+    }
+    assert_eq!(server.get("/").status, 200, "there is room again");
     Ok(())
 }

@@ -16,10 +16,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
 
 use super::{
-    HttpContext, REQUEST_WAIT_MAX,
+    HttpContext, REQUEST_WAIT_MAX, REQUESTS_MAX,
     access::{Access, Denied},
     status_body,
 };
@@ -55,17 +55,33 @@ pub(super) fn router(context: Arc<HttpContext>, access: Access) -> Router {
         .route("/v1/customers/{*id}", get(customer))
         .fallback(async || text(StatusCode::NOT_FOUND, "not found; see /\n"))
         .layer(Extension(access))
+        .layer(middleware::from_fn_with_state(Arc::new(Semaphore::new(REQUESTS_MAX)), bound))
         .layer(middleware::from_fn_with_state(Arc::clone(&context), observe))
         .with_state(context)
 }
 
-/// Bounds the time of every request, counts it, and adds the headers that every answer has.
+/// Bounds the time of every request, and how many there are at once beside the probes.
+async fn bound(State(room): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    let _permit = match route_of(request.uri().path()) {
+        Route::Livez | Route::Readyz => None,
+        Route::Metrics | Route::Status | Route::Customers | Route::Page => match room.try_acquire() {
+            Ok(permit) => Some(permit),
+            Err(_) => {
+                let answer = text(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once\n");
+                return ([(RETRY_AFTER, "2")], answer).into_response();
+            }
+        },
+    };
+    timeout(REQUEST_WAIT_MAX, next.run(request)).await.unwrap_or_else(|_| {
+        text(StatusCode::SERVICE_UNAVAILABLE, "the answer took too long\n").into_response()
+    })
+}
+
+/// Counts every request, and adds the headers that every answer has.
 async fn observe(State(context): Shared, request: Request, next: Next) -> Response {
     let started_at = Instant::now();
     let route = route_of(request.uri().path());
-    let mut response = timeout(REQUEST_WAIT_MAX, next.run(request)).await.unwrap_or_else(|_| {
-        text(StatusCode::SERVICE_UNAVAILABLE, "the answer took too long\n").into_response()
-    });
+    let mut response = next.run(request).await;
     let headers = response.headers_mut();
     for (name, value) in [
         (CACHE_CONTROL, "no-store"),
@@ -84,8 +100,11 @@ fn resource(content_type: &'static str, text: &'static str) -> Answer {
 }
 
 async fn metrics(State(context): Shared) -> Answer {
-    context.metrics.set_service_state(context.status.state());
-    (StatusCode::OK, [(CONTENT_TYPE, EXPOSITION)], context.metrics.render().into_bytes())
+    apart(move || {
+        context.metrics.set_service_state(context.status.state());
+        (StatusCode::OK, [(CONTENT_TYPE, EXPOSITION)], context.metrics.render().into_bytes())
+    })
+    .await
 }
 
 async fn livez(State(context): Shared) -> Answer {
@@ -108,7 +127,14 @@ async fn status(State(context): Shared, Extension(access): Extension<Access>, he
         Ok(()) => status_body::CustomerIds::Shown,
         Err(Denied::Unauthorized | Denied::Forbidden(_)) => status_body::CustomerIds::Hidden,
     };
-    json(StatusCode::OK, &status_body::status(&context, customers))
+    apart(move || json(StatusCode::OK, &status_body::status(&context, customers))).await
+}
+
+/// Works an answer out on another thread: with some thousand partitions it takes long, and probes must not wait for it.
+async fn apart(answer: impl FnOnce() -> Answer + Send + 'static) -> Answer {
+    let answered = tokio::task::spawn_blocking(answer).await;
+    answered
+        .unwrap_or_else(|_| error(StatusCode::INTERNAL_SERVER_ERROR, "the answer has failed, which is a bug"))
 }
 
 async fn customer(

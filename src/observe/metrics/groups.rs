@@ -46,6 +46,12 @@ pub(super) struct ServiceMetrics {
     pub(super) log_messages: PerLabel<LogLevel, IntCounter>,
 }
 
+/// 2 series.
+pub(super) struct BrokerMetrics {
+    pub(super) up: Gauge,
+    pub(super) last_answer: Gauge,
+}
+
 /// 70 series.
 pub(super) struct InputMetrics {
     pub(super) merge_wait_timeouts: IntCounter,
@@ -93,7 +99,7 @@ pub(super) struct BusinessMetrics {
     currencies: Mutex<BTreeMap<CurrencyLabel, CurrencyCounters>>,
 }
 
-/// 63 series.
+/// 66 series.
 pub(super) struct HttpMetrics {
     requests: PerLabel<Route, BTreeMap<HttpCode, IntCounter>>,
     pub(super) duration: PerLabel<Route, Histogram>,
@@ -122,6 +128,21 @@ impl ServiceMetrics {
             )?,
             log_messages: registrar
                 .counters("retention_log_messages_total", "Log messages by level (5 series).")?,
+        })
+    }
+}
+
+impl BrokerMetrics {
+    pub(super) fn new(registrar: &Registrar<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            up: registrar.gauge(
+                "retention_brokers_up",
+                "1 while a Kafka broker answers the question of every second, else 0 (1 series).",
+            )?,
+            last_answer: registrar.gauge(
+                "retention_brokers_last_answer_timestamp_seconds",
+                "When a Kafka broker last answered that question; 0 before the first (1 series).",
+            )?,
         })
     }
 }
@@ -289,7 +310,7 @@ impl HttpMetrics {
     pub(super) fn new(registrar: &Registrar<'_>) -> prometheus::Result<Self> {
         let requests = registrar.counter_family(
             "retention_http_requests_total",
-            "HTTP requests answered, by route and status code (27 series).",
+            "HTTP requests answered, by route and status code (30 series).",
             &["route", "code"],
         )?;
         Ok(Self {
@@ -312,7 +333,7 @@ impl HttpMetrics {
 fn resolve_codes(family: &IntCounterVec, route: Route) -> BTreeMap<HttpCode, IntCounter> {
     let common = [HttpCode::Ok, HttpCode::MethodNotAllowed, HttpCode::Internal];
     let own: &[HttpCode] = match route {
-        Route::Metrics => &[],
+        Route::Metrics => &[HttpCode::Unavailable],
         Route::Livez | Route::Readyz => &[HttpCode::Unavailable],
         Route::Customers => &[
             HttpCode::BadRequest,
@@ -322,8 +343,8 @@ fn resolve_codes(family: &IntCounterVec, route: Route) -> BTreeMap<HttpCode, Int
             HttpCode::Misdirected,
             HttpCode::Unavailable,
         ],
-        Route::Status => &[],
-        Route::Page => &[HttpCode::NotFound],
+        Route::Status => &[HttpCode::Unavailable],
+        Route::Page => &[HttpCode::NotFound, HttpCode::Unavailable],
     };
     let codes = common.iter().chain(own);
     codes.map(|code| (*code, family.with_label_values(&[route.name(), code.name()]))).collect()

@@ -95,6 +95,20 @@ fn a_removed_partition_leaves_nothing_behind() {
 }
 
 #[test]
+fn brokers_are_up_from_their_first_answer_until_they_fall_silent() {
+    let metrics = metrics(&["EUR"]);
+    let exported = || {
+        ["retention_brokers_up", "retention_brokers_last_answer_timestamp_seconds"]
+            .map(|series| sample(&metrics, series).expect("there from the start"))
+    };
+    assert_eq!(exported(), [0.0, 0.0]);
+    metrics.on_brokers_answer(1_700_000_000_500);
+    assert_eq!(exported(), [1.0, 1_700_000_000.5]);
+    metrics.on_brokers_silent();
+    assert_eq!(exported(), [0.0, 1_700_000_000.5]);
+}
+
+#[test]
 fn a_batch_counts_what_it_says() {
     let metrics = metrics(&["EUR"]);
     let mut batch = BatchSummary::default();
