@@ -45,8 +45,12 @@ fn errors_of(arguments: &Arguments) -> Errors {
         Command::Demo(_)
         | Command::Check(_)
         | Command::Topics(_)
+        | Command::DeadLetters(_)
         | Command::Replay(_)
-        | Command::Explain(_) => Errors::Printed,
+        | Command::Explain(_)
+        | Command::Erase(_)
+        | Command::Completions(_)
+        | Command::Man(_) => Errors::Printed,
     }
 }
 

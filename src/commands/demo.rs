@@ -34,7 +34,6 @@ use crate::exit::{Exit, Failure, output_closed};
 use crate::kafka::{
     KafkaBroker, KafkaSettings, Layout, MockCluster, SlotSettings, Subscriber, host_wall_clock,
 };
-use crate::observe::http::HttpServer;
 use crate::observe::metrics::{Metrics, Overview};
 use crate::observe::telemetry;
 use crate::stream::broker::BrokerError;
@@ -92,14 +91,18 @@ pub fn run(common: &CommonArguments, arguments: &DemoArguments) -> Result<(), Fa
     let _lock = StateFolder::lock(&config.state_dir)?;
     let signals = run::signals(&runtime)?;
     let now = || shop_time.at(wall());
-    let service = Service { config: &config, rules, metrics: Arc::clone(&metrics), runtime: &runtime };
+    let service = Service::new(&config, rules, Arc::clone(&metrics), &runtime);
     // Before the first line is printed: a port in use is the likeliest trouble.
     let server = service.bind()?;
+    let address = server.address();
+    let _http = service.serve_http(server);
     let settings = Arc::new(KafkaSettings::new(&config));
     let layout = kafka.create_topics(&settings, PARTITIONS).map_err(stopped)?;
+    // The in-process cluster ends with the process, so that it is never given up.
+    let (_watch, _never) = service.watch_brokers(&settings, Arc::default())?;
     let demo =
         Demo { config: &config, kafka: &kafka, settings, layout, metrics: &metrics, now: &now, arguments };
-    demo.live(service, server, signals)
+    demo.live(service, address, signals)
 }
 
 /// A configuration of the demo's own: that of a real cluster has no effect here.
@@ -146,13 +149,13 @@ impl Demo<'_> {
     fn live(
         &self,
         service: Service<'_>,
-        server: HttpServer,
+        address: SocketAddr,
         signals: impl Future<Output = ()>,
     ) -> Result<(), Failure> {
         let opened_at = (self.now)();
         let shop = self.shop(opened_at);
         let currency = shop.currency.to_string();
-        let narrator = self.narrator(&currency, server.address())?;
+        let narrator = self.narrator(&currency, address)?;
         let (open, opened) = crossbeam_channel::bounded(0);
         let (end, ended) = crossbeam_channel::bounded(1);
         let (closed, closing) = oneshot::channel();
@@ -171,8 +174,11 @@ impl Demo<'_> {
                 }
             };
             let mut close = Ok(None);
-            let until = async { close = self.keep_open(over, open, closing).await };
-            let served = service.serve(server, |slot| self.open_slot(slot), until);
+            let until = async {
+                close = self.keep_open(over, open, closing).await;
+                Ok(())
+            };
+            let served = service.work(|slot| self.open_slot(slot), until);
             // The narrator waits for so many, and ends.
             let _ = end.send(self.metrics.overview().signals.iter().map(|(_, count)| count).sum());
             let read = narrator.join().expect("a panic has printed its message");
@@ -222,6 +228,7 @@ impl Demo<'_> {
             layout: self.layout,
             slot,
             wall: host_wall_clock(),
+            troubles: Arc::default(),
         };
         KafkaBroker::open(slot, Some(Arc::clone(self.metrics)))
     }

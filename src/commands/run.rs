@@ -3,29 +3,33 @@
 //! ```text
 //!  main thread: tokio ─► HTTP, signals          worker threads: turn, turn, turn ... until asked to stop
 //!        first signal: drain, stop the workers, exit 0          a worker fails: the others stop too, its exit code
-//!        second signal: exit at once
+//!        second signal: exit at once                            no broker answers for `commit.patience`: exit 69
 //! ```
 
 mod snapshot_thread;
 mod state_folder;
 
 use std::future::Future;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::Receiver;
 use prometheus::Registry;
 use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
-use tracing::{error, info, warn};
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
 
 use crate::commands::cli::RunArguments;
 use crate::config::Config;
 use crate::domain::values::time::Time;
 use crate::exit::{Exit, Failure};
-use crate::kafka::{self, KafkaBroker, KafkaSettings, Layout, SlotSettings, host_wall_clock};
+use crate::kafka::{
+    self, BrokerWatch, KafkaBroker, KafkaSettings, Layout, SlotSettings, Troubles, WatchReports,
+    host_wall_clock,
+};
 use crate::observe::http::{About, HttpContext, HttpServer};
 use crate::observe::metrics::{self, FatalKind, Metrics, Vocabulary};
 use crate::observe::status::{ServiceStatus, WorkerStatus};
@@ -33,7 +37,7 @@ use crate::observe::telemetry;
 use crate::snapshot::{SnapshotRules, Snapshots};
 use crate::stream::broker::{Broker, BrokerError};
 use crate::stream::partition::restore::OnOtherOffsets;
-use crate::stream::query::QueryRouter;
+use crate::stream::query::{CustomerQuery, QueryRouter};
 use crate::stream::registry::RegistrySource;
 use crate::stream::rules::Rules;
 use crate::stream::shop_time::ShopTime;
@@ -45,10 +49,13 @@ pub use state_folder::StateFolder;
 /// At the end, the snapshots that the workers have left are waited for so long. Without them, the next start takes longer.
 const SNAPSHOTS_MAX: Duration = Duration::from_secs(20);
 
+/// The watch on the brokers finds out within so much more than the patience that none answers.
+const EXAMINATION_LONGER: Duration = Duration::from_secs(10);
+
 /// Runs the service on the configured brokers until a signal ends it.
 ///
 /// # Errors
-/// With the exit code of what stopped it.
+/// With the exit code of what stopped it. It is the last line of the log, if logs could be set up.
 pub fn run(config: &Config, arguments: &RunArguments) -> Result<(), Failure> {
     let on_other_offsets =
         if arguments.accept_offsets { OnOtherOffsets::Accept } else { OnOtherOffsets::Stop };
@@ -56,42 +63,70 @@ pub fn run(config: &Config, arguments: &RunArguments) -> Result<(), Failure> {
     rules.dead_letters_accepted_before_ms = arguments.accept_dead_letters_before.map(Time::as_millis);
     let metrics = new_metrics(&rules)?;
     telemetry::install(&config.log, &metrics).map_err(|error| Failure::new(Exit::Internal, error))?;
+    info!(
+        version = metrics::VERSION,
+        revision = metrics::REVISION,
+        configuration = config.digest(),
+        application = config.application,
+        instance = config.instance,
+        workers = config.workers,
+        "starting"
+    );
+    run_logged(config, rules, metrics)
+}
+
+fn run_logged(config: &Config, mut rules: Rules, metrics: Arc<Metrics>) -> Result<(), Failure> {
     rules.registry = RegistrySource::open(config)?;
     let _folder = StateFolder::lock(&config.state_dir)?;
     rules.snapshots = Some(start_snapshots(config, &metrics)?);
     let runtime = new_runtime()?;
-    let service = Service { config, rules, metrics: Arc::clone(&metrics), runtime: &runtime };
+    let service = Service::new(config, rules, Arc::clone(&metrics), &runtime);
     let mut until = Box::pin(signals(&runtime)?);
-    // Before the brokers are asked, so that a port in use is reported at once.
-    let server = service.bind()?;
+    // Before the brokers are asked, so that a port in use is reported at once, and probes are answered while Kafka is away.
+    let http = service.serve_http(service.bind()?);
     let settings = Arc::new(KafkaSettings::new(config));
-    let Some(layout) = examine_until(&runtime, &settings, config.commit.patience, until.as_mut())? else {
-        info!("asked to end before the topics were known");
-        drop((service, server));
-        // The examination waits for the brokers; the shutdown does not wait for the examination.
-        runtime.shutdown_background();
-        return Ok(());
+    let troubles = Arc::new(Troubles::default());
+    let (watch, given_up) = service.watch_brokers(&settings, Arc::clone(&troubles))?;
+    let mut until = Box::pin(async move {
+        tokio::select! {
+            () = until.as_mut() => Ok(()),
+            Ok(failure) = given_up => Err(failure),
+        }
+    });
+    let layout = match examine_until(&runtime, &settings, config.commit.patience, until.as_mut()) {
+        Ok(Some(layout)) => layout,
+        ended => {
+            if ended.is_ok() {
+                info!("asked to end before the topics were known");
+            }
+            drop((service, http, watch));
+            // The examination waits for the brokers; the shutdown does not wait for the examination.
+            runtime.shutdown_background();
+            return ended.map(|_| ());
+        }
     };
     export_retention(&settings, config.commit.patience, &metrics)?;
     let open = |slot| {
-        let slot = SlotSettings { settings: Arc::clone(&settings), layout, slot, wall: host_wall_clock() };
+        let (settings, troubles) = (Arc::clone(&settings), Arc::clone(&troubles));
+        let slot = SlotSettings { settings, layout, slot, wall: host_wall_clock(), troubles };
         KafkaBroker::open(slot, Some(Arc::clone(&metrics)))
     };
-    service.serve(server, open, until)
+    service.work(open, until)
 }
 
-/// Looks at the topics beside `until`; none if that is done first.
+/// Looks at the topics beside `until`; none if that is done first. Where no broker answers, the watch says so, a little earlier.
 fn examine_until(
     runtime: &Runtime,
     settings: &Arc<KafkaSettings>,
     patience: Duration,
-    until: impl Future<Output = ()>,
+    until: impl Future<Output = Result<(), Failure>>,
 ) -> Result<Option<Layout>, Failure> {
     let settings = Arc::clone(settings);
-    let examination = runtime.spawn_blocking(move || kafka::examine(&settings, patience));
+    let examination =
+        runtime.spawn_blocking(move || kafka::examine(&settings, patience + EXAMINATION_LONGER));
     runtime.block_on(async {
         tokio::select! {
-            () = until => Ok(None),
+            ended = until => ended.map(|()| None),
             examined = examination => match examined {
                 Ok(layout) => layout.map(Some),
                 Err(error) => Err(Failure::new(Exit::Internal, error)),
@@ -147,15 +182,45 @@ pub fn new_runtime() -> Result<Runtime, Failure> {
         .map_err(|error| Failure::new(Exit::Unavailable, error))
 }
 
-/// A service that is to be run, on whatever broker.
+/// A service that is to be run, on whatever broker. From the beginning it has a status, which HTTP shows.
 pub struct Service<'a> {
     pub config: &'a Config,
     pub rules: Rules,
     pub metrics: Arc<Metrics>,
     pub runtime: &'a Runtime,
+    status: ServiceStatus,
+    pens: Vec<WorkerStatus>,
+    queries: QueryRouter,
+    questions: Vec<Receiver<CustomerQuery>>,
 }
 
-impl Service<'_> {
+/// HTTP is served until this is dropped.
+pub struct HttpTask {
+    server: JoinHandle<()>,
+}
+
+impl Drop for HttpTask {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// How the workers are asked to end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    /// With a last commit.
+    ShutDown,
+    /// Without one: no broker would take it.
+    GiveUp,
+}
+
+impl<'a> Service<'a> {
+    pub fn new(config: &'a Config, rules: Rules, metrics: Arc<Metrics>, runtime: &'a Runtime) -> Self {
+        let (status, pens) = ServiceStatus::new(config.workers, Instant::now());
+        let (queries, questions) = QueryRouter::new(config.workers);
+        Self { config, rules, metrics, runtime, status, pens, queries, questions }
+    }
+
     /// Takes the configured port.
     ///
     /// # Errors
@@ -167,37 +232,53 @@ impl Service<'_> {
         Ok(server)
     }
 
-    /// Starts a worker for each slot and serves HTTP until `until` is done, or a worker fails; then ends the workers.
-    ///
-    /// # Errors
-    /// The first failure of a worker.
-    pub fn serve<B: Broker>(
-        self,
-        server: HttpServer,
-        open: impl Fn(usize) -> Result<B, BrokerError> + Sync,
-        until: impl Future<Output = ()>,
-    ) -> Result<(), Failure> {
-        let (status, pens) = ServiceStatus::new(self.config.workers, Instant::now());
-        let (queries, questions) = QueryRouter::new(self.config.workers);
+    /// Answers from now on, whether there are workers or not.
+    pub fn serve_http(&self, server: HttpServer) -> HttpTask {
         let context = HttpContext {
             metrics: Arc::clone(&self.metrics),
-            status: status.clone(),
-            queries,
+            status: self.status.clone(),
+            queries: self.queries.clone(),
             about: About {
                 application: self.config.application.clone(),
                 instance: self.config.instance.clone(),
                 version: metrics::VERSION,
             },
         };
-        let stop = AtomicBool::new(false);
+        HttpTask { server: self.runtime.spawn(server.serve(context, std::future::pending())) }
+    }
+
+    /// Asks from now on whether brokers answer. Beside the watch comes the failure to end with once none has for
+    /// `commit.patience`.
+    ///
+    /// # Errors
+    /// Those of [`BrokerWatch::start`].
+    pub fn watch_brokers(
+        &self,
+        settings: &KafkaSettings,
+        troubles: Arc<Troubles>,
+    ) -> Result<(BrokerWatch, oneshot::Receiver<Failure>), Failure> {
+        let (status, metrics) = (self.status.clone(), Arc::clone(&self.metrics));
+        BrokerWatch::start(settings, self.config.commit.patience, WatchReports { status, metrics, troubles })
+    }
+
+    /// Starts a worker for each slot; once `until` is done, or a worker fails, ends the workers.
+    ///
+    /// # Errors
+    /// The first failure of a worker, else that of `until`.
+    pub fn work<B: Broker>(
+        self,
+        open: impl Fn(usize) -> Result<B, BrokerError> + Sync,
+        until: impl Future<Output = Result<(), Failure>>,
+    ) -> Result<(), Failure> {
+        let Self { rules, metrics, runtime, status, pens, questions, .. } = self;
+        let stop = OnceLock::new();
         thread::scope(|scope| {
-            let (stop_http, http_stopped) = oneshot::channel::<()>();
-            let http = self.runtime.spawn(server.serve(context, async { drop(http_stopped.await) }));
             let (ended, mut first_end) = mpsc::channel(1);
             let mut workers = Vec::new();
             for (slot, (pen, questions)) in pens.into_iter().zip(questions).enumerate() {
-                let hub = Hub::new(&self.metrics, status.clone(), pen, questions, tick);
-                let (rules, ended, open, stop) = (self.rules.clone(), Ended(ended.clone()), &open, &stop);
+                tick(&pen);
+                let hub = Hub::new(&metrics, status.clone(), pen, questions, tick);
+                let (rules, ended, open, stop) = (rules.clone(), Ended(ended.clone()), &open, &stop);
                 let worker =
                     thread::Builder::new().name(format!("worker-{slot}")).spawn_scoped(scope, move || {
                         let _ended = ended;
@@ -205,49 +286,56 @@ impl Service<'_> {
                     });
                 workers.push(worker.map_err(|error| Failure::new(Exit::Unavailable, error)));
             }
+            let mut ended = Ok(());
             if workers.iter().all(Result::is_ok) {
-                self.runtime.block_on(async {
+                ended = runtime.block_on(async {
                     tokio::select! {
-                        () = until => info!("shutting down"),
-                        _ = first_end.recv() => {}
+                        ended = until => ended,
+                        _ = first_end.recv() => Ok(()),
                     }
                 });
             }
+            let end = match &ended {
+                Ok(()) => End::ShutDown,
+                Err(failure) => {
+                    metrics.on_fatal_error(FatalKind::Unavailable);
+                    status.fail(&failure.to_string());
+                    End::GiveUp
+                }
+            };
+            info!("shutting down");
             status.drain();
-            stop.store(true, Ordering::Release);
+            stop.set(end).expect("set once, here");
             let results =
-                workers.into_iter().map(|worker| worker.and_then(|worker| self.join(worker, &status)));
-            // All are waited for; the first failure counts.
-            let result = results.collect::<Vec<_>>().into_iter().collect();
-            let snapshots = &self.rules.snapshots;
+                workers.into_iter().map(|worker| worker.and_then(|worker| join(worker, &metrics, &status)));
+            // All are waited for; the first failure counts, and one of a worker says more.
+            let result: Result<(), Failure> = results.collect::<Vec<_>>().into_iter().collect();
+            let snapshots = &rules.snapshots;
             if snapshots.as_ref().is_some_and(|snapshots| !snapshots.finish(SNAPSHOTS_MAX)) {
                 warn!("the last snapshots were not written in time");
             }
-            drop(stop_http);
-            http.abort();
-            result
+            result.and(ended)
         })
     }
+}
 
-    /// Waits for a worker's end and returns why it ended, if it was not asked to.
-    fn join(
-        &self,
-        worker: ScopedJoinHandle<'_, Result<(), Stop>>,
-        status: &ServiceStatus,
-    ) -> Result<(), Failure> {
-        let stopped = match worker.join() {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(stopped)) => stopped,
-            Err(_) => Stop::new(
-                FatalKind::Internal,
-                "a worker has panicked, which is a bug; the message stands above",
-            ),
-        };
-        self.metrics.on_fatal_error(stopped.kind);
-        status.fail(&stopped.message());
-        error!(error = stopped.message(), "worker stopped");
-        Err(stopped.into_failure())
-    }
+/// Waits for a worker's end and returns why it ended, if it was not asked to.
+fn join(
+    worker: ScopedJoinHandle<'_, Result<(), Stop>>,
+    metrics: &Metrics,
+    status: &ServiceStatus,
+) -> Result<(), Failure> {
+    let stopped = match worker.join() {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(stopped)) => stopped,
+        Err(_) => {
+            Stop::new(FatalKind::Internal, "a worker has panicked, which is a bug; the message stands above")
+        }
+    };
+    metrics.on_fatal_error(stopped.kind);
+    status.fail(&stopped.message());
+    warn!(error = stopped.message(), "worker stopped");
+    Err(stopped.into_failure())
 }
 
 /// Reports, when it is dropped, that a worker has ended, even by a panic.
@@ -265,16 +353,23 @@ fn work<B: Broker>(
     broker: Result<B, BrokerError>,
     rules: Rules,
     hub: Hub<'_>,
-    stop: &AtomicBool,
+    stop: &OnceLock<End>,
 ) -> Result<(), Stop> {
     let mut processor = Worker::new(broker?, rules, hub);
-    while !stop.load(Ordering::Acquire) {
+    loop {
+        match stop.get() {
+            None => {}
+            Some(End::ShutDown) => return processor.shut_down(),
+            Some(End::GiveUp) => {
+                processor.close();
+                return Ok(());
+            }
+        }
         if let Err(stopped) = processor.turn() {
             processor.close();
             return Err(stopped);
         }
     }
-    processor.shut_down()
 }
 
 fn tick(status: &WorkerStatus) {

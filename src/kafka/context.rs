@@ -2,8 +2,8 @@
 //!
 //! Callbacks run inside a poll and only record; the caller of the poll acts on it afterwards.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use rdkafka::ClientContext;
 use rdkafka::TopicPartitionList;
@@ -17,15 +17,18 @@ use rdkafka::types::RDKafkaRespErr;
 use tracing::{debug, info, trace, warn};
 
 use super::error::{Call, ClientError};
+use super::trouble::{self, Troubles};
 use crate::observe::metrics::{ClientMetrics, ClientStatistics};
 use crate::stream::broker::GroupEvent;
-use crate::topic::Partition;
+use crate::topic::{Partition, listed};
 
 /// Records what one client calls back.
 pub struct Callbacks {
     /// In its log lines.
     client: &'static str,
     metrics: Option<ClientMetrics>,
+    /// Where failed connections are noted.
+    troubles: Arc<Troubles>,
     recorded: Mutex<Recorded>,
     /// Give partitions back at once instead of recording: the worker that would act on it has ended.
     closing: AtomicBool,
@@ -42,7 +45,18 @@ struct Recorded {
 
 impl Callbacks {
     pub fn new(client: &'static str, metrics: Option<ClientMetrics>) -> Self {
-        Self { client, metrics, recorded: Mutex::default(), closing: AtomicBool::new(false) }
+        Self {
+            client,
+            metrics,
+            troubles: Arc::default(),
+            recorded: Mutex::default(),
+            closing: AtomicBool::new(false),
+        }
+    }
+
+    /// Notes failed connections there, beside those of the process's other clients.
+    pub fn with_troubles(self, troubles: Arc<Troubles>) -> Self {
+        Self { troubles, ..self }
     }
 
     /// Rebalances in the order in which they came.
@@ -73,6 +87,13 @@ impl Callbacks {
 impl ClientContext for Callbacks {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         let client = self.client;
+        if trouble::is_logged_of_a_connection(facility) {
+            self.troubles.note(message);
+        }
+        if trouble::is_logged_of_a_connection(facility) || trouble::is_a_consequence(facility) {
+            debug!(target: "librdkafka", client, facility, "{message}");
+            return;
+        }
         // The client retries nearly everything and logs it as an error; what needs an operator comes back from a call.
         match level {
             RDKafkaLogLevel::Emerg
@@ -95,7 +116,12 @@ impl ClientContext for Callbacks {
     fn error(&self, error: KafkaError, reason: &str) {
         let client = self.client;
         let code = error.rdkafka_error_code();
-        warn!(client, reason, "kafka client reports {error}");
+        if trouble::is_of_a_connection(code) {
+            self.troubles.note(reason);
+            debug!(client, reason, "kafka client reports {error}");
+        } else {
+            warn!(client, reason, "kafka client reports {error}");
+        }
         if matches!(code, Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed))
         {
             self.recorded().refusal = Some(reason.to_owned());
@@ -125,7 +151,12 @@ impl ConsumerContext for Callbacks {
         } else {
             GroupEvent::Revoked(partitions)
         };
-        debug!(?event, "rebalance recorded");
+        let (kind, partitions) = match &event {
+            GroupEvent::Assigned(partitions) => ("assigned", partitions),
+            GroupEvent::Revoked(partitions) => ("revoked", partitions),
+            GroupEvent::Lost(partitions) => ("lost", partitions),
+        };
+        debug!(kind, partitions = listed(partitions), "rebalance recorded");
         self.recorded().rebalances.push(event);
     }
 }

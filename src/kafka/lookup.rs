@@ -19,6 +19,7 @@ use super::identity::identity;
 use super::producer::TransactionalProducer;
 use super::queue::{MessageBatch, PartitionQueue, SharedConsumer, serve};
 use super::settings::{KafkaSettings, Layout};
+use super::trouble::Troubles;
 use crate::stream::broker::{
     BrokerError, ChangelogIdentity, Committed, Lookup, Moment, Position, RecordBatch, Stability, Watermark,
 };
@@ -36,15 +37,21 @@ pub struct QueryClients {
     layout: Layout,
     read_committed: SharedConsumer,
     read_uncommitted: SharedConsumer,
+    troubles: Arc<Troubles>,
     /// Moment zero of the worker and of its tasks.
     origin: Instant,
 }
 
 impl QueryClients {
     /// Makes the clients; they connect by themselves.
-    pub fn create(settings: Arc<KafkaSettings>, layout: Layout) -> Result<Self, ClientError> {
+    pub fn create(
+        settings: Arc<KafkaSettings>,
+        layout: Layout,
+        troubles: Arc<Troubles>,
+    ) -> Result<Self, ClientError> {
         let make = |config: rdkafka::ClientConfig, name| {
-            BaseConsumer::from_config_and_context(&config, Callbacks::new(name, None))
+            let callbacks = Callbacks::new(name, None).with_troubles(Arc::clone(&troubles));
+            BaseConsumer::from_config_and_context(&config, callbacks)
                 .map(Arc::new)
                 .map_err(|error| ClientError::from_kafka(Call::Create, &error))
         };
@@ -53,6 +60,7 @@ impl QueryClients {
             read_uncommitted: make(settings.read_uncommitted_client(), "read-uncommitted reader")?,
             settings,
             layout,
+            troubles,
             origin: Instant::now(),
         })
     }
@@ -108,7 +116,7 @@ pub(super) fn refused_or(callbacks: &Callbacks, error: ClientError) -> BrokerErr
 /// # Errors
 /// The client refuses its settings.
 pub fn lookup(settings: &Arc<KafkaSettings>, layout: Layout) -> Result<KafkaLookup, BrokerError> {
-    Ok(KafkaLookup::new(Arc::new(QueryClients::create(Arc::clone(settings), layout)?)))
+    Ok(KafkaLookup::new(Arc::new(QueryClients::create(Arc::clone(settings), layout, Arc::default())?)))
 }
 
 /// One asker: the worker or a task beside it.
@@ -161,7 +169,7 @@ impl KafkaLookup {
         let mut list = TopicPartitionList::new();
         list.add_partition(name, number(partition));
         if let Err(error) = self.clients.read_committed.incremental_unassign(&list) {
-            tracing::warn!(%error, topic = name, %partition, "partition not given back");
+            tracing::warn!(%error, topic = name, partition = partition.0, "partition not given back");
         }
     }
 }
@@ -271,7 +279,9 @@ impl Lookup for KafkaLookup {
             Some(_) | None => {
                 let config =
                     self.clients.settings.producer(transactional_id, self.clients.layout.message_bytes_max);
-                TransactionalProducer::create(&config, Callbacks::new("takeover", None), &[])?
+                let callbacks =
+                    Callbacks::new("takeover", None).with_troubles(Arc::clone(&self.clients.troubles));
+                TransactionalProducer::create(&config, callbacks, &[])?
             }
         };
         match producer.init(within) {

@@ -19,6 +19,8 @@ mod retention;
 mod settings;
 mod slot;
 mod subscriber;
+mod trouble;
+mod watch;
 
 pub use appender::{Appended, Appender};
 pub use check::{CustomerBytes, check};
@@ -30,3 +32,5 @@ pub use retention::input_retention;
 pub use settings::{KafkaSettings, Layout};
 pub use slot::{KafkaBroker, SlotSettings, WallClock, host_wall_clock};
 pub use subscriber::Subscriber;
+pub use trouble::Troubles;
+pub use watch::{BrokerWatch, WatchReports};

@@ -16,7 +16,7 @@ const WITHIN: Duration = Duration::from_secs(5);
 /// By input; none where records are kept for ever, or the brokers do not say. The service works without the right to ask.
 pub fn input_retention(settings: &KafkaSettings, patience: Duration) -> PerInput<Option<Duration>> {
     let admin = Admin::create(settings)
-        .inspect_err(|error| debug!(?error, "retention of the inputs not asked for"))
+        .inspect_err(|error| debug!(%error, "retention of the inputs not asked for"))
         .ok();
     PerInput::from_fn(|input: Input| {
         let look = Look { settings, admin: admin.as_ref()?, patience };

@@ -11,7 +11,7 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaResult;
 
-use crate::config::{Config, KafkaOptions, Topics, environment_name};
+use crate::config::{Config, KafkaOptions, LogLevel, Topics, environment_name};
 use crate::stream::broker::{Capabilities, TRANSACTION_TIMEOUT};
 use crate::topic::{Output, Topic};
 
@@ -152,6 +152,7 @@ pub struct KafkaSettings {
     pub(super) instance: String,
     pub(super) topics: Topics,
     workers: u64,
+    log_level: RDKafkaLogLevel,
 }
 
 impl KafkaSettings {
@@ -162,6 +163,11 @@ impl KafkaSettings {
             instance: config.instance.clone(),
             topics: config.topics.clone(),
             workers: config.workers as u64,
+            // What `kafka.debug` asks for comes at the client's last level, and is written at ours.
+            log_level: match config.log.level {
+                LogLevel::Trace => RDKafkaLogLevel::Debug,
+                LogLevel::Error | LogLevel::Warn | LogLevel::Info | LogLevel::Debug => RDKafkaLogLevel::Info,
+            },
         }
     }
 
@@ -290,6 +296,17 @@ impl KafkaSettings {
             .map_or_else(|| "this client".to_owned(), |name| format!("user {name}"))
     }
 
+    /// The client that asks whether brokers answer.
+    pub(super) fn watch(&self) -> ClientConfig {
+        let config = self.reader();
+        self.finish(config)
+    }
+
+    /// The brokers to ask first, as they were configured.
+    pub(super) fn bootstrap_servers(&self) -> &str {
+        self.options.bootstrap_servers().unwrap_or_default()
+    }
+
     /// Whether the client takes what the `[kafka]` section sets, as far as that shows without brokers.
     pub(super) fn check(&self) -> KafkaResult<()> {
         for client in [self.member(0, 1), self.producer(&self.transactional_id(0), 1 << 20)] {
@@ -324,7 +341,7 @@ impl KafkaSettings {
         if config.get("client.id").is_none() {
             set(&mut config, "client.id", format!("{}-{}", self.application, self.instance));
         }
-        config.set_log_level(RDKafkaLogLevel::Info);
+        config.set_log_level(self.log_level);
         config
     }
 }

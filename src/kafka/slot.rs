@@ -16,6 +16,7 @@ use super::native::boot_time;
 use super::producer::{GroupOffsets, Outgoing, TransactionalProducer, Written, offset_list};
 use super::queue::{Alarm, MessageBatch};
 use super::settings::{KafkaSettings, Layout};
+use super::trouble::Troubles;
 use crate::exit::Exit;
 use crate::observe::metrics::{Client, Metrics};
 use crate::stream::broker::{
@@ -37,6 +38,8 @@ pub struct SlotSettings {
     pub layout: Layout,
     pub slot: usize,
     pub wall: WallClock,
+    /// Where the slot's clients note failed connections.
+    pub troubles: Arc<Troubles>,
 }
 
 /// One worker slot on a Kafka cluster.
@@ -49,6 +52,7 @@ pub struct KafkaBroker {
     group_instance: Option<String>,
     wall: WallClock,
     metrics: Option<Arc<Metrics>>,
+    troubles: Arc<Troubles>,
     alarm: Arc<Alarm>,
     member: Member,
     producer: Option<TransactionalProducer>,
@@ -72,14 +76,15 @@ impl KafkaBroker {
     /// # Errors
     /// [`Exit::Configuration`] if the client refuses its settings.
     pub fn open(slot: SlotSettings, metrics: Option<Arc<Metrics>>) -> Result<Self, BrokerError> {
-        let SlotSettings { settings, layout, slot, wall } = slot;
+        let SlotSettings { settings, layout, slot, wall, troubles } = slot;
         let alarm = Arc::new(Alarm::default());
         let queues = u64::from(layout.partitions) * Input::COUNT as u64;
         let config = settings.member(slot, queues);
         let callbacks =
-            Callbacks::new("member", metrics.as_ref().map(|metrics| metrics.client(Client::Consumer)));
+            Callbacks::new("member", metrics.as_ref().map(|metrics| metrics.client(Client::Consumer)))
+                .with_troubles(Arc::clone(&troubles));
         let member = Member::create(Arc::clone(&settings), &config, callbacks, Arc::clone(&alarm))?;
-        let clients = QueryClients::create(Arc::clone(&settings), layout)?;
+        let clients = QueryClients::create(Arc::clone(&settings), layout, Arc::clone(&troubles))?;
         let (running, ended) = crossbeam_channel::bounded(0);
         Ok(Self {
             transactional_id: settings.transactional_id(slot),
@@ -89,6 +94,7 @@ impl KafkaBroker {
             layout,
             wall,
             metrics,
+            troubles,
             alarm,
             member,
             producer: None,
@@ -105,7 +111,8 @@ impl KafkaBroker {
             compression: self.settings.compression_of(output),
         });
         let config = self.settings.producer(&self.transactional_id, self.layout.message_bytes_max);
-        TransactionalProducer::create(&config, Callbacks::new("producer", metrics), &topics)
+        let callbacks = Callbacks::new("producer", metrics).with_troubles(Arc::clone(&self.troubles));
+        TransactionalProducer::create(&config, callbacks, &topics)
     }
 
     fn producer(&self) -> Result<&TransactionalProducer, BrokerError> {

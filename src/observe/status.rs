@@ -12,6 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::{DateTime, SecondsFormat};
+
 use crate::domain::signals::kind::SignalType;
 use crate::observe::metrics::ServiceState;
 use crate::topic::Partition;
@@ -19,6 +21,9 @@ use crate::topic::Partition;
 /// A loop that has not ticked for so long is stuck. Every call that a worker blocks in is bounded well below it (a commit is
 /// tried in slices of 2 s), so only a bug or a frozen machine gets here, and a restart is the right answer.
 pub const TICK_AGE_MAX: Duration = Duration::from_secs(60);
+
+/// A worker starts once the brokers have said what the topics are like: until then its loop cannot stand still.
+const NOT_STARTED: u64 = u64::MAX;
 
 /// How many of the latest signals are kept for the live page.
 const RECENT_SIGNALS_MAX: usize = 40;
@@ -69,13 +74,24 @@ struct Shared {
     started_at: Instant,
     draining: AtomicBool,
     failure: Mutex<Option<String>>,
+    brokers: Mutex<BrokerReport>,
     workers: Box<[Slot]>,
     recent_signals: Mutex<VecDeque<RecentSignal>>,
 }
 
+/// Whether Kafka's brokers answer, as the watch found last.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BrokerReport {
+    /// When they last answered, in milliseconds since 1970.
+    pub last_answer_ms: Option<i64>,
+    /// Why they do not answer; `None` while they do, and before the first question.
+    pub silence: Option<String>,
+}
+
 #[derive(Debug)]
 struct Slot {
-    /// Milliseconds after the start. A plain number, because the loop writes it on every turn.
+    /// Milliseconds after the start, [`NOT_STARTED`] before the loop's first turn. A plain number, because the loop writes it on
+    /// every turn.
     ticked_at_ms: AtomicU64,
     report: Mutex<Report>,
 }
@@ -97,6 +113,7 @@ impl ServiceStatus {
             started_at,
             draining: AtomicBool::new(false),
             failure: Mutex::default(),
+            brokers: Mutex::default(),
             workers: (0..workers).map(|_| Slot::new()).collect(),
             recent_signals: Mutex::default(),
         });
@@ -112,6 +129,21 @@ impl ServiceStatus {
     /// Records that an error stopped the service for good. The first reason is kept.
     pub fn fail(&self, reason: &str) {
         lock(&self.shared.failure).get_or_insert_with(|| reason.to_owned());
+    }
+
+    /// Records that a broker has answered, at this time in milliseconds since 1970.
+    pub fn on_brokers_answer(&self, at_ms: i64) {
+        *lock(&self.shared.brokers) = BrokerReport { last_answer_ms: Some(at_ms), silence: None };
+    }
+
+    /// Records that no broker answers, and why.
+    pub fn on_brokers_silent(&self, reason: &str) {
+        lock(&self.shared.brokers).silence = Some(reason.to_owned());
+    }
+
+    /// Whether Kafka's brokers answer.
+    pub fn brokers(&self) -> BrokerReport {
+        lock(&self.shared.brokers).clone()
     }
 
     /// When the service started.
@@ -148,6 +180,7 @@ impl ServiceStatus {
         if self.is_draining() {
             reasons.push("shutting down".to_owned());
         }
+        reasons.extend(lock(&self.shared.brokers).in_words());
         for (worker, slot) in self.shared.workers.iter().enumerate() {
             let report = lock(&slot.report);
             match report.phase {
@@ -183,7 +216,8 @@ impl ServiceStatus {
             if ended && !self.is_draining() {
                 reasons.push(format!("worker {worker} has ended"));
             }
-            let tick_age_ms = now_ms.saturating_sub(slot.ticked_at_ms.load(Ordering::Relaxed));
+            let ticked_at_ms = slot.ticked_at_ms.load(Ordering::Relaxed);
+            let tick_age_ms = now_ms.saturating_sub(ticked_at_ms);
             if !ended && tick_age_ms > milliseconds(TICK_AGE_MAX) {
                 reasons.push(format!(
                     "the loop of worker {worker} has not turned for {} s",
@@ -212,6 +246,17 @@ impl ServiceStatus {
 
     fn is_draining(&self) -> bool {
         self.shared.draining.load(Ordering::Acquire)
+    }
+}
+
+impl BrokerReport {
+    /// Why Kafka cannot be used; `None` if it can.
+    fn in_words(&self) -> Option<String> {
+        let reason = self.silence.as_ref()?;
+        let last = self.last_answer_ms.and_then(DateTime::from_timestamp_millis);
+        let since = last
+            .map_or_else(|| "the start".to_owned(), |last| last.to_rfc3339_opts(SecondsFormat::Secs, true));
+        Some(format!("Kafka has not answered since {since}: {reason}"))
     }
 }
 
@@ -262,7 +307,7 @@ impl Slot {
     fn new() -> Self {
         let report =
             Report { phase: WorkerPhase::Joining, restoring: BTreeMap::new(), history: BTreeMap::new() };
-        Self { ticked_at_ms: AtomicU64::new(0), report: Mutex::new(report) }
+        Self { ticked_at_ms: AtomicU64::new(NOT_STARTED), report: Mutex::new(report) }
     }
 }
 
@@ -337,6 +382,27 @@ mod tests {
     }
 
     #[test]
+    fn a_service_whose_brokers_are_silent_is_alive_but_not_ready() {
+        let (status, first, second, started_at) = two_workers();
+        first.set_phase(WorkerPhase::Running);
+        second.set_phase(WorkerPhase::Running);
+        assert!(status.unready_reasons().is_empty(), "nothing was asked yet");
+        status.on_brokers_silent("k:9092: connection refused");
+        assert_eq!(
+            status.unready_reasons(),
+            ["Kafka has not answered since the start: k:9092: connection refused"]
+        );
+        status.on_brokers_answer(1_700_000_000_000);
+        assert!(status.unready_reasons().is_empty());
+        status.on_brokers_silent("no answer within 3 s");
+        assert_eq!(
+            status.unready_reasons(),
+            ["Kafka has not answered since 2023-11-14T22:13:20Z: no answer within 3 s"]
+        );
+        assert!(status.dead_reasons(started_at).is_empty());
+    }
+
+    #[test]
     fn a_restoring_service_is_alive() {
         let (status, first, _second, started_at) = two_workers();
         first.restoring(Partition(0), None);
@@ -347,6 +413,8 @@ mod tests {
     fn a_loop_that_stands_still_or_ends_is_dead() {
         let (status, first, second, started_at) = two_workers();
         let later = started_at + 2 * TICK_AGE_MAX;
+        assert!(status.dead_reasons(later).is_empty(), "the workers have not started");
+        second.tick(started_at);
         first.tick(later);
         assert_eq!(status.dead_reasons(later), ["the loop of worker 1 has not turned for 120 s"]);
         second.tick(later);

@@ -3,6 +3,7 @@
 mod dashboards;
 mod files;
 mod live;
+mod outage;
 mod prometheus;
 mod promql;
 mod promtool;
@@ -16,6 +17,7 @@ pub fn trials() -> Vec<Trial> {
     let mut trials = dashboards::trials();
     trials.extend(files::trials());
     trials.extend(live::trials());
+    trials.extend(outage::trials());
     trials.extend(promql::trials());
     trials.extend(promtool::trials());
     trials.extend(rules::trials());

@@ -20,6 +20,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("tidy::names_are_read_out_of_code", code::names_are_read_out_of_code),
         Trial::test("tidy::nothing_waits_by_sleeping", nothing_waits_by_sleeping),
         Trial::test("tidy::no_marks_are_left_behind", no_marks_are_left_behind),
+        Trial::test("tidy::fields_of_log_lines_are_plain_values", fields_of_log_lines_are_plain_values),
         Trial::test("tidy::dependencies_have_allowed_licences", dependencies_have_allowed_licences),
         Trial::test("tidy::no_banned_dependency", no_banned_dependency),
         Trial::test("tidy::hooks_are_for_tests_alone", hooks_are_for_tests_alone),
@@ -104,6 +105,26 @@ fn no_marks_are_left_behind() -> Result<(), Failed> {
                 .filter(|mark| text.contains(**mark))
                 .map(|mark| format!("{}: {mark}", path.display())),
         );
+    }
+    verdict(faults)
+}
+
+/// A field in its debug form (`?name`) shows the program's types, `Some("x")` or `[Partition(0)]`, to readers and queries of logs.
+fn fields_of_log_lines_are_plain_values() -> Result<(), Failed> {
+    let mut faults = Vec::new();
+    for (path, text) in sources("src") {
+        for level in ["error", "warn", "info", "debug", "trace"] {
+            for (start, _) in text.match_indices(&format!("{level}!(")) {
+                let end = text[start..].find(");").map_or(text.len(), |length| start + length);
+                let fields = text[start..end].split('"').step_by(2);
+                let is_debug = |part: &str| {
+                    part.match_indices('?').any(|(at, _)| part[..at].trim_end().ends_with([',', '(', '=']))
+                };
+                if fields.into_iter().any(is_debug) {
+                    faults.push(format!("{}: {}", path.display(), &text[start..end]));
+                }
+            }
+        }
     }
     verdict(faults)
 }

@@ -195,8 +195,8 @@ function showService(now) {
   keep("lag", sum(now.lag_records), whole(sum(now.lag_records)));
   const dead = now.outcomes.dead_lettered, restoring = now.restore_remaining;
   const reasons = now.unready_reasons.length > 0 ? [now.unready_reasons.join("; ")] : "ready";
-  const brokers = now.brokers ? [["Kafka's last answer", now.brokers.up ? moment(now.brokers.last_answer)
-    : [moment(now.brokers.last_answer) + ", silent since"]]] : [];
+  const answered = now.brokers.last_answer === null ? "none yet" : moment(now.brokers.last_answer);
+  const brokers = [["Kafka's last answer", now.brokers.up ? answered : [answered + ", silent since"]]];
   rows("health", [
     ["State", now.state === "running" ? now.state : [now.state]], ["Readiness", reasons], ...brokers,
     ["Oldest record waiting", now.lag_seconds_max > 0 ? span(now.lag_seconds_max) : "none"],
@@ -302,7 +302,7 @@ function showHeader(now) {
   element("application").textContent = now.application;
   element("about").textContent = `${now.instance} · ${now.version} · up ${span(now.uptime_seconds)}`;
   // Whatever the workers do, nothing moves without Kafka.
-  const away = now.brokers && !now.brokers.up && now.brokers.last_answer !== null;
+  const away = !now.brokers.up && now.brokers.last_answer !== null;
   element("state").textContent = away ? "no Kafka" : now.state;
   element("state").className = "pill " + (away ? "unreachable" : now.state);
   element("clock").textContent = now.clock ? `clock ${moment(now.clock.max)} UTC` : "";

@@ -30,6 +30,7 @@ pub(super) struct StatusBody {
     version: &'static str,
     state: &'static str,
     unready_reasons: Vec<String>,
+    brokers: BrokersBody,
     uptime_seconds: f64,
     input_records: BTreeMap<&'static str, u64>,
     outcomes: BTreeMap<&'static str, u64>,
@@ -50,6 +51,12 @@ pub(super) struct StatusBody {
     windows: WindowsBody,
     partition_details: Vec<PartitionBody>,
     recent_signals: Vec<SignalBody>,
+}
+
+#[derive(Serialize)]
+struct BrokersBody {
+    up: bool,
+    last_answer: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -125,6 +132,7 @@ struct PositionBody {
 
 pub(super) fn status(context: &HttpContext, customer_ids: CustomerIds) -> StatusBody {
     let overview = context.metrics.overview();
+    let brokers = context.status.brokers();
     let (latency_records, latency_seconds) = overview.end_to_end_latency;
     let totals = &overview.partitions;
     let recent_signals = context.status.recent_signals().into_iter().map(|signal| SignalBody {
@@ -138,6 +146,10 @@ pub(super) fn status(context: &HttpContext, customer_ids: CustomerIds) -> Status
         version: context.about.version,
         state: context.status.state().name(),
         unready_reasons: context.status.unready_reasons(),
+        brokers: BrokersBody {
+            up: brokers.silence.is_none() && brokers.last_answer_ms.is_some(),
+            last_answer: brokers.last_answer_ms.map(instant),
+        },
         uptime_seconds: context.status.started_at().elapsed().as_secs_f64(),
         input_records: named(&overview.input_records),
         outcomes: named(&overview.outcomes),

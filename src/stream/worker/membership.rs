@@ -126,7 +126,11 @@ impl Membership {
         match step {
             Ok(next) => self.stage = next,
             Err(BrokerError::Retry(cause)) if now.since(since) >= rules.commit.patience => {
-                return Err(Stop::caused(FatalKind::Unavailable, cause, "reach the brokers"));
+                return Err(Stop::caused(
+                    FatalKind::Unavailable,
+                    cause,
+                    "Kafka did not let the worker join within `commit.patience`",
+                ));
             }
             Err(BrokerError::Retry(_)) => {}
             Err(error) => return Err(error.into()),

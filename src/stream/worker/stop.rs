@@ -57,7 +57,7 @@ impl From<BrokerError> for Stop {
             BrokerError::Stop(exit, cause) => {
                 Self { kind: kind(exit), exit, error: anyhow::Error::from_boxed(cause) }
             }
-            BrokerError::Retry(cause) => Self::caused(FatalKind::Unavailable, cause, "reach the brokers"),
+            BrokerError::Retry(cause) => Self::caused(FatalKind::Unavailable, cause, "Kafka does not answer"),
             BrokerError::OutcomeUnknown(Unknown::Fenced | Unknown::Failed, cause)
             | BrokerError::AbortTransaction(cause) => {
                 Self::caused(FatalKind::Internal, cause, "use the client outside of a transaction")

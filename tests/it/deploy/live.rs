@@ -118,6 +118,7 @@ fn everything_happens(metrics: &Metrics) {
     metrics.set_input_retention(&PerInput([Some(Duration::from_secs(604_800)); 3]));
     metrics.on_rebalance(RebalanceKind::Assign, Duration::from_millis(300));
     metrics.on_log_message(LogLevel::Info);
+    metrics.on_brokers_answer(now_ms);
     let restore = metrics.restore(Partition(0));
     restore.on_records(100, 50);
     restore.finish(Duration::from_secs(2));

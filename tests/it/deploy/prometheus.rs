@@ -50,10 +50,17 @@ pub struct Prometheus {
     folder: tempfile::TempDir,
 }
 
+/// This project's rules.
+pub const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/prometheus/rules");
+
 impl Prometheus {
     pub fn start(target: SocketAddr) -> Result<Self> {
+        Self::start_with(target, &Path::new(RULES).join("*.yml"))
+    }
+
+    /// The same with rules of one's own.
+    pub fn start_with(target: SocketAddr, rules: &Path) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("prometheus-").tempdir()?;
-        let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus/rules/*.yml");
         let interval = format!("{}ms", SCRAPE_INTERVAL.as_millis());
         let configuration = serde_json::json!({
             "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": "1s"},
@@ -87,6 +94,23 @@ impl Prometheus {
             let data = self.folder.path().display();
             ensure!(start.elapsed() < PATIENCE, "no scrapes in {data}\n{}", self.process.output_tail());
         }
+    }
+
+    /// Asks `condition` again and again until it holds.
+    pub fn wait_until(
+        &self,
+        what: &str,
+        patience: Duration,
+        condition: impl Fn() -> Result<bool>,
+    ) -> Result<()> {
+        let start = Instant::now();
+        while !condition()? {
+            if let Some(status) = self.process.exits_within(SCRAPE_INTERVAL) {
+                bail!("prometheus ended with {status}\n{}", self.process.output_tail());
+            }
+            ensure!(start.elapsed() < patience, "{what} not after {patience:?}");
+        }
+        Ok(())
     }
 
     /// Every query of the boards finds a number, but for panels that have nothing to show.

@@ -104,6 +104,7 @@ impl Shop {
             layout: self.layout,
             slot,
             wall: host_wall_clock(),
+            troubles: Arc::default(),
         };
         Ok(KafkaBroker::open(slot, None)?)
     }

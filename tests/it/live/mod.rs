@@ -5,6 +5,7 @@ mod clock;
 mod faults;
 pub mod history;
 mod loading;
+mod outage;
 mod poison;
 pub mod shop;
 mod snapshots;
@@ -38,6 +39,7 @@ pub fn trials() -> Vec<Trial> {
     trials.extend(clock::trials());
     trials.extend(faults::trials());
     trials.extend(loading::trials());
+    trials.extend(outage::trials());
     trials.extend(poison::trials());
     trials.extend(snapshots::trials());
     trials

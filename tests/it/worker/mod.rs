@@ -67,7 +67,12 @@ pub fn trials() -> Vec<Trial> {
             "outcome",
         ),
         ("fenced_again_and_again", &[(Call::Commit, Fault::Fenced); 4], 78, "transactional id"),
-        ("producer_never_opens", &[(Call::OpenProducer, Fault::Hang)], 69, "reach the brokers"),
+        (
+            "producer_never_opens",
+            &[(Call::OpenProducer, Fault::Hang)],
+            69,
+            "Kafka did not let the worker join",
+        ),
     ];
     let mut trials = vec![Trial::test("worker::random_faults", random_faults)];
     trials.extend(dead_letters::trials());

@@ -24,9 +24,11 @@ impl AttemptError {
     pub(super) fn unresolved(self) -> Stop {
         match self {
             Self::Stop(stop) => stop,
-            Self::Abort(cause) | Self::Unknown(_, cause) => {
-                Stop::caused(FatalKind::OutcomeUnknown, cause, "learn the outcome of a commit")
-            }
+            Self::Abort(cause) | Self::Unknown(_, cause) => Stop::caused(
+                FatalKind::OutcomeUnknown,
+                cause,
+                "Kafka did not answer; the last commit's outcome is unknown and is resolved at the next start",
+            ),
         }
     }
 }
