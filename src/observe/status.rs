@@ -104,6 +104,8 @@ struct Report {
     /// Partitions that have not come to their live records, with the records of history still to be read; 0 while its customers
     /// are settled.
     history: BTreeMap<Partition, u64>,
+    /// What an operator should look into, though the partition is processed.
+    remarks: BTreeMap<Partition, String>,
 }
 
 impl ServiceStatus {
@@ -169,6 +171,12 @@ impl ServiceStatus {
         } else {
             ServiceState::Running
         }
+    }
+
+    /// What an operator should look into, though the service is ready.
+    pub fn remarks(&self) -> Vec<String> {
+        let slots = self.shared.workers.iter();
+        slots.flat_map(|slot| lock(&slot.report).remarks.values().cloned().collect::<Vec<_>>()).collect()
     }
 
     /// Why the service is not ready; empty if it is. A member that owns nothing is ready.
@@ -292,6 +300,15 @@ impl WorkerStatus {
         };
     }
 
+    /// Records what an operator should look into in a partition; none if there is nothing, or it is no longer owned.
+    pub fn remark(&self, partition: Partition, remark: Option<String>) {
+        let remarks = &mut lock(&self.slot().report).remarks;
+        match remark {
+            Some(remark) => remarks.insert(partition, remark),
+            None => remarks.remove(&partition),
+        };
+    }
+
     fn slot(&self) -> &Slot {
         &self.shared.workers[self.slot]
     }
@@ -305,8 +322,12 @@ impl Drop for WorkerStatus {
 
 impl Slot {
     fn new() -> Self {
-        let report =
-            Report { phase: WorkerPhase::Joining, restoring: BTreeMap::new(), history: BTreeMap::new() };
+        let report = Report {
+            phase: WorkerPhase::Joining,
+            restoring: BTreeMap::new(),
+            history: BTreeMap::new(),
+            remarks: BTreeMap::new(),
+        };
         Self { ticked_at_ms: AtomicU64::new(NOT_STARTED), report: Mutex::new(report) }
     }
 }
@@ -367,6 +388,18 @@ mod tests {
         assert_eq!(status.unready_reasons(), ["partition 4 settles the customers of its history"]);
         first.in_history(Partition(4), None);
         assert!(status.unready_reasons().is_empty());
+    }
+
+    #[test]
+    fn a_remark_leaves_the_service_ready() {
+        let (status, first, second, _) = two_workers();
+        first.set_phase(WorkerPhase::Running);
+        second.set_phase(WorkerPhase::Running);
+        second.remark(Partition(2), Some("partition 2: many records are too old".to_owned()));
+        assert_eq!(status.remarks(), ["partition 2: many records are too old"]);
+        assert!(status.unready_reasons().is_empty());
+        second.remark(Partition(2), None);
+        assert!(status.remarks().is_empty());
     }
 
     #[test]

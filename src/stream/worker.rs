@@ -391,6 +391,10 @@ impl<'m, B: Broker> Worker<'m, B> {
             records += running.part.summary.output_records.iter().map(|(_, count)| count).sum::<u64>();
             hub.on_part_committed(&running.part, clocks.wall_ms);
             self.refusals.add(part.partition, &running.part);
+            hub.status.remark(
+                part.partition,
+                running.window.too_old_remark(part.partition, rules.settings.lateness),
+            );
             running.on_committed(part.batch_number, clocks.monotonic);
             let gauges = report::gauges(running, rules, target, clocks.monotonic);
             hub.metrics.partition(part.partition).set(&gauges);

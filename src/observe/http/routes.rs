@@ -112,7 +112,12 @@ async fn livez(State(context): Shared) -> Answer {
 }
 
 async fn readyz(State(context): Shared) -> Answer {
-    probe(&context.status.unready_reasons())
+    let reasons = context.status.unready_reasons();
+    if !reasons.is_empty() {
+        return probe(&reasons);
+    }
+    let lines: Vec<String> = ["ok".to_owned()].into_iter().chain(context.status.remarks()).collect();
+    text(StatusCode::OK, &(lines.join("\n") + "\n"))
 }
 
 fn probe(reasons: &[String]) -> Answer {

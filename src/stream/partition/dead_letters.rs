@@ -6,15 +6,18 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::config::DeadLetterLimit;
+use crate::config::{self, DeadLetterLimit};
 use crate::domain::values::number::Ratio;
+use crate::domain::values::time::Span;
 use crate::stream::broker::Offset;
-use crate::topic::Input;
+use crate::topic::{Input, Partition};
 use crate::wire::changelog::{Outcome, OutcomeRun, OutcomeWindow};
 use crate::wire::reason::{Reason, Refusal};
 
 /// With fewer records a share means nothing.
 const RECORDS_MIN: u32 = 1_000;
+/// Fewer records that are too old are no sign of anything.
+const TOO_OLD_MIN: u32 = 100;
 
 /// The last records of a partition.
 pub struct DeadLetterWindow {
@@ -109,6 +112,18 @@ impl DeadLetterWindow {
     /// How many of the last records were too old, and how many there were.
     pub fn too_old(&self) -> (u32, u32) {
         (self.outcomes.too_old(), self.outcomes.len())
+    }
+
+    /// What to say of a partition that refuses records as too old: a hundred or more, and above one in a hundred.
+    pub fn too_old_remark(&self, partition: Partition, lateness: Span) -> Option<String> {
+        let (too_old, records) = self.too_old();
+        (too_old >= TOO_OLD_MIN && too_old > records / 100).then(|| {
+            let lateness = config::format_duration(lateness.as_millis().unsigned_abs());
+            format!(
+                "partition {partition}: {too_old} of the last {records} records were refused, over {lateness} behind its clock; \
+                 is history being loaded? docs/HISTORY.md says what to do"
+            )
+        })
     }
 
     /// Explains why this record was not admitted.

@@ -68,6 +68,7 @@ impl<'m> Hub<'m> {
         self.restores.remove(&partition);
         self.status.not_restoring(partition);
         self.status.in_history(partition, None);
+        self.status.remark(partition, None);
         self.metrics.remove_partition(partition);
     }
 

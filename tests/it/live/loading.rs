@@ -248,6 +248,8 @@ fn a_history_rebuilt_beside(node: &KafkaNode) -> Result<()> {
     running.wait_until_idle(&[&first], PATIENCE)?;
     let refused = first.metric("retention_dead_letter_records_total", &["too_old"])?.unwrap_or_default();
     ensure!(refused > 100.0, "{refused} records are refused");
+    let (_, readiness) = first.get("/readyz")?;
+    ensure!(readiness.contains("were refused, over 35d behind its clock"), "{readiness}");
 
     let rebuilt = running.beside()?;
     let second = ServiceProcess::start(&settings(&rebuilt))?;
