@@ -296,12 +296,6 @@ impl KafkaSettings {
             .map_or_else(|| "this client".to_owned(), |name| format!("user {name}"))
     }
 
-    /// The client that asks whether brokers answer.
-    pub(super) fn watch(&self) -> ClientConfig {
-        let config = self.reader();
-        self.finish(config)
-    }
-
     /// The brokers to ask first, as they were configured.
     pub(super) fn bootstrap_servers(&self) -> &str {
         self.options.bootstrap_servers().unwrap_or_default()

@@ -64,7 +64,7 @@ impl BrokerWatch {
         reports: WatchReports,
     ) -> Result<(Self, oneshot::Receiver<Failure>), Failure> {
         let callbacks = Callbacks::new("watch", None).with_troubles(Arc::clone(&reports.troubles));
-        let client = BaseConsumer::from_config_and_context(&settings.watch(), callbacks)
+        let client = BaseConsumer::from_config_and_context(&settings.read_uncommitted_client(), callbacks)
             .map_err(|error| ClientError::from_kafka(Call::Create, &error))
             .map_err(|error| failure("prepare the Kafka client", error.into()))?;
         let (give_up, given_up) = oneshot::channel();
