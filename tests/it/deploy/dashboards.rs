@@ -12,11 +12,17 @@ use libtest_mimic::{Completion, Failed, Trial};
 use serde_json::Value;
 
 use super::{promql, registry};
+use crate::python;
 
 pub const NAMES: [&str; 2] = ["pipeline", "customers"];
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![
+        python::trial(
+            "deploy: Grafana's model knows all of the boards",
+            "tests/boards/requirements.txt",
+            model,
+        ),
         Trial::ignorable_test("deploy: the boards are what their script makes", generated),
         Trial::test("deploy: what the board pipeline opens with fits on a screen", layout),
         Trial::test("deploy: boards and runbook name each other", runbook),
@@ -178,6 +184,15 @@ fn runbook() -> Result<(), Failed> {
     for named in page.split('*').skip(1).step_by(2).filter(|named| !OTHERS.contains(named)) {
         assert!(titles.contains(named), "the runbook names a panel {named:?}");
     }
+    Ok(())
+}
+
+/// Fields, options of panels and units, read by Grafana's own package for making dashboards.
+fn model(python: &Path) -> anyhow::Result<()> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/boards/model.py");
+    let files = NAMES.map(|name| folder().join(format!("{name}.json")));
+    let output = Command::new(python).arg("-B").arg(script).args(files).output()?;
+    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }
 
