@@ -21,7 +21,7 @@ def health():
         "Health",
         timeline("State", "What each instance is doing. Orange and red stretches: restoring, rebalancing, failed.",
                  "none", [("max by (instance, state) (@retention_state@) == 1", "{{instance}} {{state}}")],
-                 width=8, height=8),
+                 width=6, height=8),
         [of_all("Instances up", "Instances that answer the scraper, of those that it knows.",
                   "count(@up@ == 1) or 0 * count(@up@)", "count(@up@)", width=3, runbook="RetentionDown"),
          figure("Committed within 2.5 s", """Share of the records of the chosen time that were committed within 2.5 s of their
@@ -39,12 +39,16 @@ def health():
         [of_all("Partitions caught up", """Partitions whose inputs are all read to the end, of those that had an owner within
                   the last day. While records come, some are always behind.""", f"sum({idle})", KNOWN_PARTITIONS, missing="behind",
                   colour="text", width=3, runbook="RetentionPartitionStalled"),
+         figure("History remaining", """Records of history that are still to be read before partitions go live.""", "short",
+                "sum(@retention_history_remaining_records@)", [(None, GOOD), (1, WARN)], width=3)],
+        [of_all("Instances that reach Kafka", "Instances to which a broker answers, of those that are scraped.",
+                "sum(@retention_brokers_up@)", "count(@retention_brokers_up@)", width=3, runbook="RetentionBrokersDown"),
          figure("Errors logged", "Messages of level error in the chosen time. Each needs an operator.", "none",
                 f"""sum({increase('retention_log_messages_total', 'level="error"', '$__range')})""",
                 [(None, GOOD), (1, BAD)], width=3, decimals=0)],
         alerts("Firing alerts", """Alerts of this service that fire now, as Prometheus has evaluated them. Red calls an operator,
                orange waits for the next working day.""",
-               'ALERTS{alertname=~"Retention.+",alertstate="firing",job=~"$job|"}', width=7),
+               'ALERTS{alertname=~"Retention.+",alertstate="firing",job=~"$job|"}', width=6),
         collapsed=False)
 
 
