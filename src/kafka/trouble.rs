@@ -66,6 +66,11 @@ fn in_few_words(reason: &str) -> Option<String> {
     let reason = reason.split(" (after ").next().unwrap_or(reason);
     // `[thrd:127.0.0.1:9092/bootstrap]: 127.0.0.1:9092/bootstrap: Connect to ipv4#127.0.0.1:9092 failed: Connection refused`
     let reason = reason.rsplit_once("]: ").map_or(reason, |(_, reason)| reason);
+    // `GroupCoordinator: 127.0.0.1:9092: Connect to ...`: the client's name for a broker that it needs for this.
+    let reason = match reason.split_once(": ") {
+        Some((name, rest)) if name.ends_with("Coordinator") => rest,
+        Some(_) | None => reason,
+    };
     if let Some((_, unresolved)) = reason.split_once("Failed to resolve '") {
         let (server, why) = unresolved.split_once("': ").unwrap_or((unresolved, "unknown host"));
         return Some(format!("{server}: host name cannot be resolved ({})", lowercase(why)));
@@ -101,6 +106,10 @@ mod tests {
         for (reported, expected) in [
             (
                 "127.0.0.1:9092/bootstrap: Connect to ipv4#127.0.0.1:9092 failed: Connection refused (after 0ms in state CONNECT)",
+                Some("127.0.0.1:9092: connection refused"),
+            ),
+            (
+                "GroupCoordinator: 127.0.0.1:9092: Connect to ipv4#127.0.0.1:9092 failed: Connection refused (after 0ms in state CONNECT)",
                 Some("127.0.0.1:9092: connection refused"),
             ),
             (
