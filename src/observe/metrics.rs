@@ -3,7 +3,7 @@
 //! One struct, built from an injected registry, with every child of a closed label resolved at the start. Call sites report
 //! what happened and know no names. What counts input, output and business moves after the commit only.
 //!
-//! A process exports at most 400 series, and 52 for each owned partition. A currency beyond the first adds 8 for each
+//! A process exports at most 400 series, and 54 for each owned partition. A currency beyond the first adds 8 for each
 //! partition, and 3 that the 400 have room for. A test counts them.
 
 mod batch;
