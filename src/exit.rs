@@ -3,6 +3,8 @@
 /// Exit codes; the numbers are those of `sysexits.h`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Exit {
+    /// 1: an instance is not alive or not ready. The one code that container engines know for it.
+    Unhealthy,
     /// 2: `topics plan` shows something to do.
     Pending,
     /// 64: wrong arguments.
@@ -23,6 +25,7 @@ impl Exit {
     /// The number that the process exits with.
     pub const fn code(self) -> u8 {
         match self {
+            Self::Unhealthy => 1,
             Self::Pending => 2,
             Self::Usage => 64,
             Self::Data => 65,

@@ -9,6 +9,7 @@ use retention_signals::commands::dead_letters;
 use retention_signals::commands::demo;
 use retention_signals::commands::erase;
 use retention_signals::commands::explain;
+use retention_signals::commands::healthcheck;
 use retention_signals::commands::manual;
 use retention_signals::commands::replay;
 use retention_signals::commands::run;
@@ -50,7 +51,8 @@ fn errors_of(arguments: &Arguments) -> Errors {
         | Command::Explain(_)
         | Command::Erase(_)
         | Command::Completions(_)
-        | Command::Man(_) => Errors::Printed,
+        | Command::Man(_)
+        | Command::Healthcheck(_) => Errors::Printed,
     }
 }
 
@@ -93,6 +95,7 @@ fn execute(arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Completions(arguments) => write(&manual::completions(&arguments)),
         Command::Man(arguments) => write(&manual::man(&arguments)?),
+        Command::Healthcheck(arguments) => print(&healthcheck::run(common, &arguments)?),
     }
 }
 

@@ -12,6 +12,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::dead_letters::DeadLettersCommand;
+use crate::commands::healthcheck::HealthcheckArguments;
 use crate::config::{self, Config, ENVIRONMENT_CONFIG, LogSettings, Purpose, Sources};
 use crate::domain::values::time::Time;
 use crate::exit::{Exit, Failure};
@@ -19,6 +20,7 @@ use crate::exit::{Exit, Failure};
 const EXIT_CODES: &str = "\
 Exit codes:
   0   done
+  1   healthcheck: the service is not alive, or not ready
   2   `topics plan`: something is to do
   64  wrong arguments
   65  unusable input, or more dead letters than the limit
@@ -166,6 +168,8 @@ pub enum Command {
     /// Prints the manual page, or writes one for each command
     #[command(after_long_help = MANUAL_CODES)]
     Man(ManArguments),
+    /// Asks a running instance whether it is alive: exit code 0, else 1. For containers; orchestrators ask /livez themselves
+    Healthcheck(HealthcheckArguments),
 }
 
 /// Arguments of `run`.

@@ -1,18 +1,15 @@
 //! `explain`: what a running instance knows of a customer, asked over HTTP and printed in words.
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::net::SocketAddr;
 
 use serde_json::Value;
 use ureq::http::StatusCode;
 
-use crate::commands::cli::{self, CommonArguments, ExplainArguments};
-use crate::config::{HttpSettings, Purpose, Secret};
+use crate::commands::cli::{CommonArguments, ExplainArguments};
+use crate::commands::instance;
+use crate::config::{HttpSettings, Secret};
 use crate::exit::{Exit, Failure};
-
-/// The server answers within 5 s or not at all.
-const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// A profile has some 2 KiB.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
@@ -23,11 +20,8 @@ const ANSWER_BYTES_MAX: u64 = 1 << 20;
 /// The instance cannot be reached or cannot answer ([`Exit::Unavailable`]), refuses ([`Exit::Permission`]), or knows no
 /// such customer ([`Exit::Data`]).
 pub fn run(common: &CommonArguments, arguments: &ExplainArguments) -> Result<String, Failure> {
-    let mut sources = common.sources()?;
-    // Only [http] matters here, and a user who asks the demo has no file.
-    sources.fallbacks.push(("shop.currency", "EUR".to_owned(), "explain"));
-    let HttpSettings { listen, token } = cli::load(&sources, Purpose::Offline)?.http;
-    let address = reachable(arguments.address.unwrap_or(listen));
+    let HttpSettings { listen, token } = instance::http_settings(common, "explain")?;
+    let address = instance::reachable(arguments.address.unwrap_or(listen));
     let (status, body) = ask(address, &arguments.customer, token.as_ref()).map_err(|error| {
         let message = format!(
             "no answer from {address}: {error}; is the service running there? --address names another"
@@ -48,31 +42,13 @@ pub fn run(common: &CommonArguments, arguments: &ExplainArguments) -> Result<Str
     Ok(in_words(&body))
 }
 
-/// The address to ask: a server that listens on every interface is asked over loopback.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        IpAddr::V4(_) | IpAddr::V6(_) => listen.ip(),
-    };
-    SocketAddr::new(ip, listen.port())
-}
-
 fn ask(
     address: SocketAddr,
     customer: &str,
     token: Option<&Secret>,
 ) -> Result<(StatusCode, String), ureq::Error> {
-    let agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        // The token goes to the instance itself, whatever the environment says about proxies.
-        .proxy(None)
-        .timeout_global(Some(WAIT_MAX))
-        .build()
-        .new_agent();
-    let mut request =
-        agent.get(format!("http://{address}/v1/customers/{}?explain", percent_encoded(customer)));
+    let url = format!("http://{address}/v1/customers/{}?explain", percent_encoded(customer));
+    let mut request = instance::agent().get(url);
     if let Some(token) = token {
         request = request.header("authorization", [b"Bearer ", token.expose()].concat());
     }

@@ -7,6 +7,8 @@ pub mod dead_letters;
 pub mod demo;
 pub mod erase;
 pub mod explain;
+pub mod healthcheck;
+pub mod instance;
 pub mod manual;
 pub mod replay;
 pub mod run;

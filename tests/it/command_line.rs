@@ -11,7 +11,7 @@ use prometheus::Registry;
 use retention_signals::config::{HttpSettings, Secret};
 use retention_signals::observe::http::{About, HttpContext, HttpServer};
 use retention_signals::observe::metrics::{Metrics, Vocabulary};
-use retention_signals::observe::status::ServiceStatus;
+use retention_signals::observe::status::{ServiceStatus, WorkerStatus};
 use retention_signals::stream::query::{CommittedPosition, CustomerReply, QueryRouter};
 use tokio::runtime::Runtime;
 
@@ -40,6 +40,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("command_line::explain_says_why_it_cannot", explain_says_why_it_cannot),
         Trial::test("command_line::shells_complete_commands", shells_complete_commands),
         Trial::test("command_line::every_command_has_a_manual_page", every_command_has_a_manual_page),
+        Trial::test("command_line::healthcheck_asks_a_probe", healthcheck_asks_a_probe),
     ]
 }
 
@@ -238,6 +239,30 @@ fn every_command_has_a_manual_page() -> Result<(), Failed> {
     Ok(())
 }
 
+fn healthcheck_asks_a_probe() -> Result<(), Failed> {
+    let server = Server::start()?;
+    let address = server.address.to_string();
+    let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    let listen = ["healthcheck", "--listen", &address];
+    let ready = ["healthcheck", "--listen", &address, "--ready"];
+    let by_setting = ["healthcheck", "--set", &format!("http.listen={address}")];
+    let nowhere = ["healthcheck", "--listen", &free];
+    for (arguments, code, told) in [
+        (&listen[..], 0, "ok"),
+        (&by_setting, 0, "ok"),
+        (&ready, 1, "/readyz answers 503: worker 0 has not joined the group yet"),
+        (&nowhere, 1, "/livez: "),
+    ] {
+        let output = run(arguments, &[])?;
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said)?;
+        if output.status.code() != Some(code) || !said.contains(told) {
+            return Err(format!("{arguments:?}: {:?} {said}", output.status).into());
+        }
+    }
+    Ok(())
+}
+
 /// Runs the program with no other settings than these.
 fn run(arguments: &[&str], environment: &[(&str, &str)]) -> std::io::Result<Output> {
     let mut command = Command::new(BINARY);
@@ -262,6 +287,8 @@ fn explain(server: &Server, arguments: &[&str], with_token: bool) -> Result<Outp
 /// The HTTP server of the service; a thread stands in for the worker.
 struct Server {
     address: SocketAddr,
+    /// A worker that drops its own has ended.
+    _pens: Vec<WorkerStatus>,
     _runtime: Runtime,
 }
 
@@ -269,7 +296,7 @@ impl Server {
     fn start() -> Result<Self, Failed> {
         let vocabulary = Vocabulary { version: "0", revision: "0", currencies: Vec::new() };
         let metrics = Arc::new(Metrics::new(&Registry::new(), &vocabulary)?);
-        let (status, _) = ServiceStatus::new(1, Instant::now());
+        let (status, pens) = ServiceStatus::new(1, Instant::now());
         let (queries, mut questions) = QueryRouter::new(1);
         let questions = questions.remove(0);
         thread::spawn(move || {
@@ -288,7 +315,7 @@ impl Server {
         let server = runtime.block_on(HttpServer::bind(&settings))?;
         let address = server.address();
         runtime.spawn(server.serve(context, std::future::pending()));
-        Ok(Self { address, _runtime: runtime })
+        Ok(Self { address, _pens: pens, _runtime: runtime })
     }
 }
 

@@ -112,6 +112,7 @@ fn the_page_lists_every_exit_code() -> Result<(), Failed> {
     let page = examples::read(PAGE);
     let listed: Vec<u8> = tables(&page, "code").filter_map(|row| row[0].parse().ok()).collect();
     let failures = [
+        Exit::Unhealthy,
         Exit::Pending,
         Exit::Usage,
         Exit::Data,

@@ -111,8 +111,8 @@ fn kind(exit: Exit) -> FatalKind {
     match exit {
         Exit::Usage | Exit::Data | Exit::Configuration => FatalKind::Configuration,
         Exit::Unavailable => FatalKind::Unavailable,
-        // No worker ends with a plan.
-        Exit::Pending | Exit::Internal => FatalKind::Internal,
+        // No worker ends with a plan, or unhealthy.
+        Exit::Unhealthy | Exit::Pending | Exit::Internal => FatalKind::Internal,
         Exit::Permission => FatalKind::Permission,
     }
 }

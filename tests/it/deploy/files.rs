@@ -10,6 +10,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("deploy: the example configuration loads", example_loads),
         Trial::test("deploy: the example configuration has every key with its default", example_is_complete),
         Trial::test("deploy: the compose file's configuration loads", compose_loads),
+        Trial::test("deploy: the image runs as a numbered user without rights", image),
         Trial::test("deploy: the compose file pins images and publishes on loopback", compose),
     ]
 }
@@ -71,10 +72,26 @@ fn compose_loads() -> Result<(), Failed> {
     assert!(compose.contains(&format!("127.0.0.1:{port}:{port}")));
     assert!(prometheus.contains(&format!("port: {port}")));
     let state_dir = config.state_dir.display().to_string();
-    assert!(compose.contains(&format!("state:{state_dir}")));
+    assert!(
+        compose.contains(&format!("state-1:{state_dir}"))
+            && compose.contains(&format!("state-2:{state_dir}"))
+    );
     assert!(read("Dockerfile")?.contains(&format!("VOLUME {state_dir}")));
     let servers = config.kafka.bootstrap_servers().ok_or("the file names the broker")?;
     assert!(compose.contains(&format!("INSIDE://{servers}")));
+    Ok(())
+}
+
+/// Kubernetes cannot check that a name is not root.
+fn image() -> Result<(), Failed> {
+    let text = read("Dockerfile")?;
+    let user = text.lines().find_map(|line| line.strip_prefix("USER ")).ok_or("the image has a user")?;
+    assert_eq!(user, "65532:65532");
+    assert!(text.contains("--chown=65532:65532"), "the folder of the state is the user's");
+    assert!(
+        text.contains("HEALTHCHECK ")
+            && text.contains("\"/usr/local/bin/retention-signals\", \"healthcheck\"")
+    );
     Ok(())
 }
 
@@ -89,10 +106,13 @@ fn compose() -> Result<(), Failed> {
         assert!(version.contains(|letter: char| letter.is_ascii_digit()), "{image}");
     }
     let ports: Vec<&str> = values("ports: ").collect();
-    assert_eq!(ports.len(), 4);
+    assert_eq!(ports.len(), 5);
     for port in ports {
         assert!(port.starts_with("[\"127.0.0.1:"), "{port} is published beyond loopback");
     }
+    // Two of them share the work only if each has a name of its own that stays.
+    let names: Vec<&str> = values("hostname: retention-signals-").collect();
+    assert_eq!(names, ["1", "2"]);
     for mounted in text.lines().filter_map(|line| line.trim().strip_prefix("- ./")) {
         let path = mounted.split(':').next().unwrap_or_default();
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(path);

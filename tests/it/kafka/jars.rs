@@ -4,7 +4,6 @@
 //! pom is fetched again and everything else costs one small read.
 
 use std::env;
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
@@ -12,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::fetched;
 use crate::process::run_to_end;
 
 const POM: &str = include_str!("../../kafka/pom.xml");
@@ -44,8 +44,7 @@ pub fn kafka() -> Result<&'static Kafka, &'static str> {
 fn find_or_fetch() -> Result<Kafka> {
     let java = java_command();
     check_java_version(&java)?;
-    let libs = target_folder().join("kafka-libs");
-    fetch_once(&libs)?;
+    let libs = fetched::once("kafka-libs", POM, copy_dependencies)?;
     Ok(Kafka { java, class_path: format!("{}/*", libs.display()) })
 }
 
@@ -76,39 +75,6 @@ fn java_version(output: &str) -> Option<u32> {
     rest[..digits].parse().ok()
 }
 
-/// The folder of build products: cargo gives an integration test `<target>/tmp`.
-fn target_folder() -> &'static Path {
-    Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .parent()
-        .expect("cargo's folder for tests lies in the target folder")
-}
-
-fn fetch_once(libs: &Path) -> Result<()> {
-    let stamp = libs.join("pom.stamp");
-    let expected = format!("{:032x}\n", xxhash_rust::xxh3::xxh3_128(POM.as_bytes()));
-    let is_there = || fs::read_to_string(&stamp).is_ok_and(|found| found == expected);
-    if is_there() {
-        return Ok(());
-    }
-    fs::create_dir_all(target_folder())?;
-    // Two test runs may share a target folder: one fetches, the other waits here and then finds the stamp.
-    let lock = File::create(libs.with_extension("lock"))?;
-    lock.lock()?;
-    if is_there() {
-        return Ok(());
-    }
-    // Aside, and renamed when complete: a reader of `libs` without the lock sees all of it or nothing.
-    let partial = libs.with_extension("partial");
-    remove_folder(&partial)?;
-    fs::create_dir_all(&partial)?;
-    eprintln!("fetching Apache Kafka for the tests into {} (once)", libs.display());
-    copy_dependencies(&partial)?;
-    fs::write(partial.join("pom.stamp"), &expected)?;
-    remove_folder(libs)?;
-    fs::rename(&partial, libs)?;
-    Ok(())
-}
-
 fn copy_dependencies(into: &Path) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mut command = Command::new("mvn");
@@ -117,13 +83,4 @@ fn copy_dependencies(into: &Path) -> Result<()> {
         .arg(format!("-DoutputDirectory={}", into.display()));
     run_to_end("mvn", command, folder.path(), FETCH_PATIENCE).context("fetch Apache Kafka with Maven")?;
     Ok(())
-}
-
-fn remove_folder(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("remove {}", folder.display()))
-        }
-        _ => Ok(()),
-    }
 }
