@@ -86,7 +86,7 @@ impl BrokerWatch {
     }
 }
 
-/// The question under way is not waited for: its client blocks for up to [`ANSWER_MAX`], and the process ends.
+/// The question under way is not waited for: its client blocks for up to its longest answer time, and the process ends.
 impl Drop for BrokerWatch {
     fn drop(&mut self) {
         drop(self.stop.take());
