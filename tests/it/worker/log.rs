@@ -105,6 +105,7 @@ pub struct FakeLookup {
 
 pub struct FakeBatch {
     first: u64,
+    timestamp_ms: Option<i64>,
     records: Vec<Kept>,
 }
 
@@ -117,7 +118,7 @@ impl RecordBatch for FakeBatch {
         let record = &self.records[index];
         RecordView {
             offset: Offset(self.first + index as u64),
-            timestamp_ms: Some(super::APPENDED_MS),
+            timestamp_ms: self.timestamp_ms,
             key: record.key.as_deref(),
             value: record.value.as_deref(),
         }
@@ -315,7 +316,7 @@ impl Lookup for FakeLookup {
         let records = state.log(topic)[from.0 as usize..].to_vec();
         state.changelog_reads += records.len();
         let next = Position(from.0 + records.len() as u64);
-        Ok((FakeBatch { first: from.0, records }, next))
+        Ok((FakeBatch { first: from.0, timestamp_ms: None, records }, next))
     }
 }
 
@@ -414,9 +415,9 @@ impl Broker for FakeBroker {
         let all = &state.inputs[input][from.0 as usize..];
         // A few at a time, so that there are many batches.
         let records = all[..all.len().min(records_max).min(7)].to_vec();
-        let next = Position(from.0 + records.len() as u64);
-        state.positions[input] = Some(next);
-        Ok((!records.is_empty()).then_some(FakeBatch { first: from.0, records }))
+        state.positions[input] = Some(Position(from.0 + records.len() as u64));
+        let timestamp_ms = Some(super::APPENDED_MS);
+        Ok((!records.is_empty()).then_some(FakeBatch { first: from.0, timestamp_ms, records }))
     }
 
     fn progress(&mut self, _: Partition, input: Input) -> Result<FetchProgress, BrokerError> {

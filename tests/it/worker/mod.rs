@@ -28,7 +28,8 @@ use log::{Call, FakeBroker, Fault, Kept, State};
 /// A worker that has not come to an end by then never will.
 pub const TURNS_MAX: usize = 100_000;
 
-/// Broker time of every record: 2100-01-01T00:00:00Z, later than any event.
+/// Broker time of every record of the inputs: 2100-01-01T00:00:00Z, later than any event. Records of the changelog have none: by their
+/// times the age of a snapshot is judged.
 const APPENDED_MS: i64 = 4_102_444_800_000;
 
 pub fn trials() -> Vec<Trial> {
