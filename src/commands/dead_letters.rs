@@ -1,4 +1,4 @@
-//! `dead-letters`: what was refused and why, one record whole, and records written again once their producer, or they, are mended.
+//! `dead-letters`: what was refused and why, one record whole, and records written again once their producer is corrected, or they are.
 
 mod arguments;
 mod filter;

@@ -196,7 +196,7 @@ impl Asker {
         if silence.lasted >= self.patience
             && let Some(give_up) = self.give_up.take()
         {
-            // Nobody listens in a service that is ending already.
+            // A service that is ending already has dropped the receiver.
             let _ends_already = give_up.send(self.unreachable(&silence));
         }
         self.answering = Some(Answering::No(silence));

@@ -39,7 +39,7 @@ impl SignalEmitter<'_> {
                 let lapsed = alert(SignalKind::Lapsed, since, State::AtRisk);
                 EmittedLifecycle::Lapsed { lapsed, at_risk: Some(at_risk) }
             }
-            // Without deadlines nobody lapses.
+            // Without deadlines no customer lapses.
             (Lifecycle::Active { .. } | Lifecycle::Lapsed { .. }, _) => EmittedLifecycle::Active,
         };
         let kept = self.facts.kept().count;

@@ -162,7 +162,7 @@ fn load(node: &KafkaNode, arrangement: Arrangement) -> Result<()> {
     ensure!(stated == published, "alerts: {stated:#?}\nexpected {published:#?}");
     ensure!(!published.is_empty() && published.len() < standing.len(), "some stand, and some are held back");
 
-    // Nobody reads meanwhile: a backlog is merged by time, as the reference has it.
+    // No service reads meanwhile: a backlog is merged by time, as the reference has it.
     for service in services {
         service.terminate(PATIENCE)?.expect_clean();
     }

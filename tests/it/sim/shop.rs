@@ -122,7 +122,7 @@ impl Shop {
         events.into()
     }
 
-    /// Nobody asks to be forgotten.
+    /// No customer asks to be forgotten.
     pub fn without_erasures(&mut self) {
         self.arrivals.retain(|(_, arrival)| match arrival {
             Arrival::Record { input, .. } | Arrival::End { input, .. } => *input != Input::Erasures,
