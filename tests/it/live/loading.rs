@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Result, ensure};
 use fastrand::Rng;
 use libtest_mimic::Trial;
+use rdkafka::producer::{BaseProducer, Producer};
 use serde_json::{Value, json};
 
 use super::PATIENCE;
 use super::history::{self, History};
 use super::shop::Shop;
-use crate::kafka::{self, KafkaNode};
+use crate::kafka::{self, KafkaNode, Record};
 use crate::oracle::{self, Oracle, OracleOutput};
 use crate::service::{ServiceProcess, ServiceSettings};
 use crate::settling::{alert, alerts_of_states, comparable, standing_alerts};
@@ -28,6 +29,7 @@ pub fn trials() -> Vec<Trial> {
         kafka::on_shared_node("live::history_loaded_shuffled", |node| load(node, Arrangement::Shuffled)),
         kafka::on_shared_node("live::history_loaded_by_customer", |node| load(node, Arrangement::ByCustomer)),
         kafka::on_shared_node("live::an_empty_shop_is_live_at_once", an_empty_shop_is_live_at_once),
+        kafka::on_shared_node("live::a_history_that_cannot_be_read_yet", a_history_that_cannot_be_read_yet),
         kafka::on_shared_node("live::a_history_rebuilt_beside", a_history_rebuilt_beside),
     ]
 }
@@ -274,5 +276,38 @@ fn a_history_rebuilt_beside(node: &KafkaNode) -> Result<()> {
     );
     first.terminate(PATIENCE)?.expect_clean();
     second.terminate(PATIENCE)?.expect_clean();
+    Ok(())
+}
+
+/// A producer's open transaction hides the whole history. The first seal says all the same where it ends, so that a process that is
+/// killed meanwhile does not make history of what comes later.
+fn a_history_that_cannot_be_read_yet(node: &KafkaNode) -> Result<()> {
+    let shop = Shop::open(node, 1)?;
+    let settings =
+        shop.live_settings("one").set(&["clock", "at_end"], "stay").set(&["signals", "history"], "hold_back");
+    let order = |customer: &str| json!({"order_id": customer, "customer_id": customer, "placed_at": 1_700_000_000_000_i64, "currency": "GBP", "total": "9.00"});
+    let producer: BaseProducer =
+        shop.client().config().set("transactional.id", &shop.application).create()?;
+    producer.init_transactions(PATIENCE)?;
+    producer.begin_transaction()?;
+    let past = Record::json("past", &order("past"));
+    producer.send(past.to(shop.orders_name())).map_err(|(error, _)| error)?;
+    producer.flush(PATIENCE)?;
+
+    let service = ServiceProcess::start(&settings)?;
+    service.wait_until("sealed", PATIENCE, |_| Ok(shop.offsets()?.len() == 3))?;
+    let (code, reasons) = service.get("/readyz")?;
+    ensure!(code == 503 && reasons.contains("reads its history, 1 records to go"), "{code}: {reasons}");
+    service.kill()?;
+    shop.append_orders(&[order("new")])?;
+    producer.commit_transaction(PATIENCE)?;
+
+    let service = ServiceProcess::start(&settings)?;
+    shop.wait_until_idle(&[&service], PATIENCE)?;
+    service.terminate(PATIENCE)?.expect_clean();
+    let customers: Vec<Value> =
+        shop.signals()?.into_iter().map(|signal| signal["customer_id"].clone()).collect();
+    ensure!(customers == ["new"], "what was there is history, what came later is not: {customers:?}");
+    ensure!(shop.profiles()?.len() == 2, "both have a profile");
     Ok(())
 }

@@ -51,8 +51,10 @@ fn idle() -> Result<()> {
     let hasty = ServiceProcess::start(&settings("two", "3s"))?;
     for service in [&patient, &hasty] {
         service.wait_until_ready(PATIENCE)?;
-        service.wait_until("owner of a partition", PATIENCE, |service| {
-            Ok(service.metric("retention_assigned_partitions", &[])? == Some(1.0))
+        // Ready is asked for again: the second one to join takes a partition from the first, and restores it.
+        service.wait_until("ready, with a partition", PATIENCE, |service| {
+            let owned = service.metric("retention_assigned_partitions", &[])? == Some(1.0);
+            Ok(owned && service.get("/readyz")?.0 == 200)
         })?;
         ensure!(service.metric("retention_brokers_up", &[])? == Some(1.0), "Kafka is there");
     }
