@@ -293,8 +293,8 @@ impl Engine {
         let mut visit = CustomerVisit::open(self, key, slot, shop, clock);
         let (change, applied) = visit.apply(record);
         let has_new_profile = change.may_change_facts() || visit.engine.scratch.customer.skus != skus_before;
-        // What changes no fact may not fold either: that would publish the profile again.
-        if change.may_change_facts() {
+        // What publishes no profile may not fold either: that would publish it again.
+        if has_new_profile {
             visit.fold();
         }
         visit.commit(has_new_profile.then_some(clock));
