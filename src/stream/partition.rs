@@ -176,11 +176,6 @@ impl<T: crate::stream::broker::RecordBatch> Running<T> {
         }
     }
 
-    /// Whether everything that was applied is committed.
-    pub fn is_committed(&self) -> bool {
-        self.committed.next == self.next_positions()
-    }
-
     /// Brings the figures of windows to the clock now and then, a part of the customers at a time.
     pub fn settle_figures(&mut self, now: Moment) {
         if now.since(self.figures_at) >= FIGURES_AGE_MAX

@@ -321,8 +321,10 @@ impl<'m, B: Broker> Worker<'m, B> {
         if self.commit(self.ctx.rules.commit.patience)? == CommitEnd::GivenUp {
             return Err(not_committed());
         }
+        let is_lost = self.ctx.membership.has_lost(partition);
         let reached = match self.ctx.partitions.phase_mut(partition) {
-            Some(Phase::Running(running)) if running.is_committed() => running.limit.take(),
+            // Its positions may be beyond what is committed: control records alone are no reason for a commit.
+            Some(Phase::Running(running)) if running.part.records == 0 && !is_lost => running.limit.take(),
             Some(Phase::Running(_) | Phase::Restored(_) | Phase::Restoring(_)) | None => None,
         };
         let stop = reached.map(|reached| Stop::dead_letters(partition, &reached, &self.ctx.rules));

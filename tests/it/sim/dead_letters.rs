@@ -7,7 +7,7 @@ use retention_signals::config::DeadLetterLimit;
 use retention_signals::domain::values::number::Decimal;
 use retention_signals::topic::{Input, Output, Topic};
 
-use super::log::Record;
+use super::log::{ProducerId, Record};
 use super::runs::quietly;
 use super::scenarios::{P0, append, ensure, until, world};
 use super::schedule::Schedule;
@@ -49,6 +49,8 @@ fn stop_twice_and_pass(schedule: &mut Schedule<'_>) -> Result<(), String> {
     // Markers of the first one's transaction arrive a little later.
     until(schedule, "the dead letters before the limit", |world| committed_letters(world) >= 3)?;
     ensure(committed_letters(&schedule.world.borrow()) == 3, "the next start adds none")?;
+    // Passed without a record, so that there is nothing to commit before the third stop.
+    append_aborted(schedule);
     until_stops(schedule, 3)?;
     ensure(
         schedule.dead_letters_accepted_before_ms.is_some(),
@@ -72,6 +74,18 @@ fn until_stops(schedule: &mut Schedule<'_>, stops: usize) -> Result<(), String> 
 fn committed_letters(world: &World) -> usize {
     let letters = world.log(Topic::Output(Output::DeadLetters), 0);
     letters.entries().iter().filter(|entry| entry.is_visible()).count()
+}
+
+/// A return in a transaction of the shop's that is aborted.
+fn append_aborted(schedule: &Schedule<'_>) {
+    let mut world = schedule.world.borrow_mut();
+    let (writer, partition, now) = (ProducerId(1_000_000), 0, world.now);
+    let record = Record { key: Some(b"c0"[..].into()), value: None, timestamp_ms: 0, headers: Vec::new() };
+    let meaning = Meaning::Refused("null_value");
+    let input = Input::Returns;
+    let returned = Arrival::Record { input, partition, record, meaning, writer: Some(writer) };
+    world.shop.push(now, returned);
+    world.shop.push(now, Arrival::End { input, partition, writer, is_commit: false });
 }
 
 fn append_poison(schedule: &Schedule<'_>, count: usize) {
