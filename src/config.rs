@@ -13,7 +13,7 @@ mod secret;
 mod sections;
 mod shops;
 mod sources;
-mod suggest;
+pub mod suggest;
 mod text;
 mod values;
 mod zone;

@@ -27,7 +27,7 @@
 //!  observe               metrics, status, HTTP queries; snapshot: local copies of the state
 //! ```
 //!
-//! Dependencies point one way: `commands → {stream, history} → {formats, wire} → domain`, and `kafka → stream::broker`.
+//! Dependencies point one way: `commands → {stream, history} → maps → {formats, wire} → domain`, and `kafka → stream::broker`.
 //! Modules in reading order:
 
 pub mod topic;
@@ -37,6 +37,8 @@ pub mod domain;
 pub mod wire;
 
 pub mod formats;
+
+pub mod maps;
 
 pub mod stream;
 

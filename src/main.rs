@@ -11,6 +11,7 @@ use retention_signals::commands::erase;
 use retention_signals::commands::explain;
 use retention_signals::commands::healthcheck;
 use retention_signals::commands::manual;
+use retention_signals::commands::maps;
 use retention_signals::commands::replay;
 use retention_signals::commands::run;
 use retention_signals::commands::topics;
@@ -48,6 +49,7 @@ fn errors_of(arguments: &Arguments) -> Errors {
         | Command::Topics(_)
         | Command::DeadLetters(_)
         | Command::Replay(_)
+        | Command::Maps(_)
         | Command::Explain(_)
         | Command::Erase(_)
         | Command::Completions(_)
@@ -88,6 +90,7 @@ fn execute(arguments: Arguments) -> Result<(), Failure> {
             dead_letters::run(&config, &command, &mut io::stdout())
         }
         Command::Replay(arguments) => print(&replay::run(common, &arguments)?),
+        Command::Maps(command) => maps::run(common, &command, &mut io::stdout()),
         Command::Explain(arguments) => print(&explain::run(common, &arguments)?),
         Command::Erase(arguments) => {
             let config = common.load(Purpose::Kafka)?;

@@ -13,6 +13,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::dead_letters::DeadLettersCommand;
 use crate::commands::healthcheck::HealthcheckArguments;
+use crate::commands::manual::{CompletionsArguments, ManArguments};
+use crate::commands::maps::MapsCommand;
 use crate::config::{self, Config, ENVIRONMENT_CONFIG, LogSettings, Purpose, Sources};
 use crate::domain::values::time::Time;
 use crate::exit::{Exit, Failure};
@@ -87,6 +89,12 @@ const ERASE_CODES: &str = exit_codes!(
     "77  no permission",
     "78  wrong configuration, or no such topic",
 );
+pub(super) const MAPS_CODES: &str = exit_codes!(
+    "done; for try and test: every record gave what it must",
+    "65  a record was refused, or a fixture gave something else",
+    "77  no permission to read a file",
+    "78  no such map, or it is wrong",
+);
 const MANUAL_CODES: &str =
     exit_codes!("done", "77  no permission to write", "78  the folder cannot be written");
 
@@ -156,6 +164,9 @@ pub enum Command {
     /// Applies a shop's history from files, with the same engine as `run`, and writes what comes of it to files
     #[command(after_long_help = REPLAY_CODES)]
     Replay(ReplayArguments),
+    /// Maps of what shops send: lists them, shows one, tries one on records, runs their fixtures
+    #[command(subcommand, after_long_help = MAPS_CODES)]
+    Maps(MapsCommand),
     /// Shows what a running instance knows of a customer, and why it is in its state
     #[command(after_long_help = EXPLAIN_CODES)]
     Explain(ExplainArguments),
@@ -300,22 +311,6 @@ pub struct EraseArguments {
     /// Writes without a question; needed where there is no terminal to ask on
     #[arg(long)]
     pub yes: bool,
-}
-
-/// Arguments of `completions`.
-#[derive(Args, Clone, Debug)]
-pub struct CompletionsArguments {
-    /// The shell that is to read the script
-    #[arg(value_name = "SHELL")]
-    pub shell: clap_complete::Shell,
-}
-
-/// Arguments of `man`.
-#[derive(Args, Clone, Debug)]
-pub struct ManArguments {
-    /// Folder for a page of each command; made if it is not there. Default: the main page goes to standard output
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
 }
 
 /// What the arguments come to.

@@ -1,13 +1,29 @@
 //! `completions` and `man`: what shells and `man` need, made from the definition of the arguments.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use clap::CommandFactory;
+use clap::{Args, CommandFactory};
 
-use crate::commands::cli::{Arguments, CompletionsArguments, ManArguments};
+use crate::commands::cli::Arguments;
 use crate::exit::{Exit, Failure};
 
 const NAME: &str = "retention-signals";
+
+/// Arguments of `completions`.
+#[derive(Args, Clone, Debug)]
+pub struct CompletionsArguments {
+    /// The shell that is to read the script
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Args, Clone, Debug)]
+pub struct ManArguments {
+    /// Folder for a page of each command; made if it is not there. Default: the main page goes to standard output
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
 
 /// The script for a shell.
 pub fn completions(arguments: &CompletionsArguments) -> Vec<u8> {

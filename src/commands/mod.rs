@@ -10,6 +10,7 @@ pub mod explain;
 pub mod healthcheck;
 pub mod instance;
 pub mod manual;
+pub mod maps;
 pub mod replay;
 pub mod run;
 pub mod topics;

@@ -4,7 +4,7 @@
 const LIKENESS_MIN: f64 = 0.6;
 
 /// The candidate most like `text`, if one is like it at all; the first of equals.
-pub(super) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let mut best = None;
     for candidate in candidates {
         let likeness = strsim::normalized_damerau_levenshtein(text, candidate);

@@ -24,10 +24,11 @@ pub enum Reason {
     TooOld,
     InFuture,
     Erased,
+    Unmapped,
 }
 
 impl Reason {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::NullValue,
         Self::InvalidUtf8,
         Self::MalformedJson,
@@ -47,6 +48,7 @@ impl Reason {
         Self::TooOld,
         Self::InFuture,
         Self::Erased,
+        Self::Unmapped,
     ];
 
     /// The name in records and labels.
@@ -71,6 +73,7 @@ impl Reason {
             Self::TooOld => "too_old",
             Self::InFuture => "in_future",
             Self::Erased => "erased",
+            Self::Unmapped => "unmapped",
         }
     }
 
@@ -103,6 +106,9 @@ impl Reason {
             Self::TooOld => "Load history before the first start, or raise `records.lateness`",
             Self::InFuture => "Mend the producer's clock, or this machine's",
             Self::Erased => "Nothing needs to be done: these customers were erased",
+            Self::Unmapped => {
+                "Extend the map, or keep such records off its topics; `maps try` shows what it makes of one"
+            }
         }
     }
 

@@ -22,6 +22,7 @@ mod kafka_node;
 mod kills;
 mod laws;
 mod live;
+mod maps;
 mod openapi;
 mod oracle;
 mod page;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
     trials.extend(kafka_facts::trials());
     trials.extend(kafka_node::trials());
     trials.extend(laws::trials());
+    trials.extend(maps::trials());
     trials.extend(openapi::trials());
     trials.extend(oracle::trials());
     trials.extend(page::trials());

@@ -43,7 +43,7 @@ const PORTABLE: [&str; 27] = [
 ];
 
 /// Reasons that depend on more than one record with its key: no example can show them.
-const REASONS_OF_CONTEXT: [&str; 4] = ["wrong_partition", "too_old", "in_future", "erased"];
+const REASONS_OF_CONTEXT: [&str; 5] = ["wrong_partition", "too_old", "in_future", "erased", "unmapped"];
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();

@@ -172,6 +172,11 @@ impl Decoder {
         &self.shops
     }
 
+    /// How large and how deep a record may be.
+    pub const fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Reads one record. What depends on the clock, the partition or the customer's history is not checked here.
     pub fn decode<'a>(
         &self,

@@ -9,7 +9,7 @@ use crate::formats::native::from_rfc3339;
 
 /// How times are written.
 #[derive(Clone, Debug)]
-pub(super) enum TimeForm {
+pub enum TimeForm {
     /// With an offset.
     Rfc3339,
     UnixSeconds,
@@ -19,7 +19,7 @@ pub(super) enum TimeForm {
 
 /// A pattern of `strftime`.
 #[derive(Clone, Debug)]
-pub(super) struct Pattern {
+pub struct Pattern {
     items: Vec<Item<'static>>,
     has_time: bool,
     has_offset: bool,
@@ -27,7 +27,7 @@ pub(super) struct Pattern {
 
 /// Why a text is no instant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Fault {
+pub enum Fault {
     /// It does not have the form.
     Form,
     /// Clocks of the zone were put forward and never showed it.
@@ -40,7 +40,7 @@ pub(super) enum Fault {
 
 impl TimeForm {
     /// `rfc3339`, `unix_seconds`, `unix_milliseconds`, or a pattern such as `%Y-%m-%d %H:%M`; the error says what is wrong with it.
-    pub(super) fn new(text: &str) -> Result<Self, String> {
+    pub fn new(text: &str) -> Result<Self, String> {
         match text {
             "rfc3339" => Ok(Self::Rfc3339),
             "unix_seconds" => Ok(Self::UnixSeconds),
@@ -50,7 +50,7 @@ impl TimeForm {
     }
 
     /// Whether times say their own offset.
-    pub(super) const fn has_offset(&self) -> bool {
+    pub const fn has_offset(&self) -> bool {
         match self {
             Self::Rfc3339 | Self::UnixSeconds | Self::UnixMilliseconds => true,
             Self::Pattern(pattern) => pattern.has_offset,
@@ -58,7 +58,7 @@ impl TimeForm {
     }
 
     /// The instant that a text means. Of two instants at which clocks of the zone show it, the earlier.
-    pub(super) fn read(&self, text: &str, zone: Option<Tz>) -> Result<Time, Fault> {
+    pub fn read(&self, text: &str, zone: Option<Tz>) -> Result<Time, Fault> {
         let unix = |scale: i64| {
             let number = text.parse::<i64>().map_err(|_| Fault::Form)?;
             number.checked_mul(scale).and_then(Time::from_millis).ok_or(Fault::Range)

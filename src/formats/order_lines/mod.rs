@@ -7,7 +7,7 @@
 //! ```
 
 mod documents;
-mod local_time;
+pub mod local_time;
 mod map;
 mod millionths;
 mod table;

@@ -39,7 +39,8 @@ impl Outcome {
             | Reason::UnknownStore
             | Reason::KeyMismatch
             | Reason::WrongPartition
-            | Reason::InFuture => Self::Refused,
+            | Reason::InFuture
+            | Reason::Unmapped => Self::Refused,
         }
     }
 }
