@@ -50,16 +50,6 @@ impl Failure {
         Self { exit, error: error.into() }
     }
 
-    /// If a permission is missing: says in one sentence which.
-    #[must_use]
-    pub fn for_want_of(self, sentence: String) -> Self {
-        if self.exit == Exit::Permission {
-            Self { error: self.error.context(sentence), ..self }
-        } else {
-            self
-        }
-    }
-
     /// A failure in one sentence.
     pub fn message(exit: Exit, message: impl std::fmt::Display) -> Self {
         Self::new(exit, anyhow::Error::msg(message.to_string()))

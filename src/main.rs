@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use retention_signals::commands::acls::{self, AclsCommand};
 use retention_signals::commands::check;
 use retention_signals::commands::cli::{self, Arguments, Command, Parsed};
 use retention_signals::commands::dead_letters;
@@ -54,6 +55,7 @@ fn errors_of(arguments: &Arguments) -> Errors {
         | Command::Erase(_)
         | Command::Completions(_)
         | Command::Man(_)
+        | Command::Acls(_)
         | Command::Healthcheck(_) => Errors::Printed,
     }
 }
@@ -89,6 +91,7 @@ fn execute(arguments: Arguments) -> Result<(), Failure> {
             let config = common.load(Purpose::Kafka)?;
             dead_letters::run(&config, &command, &mut io::stdout())
         }
+        Command::Acls(AclsCommand::Print(arguments)) => print(&acls::run(common, &arguments)?),
         Command::Replay(arguments) => print(&replay::run(common, &arguments)?),
         Command::Maps(command) => maps::run(common, &command, &mut io::stdout()),
         Command::Explain(arguments) => print(&explain::run(common, &arguments)?),

@@ -11,6 +11,7 @@ use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
+use crate::commands::acls::AclsCommand;
 use crate::commands::dead_letters::DeadLettersCommand;
 use crate::commands::healthcheck::HealthcheckArguments;
 use crate::commands::manual::{CompletionsArguments, ManArguments};
@@ -161,6 +162,9 @@ pub enum Command {
     /// Lists the records that could not be used, shows one whole, and writes them again
     #[command(subcommand, after_long_help = DEAD_LETTERS_CODES)]
     DeadLetters(DeadLettersCommand),
+    /// Prints the least rights that brokers must grant
+    #[command(subcommand)]
+    Acls(AclsCommand),
     /// Applies a shop's history from files, with the same engine as `run`, and writes what comes of it to files
     #[command(after_long_help = REPLAY_CODES)]
     Replay(ReplayArguments),

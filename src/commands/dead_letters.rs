@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::exit::Failure;
-use crate::kafka::{DeadLetterReader, KafkaSettings, StoredLetter};
+use crate::kafka::{self, DeadLetterReader, KafkaSettings, Operation, Right, Role, StoredLetter};
 
 pub use arguments::{DeadLetterFilter, DeadLettersCommand, ListArguments, RequeueArguments, ShowArguments};
 
@@ -22,11 +22,26 @@ pub use arguments::{DeadLetterFilter, DeadLettersCommand, ListArguments, Requeue
 /// Kafka cannot be reached or refuses, or there is no such dead letter.
 pub fn run(config: &Config, command: &DeadLettersCommand, output: &mut impl Write) -> Result<(), Failure> {
     let settings = Arc::new(KafkaSettings::new(config));
-    let reader = DeadLetterReader::open(&settings, config.commit.patience)?;
+    let outcome =
+        DeadLetterReader::open(&settings, config.commit.patience).and_then(|reader| match command {
+            DeadLettersCommand::List(arguments) => list::run(&reader, arguments, output),
+            DeadLettersCommand::Show(arguments) => show::run(&reader, arguments, output),
+            DeadLettersCommand::Requeue(arguments) => {
+                requeue::run(config, &settings, &reader, arguments, output)
+            }
+        });
+    outcome.map_err(|failure| kafka::explain(&settings, &required(&settings, command), failure))
+}
+
+fn required(settings: &KafkaSettings, command: &DeadLettersCommand) -> Vec<Right> {
     match command {
-        DeadLettersCommand::List(arguments) => list::run(&reader, arguments, output),
-        DeadLettersCommand::Show(arguments) => show::run(&reader, arguments, output),
-        DeadLettersCommand::Requeue(arguments) => requeue::run(config, &settings, &reader, arguments, output),
+        DeadLettersCommand::List(_) | DeadLettersCommand::Show(_) => settings.required(&Role::Reviewer),
+        DeadLettersCommand::Requeue(RequeueArguments { to: None, .. }) => settings.required(&Role::Repairer),
+        DeadLettersCommand::Requeue(RequeueArguments { to: Some(topic), .. }) => {
+            let mut required = settings.required(&Role::Reviewer);
+            required.push(Right::on_topic(Operation::Write, topic));
+            required
+        }
     }
 }
 

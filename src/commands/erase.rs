@@ -10,7 +10,7 @@ use crate::domain::settings::Shops;
 use crate::domain::values::time::Time;
 use crate::exit::{Exit, Failure, output_closed};
 use crate::formats::native::{Decoder, Limits};
-use crate::kafka::{Appended, Appender, KafkaSettings, host_wall_clock};
+use crate::kafka::{self, Appended, Appender, KafkaSettings, Role, host_wall_clock};
 use crate::topic::{Input, Topic};
 use crate::wire::encode::time_text;
 use crate::wire::hash;
@@ -40,7 +40,8 @@ pub fn run(config: &Config, arguments: &EraseArguments, output: &mut impl Write)
     let topic = Topic::Input(Input::Erasures);
     let settings = KafkaSettings::new(config);
     let name = settings.topic_name(topic);
-    let appender = Appender::open(&settings, topic, config.commit.patience)?;
+    let explained = |failure| kafka::explain(&settings, &settings.required(&Role::Eraser), failure);
+    let appender = Appender::open(&settings, topic, config.commit.patience).map_err(explained)?;
     let partition = hash::partition(key.as_bytes(), appender.partitions());
     let requested_at = text(requested_at);
     if !arguments.yes {
@@ -49,7 +50,8 @@ pub fn run(config: &Config, arguments: &EraseArguments, output: &mut impl Write)
              nothing brings them back. The record goes to {name}, partition {partition}. [y/N] "
         ))?;
     }
-    let Appended { partition, offset } = appender.append(partition, key.as_bytes(), &value)?;
+    let Appended { partition, offset } =
+        appender.append(partition, key.as_bytes(), &value).map_err(explained)?;
     writeln!(output, "written to {name}, partition {partition}, offset {offset}; requested at {requested_at}")
         .or_else(output_closed)
 }

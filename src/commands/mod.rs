@@ -2,6 +2,7 @@
 
 pub mod cli;
 
+pub mod acls;
 pub mod check;
 pub mod dead_letters;
 pub mod demo;

@@ -27,7 +27,7 @@ use crate::config::Config;
 use crate::domain::values::time::Time;
 use crate::exit::{Exit, Failure};
 use crate::kafka::{
-    self, BrokerWatch, KafkaBroker, KafkaSettings, Layout, SlotSettings, Troubles, WatchReports,
+    self, BrokerWatch, KafkaBroker, KafkaSettings, Layout, Role, SlotSettings, Troubles, WatchReports,
     host_wall_clock,
 };
 use crate::observe::http::{About, HttpContext, HttpServer};
@@ -111,7 +111,8 @@ fn run_logged(config: &Config, mut rules: Rules, metrics: Arc<Metrics>) -> Resul
         let slot = SlotSettings { settings, layout, slot, wall: host_wall_clock(), troubles };
         KafkaBroker::open(slot, Some(Arc::clone(&metrics)))
     };
-    service.work(open, until)
+    let ended = service.work(open, until);
+    ended.map_err(|failure| kafka::explain(&settings, &settings.required(&Role::Service), failure))
 }
 
 /// Looks at the topics beside `until`; none if that is done first. Where no broker answers, the watch says so, a little earlier.

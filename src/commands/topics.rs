@@ -7,7 +7,8 @@ use crate::commands::check;
 use crate::commands::cli::TopicsCommand;
 use crate::config::Config;
 use crate::exit::{Exit, Failure, output_closed};
-use crate::kafka::{KafkaSettings, Layout, TopicPlan};
+use crate::kafka::{self, KafkaSettings, Layout, Operation, Right, TopicPlan};
+use crate::topic::{Output, Topic};
 
 /// Shows the plan, and carries it out if it was asked for.
 ///
@@ -47,6 +48,13 @@ fn look_at_state(
     layout: Layout,
     plan: &mut TopicPlan,
 ) -> Result<(), Failure> {
+    let changelog = settings.topic_name(Topic::Output(Output::Changelog));
+    if kafka::lacks(settings, &Right::on_topic(Operation::Read, changelog), config.commit.patience)? {
+        plan.add_remark(format!(
+            "what the topics hold is not looked at, because this user may not read {changelog}: `check` as the service's user looks"
+        ));
+        return Ok(());
+    }
     match check::state_of(config, settings, layout) {
         Ok(found) => {
             found.faults.into_iter().for_each(|fault| plan.add_fault(fault));

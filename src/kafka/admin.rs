@@ -20,15 +20,19 @@ use super::context::Callbacks;
 use super::error::{Call, ClientError};
 use super::lookup::{partition_count, refused_or};
 use super::queue::{SharedConsumer, milliseconds, serve};
+use super::rights::Operation;
 use super::settings::KafkaSettings;
 use crate::exit::Exit;
 use crate::stream::broker::BrokerError;
 
-/// What credentials allow with a topic, of what the service needs.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Allowed {
-    pub read: bool,
-    pub write: bool,
+/// What the credentials may do with a topic.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Allowed {
+    /// There is no such topic.
+    Missing,
+    /// It must not even be described; brokers do not tell what else may be done with it.
+    Hidden,
+    Operations(Vec<Operation>),
 }
 
 /// The clients behind the questions.
@@ -114,7 +118,7 @@ impl Admin {
                 // Every topic has settings; the safe client passes over the error that came instead.
                 Some(_) | None => {
                     let error = ClientError::new(Call::Query, RDKafkaErrorCode::TopicAuthorizationFailed);
-                    let message = format!("grant DescribeConfigs on topic {name}");
+                    let message = format!("the brokers do not show the settings of topic {name}");
                     Err(ClientError { message, ..error }.into())
                 }
             })
@@ -197,14 +201,14 @@ fn describe_topics(
         sys::rd_kafka_AdminOptions_destroy(options);
         sys::rd_kafka_queue_destroy(queue);
         let mut of_topic = result?;
-        Ok(topics.iter().map(|&name| of_topic.remove(name).unwrap_or_default()).collect())
+        Ok(topics.iter().map(|&name| of_topic.remove(name).unwrap_or(Allowed::Hidden)).collect())
     }
 }
 
 /// # Safety
 /// `event` is null or a living event.
 unsafe fn allowed_by(event: *mut sys::rd_kafka_event_t) -> Result<BTreeMap<String, Allowed>, ClientError> {
-    use sys::rd_kafka_AclOperation_t as Operation;
+    use sys::rd_kafka_resp_err_t as Code;
     // SAFETY: as the caller promises; what the event points to lives as long as it does, and texts are copied.
     unsafe {
         let result = sys::rd_kafka_event_DescribeTopics_result(event);
@@ -222,18 +226,34 @@ unsafe fn allowed_by(event: *mut sys::rd_kafka_event_t) -> Result<BTreeMap<Strin
             let topic = *topics.add(index);
             let name =
                 CStr::from_ptr(sys::rd_kafka_TopicDescription_name(topic)).to_string_lossy().into_owned();
+            let code = sys::rd_kafka_error_code(sys::rd_kafka_TopicDescription_error(topic));
+            if code != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
+                let is_missing = code == Code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+                of_topic.insert(name, if is_missing { Allowed::Missing } else { Allowed::Hidden });
+                continue;
+            }
             let mut operation_count = 0;
             let operations =
                 sys::rd_kafka_TopicDescription_authorized_operations(topic, &raw mut operation_count);
-            let allows = |wanted| (0..operation_count).any(|operation| *operations.add(operation) == wanted);
-            let allowed = Allowed {
-                read: allows(Operation::RD_KAFKA_ACL_OPERATION_READ),
-                write: allows(Operation::RD_KAFKA_ACL_OPERATION_WRITE),
-            };
-            of_topic.insert(name, allowed);
+            let allowed = (0..operation_count).filter_map(|index| operation(*operations.add(index)));
+            of_topic.insert(name, Allowed::Operations(allowed.collect()));
         }
         Ok(of_topic)
     }
+}
+
+/// An operation of the table of rights; none for any other.
+fn operation(native: sys::rd_kafka_AclOperation_t) -> Option<Operation> {
+    use sys::rd_kafka_AclOperation_t as Native;
+    [
+        (Native::RD_KAFKA_ACL_OPERATION_READ, Operation::Read),
+        (Native::RD_KAFKA_ACL_OPERATION_WRITE, Operation::Write),
+        (Native::RD_KAFKA_ACL_OPERATION_CREATE, Operation::Create),
+        (Native::RD_KAFKA_ACL_OPERATION_DESCRIBE, Operation::Describe),
+        (Native::RD_KAFKA_ACL_OPERATION_DESCRIBE_CONFIGS, Operation::DescribeConfigs),
+    ]
+    .into_iter()
+    .find_map(|(found, operation)| (found == native).then_some(operation))
 }
 
 /// Waits for an answer of the admin client, whose own thread completes it.

@@ -4,12 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::admin::{Admin, Allowed};
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::admin::Admin;
 use super::context::Callbacks;
 use super::error::ClientError;
-use super::layout::{Look, failure};
+use super::layout::{Look, MESSAGE_BYTES_MIN, failure};
 use super::lookup::refused_or;
 use super::producer::{GroupOffsets, TransactionalProducer, offset_list};
+use super::rights::{self, Role, explain};
 use super::settings::{KafkaSettings, Layout};
 use super::slot::BATCH_OVERHEAD_BYTES;
 use crate::exit::{Exit, Failure};
@@ -32,14 +35,15 @@ pub fn check(
 ) -> Result<Layout, Failure> {
     let admin = Admin::create(settings).map_err(|error| failure("prepare the Kafka client", error))?;
     let look = Look { settings, admin: &admin, patience };
+    let explained = |failure| explain(settings, &settings.required(&Role::Service), failure);
     let orders = look.name(Topic::Input(Input::Orders));
     let brokers = look.patiently("reach the brokers", || admin.broker_count(orders, WITHIN))?;
     report("brokers", &format!("{brokers} in the cluster"))?;
 
-    let partitions = look.partitions()?;
+    let partitions = look.partitions().map_err(explained)?;
     report("topics", &format!("all there, inputs and changelog with {partitions} partitions"))?;
 
-    let message_bytes_max = look.output_settings()?;
+    let message_bytes_max = look.output_settings().map_err(explained)?;
     customers.fit(message_bytes_max)?;
     report("settings", &format!("records of up to {message_bytes_max} bytes"))?;
     let outputs = look.settings_of_outputs(&Output::ALL)?;
@@ -47,8 +51,7 @@ pub fn check(
         report("note", &remark)?;
     }
 
-    topic_permissions(&look)?;
-    transaction_permissions(&look, message_bytes_max)?;
+    rights::check(&look)?;
     report("permissions", "topics, group and transactional ids")?;
     let capabilities = Capabilities { transactional_offsets: true, topic_configuration: true };
     Ok(Layout { partitions, message_bytes_max, capabilities })
@@ -78,78 +81,60 @@ impl CustomerBytes {
     }
 }
 
-fn topic_permissions(look: &Look<'_>) -> Result<(), Failure> {
-    let topics: Vec<_> = look.settings.topics.all().collect();
-    let names: Vec<_> = topics.iter().map(|&topic| look.name(topic)).collect();
-    let user = look.settings.user();
-    let allowed = look.patiently("ask for permissions", || look.admin.allowed(&names, WITHIN))?;
-    let mut lacking = Vec::new();
-    for ((topic, name), allowed) in topics.into_iter().zip(names).zip(allowed) {
-        let needed = needed(topic);
-        if needed.read && !allowed.read {
-            lacking.push(format!("{user} may not read topic {name}: grant READ on it"));
-        }
-        if needed.write && !allowed.write {
-            lacking.push(format!("{user} may not write topic {name}: grant WRITE on it"));
-        }
-    }
-    if lacking.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::message(Exit::Permission, lacking.join("; ")))
-}
-
-/// What the service does with a topic.
-pub(super) fn needed(topic: Topic) -> Allowed {
-    match topic {
-        Topic::Input(_) | Topic::Registry => Allowed { read: true, write: false },
-        Topic::Output(Output::Changelog) => Allowed { read: true, write: true },
-        Topic::Output(Output::Signals | Output::Customers | Output::DeadLetters) => {
-            Allowed { read: false, write: true }
-        }
-    }
+/// What the brokers refused to a transaction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Refused {
+    Nothing,
+    TransactionalId,
+    Group,
 }
 
 /// An empty transaction under an id of the service's prefix, with offsets that no broker takes because no member sends them.
-/// It is aborted; what it shows is whether the refusal comes for want of a permission.
-fn transaction_permissions(look: &Look<'_>, message_bytes_max: usize) -> Result<(), Failure> {
+/// It is aborted; what it shows is whether the refusal comes for want of a permission. That of the group shows only where the id is
+/// allowed.
+pub(super) fn refused_transaction(look: &Look<'_>) -> Result<Refused, Failure> {
     let settings = look.settings;
     let id = format!("{}-{}-check", settings.application, settings.instance);
-    let config = settings.producer(&id, message_bytes_max);
+    let config = settings.producer(&id, MESSAGE_BYTES_MIN);
     let producer = TransactionalProducer::create(&config, Callbacks::new("check", None), &[])
         .map_err(|error| failure("prepare the Kafka client", error.into()))?;
-    look.patiently(&format!("use the transactional id {id}"), || {
+    let opened = look.patiently(&format!("use the transactional id {id}"), || {
         producer.init(WITHIN).map_err(|error| refused_or(producer.callbacks(), error))
-    })
-    .map_err(|failed| {
-        let (user, prefix) = (settings.user(), &settings.application);
-        failed.for_want_of(format!(
-            "{user} may not write under the transactional id {id}: grant WRITE on transactional ids with prefix {prefix}-"
-        ))
-    })?;
+    });
+    match opened {
+        Ok(()) => {}
+        Err(failure) if failure.exit == Exit::Permission => return Ok(Refused::TransactionalId),
+        Err(failure) => return Err(failure),
+    }
     let no_member = Membership { generation: 0, member: "none".to_owned() };
     let orders = look.name(Topic::Input(Input::Orders));
+    let group = &settings.application;
     let probe = || -> Result<(), ClientError> {
         producer.begin()?;
         let list = offset_list([(orders, 0, 0, "")].into_iter())?;
-        let group = &settings.application;
         producer.send_offsets(
             &GroupOffsets { group, instance: None, membership: &no_member, list: &list },
             WITHIN,
         )
     };
-    let outcome = probe().map_err(BrokerError::from);
+    let outcome = probe();
     let aborted = producer.abort(WITHIN);
-    match outcome {
+    match &outcome {
+        Err(error) if error.code == RDKafkaErrorCode::GroupAuthorizationFailed => return Ok(Refused::Group),
+        // A right on the topic, which its own question shows.
+        Err(error) if error.code == RDKafkaErrorCode::TopicAuthorizationFailed => {
+            return Ok(Refused::Nothing);
+        }
+        Ok(()) | Err(_) => {}
+    }
+    match outcome.map_err(BrokerError::from) {
         Err(error @ BrokerError::Stop(..)) => {
-            let (user, group) = (settings.user(), &settings.application);
-            let failed = failure(&format!("commit offsets of the group {group}"), error);
-            Err(failed
-                .for_want_of(format!("{user} may not read in group {group}: grant READ on group {group}")))
+            Err(failure(&format!("commit offsets of the group {group}"), error))
         }
         Ok(())
         | Err(BrokerError::Retry(_) | BrokerError::AbortTransaction(_) | BrokerError::OutcomeUnknown(..)) => {
-            aborted.map_err(|error| failure("abort an empty transaction", error.into()))
+            aborted.map_err(|error| failure("abort an empty transaction", error.into()))?;
+            Ok(Refused::Nothing)
         }
     }
 }

@@ -136,8 +136,11 @@ impl DeadLetterReader {
 
     /// An error that may pass is waited out for the patience.
     fn tolerate(&self, error: &KafkaError, since: Instant) -> Result<(), Failure> {
+        // Only the client wants the group: a reader that is no member and commits nothing needs no right on it.
+        let is_of_group = error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed);
         let error = refused_or(self.consumer.context(), ClientError::from_kafka(Call::Fetch, error));
-        if matches!(error, BrokerError::Retry(_)) && since.elapsed() < self.patience {
+        let may_pass = is_of_group || matches!(error, BrokerError::Retry(_));
+        if may_pass && since.elapsed() < self.patience {
             return Ok(());
         }
         Err(failure(&format!("read topic {}", self.topic()), error))

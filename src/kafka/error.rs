@@ -284,6 +284,11 @@ impl ClientError {
         PASSING.contains(&self.code)
     }
 
+    /// Whether the brokers refuse what was asked, or who asks.
+    pub fn is_refusal(&self) -> bool {
+        FORBIDDEN.contains(&self.code)
+    }
+
     /// Whether the brokers refuse the log-in itself.
     pub fn is_of_log_in(&self) -> bool {
         matches!(self.code, Code::Authentication | Code::SaslAuthenticationFailed)
@@ -321,11 +326,7 @@ impl From<ClientError> for BrokerError {
 
 impl fmt::Display for ClientError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}: {}", self.call, self.message)?;
-        if FORBIDDEN.contains(&self.code) && !self.is_of_log_in() {
-            formatter.write_str(" (`retention-signals check` names the right that is missing)")?;
-        }
-        Ok(())
+        write!(formatter, "{}: {}", self.call, self.message)
     }
 }
 

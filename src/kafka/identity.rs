@@ -122,7 +122,7 @@ fn tombstone_retention(
                 let entries = sys::rd_kafka_ConfigResource_configs(*resources, &raw mut count);
                 (0..count).find_map(|index| retention_of(*entries.add(index))).ok_or_else(|| {
                     let error = ClientError::new(Call::Query, RDKafkaErrorCode::TopicAuthorizationFailed);
-                    let message = "grant DescribeConfigs on the changelog topic".to_owned();
+                    let message = "the brokers do not show the settings of the changelog".to_owned();
                     ClientError { message, ..error }
                 })
             },

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 
 use super::admin::{Admin, TopicToCreate};
-use super::check::needed;
 use super::error::ClientError;
 use super::probe;
+use super::rights::{Operation, Right, Role, explain, principal, wanted};
 use super::settings::{KafkaSettings, Layout};
 use crate::config::format_duration;
 use crate::exit::{Exit, Failure};
@@ -21,7 +21,7 @@ use crate::topic::{Input, Output, Topic};
 const WITHIN: Duration = Duration::from_secs(5);
 
 /// The least that every output must take: dead letters are cut to fit, and what is written about one customer is far smaller.
-const MESSAGE_BYTES_MIN: usize = 64 * 1024;
+pub(super) const MESSAGE_BYTES_MIN: usize = 64 * 1024;
 
 /// Inputs that keep less lose records in an outage over a weekend.
 const RETENTION_MS_MIN: u64 = 3 * 24 * 3_600_000;
@@ -52,8 +52,9 @@ const CHANGELOG: &[(&str, &str)] = &[
 pub fn examine(settings: &KafkaSettings, patience: Duration) -> Result<Layout, Failure> {
     let admin = Admin::create(settings).map_err(|error| failure("prepare the Kafka client", error))?;
     let look = Look { settings, admin: &admin, patience };
-    let partitions = look.partitions()?;
-    let message_bytes_max = look.output_settings()?;
+    let explained = |failure| explain(settings, &settings.required(&Role::Service), failure);
+    let partitions = look.partitions().map_err(explained)?;
+    let message_bytes_max = look.output_settings().map_err(explained)?;
     let capabilities = Capabilities { transactional_offsets: true, topic_configuration: true };
     Ok(Layout { partitions, message_bytes_max, capabilities })
 }
@@ -101,15 +102,8 @@ impl Look<'_> {
             .all()
             .map(|topic| {
                 let name = self.name(topic);
-                let right = if needed(topic).read { "READ" } else { "WRITE" };
                 let what = format!("look at topic {name}");
-                let count =
-                    self.patiently(&what, || self.admin.partition_count(name, WITHIN)).map_err(|failed| {
-                        let user = self.settings.user();
-                        failed
-                            .for_want_of(format!("{user} may not describe topic {name}: grant {right} on it"))
-                    })?;
-                Ok((topic, count))
+                Ok((topic, self.patiently(&what, || self.admin.partition_count(name, WITHIN))?))
             })
             .collect()
     }
@@ -196,7 +190,10 @@ impl Look<'_> {
             match found {
                 Ok(found) => remarks.extend(found.iter().flat_map(|settings| judge_input(name, settings))),
                 Err(failed) if failed.exit == Exit::Permission => remarks.push(format!(
-                    "whether topic {name} is compacted or deleted too soon is not known: grant DescribeConfigs on it to learn it"
+                    "whether topic {name} is compacted, and how long it keeps records, is not known: {} lacks DescribeConfigs on it; grant \
+                     it: {}",
+                    principal(&self.settings.options),
+                    self.settings.grant(&Right::on_topic(Operation::DescribeConfigs, name))
                 )),
                 Err(failed) => return Err(failed),
             }
@@ -319,7 +316,8 @@ impl TopicPlan {
     ) -> Result<Self, Failure> {
         let admin = Admin::create(&settings).map_err(|error| failure("prepare the Kafka client", error))?;
         let look = Look { settings: &settings, admin: &admin, patience };
-        let counts = look.partition_counts()?;
+        let explained = |failure| explain(&settings, &settings.required(&Role::Operator), failure);
+        let counts = look.partition_counts().map_err(explained)?;
         let there = |topic: &Topic| counts[topic].map(|count| (*topic, count));
         let first = Topic::co_partitioned().find_map(|topic| there(&topic));
         let partitions = partitions.or(first.map(|(_, count)| count)).unwrap_or(PARTITIONS_DEFAULT);
@@ -335,7 +333,7 @@ impl TopicPlan {
             Output::ALL.into_iter().filter(|&output| counts[&Topic::Output(output)].is_some()).collect();
         let mut remarks = Vec::new();
         if !outputs.is_empty() {
-            for output in look.settings_of_outputs(&outputs)? {
+            for output in look.settings_of_outputs(&outputs).map_err(explained)? {
                 faults.extend(output.faults);
                 remarks.extend(output.remarks);
             }
@@ -397,7 +395,8 @@ impl TopicPlan {
             })
             .collect();
         let look = Look { settings: &self.settings, admin: &self.admin, patience: self.patience };
-        look.patiently("create topics", || self.admin.create_topics(&topics, WITHIN))?;
+        look.patiently("create topics", || self.admin.create_topics(&topics, WITHIN))
+            .map_err(|failure| self.explain_creation(failure))?;
         for topic in topics {
             // The controller answers before the brokers know.
             look.patiently("wait for the created topics", || {
@@ -433,6 +432,15 @@ impl TopicPlan {
     /// Something else is worth a look.
     pub fn add_remark(&mut self, remark: String) {
         self.remarks.push(remark);
+    }
+
+    fn explain_creation(&self, failure: Failure) -> Failure {
+        if failure.exit != Exit::Permission {
+            return failure;
+        }
+        let right = |&topic: &Topic| Right::on_topic(Operation::Create, self.settings.topic_name(topic));
+        let rights: Vec<_> = self.missing.iter().map(right).collect();
+        Failure::message(Exit::Permission, format!("{failure}\n{}", wanted(&self.settings, &rights)))
     }
 
     /// What stays wrong after [`Self::apply`].

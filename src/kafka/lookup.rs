@@ -92,10 +92,13 @@ impl QueryClients {
         }
     }
 
-    /// A passing error is a refusal if the brokers do not take our credentials: the client reports that in a callback only.
+    /// A passing error is a refusal if the brokers do not take our credentials, or do not let us use the group: the client reports the
+    /// one in a callback, the other as an event, and the query itself only times out.
     fn explain(&self, client: &SharedConsumer, error: ClientError) -> BrokerError {
-        let _already_logged = serve(client);
-        refused_or(client.context(), error)
+        match serve(client) {
+            Err(event) if error.is_passing() && event.is_refusal() => event.into(),
+            Ok(()) | Err(_) => refused_or(client.context(), error),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Each module lists its trials. Arguments are those of the usual harness: `cargo test --test it -- schemas`.
 
+mod access;
 mod browser;
 mod command_line;
 mod configuration;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
     trials.extend(kills::trials());
     trials.extend(live::trials());
     trials.extend(consumers::trials());
+    trials.extend(access::trials());
     trials.extend(command_line::trials());
     trials.extend(configuration::trials());
     trials.extend(demo::trials());

@@ -42,16 +42,17 @@ pub fn kafka() -> Result<&'static Kafka, &'static str> {
 }
 
 fn find_or_fetch() -> Result<Kafka> {
-    let java = java_command();
+    let java = java_tool("java");
     check_java_version(&java)?;
     let libs = fetched::once("kafka-libs", POM, copy_dependencies)?;
     Ok(Kafka { java, class_path: format!("{}/*", libs.display()) })
 }
 
-fn java_command() -> PathBuf {
+/// A program that comes with Java.
+pub fn java_tool(name: &str) -> PathBuf {
     match env::var_os("JAVA_HOME") {
-        Some(home) => Path::new(&home).join("bin/java"),
-        None => PathBuf::from("java"),
+        Some(home) => Path::new(&home).join("bin").join(name),
+        None => PathBuf::from(name),
     }
 }
 

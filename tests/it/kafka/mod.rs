@@ -47,6 +47,7 @@ mod cluster;
 mod jars;
 mod node;
 mod records;
+mod tools;
 
 use std::env;
 use std::panic::{self, AssertUnwindSafe};
@@ -56,9 +57,11 @@ use libtest_mimic::{Completion, Failed, Trial};
 
 pub use client::{Client, Committed, Isolation, TopicPartition, offset_list};
 pub use cluster::KafkaCluster;
+pub use jars::java_tool;
 pub use jars::kafka as installation;
 pub use node::{KafkaNode, NodeSettings, free_port};
 pub use records::{Consumed, Record, compacted};
+pub use tools::Tools;
 
 const REQUIRE_VARIABLE: &str = "RETENTION_REQUIRE_KAFKA";
 

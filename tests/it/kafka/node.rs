@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use super::client::Client;
 use super::jars::{self, Kafka};
+use super::tools::Tools;
 use crate::process::{Process, Signal, run_to_end, tail};
 
 /// A node is up in 2 to 4 s; a busy machine may take a multiple.
@@ -185,6 +186,11 @@ impl KafkaNode {
             .args(arguments);
         run_to_end("kafka-tool", command, self.folder.path(), TOOL_PATIENCE)?;
         Ok(())
+    }
+
+    /// Kafka's own command-line tools in one process, for many runs of them.
+    pub fn tools(&self) -> Result<Tools> {
+        Tools::start(&self.kafka, self.folder.path())
     }
 
     /// Bytes that a topic's first partition takes on disk, as they were sent: compressed or not.

@@ -7,10 +7,9 @@ use anyhow::{Result, anyhow, bail};
 use libtest_mimic::Trial;
 use retention_signals::exit::{Exit, Failure};
 use retention_signals::kafka::{CustomerBytes, KafkaSettings, TopicPlan, check, examine};
-use retention_signals::stream::broker::Broker;
-use retention_signals::topic::{Input, Output, Partition, Topic};
+use retention_signals::topic::{Input, Output, Topic};
 
-use super::{PATIENCE, Shop, offsets, settings, to_changelog, transact};
+use super::{PATIENCE, Shop, settings};
 use crate::kafka::{self, Client, KafkaNode, NodeSettings, free_port};
 
 pub fn trials() -> Vec<Trial> {
@@ -18,7 +17,7 @@ pub fn trials() -> Vec<Trial> {
         kafka::on_shared_node("kafka_adapter::topics_are_planned_created_and_checked", topics_are_created),
         kafka::on_shared_node("kafka_adapter::a_wrong_layout_stops_with_what_to_do", wrong_layout_stops),
         kafka::on_shared_node("kafka_adapter::what_hurts_later_is_noted", what_hurts_later),
-        kafka::on_own_node("kafka_adapter::each_missing_permission_is_named", missing_permission_is_named),
+        kafka::on_own_node("kafka_adapter::log_ins_that_do_not_fit_are_explained", log_ins_are_explained),
         Trial::test("kafka_adapter::a_check_without_brokers_is_over_with_the_patience", || Ok(no_brokers()?)),
     ]
 }
@@ -162,8 +161,8 @@ fn wrong_layout_stops(node: &KafkaNode) -> Result<()> {
     expect_failure(ended, Exit::Configuration, &[changelog])
 }
 
-/// Rights are given one by one; with the last of them a slot works from start to end, and none is left over.
-fn missing_permission_is_named() -> Result<()> {
+/// What the brokers say of a log-in; `access` tries rights.
+fn log_ins_are_explained() -> Result<()> {
     let port = free_port()?;
     let node = node_with_log_in(port)?;
     let anonymous = Shop::create(node.client(), 2)?;
@@ -190,52 +189,11 @@ fn missing_permission_is_named() -> Result<()> {
 
     let settings = log_in("right")?;
     let orders = anonymous.name(Topic::Input(Input::Orders));
-    let said = format!("user service may not describe topic {orders}: grant READ on it");
-    expect_failure(examine(&settings, patience), Exit::Permission, &[&said])?;
-
-    let allow = |operations: &[&str], resources: &[&str]| {
-        let mut arguments = vec!["--add", "--allow-principal", "User:service"];
-        arguments.extend(operations.iter().flat_map(|&operation| ["--operation", operation]));
-        arguments.extend(resources);
-        node.tool("org.apache.kafka.tools.AclCommand", &arguments)
-    };
-    let [signals, customers, dead_letters, changelog] =
-        [Output::Signals, Output::Customers, Output::DeadLetters, Output::Changelog]
-            .map(|output| anonymous.name(Topic::Output(output)));
-    let [orders, returns, erasures] = Input::ALL.map(|input| anonymous.name(Topic::Input(input)));
-    allow(&["Read"], &["--topic", orders, "--topic", returns, "--topic", erasures, "--topic", changelog])?;
-    allow(&["DescribeConfigs"], &["--topic", signals, "--topic", dead_letters, "--topic", changelog])?;
-    allow(&["Write"], &["--topic", customers, "--topic", dead_letters, "--topic", changelog])?;
-    allow(&["Describe"], &["--topic", signals])?;
-    let (steps, ended) = run_check(&settings, patience);
-    assert_eq!(steps, ["brokers", "topics"]);
-    expect_failure(ended, Exit::Permission, &["DescribeConfigs", customers])?;
-
-    allow(&["DescribeConfigs"], &["--topic", customers])?;
-    let (steps, ended) = run_check(&settings, patience);
-    assert_eq!(steps, ["brokers", "topics", "settings"]);
-    let said = format!("user service may not write topic {signals}: grant WRITE on it");
-    expect_failure(ended, Exit::Permission, &[&said])?;
-
-    allow(&["Write"], &["--topic", signals])?;
-    let prefix = format!("{}-", anonymous.group);
-    let said = format!("grant WRITE on transactional ids with prefix {prefix}");
-    expect_failure(run_check(&settings, patience).1, Exit::Permission, &[&said])?;
-
-    allow(&["Write"], &["--resource-pattern-type", "prefixed", "--transactional-id", &prefix])?;
-    let said = format!("grant READ on group {}", anonymous.group);
-    expect_failure(run_check(&settings, patience).1, Exit::Permission, &[&said])?;
-
-    allow(&["Read"], &["--group", &anonymous.group])?;
-    done(run_check(&settings, patience).1)?;
-    let shop =
-        Shop { client: outside.clone(), group: anonymous.group.clone(), settings, layout: anonymous.layout };
-    let mut broker = shop.sole_member()?;
-    let p1 = Partition(1);
-    transact(&mut broker, &[to_changelog(p1, "k", "v")], &offsets(p1, [0, 0, 0], "shop 1"))?;
-    super::restore::read_all(broker.lookup(), p1, 2, "v")?;
-    broker.close(PATIENCE);
-    Ok(())
+    let grant = format!(
+        "\n  Read on topic {orders}: kafka-acls.sh --bootstrap-server {}",
+        outside.bootstrap_servers()
+    );
+    expect_failure(examine(&settings, patience), Exit::Permission, &["User:service lacks rights", &grant])
 }
 
 /// A node with ACLs, and a user who may do nothing yet.

@@ -60,12 +60,6 @@ fn read_to(
     Ok((values, position.0))
 }
 
-/// That a partition holds this one value.
-pub fn read_all(lookup: &mut KafkaLookup, partition: Partition, end: u64, value: &str) -> Result<()> {
-    assert_eq!(read_to(lookup, partition, 0, end, PATIENCE)?, (vec![value.to_owned()], end));
-    Ok(())
-}
-
 fn passes_aborted_records(node: &KafkaNode) -> Result<()> {
     let shop = Shop::create(node.client(), 2)?;
     let mut broker = shop.sole_member()?;
