@@ -12,7 +12,7 @@ use crate::formats::native::ID_BYTES_MAX;
 use crate::kafka::{self, CustomerBytes, KafkaSettings, Layout};
 use crate::wire::changelog;
 
-use state::{Secrets, StateReport};
+use state::{Expected, Secrets, StateReport};
 
 /// A store's id, a stroke, a customer's id.
 const KEY_BYTES_MAX: usize = 2 * ID_BYTES_MAX + 1;
@@ -54,7 +54,8 @@ pub fn state_of(
     let lookup = kafka::lookup(settings, layout);
     let mut lookup = lookup.map_err(|error| Failure::new(Exit::Configuration, error))?;
     let secrets = Secrets { current: config.erasure_fingerprint, former: config.former_erasure_fingerprint };
-    state::look(&mut lookup, layout.partitions, &config.application, secrets)
+    let expected = Expected { settings: &config.settings, secrets };
+    state::look(&mut lookup, layout.partitions, &config.application, &expected)
 }
 
 /// The first step, after the configuration was read without a problem.

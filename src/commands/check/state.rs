@@ -4,10 +4,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::domain::engine::restore::{Restore, RestoreError};
+use crate::domain::settings::Settings;
 use crate::exit::{Exit, Failure};
 use crate::stream::broker::{BrokerError, Committed, Lookup, Position, RecordBatch, Stability, Watermark};
 use crate::stream::partition::restore::OnOtherOffsets;
 use crate::stream::partition::restore::start::{self, Disagreement, Evidence};
+use crate::stream::partition::restore::unusable::why_unusable;
 use crate::topic::{Input, Output, Partition, PerInput, Topic};
 use crate::wire::changelog::{self, Seal, StateRecord};
 
@@ -23,6 +26,12 @@ pub struct Secrets {
     pub current: [u8; 8],
     /// The one before a secret was added.
     pub former: Option<[u8; 8]>,
+}
+
+/// What the configuration takes.
+pub struct Expected<'a> {
+    pub settings: &'a Settings,
+    pub secrets: Secrets,
 }
 
 /// What was found.
@@ -44,16 +53,19 @@ pub fn look(
     lookup: &mut impl Lookup,
     partitions: u32,
     application: &str,
-    secrets: Secrets,
+    expected: &Expected<'_>,
 ) -> Result<StateReport, Failure> {
     let partitions: Vec<Partition> = (0..partitions).map(Partition).collect();
     let committed = patiently(|| lookup.committed(&partitions, Stability::Stable, WITHIN))?;
     let mut report = StateReport::default();
     let mut faults: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (partition, committed) in partitions.iter().zip(&committed) {
-        let Some(tail) = read_tail(lookup, *partition)? else { continue };
+        let Some(tail) = read_tail(lookup, *partition, expected.settings)? else { continue };
         report.sealed += u32::from(tail.seal.is_some());
-        let Some(disagreement) = disagreement(lookup, *partition, committed, &tail, secrets)? else {
+        if let Some(error) = &tail.unusable {
+            faults.entry(why_unusable(error)).or_default().push(partition.to_string());
+        }
+        let Some(disagreement) = disagreement(lookup, *partition, committed, &tail, expected)? else {
             continue;
         };
         // A batch that a running service has committed since the first question looks like a disagreement.
@@ -83,15 +95,21 @@ struct Tail {
     seal: Option<Seal>,
     /// A record that this service does not write.
     is_foreign: bool,
+    /// Why the first customer's state that does not fit the configuration does not.
+    unusable: Option<RestoreError>,
 }
 
 /// None if the end cannot be read, or holds no seal although there is more before it: then nothing can be said.
-fn read_tail(lookup: &mut impl Lookup, partition: Partition) -> Result<Option<Tail>, Failure> {
+fn read_tail(
+    lookup: &mut impl Lookup,
+    partition: Partition,
+    settings: &Settings,
+) -> Result<Option<Tail>, Failure> {
     let log = [(CHANGELOG, partition)];
     let low = patiently(|| lookup.watermarks(Watermark::Low, &log, WITHIN))?[0];
     let high = patiently(|| lookup.watermarks(Watermark::High, &log, WITHIN))?[0];
     let from = low.max(Position(high.0.saturating_sub(TAIL)));
-    let mut tail = Tail { low, is_empty: true, seal: None, is_foreign: false };
+    let mut tail = Tail { low, is_empty: true, seal: None, is_foreign: false, unusable: None };
     let deadline = Instant::now() + WITHIN;
     let mut position = from;
     while position < high {
@@ -105,7 +123,10 @@ fn read_tail(lookup: &mut impl Lookup, partition: Partition) -> Result<Option<Ta
             tail.is_empty = false;
             match changelog::decode(record.key, record.value) {
                 Ok(StateRecord::Seal(seal)) => tail.seal = Some(seal),
-                Ok(StateRecord::Customer { .. } | StateRecord::Marker { .. }) => {}
+                Ok(StateRecord::Customer { packed: Some(packed), .. }) => {
+                    tail.unusable = tail.unusable.or_else(|| Restore::check(settings, &packed).err());
+                }
+                Ok(StateRecord::Customer { packed: None, .. } | StateRecord::Marker { .. }) => {}
                 Err(_) => tail.is_foreign = true,
             }
         }
@@ -119,7 +140,7 @@ fn disagreement(
     partition: Partition,
     committed: &PerInput<Option<Committed>>,
     tail: &Tail,
-    secrets: Secrets,
+    expected: &Expected<'_>,
 ) -> Result<Option<Disagreement>, Failure> {
     if tail.is_foreign && tail.seal.is_none() {
         return Ok(Some(Disagreement::RecordsWithoutSeal));
@@ -136,7 +157,8 @@ fn disagreement(
         changelog_is_empty: tail.is_empty,
         edges: PerInput::from_fn(|input| (lows[input.index()], highs[input.index()])),
     };
-    Ok(start::starts(&evidence, OnOtherOffsets::Stop, secrets.current, secrets.former).err())
+    let Secrets { current, former } = expected.secrets;
+    Ok(start::starts(&evidence, OnOtherOffsets::Stop, current, former).err())
 }
 
 /// Asks until it is answered, for a while.

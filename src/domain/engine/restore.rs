@@ -7,9 +7,10 @@ use super::partition_totals::PartitionTotals;
 use super::settling::is_unsettled;
 use super::visit::CustomerVisit;
 use super::window_ends::WindowEnds;
+use crate::domain::customer::Customer;
 use crate::domain::settings::Settings;
 use crate::domain::store::packed::{self, Format};
-use crate::domain::values::ids::{CustomerKey, CustomerSlot};
+use crate::domain::values::ids::{CustomerKey, CustomerSlot, ShopIndex};
 use crate::domain::values::money::Currency;
 use crate::domain::values::time::Time;
 
@@ -151,12 +152,7 @@ impl Restore {
                 return Err(RestoreError::Corrupt);
             }
             let key = packed::key(bytes);
-            let shop = settings.shops.of_key(key).ok_or(RestoreError::UnknownShop)?;
-            let configured = settings.shops.get(shop);
-            if let Some(found) = customer.ledger.currencies().find(|currency| !configured.accepts(*currency))
-            {
-                return Err(RestoreError::UnknownCurrency { found, shop: configured.currency });
-            }
+            let shop = shop_of(&settings, key, customer)?;
             // Settling gives it its timer, and a place in the totals.
             if !engine.is_live() && is_unsettled(&engine.scratch.customer) {
                 continue;
@@ -169,6 +165,14 @@ impl Restore {
         Ok(if end == engine.store.slots_len() { Settled::All } else { Settled::Some })
     }
 
+    /// Whether an engine of these settings could take a customer's state.
+    pub fn check(settings: &Settings, bytes: &[u8]) -> Result<(), RestoreError> {
+        let key = packed::checked_key(bytes).ok_or(RestoreError::Corrupt)?;
+        let mut customer = Customer::default();
+        packed::unpack(bytes, &mut customer)?;
+        shop_of(settings, key, &customer).map(drop)
+    }
+
     /// The engine, once everything is settled.
     pub fn into_engine(self) -> Engine {
         assert_eq!(self.slots_settled, self.engine.store.slots_len(), "a restore is settled before its end");
@@ -178,5 +182,15 @@ impl Restore {
     /// How many customers are still to be settled, at most.
     pub fn unsettled(&self) -> usize {
         self.engine.store.slots_len() - self.slots_settled
+    }
+}
+
+/// The shop of a customer, which must know every currency in the customer's state.
+fn shop_of(settings: &Settings, key: &[u8], customer: &Customer) -> Result<ShopIndex, RestoreError> {
+    let shop = settings.shops.of_key(key).ok_or(RestoreError::UnknownShop)?;
+    let configured = settings.shops.get(shop);
+    match customer.ledger.currencies().find(|currency| !configured.accepts(*currency)) {
+        None => Ok(shop),
+        Some(found) => Err(RestoreError::UnknownCurrency { found, shop: configured.currency }),
     }
 }

@@ -15,7 +15,7 @@ mod history;
 mod local;
 mod read;
 pub mod start;
-mod unusable;
+pub mod unusable;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

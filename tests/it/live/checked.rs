@@ -25,6 +25,8 @@ fn state_is_looked_at(node: &KafkaNode) -> Result<()> {
     expect(&settings, &["check"], 0, "state          ok: in 2 of 2 partitions")?;
     service.terminate(PATIENCE)?.expect_clean();
     expect(&settings, &["topics", "plan"], 0, "one copy only")?;
+    let abroad = settings.clone().set(&["shop", "currency"], "USD");
+    expect(&abroad, &["check"], 78, "partitions 0, 1: state is kept in GBP, but the shop's currency is USD")?;
     let other = settings.clone().set(&["application"], format!("{}-other", shop.application));
     expect(&other, &["check"], 78, "erasure.secret_file or application changed")?;
 

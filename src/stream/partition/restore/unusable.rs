@@ -11,7 +11,12 @@ pub(super) fn unusable(error: &StateError) -> BrokerError {
 }
 
 pub(super) fn unusable_state(error: &RestoreError) -> BrokerError {
-    let message = match error {
+    BrokerError::stop(Exit::Configuration, why_unusable(error))
+}
+
+/// What is wrong with a customer's state, and what to do.
+pub fn why_unusable(error: &RestoreError) -> String {
+    match error {
         RestoreError::Corrupt => "a customer in the changelog is not readable".to_owned(),
         RestoreError::NewerSection { tag } => format!(
             "the changelog was written by a newer version of retention-signals (a customer has section {tag}; this program knows up \
@@ -25,6 +30,5 @@ pub(super) fn unusable_state(error: &RestoreError) -> BrokerError {
             "state is kept in {found}, but the shop's currency is {shop} and there is no rate for {found}: put `shop.currency`, or the \
              store's, back as it was, or {found} under `rates`"
         ),
-    };
-    BrokerError::stop(Exit::Configuration, message)
+    }
 }
