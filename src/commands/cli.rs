@@ -24,7 +24,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0   done
   1   healthcheck: the service is not alive, or not ready
-  2   `topics plan`: something is to do
+  2   `topics plan`: topics are missing or wrong
   64  wrong arguments
   65  unusable input, or more dead letters than the limit
   69  Kafka or the service cannot be reached, or the outcome of the last commit is unknown
@@ -59,7 +59,7 @@ const CHECK_CODES: &str = exit_codes!(
 );
 const TOPICS_CODES: &str = exit_codes!(
     "done; for plan: nothing is to do",
-    "2   for plan: something is to do",
+    "2   for plan: topics are missing or wrong",
     "69  Kafka cannot be reached",
     "77  no permission",
     "78  wrong configuration, or a topic that only its owner can change",

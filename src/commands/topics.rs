@@ -30,12 +30,15 @@ pub fn run(config: &Config, command: &TopicsCommand, output: &mut impl Write) ->
         writeln!(output, "{line}").or_else(output_closed)?;
     }
     match command {
-        TopicsCommand::Plan(_) if plan.has_work() => {
-            Err(Failure::message(Exit::Pending, "something is to do; `topics apply` creates what is missing"))
-        }
+        TopicsCommand::Plan(_) if plan.has_work() => Err(Failure::message(
+            Exit::Pending,
+            "topics are missing or wrong, as listed; `topics apply` creates what is missing",
+        )),
         TopicsCommand::Plan(_) => Ok(()),
         TopicsCommand::Apply(_) => {
-            plan.apply()?;
+            if plan.apply()? {
+                writeln!(output, "created all of them").or_else(output_closed)?;
+            }
             plan.verdict()
         }
     }

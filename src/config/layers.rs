@@ -167,7 +167,7 @@ impl Layers {
         }
         match <[_; 1]>::try_from(leaves) {
             Ok([(path, _, _)]) => {
-                self.add(path, Raw::Scalar(value.trim().to_owned()), Origin::Flag, problems);
+                self.add(path, Raw::Scalar(without_quotes(value.trim()).to_owned()), Origin::Flag, problems);
             }
             Err(_) => {
                 let message =
@@ -375,4 +375,9 @@ impl std::fmt::Display for Origin {
             Self::Flag => write!(formatter, "--set"),
         }
     }
+}
+
+/// A text of the command line may stand in quotes, as in the file.
+fn without_quotes(value: &str) -> &str {
+    ['"', '\''].into_iter().find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote)).unwrap_or(value)
 }

@@ -74,6 +74,8 @@ fn a_flag_beats_the_environment_beats_the_file_beats_a_fallback_beats_the_defaul
     assert_eq!(interval(&sources), 50);
     sources.assignments.push("commit.interval = 60ms".to_owned());
     assert_eq!(interval(&sources), 60);
+    sources.assignments.push("commit.interval = \"70ms\"".to_owned());
+    assert_eq!(interval(&sources), 70, "copied from the file");
 }
 
 #[test]

@@ -356,7 +356,7 @@ impl TopicPlan {
     pub fn lines(&self) -> Vec<String> {
         let created = self.missing.iter().map(|&topic| {
             let options: Vec<_> =
-                options(topic).iter().map(|(name, value)| format!(" {name}={value}")).collect();
+                options(topic).iter().map(|(name, value)| format!(", {name}={value}")).collect();
             let replication = self
                 .replication_factor
                 .map_or_else(|| "the cluster's default".to_owned(), |factor| factor.to_string());
@@ -376,13 +376,13 @@ impl TopicPlan {
         lines
     }
 
-    /// Creates what is missing, and waits until it is there.
+    /// Creates what is missing, and waits until it is there. Whether there was anything to create.
     ///
     /// # Errors
     /// [`Exit::Permission`], [`Exit::Unavailable`], or [`Exit::Configuration`] if the cluster refuses a topic.
-    pub fn apply(&self) -> Result<(), Failure> {
+    pub fn apply(&self) -> Result<bool, Failure> {
         if self.missing.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let topics: Vec<_> = self
             .missing
@@ -408,7 +408,7 @@ impl TopicPlan {
                 }
             })?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Whether [`Self::apply`] would create something, or something stays wrong.

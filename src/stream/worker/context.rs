@@ -111,9 +111,9 @@ impl<'m, B: Broker> Context<'m, B> {
     }
 
     pub fn handle_assigned(&mut self, partitions: &[Partition]) -> Result<(), Stop> {
-        info!(partitions = listed(partitions), "partitions assigned");
         self.broker.assign(partitions)?;
         if !partitions.is_empty() {
+            info!(partitions = listed(partitions), "partitions assigned");
             self.membership.check_partition_counts(&mut self.broker, &self.rules)?;
         }
         for partition in partitions {
