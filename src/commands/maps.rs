@@ -18,7 +18,7 @@ use crate::commands::cli::CommonArguments;
 use crate::config::Purpose;
 use crate::exit::{Exit, Failure, output_closed};
 use crate::formats::native::{Decoder, Limits};
-use crate::maps::{self, FixtureReport, InputFormat, Map, Options, PRESETS, Preset};
+use crate::maps::{self, FixtureReport, InputFormat, Map, Options, PRESETS, Preset, PresetKind};
 
 /// Does what the command says.
 ///
@@ -86,7 +86,8 @@ fn decoder(common: &CommonArguments) -> Result<Decoder, Failure> {
 }
 
 fn test(arguments: &TestArguments, output: &mut impl Write) -> Result<(), Failure> {
-    let all = PRESETS.iter().map(|preset| preset.name.to_owned()).collect();
+    let programs = PRESETS.iter().filter(|preset| preset.kind == PresetKind::Program);
+    let all = programs.map(|preset| preset.name.to_owned()).collect();
     let names: &Vec<String> = if arguments.maps.is_empty() { &all } else { &arguments.maps };
     let mut differences = 0;
     for name in names {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::map_file::{MapFile, Options};
-use super::{Content, Map, Mapped, Meta, SourceRecord};
+use super::{Content, Map, Mapped, Meta, SourceRecord, json};
 use crate::domain::settings::{Shop, Shops};
 use crate::domain::values::money::{Conversion, Currency};
 use crate::domain::values::number::Decimal;
@@ -43,6 +43,9 @@ struct Fixture<'a> {
     value: Option<&'a RawValue>,
     /// Instead of a value: bytes that may be no JSON.
     text: Option<String>,
+    /// For maps of CSV files: a document as the program gets it.
+    #[serde(borrow)]
+    document: Option<&'a RawValue>,
     #[serde(default)]
     topic: String,
     key: Option<String>,
@@ -93,10 +96,18 @@ pub fn test_fixtures(
 }
 
 fn result(map: &Map, fixture: &Fixture<'_>, decoder: &Decoder) -> Result<Vec<Value>, String> {
-    let bytes = match (fixture.value, &fixture.text) {
-        (Some(value), None) => value.get().as_bytes(),
-        (None, Some(text)) => text.as_bytes(),
-        (Some(_), Some(_)) | (None, None) => return Err("give either value or text".to_owned()),
+    let document;
+    let content = match (fixture.value, &fixture.text, fixture.document) {
+        (Some(value), None, None) => Content::Json(value.get().as_bytes()),
+        (None, Some(text), None) => Content::Json(text.as_bytes()),
+        (None, None, Some(value)) => {
+            let value = json::read(value.get().as_bytes(), decoder.limits());
+            document = value.map_err(|refusal| refusal.detail.into_owned())?;
+            Content::Document(&document)
+        }
+        (None, None, None) | (Some(_), _, _) | (_, Some(_), _) => {
+            return Err("give one of value, text and document".to_owned());
+        }
     };
     let headers: Vec<(&str, &[u8])> =
         fixture.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
@@ -110,7 +121,7 @@ fn result(map: &Map, fixture: &Fixture<'_>, decoder: &Decoder) -> Result<Vec<Val
         timestamp,
         headers: &headers,
     };
-    Ok(described(map, map.records(&SourceRecord { content: Content::Json(bytes), meta }, decoder)))
+    Ok(described(map, map.records(&SourceRecord { content, meta }, decoder)))
 }
 
 /// A result as fixtures write it: `{"order": {…}}`, `{"skip": "…"}`, `{"refused": "…"}`.

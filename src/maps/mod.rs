@@ -36,7 +36,7 @@ pub use emit::{EventKind, MappedRecord};
 pub use fixtures::{Difference, FixtureReport, any_currency_decoder, described, test_fixtures};
 pub use json::read as read_json;
 pub use map_file::{InputFormat, Options};
-pub use presets::{PRESETS, Preset, about, no_preset, read_file};
+pub use presets::{PRESETS, Preset, PresetKind, about, no_preset, read_file};
 
 use emit::Emitter;
 use envelope::Envelope;
@@ -126,6 +126,9 @@ impl Map {
     /// 78: there is no such map, the file or its program is wrong, or an option is.
     pub fn load(name: &str, options: &Options, secret: Option<&[u8]>) -> Result<Self, Failure> {
         let map = match presets::find(name) {
+            Some(preset) if preset.kind == PresetKind::Columns => {
+                Err(format!("{name} says what columns mean and has no program; `replay --map` reads it"))
+            }
             Some(preset) => Self::parse(preset.text, preset.name, options, secret),
             None => Self::parse(&presets::read_file(name)?, name, options, secret),
         };

@@ -11,10 +11,20 @@ use crate::exit::{Exit, Failure};
 #[derive(Clone, Copy, Debug)]
 pub struct Preset {
     pub name: &'static str,
+    pub kind: PresetKind,
     /// Its file.
     pub text: &'static str,
     /// The files beside it that its fixtures need, by name.
     pub files: &'static [(&'static str, &'static [u8])],
+}
+
+/// How a map says what it means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PresetKind {
+    /// By a program: a [`Map`](super::Map).
+    Program,
+    /// By the columns of a CSV file: a [`ColumnMap`](crate::formats::order_lines::ColumnMap).
+    Columns,
 }
 
 impl Preset {
@@ -29,10 +39,11 @@ impl Preset {
 }
 
 /// A preset and its fixtures, from files of one name.
-macro_rules! json_preset {
+macro_rules! preset {
     ($name:literal) => {
         Preset {
             name: $name,
+            kind: PresetKind::Program,
             text: include_str!(concat!("../../maps/", $name, ".toml")),
             files: &[(concat!($name, ".jsonl"), include_bytes!(concat!("../../maps/", $name, ".jsonl")))],
         }
@@ -40,8 +51,21 @@ macro_rules! json_preset {
 }
 
 /// All of them.
-pub const PRESETS: &[Preset] =
-    &[json_preset!("shopify"), json_preset!("woocommerce"), json_preset!("segment")];
+pub const PRESETS: &[Preset] = &[
+    preset!("shopify"),
+    preset!("woocommerce"),
+    preset!("segment"),
+    preset!("shopify-csv"),
+    preset!("woocommerce-csv"),
+    preset!("olist"),
+    preset!("spreadsheet"),
+    Preset {
+        name: "online-retail",
+        kind: PresetKind::Columns,
+        text: include_str!("../../maps/online-retail.toml"),
+        files: &[],
+    },
+];
 
 /// The preset of this name.
 pub(super) fn find(name: &str) -> Option<&'static Preset> {
@@ -50,7 +74,12 @@ pub(super) fn find(name: &str) -> Option<&'static Preset> {
 
 /// What a preset says about itself.
 pub fn about(preset: &Preset) -> String {
-    MapFile::parse(preset.text, preset.name).expect("a trial parses every preset").about
+    match preset.kind {
+        PresetKind::Program => {
+            MapFile::parse(preset.text, preset.name).expect("a trial parses every preset").about
+        }
+        PresetKind::Columns => "UCI Online Retail: order lines as CSV, by their columns".to_owned(),
+    }
 }
 
 /// The text of a map file.

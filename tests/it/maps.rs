@@ -41,7 +41,16 @@ pub fn trials() -> Vec<Trial> {
 
 fn presets_are_listed_and_shown() -> Result<(), Failed> {
     let listed = stdout(&run(&["list"], "")?, 0)?;
-    for name in ["shopify", "woocommerce", "segment"] {
+    for name in [
+        "shopify",
+        "woocommerce",
+        "segment",
+        "shopify-csv",
+        "woocommerce-csv",
+        "olist",
+        "spreadsheet",
+        "online-retail",
+    ] {
         if !listed.lines().any(|line| line.starts_with(name)) {
             return Err(format!("{name} is not listed: {listed}").into());
         }

@@ -4,6 +4,7 @@
 mod changelog;
 mod configuration;
 mod customer;
+mod maps;
 mod records;
 mod shops;
 mod snapshot;
@@ -11,6 +12,7 @@ mod snapshot;
 pub use changelog::changelog;
 pub use configuration::configuration;
 pub use customer::customer;
+pub use maps::maps;
 pub use records::records;
 pub use snapshot::snapshot;
 
@@ -25,10 +27,11 @@ pub enum Verdict {
 pub type Target = (&'static str, fn(&[u8]) -> Verdict);
 
 /// Every target.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     ("records", records),
     ("changelog", changelog),
     ("customer", customer),
     ("snapshot", snapshot),
     ("configuration", configuration),
+    ("maps", maps),
 ];
