@@ -16,6 +16,7 @@ use crate::commands::dead_letters::DeadLettersCommand;
 use crate::commands::healthcheck::HealthcheckArguments;
 use crate::commands::manual::{CompletionsArguments, ManArguments};
 use crate::commands::maps::MapsCommand;
+use crate::commands::replay::arguments::ReplayArguments;
 use crate::config::{self, Config, ENVIRONMENT_CONFIG, LogSettings, Purpose, Sources};
 use crate::domain::values::time::Time;
 use crate::exit::{Exit, Failure};
@@ -253,38 +254,6 @@ pub struct DemoArguments {
     pub seed: u64,
 }
 
-/// Arguments of `replay`.
-#[derive(Args, Clone, Debug)]
-pub struct ReplayArguments {
-    /// Orders and cancellations as JSON Lines; or, with --map, order lines as CSV. gzip is read directly
-    #[arg(long, value_name = "FILE")]
-    pub orders: PathBuf,
-
-    /// Returns as JSON Lines
-    #[arg(long, value_name = "FILE")]
-    pub returns: Option<PathBuf>,
-
-    /// Erasures as JSON Lines
-    #[arg(long, value_name = "FILE")]
-    pub erasures: Option<PathBuf>,
-
-    /// What the columns of the orders' CSV file mean, such as maps/online-retail.toml
-    #[arg(long, value_name = "FILE.toml")]
-    pub map: Option<PathBuf>,
-
-    /// Moves the clock on to this instant at the end (RFC 3339, with offset); default: it stays at the last event
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    pub until: Option<Time>,
-
-    /// Folder for the results; made if it is not there
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
-
-    /// Replaces the results of an earlier replay in that folder
-    #[arg(long)]
-    pub force: bool,
-}
-
 /// Arguments of `explain`.
 #[derive(Args, Clone, Debug)]
 pub struct ExplainArguments {
@@ -397,7 +366,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// An instant on the command line.
-pub(super) fn time(text: &str) -> Result<Time, String> {
+pub(crate) fn time(text: &str) -> Result<Time, String> {
     DateTime::parse_from_rfc3339(text)
         .ok()
         .and_then(|instant| Time::from_millis(instant.timestamp_millis()))

@@ -7,10 +7,13 @@
 //!     └──────────────► dead letters ◄────────┘
 //! ```
 
+pub mod arguments;
+
 mod progress;
 mod results;
 
 mod dead_letters;
+mod input_remarks;
 
 mod remarks;
 
@@ -21,16 +24,19 @@ mod report;
 use std::path::Path;
 use std::time::Instant;
 
-use crate::commands::cli::{self, CommonArguments, ReplayArguments};
+use crate::commands::cli::{self, CommonArguments};
 use crate::config::{Config, Purpose};
 use crate::exit::{Exit, Failure};
 use crate::formats::native::{Decoder, Limits};
+use crate::maps::Options;
 use crate::stream::registry::Registry;
 use crate::wire::encode::{Summary, encode_summary};
 
 use crate::history::files::{Files, InputPaths};
 use crate::history::source;
+use arguments::ReplayArguments;
 use dead_letters::DeadLetters;
+use input_remarks::InputRemarks;
 use progress::Progress;
 use replay_run::ReplayRun;
 use report::Report;
@@ -43,20 +49,15 @@ use report::Report;
 pub fn run(common: &CommonArguments, arguments: &ReplayArguments) -> Result<String, Failure> {
     let started = Instant::now();
     let progress = Progress::new();
-    let paths = InputPaths {
-        orders: &arguments.orders,
-        returns: arguments.returns.as_ref(),
-        erasures: arguments.erasures.as_ref(),
-        map: arguments.map.as_ref(),
-    };
+    let options = arguments.options.iter().cloned().collect();
+    let paths = paths(arguments, &options);
     let files = Files::open(paths, &|file| progress.reading(file))?;
     let config = load(common, &files)?;
     if let Some(path) = &config.registry_file {
         // No part of the engine uses its records yet; a file that cannot be read is refused before the history is read.
         Registry::read_file(path)?;
     }
-    let inputs = [Some(&arguments.orders), arguments.returns.as_ref(), arguments.erasures.as_ref()];
-    let inputs: Vec<&Path> = inputs.into_iter().flatten().map(AsRef::as_ref).collect();
+    let inputs: Vec<&Path> = paths.all().collect();
     let [signals, mut customers, shop_metrics, dead_letters, mut summary_file] =
         results::create(&arguments.out, &inputs, arguments.force)?;
 
@@ -80,10 +81,12 @@ pub fn run(common: &CommonArguments, arguments: &ReplayArguments) -> Result<Stri
     run.end()?;
     run.write_profiles(&mut customers)?;
 
+    let input_remarks = InputRemarks::new(&run, &config, history.amounts());
     let summary = Summary {
         events: run.counts.events,
         dead_letters: dead_letters.counts,
         remarks: run.remarks.counts,
+        input_remarks: input_remarks.counts(),
         signals: run.counts.signals,
         truncated: run.counts.truncated,
         shops: run.figures(),
@@ -100,21 +103,47 @@ pub fn run(common: &CommonArguments, arguments: &ReplayArguments) -> Result<Stri
         summary: &summary,
         erasures: run.counts.erasures,
         remarks: &run.remarks,
+        input_remarks: &input_remarks,
         last_event_at,
         clock: run.clock(),
-        table: history.table.as_ref(),
+        files: &history.counts,
     };
     let text = report.text();
     let [signals, shop_metrics] = run.into_outputs();
-    let is_empty = history.events() == 0 && dead_letters.total() > 0;
     for output in [signals, customers, shop_metrics, dead_letters.into_output(), summary_file] {
         output.complete()?;
     }
-    if is_empty {
-        let message = format!("no line could be used\n\n{text}");
-        return Err(Failure::message(Exit::Data, message.trim_end()));
+    match refused_too_many(&config, &summary, history.events()) {
+        Some(problem) => Err(Failure::message(Exit::Data, format!("{problem}\n\n{text}").trim_end())),
+        None => Ok(text),
     }
-    Ok(text)
+}
+
+fn paths<'a>(arguments: &'a ReplayArguments, options: &'a Options) -> InputPaths<'a> {
+    InputPaths {
+        orders: &arguments.orders,
+        returns: &arguments.returns,
+        erasures: &arguments.erasures,
+        map: arguments.map.as_deref(),
+        returns_map: arguments.returns_map.as_deref(),
+        options,
+        with: &arguments.with,
+    }
+}
+
+/// What is wrong with the inputs as a whole, if so many records are refused that the service would stop.
+fn refused_too_many(config: &Config, summary: &Summary, events: u64) -> Option<String> {
+    let share = config.dead_letters.share_max;
+    let is_allowed = summary.unusable_share_is_at_most(share);
+    match (events, is_allowed) {
+        (0, _) if summary.refused() > 0 => Some("no line could be used".to_owned()),
+        (_, true) => None,
+        (_, false) => Some(format!(
+            "{} of {} records are refused, more than dead_letters.max_share ({share}) allows; the results are written all the same",
+            summary.unusable(),
+            summary.records
+        )),
+    }
 }
 
 /// The configuration; what it leaves out, the inputs may say.
@@ -128,7 +157,7 @@ fn load(common: &CommonArguments, files: &Files) -> Result<Config, Failure> {
         }
         let message = format!(
             "{failure}\n{} names no currency in its first lines either; if it is CSV, give its column map with --map",
-            files.orders_name()
+            files.orders_names()
         );
         Failure::message(failure.exit, message)
     })

@@ -14,6 +14,8 @@
 
 pub mod native;
 
+pub mod csv;
+
 pub mod order_lines;
 
 use crate::topic::Input;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use super::source::Source;
+use super::source::{Place, Source};
 use crate::domain::settings::Shops;
 use crate::domain::values::event::Record;
 use crate::domain::values::ids::ShopIndex;
@@ -42,13 +42,13 @@ pub(super) fn find(sources: &mut [Source], decoder: &Decoder) {
         }
     }
     let mut found = Vec::new();
-    for_each_named_order(sources, decoder, |source, line, order| {
+    for_each_named_order(sources, decoder, |source, place, order| {
         if let Some(Owner::One(customer)) = owners.get(&order) {
-            found.push((source, line, customer.clone()));
+            found.push((source, place, customer.clone()));
         }
     });
-    for (source, line, customer) in found {
-        sources[source].set_customer(line, customer);
+    for (source, place, customer) in found {
+        sources[source].set_customer(place, customer);
     }
 }
 
@@ -66,14 +66,14 @@ impl Owner {
 fn for_each_named_order(
     sources: &[Source],
     decoder: &Decoder,
-    mut each: impl FnMut(usize, u64, (ShopIndex, Box<str>)),
+    mut each: impl FnMut(usize, Place, (ShopIndex, Box<str>)),
 ) {
     let mut key = Vec::new();
     for (index, source) in sources.iter().enumerate() {
         for line in source.without_customer() {
             let event = source.decode(line, decoder, &mut key);
             if let Some(order) = &event.named_order {
-                each(index, line.number, (event.shop, order.as_ref().into()));
+                each(index, line.place, (event.shop, order.as_ref().into()));
             }
         }
     }

@@ -13,6 +13,8 @@ const BLOCK_BYTES: u64 = 1 << 20;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
 /// Some editors and spreadsheets put it before the first line. It belongs to the file, not to the line.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -84,6 +86,14 @@ impl InputFile {
         Ok(text)
     }
 
+    /// The same as text.
+    pub(super) fn read_text(self) -> Result<String, Failure> {
+        let name = self.name.clone();
+        String::from_utf8(self.read_all()?).map_err(|error| {
+            Failure::message(Exit::Data, format!("{name} is not UTF-8, as JSON must be: {error}"))
+        })
+    }
+
     fn next_block(&mut self) -> Result<bool, Failure> {
         self.block.clear();
         self.position = 0;
@@ -98,13 +108,18 @@ impl InputFile {
 
 fn open(path: &Path, watch: &Watch<'_>) -> io::Result<(Box<dyn Read>, Vec<u8>)> {
     let mut file = watch(File::open(path)?);
-    let mut magic = Vec::with_capacity(GZIP_MAGIC.len());
-    file.by_ref().take(GZIP_MAGIC.len() as u64).read_to_end(&mut magic)?;
-    let is_gzip = magic == GZIP_MAGIC;
+    let mut magic = Vec::with_capacity(ZSTD_MAGIC.len());
+    file.by_ref().take(ZSTD_MAGIC.len() as u64).read_to_end(&mut magic)?;
+    let (is_gzip, is_zstd) = (magic.starts_with(&GZIP_MAGIC), magic == ZSTD_MAGIC);
     let whole = Cursor::new(magic).chain(file);
-    // A gzip file may consist of several, one after the other.
-    let mut rest: Box<dyn Read> =
-        if is_gzip { Box::new(MultiGzDecoder::new(whole)) } else { Box::new(whole) };
+    // A compressed file may consist of several, one after the other.
+    let mut rest: Box<dyn Read> = if is_gzip {
+        Box::new(MultiGzDecoder::new(whole))
+    } else if is_zstd {
+        Box::new(zstd::Decoder::new(whole)?)
+    } else {
+        Box::new(whole)
+    };
     let mut block = Vec::new();
     rest.by_ref().take(BLOCK_BYTES).read_to_end(&mut block)?;
     Ok((rest, block))
@@ -155,6 +170,13 @@ mod tests {
         let mut content = vec![b'x'; 3 << 20];
         content.extend_from_slice(b"\nend");
         assert_eq!(lines(&content, 3), owned(&[("xxx", 3 << 20), ("end", 3)]));
+    }
+
+    #[test]
+    fn zstd_is_told_by_its_first_bytes() {
+        let zstd = |text: &[u8]| zstd::encode_all(text, 1).expect("in memory");
+        let two_frames = [zstd(b"a\nb"), zstd(b"c\n")].concat();
+        assert_eq!(lines(&two_frames, 9), owned(&[("a", 1), ("bc", 2)]));
     }
 
     #[test]

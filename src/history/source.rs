@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use super::files::{OnUnusable, UnusableLine};
 use super::input::InputFile;
+use super::json_values::for_each_record;
+use crate::domain::values::event::{GuestRecord, Record};
+use crate::domain::values::money::Currency;
 use crate::domain::values::time::Time;
 use crate::exit::Failure;
-use crate::formats::native::{Decoder, Event, NativeLines};
+use crate::formats::native::{Decoder, Event, NativeLines, Subject};
 use crate::formats::{Format, NativeRecord};
 use crate::topic::Input;
 use crate::wire::reason::{Reason, Refusal};
@@ -20,16 +23,17 @@ pub(crate) struct Source {
     pub(crate) origin: Origin,
     texts: Texts,
     lines: Vec<Line>,
-    /// By line: returns that name an order but no customer, and whose they are once that is known.
-    customers: BTreeMap<u64, Option<Box<str>>>,
+    pub(super) amounts: AmountForms,
+    /// Returns that name an order but no customer, and whose they are once that is known.
+    customers: BTreeMap<Place, Option<Box<str>>>,
 }
 
 /// Whether the records are the lines of the file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Origin {
     Lines,
-    /// They were made from documents.
-    Documents,
+    /// They were made from documents of this table of the history.
+    Documents(usize),
 }
 
 /// One record of a [`Source`].
@@ -38,12 +42,20 @@ pub(crate) struct Line {
     pub(crate) time: Time,
     /// In the file, from 1; of a document, the first of its lines.
     pub(crate) number: u64,
-    place: Place,
+    pub(super) place: Place,
 }
 
 impl Source {
     pub(crate) fn new(input: Input, file: String, origin: Origin) -> Self {
-        Self { input, file, origin, texts: Texts::default(), lines: Vec::new(), customers: BTreeMap::new() }
+        Self {
+            input,
+            file,
+            origin,
+            texts: Texts::default(),
+            lines: Vec::new(),
+            amounts: AmountForms::default(),
+            customers: BTreeMap::new(),
+        }
     }
 
     /// Reads JSON Lines; blank lines are nothing.
@@ -83,6 +95,43 @@ impl Source {
         Ok(source)
     }
 
+    /// Reads records in arrays and pages, or over several lines.
+    ///
+    /// # Errors
+    /// The file cannot be read to its end, is not UTF-8, or `unusable` fails.
+    pub(crate) fn read_values(
+        input: Input,
+        file: InputFile,
+        decoder: &Decoder,
+        bytes_max: usize,
+        unusable: &mut OnUnusable<'_>,
+    ) -> Result<Self, Failure> {
+        let mut source = Self::new(input, file.name.clone(), Origin::Lines);
+        let text = file.read_text()?;
+        let mut key = Vec::new();
+        let broken = for_each_record(&text, &mut |record, number| {
+            let added = if record.len() > bytes_max {
+                let detail = format!("{} bytes, allowed are {bytes_max}", record.len());
+                Err(Refusal::new(Reason::TooLarge, detail))
+            } else {
+                NativeLines(input)
+                    .records(record.as_bytes(), &mut |record| source.add(record, number, decoder, &mut key))
+            };
+            added.or_else(|refusal| {
+                let original = record.as_bytes();
+                unusable(UnusableLine { refusal: &refusal, file: &source.file, line: number, original })
+            })
+        })?;
+        if let Some(broken) = broken {
+            let refusal = broken.refusal();
+            let original = &text.as_bytes()[broken.place..];
+            let line = broken.line;
+            unusable(UnusableLine { refusal: &refusal, file: &source.file, line, original })?;
+        }
+        source.sort();
+        Ok(source)
+    }
+
     /// Adds a record of this input; one that cannot be decoded is not added.
     pub(crate) fn add(
         &mut self,
@@ -93,10 +142,13 @@ impl Source {
     ) -> Result<(), Refusal> {
         let event = decoder.decode_line(record, None, key)?;
         let time = event.time();
-        if event.is_return_without_customer() {
-            self.customers.insert(number, None);
+        if self.origin == Origin::Lines {
+            self.amounts.add(&event, record.value);
         }
         let place = self.texts.add(record.value);
+        if event.is_return_without_customer() {
+            self.customers.insert(place, None);
+        }
         self.lines.push(Line { time, number, place });
         Ok(())
     }
@@ -104,7 +156,7 @@ impl Source {
     /// Decodes a record that was added before.
     pub(crate) fn decode<'a>(&'a self, line: &Line, decoder: &Decoder, key: &'a mut Vec<u8>) -> Event<'a> {
         let record = NativeRecord { input: self.input, value: self.record(line) };
-        let customer = self.customers.get(&line.number).and_then(Option::as_deref);
+        let customer = self.customers.get(&line.place).and_then(Option::as_deref);
         decoder.decode_line(record, customer, key).expect("it was decoded when it was added")
     }
 
@@ -114,17 +166,24 @@ impl Source {
 
     /// Returns that name an order but no customer.
     pub(crate) fn without_customer(&self) -> impl Iterator<Item = &Line> {
-        self.lines.iter().filter(|line| self.customers.contains_key(&line.number))
+        self.lines.iter().filter(|line| self.customers.contains_key(&line.place))
     }
 
     /// Whether the customer of a return was found by its order; `None` for a record that needed none to be found.
     pub(crate) fn customer_found(&self, line: &Line) -> Option<bool> {
-        self.customers.get(&line.number).map(Option::is_some)
+        self.customers.get(&line.place).map(Option::is_some)
     }
 
     /// Sets the customer of a return that names none itself.
-    pub(crate) fn set_customer(&mut self, number: u64, customer: Box<str>) {
-        self.customers.insert(number, Some(customer));
+    pub(super) fn set_customer(&mut self, place: Place, customer: Box<str>) {
+        self.customers.insert(place, Some(customer));
+    }
+
+    /// Takes back what was added behind so many records.
+    pub(super) fn truncate(&mut self, length: usize) {
+        for line in self.lines.drain(length..) {
+            self.customers.remove(&line.place);
+        }
     }
 
     /// Stable: records of one instant stay in their order.
@@ -138,6 +197,53 @@ impl Source {
     }
 }
 
+/// Whether amounts have digits after the point, as they are written.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct AmountForms {
+    pub(crate) has_decimals: bool,
+    /// Amounts without, of currencies that have them; not counted any more when one with decimals was found.
+    pub(crate) whole: u64,
+}
+
+impl AmountForms {
+    pub(crate) const fn merge(self, other: Self) -> Self {
+        Self { has_decimals: self.has_decimals || other.has_decimals, whole: self.whole + other.whole }
+    }
+
+    fn add(&mut self, event: &Event<'_>, text: &[u8]) {
+        if self.has_decimals {
+            return;
+        }
+        let Some((currency, name)) = amount_of(&event.subject) else { return };
+        let Some(start) = memchr::memmem::find(text, name) else { return };
+        let rest = &text[start + name.len()..];
+        let amount = &rest[..memchr::memchr2(b',', b'}', rest).unwrap_or(rest.len())];
+        if currency.digits() == 0 || !amount.iter().any(|byte| matches!(byte, b'1'..=b'9')) {
+            return;
+        }
+        match memchr::memchr(b'.', amount) {
+            Some(_) => self.has_decimals = true,
+            None => self.whole += 1,
+        }
+    }
+}
+
+/// The currency of an amount, and the name of its field.
+fn amount_of(subject: &Subject<'_>) -> Option<(Currency, &'static [u8])> {
+    const TOTAL: &[u8] = b"\"total\"";
+    const REFUND: &[u8] = b"\"refund\"";
+    match subject {
+        Subject::Customer(event) => match &event.record {
+            Record::Order(order) => Some((order.currency, TOTAL)),
+            Record::Return(returned) => Some((returned.currency, REFUND)),
+            Record::Cancellation(_) => None,
+        },
+        Subject::Guest(GuestRecord::Order { currency, .. }) => Some((*currency, TOTAL)),
+        Subject::Guest(GuestRecord::Return { currency, .. }) => Some((*currency, REFUND)),
+        Subject::Erasure { .. } => None,
+    }
+}
+
 /// Many texts one after the other, in blocks: a single one would be copied whenever it grows, and take twice the memory then.
 #[derive(Default)]
 struct Texts {
@@ -146,9 +252,9 @@ struct Texts {
 
 const BLOCK_BYTES: usize = 8 << 20;
 
-/// The file and line of a text.
-#[derive(Clone, Copy, Debug)]
-struct Place {
+/// Where a text is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Place {
     block: u32,
     start: u32,
     length: u32,

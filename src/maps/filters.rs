@@ -317,6 +317,8 @@ fn time(value: &Val, format: &Val, zone: &Val) -> Outcome {
             TimeFault::Skipped => "clocks of the zone were put forward and never showed it",
             TimeFault::Zone => "it has no offset; give a zone such as \"Europe/Berlin\"",
             TimeFault::Range => "it is not from 1970 to 9999",
+            TimeFault::Ambiguous => "two patterns read it as two different times",
+            TimeFault::ZoneName => "it names its zone by letters that several zones use; give the zone",
         };
         (Reason::InvalidTime, what.into())
     })

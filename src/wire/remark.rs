@@ -53,6 +53,55 @@ impl Remark {
     }
 }
 
+/// A remark about the inputs of a replay as a whole. `docs/RECORDS.md` explains each.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum InputRemark {
+    /// Ids such as `0` or `NULL`, which stand for no customer where they come from.
+    NoCustomer,
+    /// `17850.0` beside `17850`.
+    DecimalCustomer,
+    /// `6.61808E+12`: a spreadsheet has cut the id.
+    CutCustomer,
+    /// Ids that differ in blanks or in capitals only.
+    SimilarCustomer,
+    /// No amount has digits after the point, and the currency has them.
+    WholeAmounts,
+    /// More than half of the times lie on the first of a month.
+    FirstOfMonth,
+    /// More than half of the times lie before the year 2000.
+    Before2000,
+}
+
+impl InputRemark {
+    pub const ALL: [Self; 7] = [
+        Self::NoCustomer,
+        Self::DecimalCustomer,
+        Self::CutCustomer,
+        Self::SimilarCustomer,
+        Self::WholeAmounts,
+        Self::FirstOfMonth,
+        Self::Before2000,
+    ];
+
+    /// The name in records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoCustomer => "no_customer",
+            Self::DecimalCustomer => "decimal_customer",
+            Self::CutCustomer => "cut_customer",
+            Self::SimilarCustomer => "similar_customer",
+            Self::WholeAmounts => "whole_amounts",
+            Self::FirstOfMonth => "first_of_month",
+            Self::Before2000 => "before_2000",
+        }
+    }
+
+    /// The position in [`Self::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,6 +109,9 @@ mod tests {
     #[test]
     fn remarks_stand_at_their_index() {
         for (index, remark) in Remark::ALL.into_iter().enumerate() {
+            assert_eq!(remark.index(), index, "{}", remark.name());
+        }
+        for (index, remark) in InputRemark::ALL.into_iter().enumerate() {
             assert_eq!(remark.index(), index, "{}", remark.name());
         }
     }

@@ -27,7 +27,7 @@ use retention_signals::wire::encode::{
 };
 use retention_signals::wire::hash::hash;
 use retention_signals::wire::reason::Reason;
-use retention_signals::wire::remark::Remark;
+use retention_signals::wire::remark::{InputRemark, Remark};
 use serde_json::Value;
 
 use crate::oracle::{
@@ -146,7 +146,16 @@ fn difference(config: &OracleConfig, inputs: impl Iterator<Item = Input>) -> Opt
     }
     let (mut expected, mut found) = (oracle.output().summary, service.summary());
     // What the engine does not count.
-    for field in ["events", "dead_letters", "remarks", "guests", "seconds", "events_per_second", "signals"] {
+    for field in [
+        "events",
+        "dead_letters",
+        "remarks",
+        "input_remarks",
+        "guests",
+        "seconds",
+        "events_per_second",
+        "signals",
+    ] {
         for summary in [&mut expected, &mut found] {
             summary.as_object_mut().map(|fields| fields.remove(field));
         }
@@ -340,6 +349,7 @@ impl Service {
             events: EventCounts::default(),
             dead_letters: [0; Reason::ALL.len()],
             remarks: [0; Remark::ALL.len()],
+            input_remarks: [0; InputRemark::ALL.len()],
             signals: [0; SignalType::NAMES.len()],
             truncated: TruncatedCounts::default(),
             shops: vec![(currency, *self.engine.figures(ShopIndex(0)), GuestTotals::default())],

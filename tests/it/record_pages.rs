@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
 use libtest_mimic::{Failed, Trial};
-use retention_signals::wire::remark::Remark;
+use retention_signals::wire::remark::{InputRemark, Remark};
 use serde_json::Value;
 
 use crate::examples::{self, SCHEMAS};
@@ -93,7 +93,8 @@ fn every_reason_remark_and_type_is_explained() -> Result<(), Failed> {
     };
     let reasons = listed("dead-letters", "reason");
     let types = listed("signals", "signal_type");
-    let remarks: BTreeSet<String> = Remark::ALL.iter().map(|remark| remark.name().to_owned()).collect();
+    let remarks = Remark::ALL.map(Remark::name).into_iter().chain(InputRemark::ALL.map(InputRemark::name));
+    let remarks: BTreeSet<String> = remarks.map(str::to_owned).collect();
     for (page, words) in [(RECORDS, &reasons), (RECORDS, &remarks), (RECORDS, &types), (DEFINITIONS, &types)]
     {
         let named = code_words(&examples::read(page));

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use jsonschema::Validator;
 use libtest_mimic::{Failed, Trial};
 use retention_signals::domain::signals::signal::{CustomerType, State};
-use retention_signals::wire::remark::Remark;
+use retention_signals::wire::remark::{InputRemark, Remark};
 use serde_json::{Map, Value};
 
 use crate::examples::{self, INPUTS, InvalidExample, SCHEMAS, Settings, Verdict};
@@ -210,7 +210,9 @@ fn lists_agree() -> Result<(), Failed> {
     same("reasons of a summary", &counted, &reasons)?;
 
     let remarks = list(&summary, "/properties/remarks/propertyNames/enum");
-    same("remarks of a summary", &remarks, &Remark::ALL.map(Remark::name))
+    same("remarks of a summary", &remarks, &Remark::ALL.map(Remark::name))?;
+    let remarks = list(&summary, "/properties/input_remarks/propertyNames/enum");
+    same("input remarks of a summary", &remarks, &InputRemark::ALL.map(InputRemark::name))
 }
 
 /// Every reason that one record can give is shown.

@@ -1,8 +1,10 @@
 //! The engine at work: records in, signals and shop metrics out as they come, profiles at the end.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::dead_letters::DeadLetters;
+use super::input_remarks::TimeRemarks;
 use super::remarks::Remarks;
 use super::results::Output;
 use crate::config::Config;
@@ -37,6 +39,7 @@ pub(crate) struct ReplayRun<'c> {
     profiles_at: Vec<Time>,
     pub(crate) counts: Counts,
     pub(super) remarks: Remarks,
+    pub(super) times: TimeRemarks,
     key: Vec<u8>,
     buffer: Vec<u8>,
 }
@@ -69,6 +72,7 @@ impl<'c> ReplayRun<'c> {
             profiles_at: Vec::new(),
             counts: Counts::default(),
             remarks: Remarks::default(),
+            times: TimeRemarks::new(config),
             key: Vec::new(),
             buffer: Vec::new(),
         }
@@ -85,7 +89,7 @@ impl<'c> ReplayRun<'c> {
         source: &'s Source,
         line: &Line,
         dead_letters: &mut DeadLetters,
-        original: impl FnOnce() -> &'s [u8],
+        original: impl FnOnce() -> Cow<'s, [u8]>,
     ) -> Result<(), Failure> {
         let mut key = std::mem::take(&mut self.key);
         let event = source.decode(line, self.decoder, &mut key);
@@ -97,7 +101,7 @@ impl<'c> ReplayRun<'c> {
                 refusal: &refusal,
                 file: &source.file,
                 line: line.number,
-                original: original(),
+                original: &original(),
             }),
             None => Ok(()),
         }
@@ -131,6 +135,11 @@ impl<'c> ReplayRun<'c> {
             customers.write(&self.buffer)?;
         }
         Ok(())
+    }
+
+    /// The keys of all customers.
+    pub(super) fn customer_keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.engine.customers().map(|slot| self.engine.key(slot))
     }
 
     /// Figures added up by currency.
@@ -209,6 +218,7 @@ impl<'c> ReplayRun<'c> {
             }
             Outcome::Applied(applied) => applied,
         };
+        self.times.add(event.time());
         let events = &mut self.counts.events;
         let mut is_test = false;
         match &event.subject {

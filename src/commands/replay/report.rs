@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
+use super::arguments::ReplayArguments;
+use super::input_remarks::InputRemarks;
 use super::remarks::Remarks;
 use super::results;
-use crate::commands::cli::ReplayArguments;
 use crate::config::{Config, Origin};
 use crate::domain::engine::shop_totals::{ShopTotals, WindowTotals};
 use crate::domain::signals::kind::SignalType;
@@ -12,12 +13,9 @@ use crate::domain::signals::signal::State;
 use crate::domain::values::money::{Currency, ShopAmount};
 use crate::domain::values::number::Ratio;
 use crate::domain::values::time::Time;
-use crate::history::files::GroupedTable;
+use crate::history::counts::FileCounts;
 use crate::wire::encode::{Summary, TruncatedCounts, time_text};
 use crate::wire::reason::Reason;
-
-/// The share of refused lines at which something is wrong with the input as a whole: the service would stop there.
-const REFUSED_SHARE_PERCENT: u64 = 5;
 
 /// Everything that the report is about.
 pub(crate) struct Report<'a> {
@@ -26,10 +24,11 @@ pub(crate) struct Report<'a> {
     pub(crate) summary: &'a Summary,
     pub(crate) erasures: u64,
     pub(super) remarks: &'a Remarks,
+    pub(super) input_remarks: &'a InputRemarks,
     pub(crate) last_event_at: Option<Time>,
     /// Where it stands at the end.
     pub(crate) clock: Option<Time>,
-    pub(crate) table: Option<&'a GroupedTable>,
+    pub(crate) files: &'a [FileCounts],
 }
 
 /// A label and a value for each of the windows of [`COLUMNS`].
@@ -52,7 +51,7 @@ impl Report<'_> {
 
     fn head(&self, out: &mut String) {
         let arguments = self.arguments;
-        let inputs = [Some(&arguments.orders), arguments.returns.as_ref(), arguments.erasures.as_ref()];
+        let inputs = [&arguments.orders, &arguments.returns, &arguments.erasures];
         let names: Vec<String> =
             inputs.into_iter().flatten().map(|path| path.display().to_string()).collect();
         let seconds = self.summary.elapsed.as_secs_f64();
@@ -83,9 +82,7 @@ impl Report<'_> {
         counts.push((events.duplicates, "duplicates"));
         let counts = counts.iter().map(|(count, name)| format!("{name} {}", grouped((*count).into())));
         line(out, "events", &counts.collect::<Vec<_>>().join(", "));
-        if let Some(table) = self.table {
-            self.documents(out, table);
-        }
+        self.files.iter().for_each(|file| read(out, file));
         self.refused(out);
         self.worth_a_look(out);
         if let Some(clock) = self.clock {
@@ -99,23 +96,11 @@ impl Report<'_> {
         }
     }
 
-    fn documents(&self, out: &mut String, table: &GroupedTable) {
-        let documents = &table.documents;
-        line(out, "lines", &grouped(documents.lines.into()));
-        for (skip, count) in table.map.skip.iter().zip(&documents.skipped) {
-            line(out, "skipped", &format!("{} {}", skip.name, grouped((*count).into())));
-        }
-        if documents.left_out > 0 {
-            let count = grouped(documents.left_out.into());
-            line(out, "left out", &format!("{count} documents with lines that cannot be read"));
-        }
-    }
-
     fn refused(&self, out: &mut String) {
         let counts =
             Reason::ALL.iter().map(|reason| (reason.name(), self.summary.dead_letters[reason.index()]));
         let counts: Vec<(&str, u64)> = counts.filter(|(_, count)| *count > 0).collect();
-        let total: u64 = counts.iter().map(|(_, count)| count).sum();
+        let total = self.summary.refused();
         if total == 0 {
             return;
         }
@@ -123,14 +108,15 @@ impl Report<'_> {
             counts.iter().map(|(name, count)| format!("{name} {}", grouped((*count).into()))).collect();
         let records = self.summary.records;
         line(out, "refused", &format!("{}: {}", grouped(total.into()), reasons.join(", ")));
-        if total * 100 > records * REFUSED_SHARE_PERCENT {
-            let share = percent(Ratio::new(total, records));
+        if !self.summary.unusable_share_is_at_most(self.config.dead_letters.share_max) {
+            let share = percent(Ratio::new(self.summary.unusable(), records));
             line(out, "", &format!("that is {share} of the records: look into dead-letters.jsonl"));
         }
     }
 
     fn worth_a_look(&self, out: &mut String) {
-        for (index, paragraph) in self.remarks.paragraphs().enumerate() {
+        let paragraphs = self.input_remarks.paragraphs().into_iter().chain(self.remarks.paragraphs());
+        for (index, paragraph) in paragraphs.enumerate() {
             let mut lines = paragraph.iter();
             if let Some(what) = lines.next() {
                 line(out, if index == 0 { "worth a look" } else { "" }, what);
@@ -230,6 +216,31 @@ impl Report<'_> {
         {
             line(out, &format!("  {name}"), &format!("{:>12}", grouped(count.into())));
         }
+    }
+}
+
+/// What a file came to.
+fn read(out: &mut String, file: &FileCounts) {
+    let records = grouped(file.records.into());
+    let counts = match file.lines {
+        Some(lines) => format!("lines {}, documents {records}", grouped(lines.into())),
+        None => format!("records {records}"),
+    };
+    line(out, "read", &format!("{}: {counts}", file.file));
+    if let Some(map) = &file.map {
+        let found = if file.is_found { ", found by the columns" } else { "" };
+        line(out, "", &format!("by the map {map}{found}"));
+    }
+    for (name, count) in &file.skipped {
+        line(out, "skipped", &format!("{name} {}", grouped((*count).into())));
+    }
+    if file.repeated > 0 {
+        let count = grouped(file.repeated.into());
+        line(out, "repeated", &format!("{count} documents that an earlier file has too count once"));
+    }
+    if file.left_out > 0 {
+        let count = grouped(file.left_out.into());
+        line(out, "left out", &format!("{count} documents with lines that cannot be read"));
     }
 }
 

@@ -1,32 +1,24 @@
-//! CSV order lines: grouped to documents over the whole file, and those written as the records that JSON Lines would hold.
+//! CSV order lines: grouped to documents over the whole file.
 //!
 //! A line that cannot be read makes its document's total unknown: the line is a dead letter, and the document is left out.
 
-use std::collections::HashMap;
-use std::ops::Range;
+use hashbrown::{HashMap, HashSet, HashTable};
 
-use chrono_tz::Tz;
-
-use super::local_time;
-use super::map::{ColumnMap, LineRule, ReturnRule};
-use super::millionths::{self, Millionths, Total};
-use super::table::{Column, Row, Table};
-use crate::domain::settings::Shops;
-use crate::domain::values::money::Currency;
-use crate::domain::values::time::Time;
+use super::column_map::{ColumnMap, DocumentRule};
+use super::columns::{AmountColumns, InOrderId, LineTable, TableColumns};
+use super::document::Document;
+use super::local_time::Instant;
+use super::millionths::Millionths;
+use super::time_reader::{self, TimeReader};
+use super::values;
 use crate::exit::Failure;
-use crate::formats::{Format, NativeRecord, Unusable};
-use crate::topic::Input;
-use crate::wire::encode::{OrderText, ReturnText};
+use crate::formats::Unusable;
+use crate::formats::csv::Row;
+use crate::wire::hash::hash;
 use crate::wire::reason::{Reason, Refusal};
 
-/// What the documents of a table mean.
-pub struct OrderLines<'t> {
-    table: &'t Table,
-    map: &'t ColumnMap,
-    /// Know the digits of declared currencies.
-    shops: &'t Shops,
-}
+/// Between the parts of an identity: no cell that is read holds it.
+const SEPARATOR: char = '\u{1f}';
 
 /// What a file of order lines came to.
 pub struct Documents {
@@ -34,10 +26,19 @@ pub struct Documents {
     pub used: Vec<Document>,
     /// Documents that the map passes over, by its rules.
     pub skipped: Vec<u64>,
+    /// Their identities.
+    skipped_keys: Vec<Box<str>>,
     /// Documents with lines that cannot be read.
     pub left_out: u64,
-    /// Lines behind the column names that hold anything.
+    /// Lines below the column names that hold anything.
     pub lines: u64,
+    /// Documents that a later file has again.
+    pub repeated: u64,
+    /// Whether any amount has digits after the decimal mark.
+    pub has_decimals: bool,
+    /// The first and the last of these lines.
+    first_line: u64,
+    last_line: u64,
 }
 
 impl Documents {
@@ -46,358 +47,350 @@ impl Documents {
     /// # Errors
     /// `unusable` fails.
     pub fn group(
-        table: &Table,
+        lines: &LineTable,
         map: &ColumnMap,
         bytes_max: usize,
         unusable: &mut dyn FnMut(Unusable<'_>) -> Result<(), Failure>,
     ) -> Result<Self, Failure> {
         let mut grouping = Grouping {
-            table,
+            columns: &lines.columns,
             map,
+            bytes_max,
             documents: Vec::new(),
-            by_id: HashMap::new(),
+            by_key: HashTable::new(),
             latest: 0,
-            latest_time: LatestTime::default(),
+            key: String::new(),
+            times: TimeReader::default(),
+            has_decimals: false,
         };
-        let mut lines = 0;
-        table.for_each_row(|row| {
-            lines += 1;
-            grouping.add(row, bytes_max).or_else(|refusal| {
-                let original = table.original(&row.place);
-                unusable(Unusable { refusal: &refusal, line: row.number, original })
+        let (mut count, mut first_line, mut last_line) = (0, 0, 0);
+        lines.table.for_each_row(|row| {
+            count += 1;
+            first_line = if count == 1 { row.number } else { first_line };
+            last_line = row.number;
+            grouping.add(row).or_else(|refusal| {
+                let original = lines.table.original(&row.place);
+                unusable(Unusable { refusal: &refusal, line: row.number, original: &original })
             })
         })?;
-        let mut documents = Self { used: Vec::new(), skipped: vec![0; map.skip.len()], left_out: 0, lines };
+        let mut documents = Self {
+            used: Vec::new(),
+            skipped: vec![0; map.skip.len()],
+            skipped_keys: Vec::new(),
+            left_out: 0,
+            lines: count,
+            repeated: 0,
+            has_decimals: grouping.has_decimals,
+            first_line,
+            last_line,
+        };
+        let return_rules = map.return_rules().count();
         for document in grouping.documents {
-            match document.kind {
+            let skip = (0..map.skip.len()).find(|skip| document.rules.fits(return_rules + skip));
+            match skip {
                 _ if document.is_broken => documents.left_out += 1,
-                Kind::Skipped(rule) => documents.skipped[rule] += 1,
-                Kind::Order | Kind::Return => documents.used.push(document),
+                Some(rule) => {
+                    documents.skipped[rule] += 1;
+                    documents.skipped_keys.push(document.key);
+                }
+                None => documents.used.push(document),
             }
         }
         Ok(documents)
     }
 
-    /// The first line of the used document that begins there.
-    pub fn original<'t>(&self, line: u64, table: &'t Table) -> &'t [u8] {
+    /// Drops the documents that a later file has again. The later one is the newer state, unless it or the earlier one was cut: at the
+    /// beginning and at the end of a file the one with more lines stands.
+    pub fn drop_repeated(files: &mut [&mut Self]) {
+        for index in 1..files.len() {
+            let (earlier, rest) = files.split_at_mut(index);
+            let cut = earlier.iter_mut().flat_map(|file| file.give_way_to(rest[0])).collect();
+            rest[0].drop_documents(&cut);
+        }
+    }
+
+    /// Drops what a later file has again, and gives the identities of what it has in part only.
+    fn give_way_to(&mut self, later: &mut Self) -> Vec<Box<str>> {
+        let index: HashMap<&str, &Document> =
+            later.used.iter().map(|document| (&*document.key, document)).collect();
+        let skipped: HashSet<&str> = later.skipped_keys.iter().map(|key| &**key).collect();
+        let end = self.last_line;
+        let mut cut = Vec::new();
+        let before = self.used.len();
+        self.used.retain(|document| {
+            if skipped.contains(&*document.key) {
+                return false;
+            }
+            let Some(again) = index.get(&*document.key) else { return true };
+            let is_cut =
+                document.reaches(end) || again.line == later.first_line || again.reaches(later.last_line);
+            let stands = is_cut && document.lines > again.lines;
+            if stands {
+                cut.push(document.key.clone());
+            }
+            stands
+        });
+        let dropped = (before - self.used.len()) as u64;
+        drop(index);
+        later.repeated += dropped;
+        cut
+    }
+
+    fn drop_documents(&mut self, keys: &HashSet<Box<str>>) {
+        let before = self.used.len();
+        self.used.retain(|document| !keys.contains(&document.key));
+        self.repeated += (before - self.used.len()) as u64;
+    }
+
+    /// The used document whose lines begin there.
+    pub fn beginning_at(&self, line: u64) -> &Document {
         let index = self.used.binary_search_by_key(&line, |document| document.line);
-        self.used[index.expect("every document is in the list")].original(table)
+        &self.used[index.expect("every document is in the list")]
     }
-}
-
-impl<'t> OrderLines<'t> {
-    pub fn new(table: &'t Table, map: &'t ColumnMap, shops: &'t Shops) -> Self {
-        Self { table, map, shops }
-    }
-}
-
-impl Format for OrderLines<'_> {
-    type Source = Document;
-
-    fn records(
-        &self,
-        document: &Document,
-        each: &mut dyn FnMut(NativeRecord<'_>) -> Result<(), Refusal>,
-    ) -> Result<(), Refusal> {
-        let mut text = Vec::new();
-        let input = document.write(self, &mut text)?;
-        each(NativeRecord { input, value: &text })
-    }
-}
-
-/// The lines of one id.
-pub struct Document {
-    id: Box<str>,
-    kind: Kind,
-    /// The number of its first line.
-    pub line: u64,
-    place: Range<usize>,
-    /// The earliest.
-    time: Option<Time>,
-    total: Total,
-    customer_id: Option<Box<str>>,
-    store_id: Option<Box<str>>,
-    currency: Option<Currency>,
-    /// Two different ones say as much as all.
-    skus: [Option<Box<str>>; 2],
-    is_broken: bool,
-}
-
-/// What the lines of a document say that it is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Kind {
-    Order,
-    Return,
-    /// By this rule of the map.
-    Skipped(usize),
 }
 
 struct Grouping<'t> {
-    table: &'t Table,
+    columns: &'t TableColumns,
     map: &'t ColumnMap,
+    bytes_max: usize,
     documents: Vec<Document>,
-    by_id: HashMap<Box<str>, usize>,
+    by_key: HashTable<u32>,
     /// Lines of one document mostly follow each other.
     latest: usize,
-    latest_time: LatestTime,
+    /// The identity of the line that is added, if it has several parts.
+    key: String,
+    times: TimeReader,
+    has_decimals: bool,
 }
 
 impl Grouping<'_> {
-    fn add(&mut self, row: &Row<'_>, bytes_max: usize) -> Result<(), Refusal> {
-        let id = row.text(Some(&self.table.columns.order_id))?;
-        if id.is_empty() {
-            return Err(self.table.columns.order_id.refuse(Reason::MissingField, "is empty"));
+    fn add(&mut self, row: &Row<'_>) -> Result<(), Refusal> {
+        if let Some(refusal) = &row.unsound {
+            // Of a line that breaks off, the cells before may still tell whose total is unknown now.
+            if row.reaches(&self.columns.order_id)
+                && let Ok(index) = self.document_of(row)
+            {
+                return Err(self.broken(index, refusal.clone()));
+            }
+            return Err(refusal.clone());
         }
-        let index = self.document_of(id, row);
-        self.add_to(index, row, bytes_max).map_err(|refusal| {
-            self.documents[index].is_broken = true;
-            Refusal::new(refusal.reason, format!("{}; its document is left out", refusal.detail))
-        })
+        let index = self.document_of(row)?;
+        self.add_to(index, row).map_err(|refusal| self.broken(index, refusal))
     }
 
-    fn document_of(&mut self, id: &str, row: &Row<'_>) -> usize {
-        let is_latest = self.documents.get(self.latest).is_some_and(|document| *document.id == *id);
-        if is_latest {
+    fn broken(&mut self, index: usize, refusal: Refusal) -> Refusal {
+        self.documents[index].is_broken = true;
+        Refusal::new(refusal.reason, format!("{}; its document is left out", refusal.detail))
+    }
+
+    /// The index of the document that a line is of.
+    fn document_of(&mut self, row: &Row<'_>) -> Result<usize, Refusal> {
+        let column = &self.columns.order_id;
+        let id = row.text(Some(column)).trim();
+        if id.is_empty() {
+            return Err(column.refuse(Reason::MissingField, "is empty"));
+        }
+        if self.columns.identity.is_empty() && !self.map.documents.by_day {
+            return Ok(self.document_at(id, id.len(), row));
+        }
+        let mut key = std::mem::take(&mut self.key);
+        let read = self.identity(id, row, &mut key);
+        let index = read.map(|id_length| self.document_at(&key, id_length, row));
+        self.key = key;
+        index
+    }
+
+    /// Writes an identity of several parts, and gives how long the id of the order is in it.
+    fn identity(&mut self, id: &str, row: &Row<'_>, key: &mut String) -> Result<usize, Refusal> {
+        key.clear();
+        key.push_str(id);
+        let columns = self.columns;
+        let part = |in_id: InOrderId| columns.identity.iter().filter(move |(_, of)| *of == in_id);
+        let text = |column: &crate::formats::csv::Column| match row.text(Some(column)).trim() {
+            "" => Err(column.refuse(Reason::MissingField, "is empty, and identifies the document")),
+            text => Ok(text.to_owned()),
+        };
+        for (column, _) in part(InOrderId::Yes) {
+            key.push('/');
+            key.push_str(&text(column)?);
+        }
+        if self.map.documents.by_day {
+            let instant = self.times.read(row, columns, self.map)?;
+            let column = &columns.time[0];
+            let refusal = || column.refuse(Reason::MissingField, "is empty, and identifies the document");
+            let Instant { day, .. } = instant.ok_or_else(refusal)?;
+            let date = chrono::NaiveDate::from_num_days_from_ce_opt(day).expect("it was read as a date");
+            key.push('/');
+            key.push_str(&date.to_string());
+        }
+        let id_length = key.len();
+        for (column, _) in part(InOrderId::No) {
+            key.push(SEPARATOR);
+            key.push_str(&text(column)?);
+        }
+        Ok(id_length)
+    }
+
+    fn document_at(&mut self, key: &str, id_length: usize, row: &Row<'_>) -> usize {
+        let documents = &mut self.documents;
+        if documents.get(self.latest).is_some_and(|document| *document.key == *key) {
             return self.latest;
         }
-        self.latest = match self.by_id.get(id) {
-            Some(index) => *index,
+        let hash_of = hash(key.as_bytes());
+        let found = self.by_key.find(hash_of, |index| *documents[*index as usize].key == *key);
+        self.latest = match found {
+            Some(index) => *index as usize,
             None => {
-                let kind = self.kind_of(id, row);
-                self.by_id.insert(id.into(), self.documents.len());
-                self.documents.push(Document::new(id, kind, row));
-                self.documents.len() - 1
+                let index = u32::try_from(documents.len()).expect("memory holds fewer documents");
+                documents.push(Document::new(key, id_length, row));
+                let by_index = |index: &u32| hash(documents[*index as usize].key.as_bytes());
+                self.by_key.insert_unique(hash_of, index, by_index);
+                index as usize
             }
         };
         self.latest
     }
 
-    fn kind_of(&self, id: &str, row: &Row<'_>) -> Kind {
-        let fits = |rule: &LineRule, column: &Option<Column>| match (rule, column) {
-            (LineRule::IdPrefix(prefix), _) => id.starts_with(prefix.as_str()),
-            (LineRule::Equals { value, .. }, Some(column)) => row.equals(column, value),
-            (LineRule::Equals { .. }, None) => unreachable!("the table has found the columns of all rules"),
-        };
-        let skips = self.map.skip.iter().map(|skip| &skip.rule).zip(&self.table.skip_columns);
-        if let Some(rule) = skips.into_iter().position(|(rule, column)| fits(rule, column)) {
-            return Kind::Skipped(rule);
-        }
-        let is_return =
-            self.map.line_rules().zip(&self.table.return_columns).any(|(rule, column)| fits(rule, column));
-        if is_return { Kind::Return } else { Kind::Order }
-    }
-
-    fn add_to(&mut self, index: usize, row: &Row<'_>, bytes_max: usize) -> Result<(), Refusal> {
-        row.check_width()?;
-        if row.place.len() > bytes_max {
-            let detail = format!("{} bytes, allowed are {bytes_max}", row.place.len());
+    fn add_to(&mut self, index: usize, row: &Row<'_>) -> Result<(), Refusal> {
+        if row.place.len() > self.bytes_max {
+            let detail = format!("{} bytes, allowed are {}", row.place.len(), self.bytes_max);
             return Err(Refusal::new(Reason::TooLarge, detail));
         }
-        let kind = self.kind_of(&self.documents[index].id, row);
-        let columns = &self.table.columns;
-        let time = self.latest_time.read(row, self.table, self.map)?;
+        let (columns, map) = (self.columns, self.map);
+        let instant = self.times.read(row, columns, map)?;
         let document = &mut self.documents[index];
-        if kind != document.kind {
-            let detail = "the lines of the document disagree about what it is";
-            return Err(Refusal::new(Reason::InvalidEvent, detail));
+        document.end_line = values::short(row.number);
+        document.lines += 1;
+        if map.documents.drops_repeated_lines {
+            let is_new = document.extras().lines.insert(row.hash());
+            if !is_new {
+                return Ok(());
+            }
         }
-        if let Kind::Skipped(_) = kind {
+        if add_rules(document, row, columns, map)? == IsSkipped::Yes {
             return Ok(());
         }
-        document.time = document.time.into_iter().chain(time).min();
-        let quantity = match &columns.quantity {
-            Some(column) => number(row, column)?,
-            None => Millionths::ONE,
+        document.time = document.time.into_iter().chain(instant.map(|instant| instant.time)).min();
+        self.has_decimals = self.has_decimals || {
+            let text = row.text(Some(columns.amount.named()));
+            map.numbers.has_decimals(text)
         };
-        let price = number(row, &columns.price)?;
-        document.total = document
-            .total
-            .plus(quantity, price)
-            .ok_or_else(|| columns.price.refuse(Reason::OutOfRange, "makes the total too large"))?;
-        agree(&mut document.customer_id, row, columns.customer_id.as_ref())?;
-        agree(&mut document.store_id, row, columns.store_id.as_ref())?;
-        document.add_currency(row, columns.currency.as_ref())?;
-        document.add_sku(row.text(columns.sku.as_ref())?);
-        Ok(())
+        add_amounts(document, row, columns, map)?;
+        add_texts(document, row, columns, map)
     }
 }
 
-impl Document {
-    /// The bytes of its first line.
-    pub fn original<'t>(&self, table: &'t Table) -> &'t [u8] {
-        table.original(&self.place)
-    }
+/// Whether a line says that its document is passed over, so that the rest of it need not be read.
+#[derive(PartialEq, Eq)]
+enum IsSkipped {
+    Yes,
+    No,
+}
 
-    fn new(id: &str, kind: Kind, row: &Row<'_>) -> Self {
-        Self {
-            id: id.into(),
-            kind,
-            line: row.number,
-            place: row.place.clone(),
-            time: None,
-            total: Total::default(),
-            customer_id: None,
-            store_id: None,
-            currency: None,
-            skus: [None, None],
-            is_broken: false,
+fn add_rules(
+    document: &mut Document,
+    row: &Row<'_>,
+    columns: &TableColumns,
+    map: &ColumnMap,
+) -> Result<IsSkipped, Refusal> {
+    let return_rules = map.return_rules().count();
+    let mut is_skipped = IsSkipped::No;
+    for (index, (rule, column)) in map.rules().zip(&columns.rules).enumerate() {
+        let fits = match (rule, column) {
+            (DocumentRule::IdPrefix(prefix), _) => {
+                let fits = document.id().starts_with(prefix.as_str());
+                document.rules.add(index, fits, row, &columns.order_id)?;
+                fits
+            }
+            (DocumentRule::Equals { value, .. }, Some(column)) => {
+                let text = row.text(Some(column)).trim();
+                if text.is_empty() && !value.is_empty() {
+                    continue;
+                }
+                document.rules.add(index, text == value, row, column)?;
+                text == value
+            }
+            (DocumentRule::Equals { .. }, None) => {
+                unreachable!("the table has found the columns of all rules")
+            }
+        };
+        if fits && index >= return_rules {
+            is_skipped = IsSkipped::Yes;
         }
     }
+    Ok(is_skipped)
+}
 
-    fn add_currency(&mut self, row: &Row<'_>, column: Option<&Column>) -> Result<(), Refusal> {
-        let Some(column) = column else { return Ok(()) };
-        let code = row.text(Some(column))?;
-        if code.is_empty() {
-            return Ok(());
+fn add_amounts(
+    document: &mut Document,
+    row: &Row<'_>,
+    columns: &TableColumns,
+    map: &ColumnMap,
+) -> Result<(), Refusal> {
+    match &columns.amount {
+        AmountColumns::Lines { price, quantity } => {
+            let quantity = match quantity {
+                Some(column) => values::number(row, column, map)?,
+                None => Millionths::ONE,
+            };
+            let amount = values::number(row, price, map)?;
+            document.total = document
+                .total
+                .plus(quantity, amount)
+                .ok_or_else(|| price.refuse(Reason::OutOfRange, "makes the total too large"))?;
         }
-        let currency = Currency::from_letters(code.as_bytes()).ok_or_else(|| {
-            column.refuse(Reason::UnknownCurrency, "is not the three letters of a currency")
-        })?;
-        if *self.currency.get_or_insert(currency) == currency { Ok(()) } else { Err(disagreement(column)) }
-    }
-
-    fn add_sku(&mut self, sku: &str) {
-        let [first, second] = &mut self.skus;
-        match first {
-            _ if sku.is_empty() => {}
-            None => *first = Some(sku.into()),
-            Some(first) if **first == *sku => {}
-            Some(_) => {
-                second.get_or_insert_with(|| sku.into());
+        AmountColumns::Total(column) => {
+            if let Some(amount) = values::optional_number(row, column, map)? {
+                document.extras().total.agree(row, column, |known| *known == amount, || amount)?;
             }
         }
     }
+    if let Some(column) = &columns.refunded
+        && let Some(amount) = values::optional_number(row, column, map)?
+    {
+        document.extras().refunded.agree(row, column, |known| *known == amount, || amount)?;
+    }
+    for (index, column) in columns.subtract.iter().enumerate() {
+        if let Some(amount) = values::optional_number(row, column, map)? {
+            let subtracted = &mut document.extras().subtracted;
+            subtracted.resize_with(columns.subtract.len(), Default::default);
+            subtracted[index].agree(row, column, |known| *known == amount, || amount)?;
+        }
+    }
+    Ok(())
+}
 
-    /// Writes the order or return that this document is.
-    fn write(
-        &self,
-        OrderLines { table, map, shops }: &OrderLines<'_>,
-        text: &mut Vec<u8>,
-    ) -> Result<Input, Refusal> {
-        let columns = &table.columns;
-        let time =
-            self.time.ok_or_else(|| columns.time.refuse(Reason::MissingField, "is empty in every line"))?;
-        let currency_column = columns.currency.as_ref().unwrap_or(&columns.price);
-        let currency = self.currency.or(map.currency).ok_or_else(|| {
-            currency_column
-                .refuse(Reason::MissingField, "is empty in every line, and the map names no currency")
-        })?;
-        let currency = shops.with_digits(currency).ok_or_else(|| {
-            currency_column.refuse(
-                Reason::UnknownCurrency,
-                "is not an ISO 4217 code, and the configuration does not declare it",
-            )
-        })?;
-        let minor = |total: Total| {
-            let too_large = || columns.price.refuse(Reason::OutOfRange, "makes the total too large");
-            total.to_minor(currency.digits()).ok_or_else(too_large)
+fn add_texts(
+    document: &mut Document,
+    row: &Row<'_>,
+    columns: &TableColumns,
+    map: &ColumnMap,
+) -> Result<(), Refusal> {
+    for (index, column) in columns.customer_id.iter().enumerate() {
+        let Some(id) = values::customer_id(row.text(Some(column)), &map.customers) else { continue };
+        let known = match index.checked_sub(1) {
+            None => &mut document.customer_id,
+            Some(other) => {
+                let others = &mut document.extras().other_customers;
+                others.resize_with(columns.customer_id.len() - 1, Default::default);
+                &mut others[other]
+            }
         };
-        let (customer_id, store_id) = (self.customer_id.as_deref(), self.store_id.as_deref());
-        let is_negative_return = map.returns.contains(&ReturnRule::NegativeTotal) && self.total.is_negative();
-        if self.kind == Kind::Return || is_negative_return {
-            let returned = ReturnText {
-                return_id: &self.id,
-                returned_at: time,
-                currency,
-                refund: minor(self.total.negated())?,
-                customer_id,
-                store_id,
-                order_id: None,
-            };
-            returned.encode(text);
-            return Ok(Input::Returns);
-        }
-        let skus: Vec<&str> = self.skus.iter().flatten().map(|sku| &**sku).collect();
-        let order = OrderText {
-            order_id: &self.id,
-            placed_at: time,
-            currency,
-            total: minor(self.total)?,
-            customer_id,
-            store_id,
-            version: 0,
-            test: false,
-            skus: &skus,
-        };
-        order.encode(text);
-        Ok(Input::Orders)
+        known.agree(row, column, |known| **known == *id, || id.as_ref().into())?;
     }
-}
-
-/// The time of the line before, which mostly is that of the next one too.
-#[derive(Default)]
-struct LatestTime {
-    text: String,
-    zone_text: String,
-    time: Option<Time>,
-}
-
-impl LatestTime {
-    /// The time of a row; `None` if its cell is empty.
-    fn read(&mut self, row: &Row<'_>, table: &Table, map: &ColumnMap) -> Result<Option<Time>, Refusal> {
-        let column = &table.columns.time;
-        let (text, zone_text) =
-            (row.text(Some(column))?.trim(), row.text(table.columns.zone.as_ref())?.trim());
-        if text.is_empty() {
-            return Ok(None);
-        }
-        if self.time.is_some() && self.text == text && self.zone_text == zone_text {
-            return Ok(self.time);
-        }
-        let zone = match (&table.columns.zone, zone_text) {
-            (Some(column), name) if !name.is_empty() => Some(
-                name.parse::<Tz>()
-                    .map_err(|_| column.refuse(Reason::InvalidTime, "is not an IANA time zone"))?,
-            ),
-            (Some(_) | None, _) => map.zone,
-        };
-        let time = map.time.read(text, zone).map_err(|fault| {
-            column.refuse(
-                Reason::InvalidTime,
-                match fault {
-                    local_time::Fault::Form => "is not written as the map says",
-                    local_time::Fault::Skipped => "is a time that clocks skipped in its zone",
-                    local_time::Fault::Zone => "has no offset, and neither line nor map name a zone",
-                    local_time::Fault::Range => "is not from 1970 to 9999",
-                },
-            )
-        })?;
-        text.clone_into(&mut self.text);
-        zone_text.clone_into(&mut self.zone_text);
-        self.time = Some(time);
-        Ok(self.time)
+    document.store_id.agree_text(row, columns.store_id.as_ref())?;
+    document.add_currency(row, columns.currency.as_ref())?;
+    document.add_sku(row.text(columns.sku.as_ref()).trim());
+    if columns.returned_order.is_some() {
+        document.extras().returned_order.agree_text(row, columns.returned_order.as_ref())?;
     }
-}
-
-/// Empty cells are passed over; two others must hold the same.
-fn agree(known: &mut Option<Box<str>>, row: &Row<'_>, column: Option<&Column>) -> Result<(), Refusal> {
-    let Some(column) = column else { return Ok(()) };
-    let text = row.text(Some(column))?;
-    match known {
-        _ if text.is_empty() => Ok(()),
-        Some(known) if **known == *text => Ok(()),
-        Some(_) => Err(disagreement(column)),
-        None => {
-            *known = Some(text.into());
-            Ok(())
-        }
+    if let Some(column) = &columns.cancelled_at
+        && let text = row.text(Some(column)).trim()
+        && !text.is_empty()
+    {
+        let zone = time_reader::zone(row, columns, map)?;
+        let time = time_reader::read(text, column, zone, map)?.time;
+        document.extras().cancelled_at.agree(row, column, |known| *known == time, || time)?;
     }
-}
-
-fn disagreement(column: &Column) -> Refusal {
-    column.refuse(Reason::InvalidEvent, "differs from that of another line of the document")
-}
-
-fn number(row: &Row<'_>, column: &Column) -> Result<Millionths, Refusal> {
-    let text = row.text(Some(column))?.trim();
-    if text.is_empty() {
-        return Err(column.refuse(Reason::MissingField, "is empty"));
-    }
-    Millionths::parse(text).map_err(|fault| match fault {
-        millionths::Fault::Form => column.refuse(Reason::InvalidAmount, "is not a decimal number"),
-        millionths::Fault::Digits => {
-            column.refuse(Reason::InvalidAmount, "has more than 6 digits after the point")
-        }
-        millionths::Fault::TooLarge => column.refuse(Reason::OutOfRange, "has more than 12 digits"),
-    })
+    Ok(())
 }

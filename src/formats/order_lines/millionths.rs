@@ -4,7 +4,7 @@ use crate::domain::values::decimal::{Sign, Unfit, WrittenDecimal};
 use crate::domain::values::number::div_half_even;
 
 /// Digits after the point that are kept; more are refused, not cut.
-pub(super) const DIGITS: u32 = 6;
+const DIGITS: u32 = 6;
 
 const ONE: i64 = 10i64.pow(DIGITS);
 
@@ -32,12 +32,33 @@ impl Millionths {
     pub(super) fn parse(text: &str) -> Result<Self, Fault> {
         let decimal = WrittenDecimal::parse(text.as_bytes()).filter(|decimal| !decimal.has_exponent);
         let decimal = decimal.ok_or(Fault::Form)?;
-        let magnitude = decimal.magnitude(DIGITS as u8, LIMIT).map_err(|unfit| match unfit {
-            Unfit::Digits => Fault::Digits,
-            Unfit::TooLarge => Fault::TooLarge,
-        })?;
+        let magnitude = match decimal.magnitude(DIGITS as u8, LIMIT) {
+            Ok(magnitude) => magnitude,
+            Err(Unfit::Digits) => without_float_noise(text).ok_or(Fault::Digits)?,
+            Err(Unfit::TooLarge) => return Err(Fault::TooLarge),
+        };
         Ok(Self(if decimal.sign == Sign::Minus { -magnitude } else { magnitude }))
     }
+}
+
+/// The number that a program meant when it wrote the nearest float with all its digits: `2.5500000000000003` for 2.55. Such a text has 15
+/// digits or more, and behind those that are kept zeros or nines up to its last two.
+#[cold]
+fn without_float_noise(text: &str) -> Option<i64> {
+    const DIGITS_MIN: usize = 15;
+    const RUN_MIN: usize = 3;
+    const NOISE_MAX: usize = 2;
+    let text = text.trim_start_matches(['+', '-']);
+    let (whole, fraction) = text.split_once('.')?;
+    let digits = [whole, fraction].concat();
+    let (kept, tail) = fraction.split_at_checked(DIGITS as usize)?;
+    let run_of = *tail.as_bytes().first().filter(|digit| matches!(digit, b'0' | b'9'))?;
+    let run = tail.bytes().take_while(|digit| *digit == run_of).count();
+    let is_noise =
+        digits.trim_start_matches('0').len() >= DIGITS_MIN && run >= RUN_MIN && tail.len() - run <= NOISE_MAX;
+    let magnitude =
+        WrittenDecimal::parse(format!("{whole}.{kept}").as_bytes())?.magnitude(DIGITS as u8, LIMIT).ok()?;
+    is_noise.then(|| magnitude + i64::from(run_of == b'9'))
 }
 
 /// A sum of products, exactly.
@@ -55,8 +76,24 @@ impl Total {
         self.0 < 0
     }
 
-    pub(super) const fn negated(self) -> Self {
-        Self(-self.0)
+    /// The amount of one piece.
+    pub(super) fn of(amount: Millionths) -> Self {
+        Self(i128::from(amount.0) * i128::from(ONE))
+    }
+
+    /// Takes an amount off. `None` as for [`Self::plus`].
+    pub(super) fn minus(self, amount: Millionths) -> Option<Self> {
+        self.plus(Millionths(-ONE), amount)
+    }
+
+    /// The amount without its sign.
+    pub(super) const fn magnitude(self) -> Self {
+        Self(self.0.abs())
+    }
+
+    /// The amount, if it was written in minor units itself: 4250 for 42.50.
+    pub(super) fn to_minor_as_written(self) -> Option<i64> {
+        self.to_minor(0)
     }
 
     /// In minor units of a currency with so many digits, rounded half even once. `None` if there are too many.
@@ -82,6 +119,13 @@ mod tests {
             ("-0.000001", Ok(-1)),
             ("0.0000010", Ok(1)),
             ("0.0000001", Err(Fault::Digits)),
+            ("2.5500000000000003", Ok(2_550_000)),
+            ("-0.30000000000000004", Ok(-300_000)),
+            ("12.299999999999997", Ok(12_300_000)),
+            ("1234567.8500000001", Ok(1_234_567_850_000)),
+            ("2.5500000000003", Err(Fault::Digits)),
+            ("2.5500000000001234", Err(Fault::Digits)),
+            ("0.1234567890123456", Err(Fault::Digits)),
             ("999999999999.999999", Ok(999_999_999_999_999_999)),
             ("0001000000000000", Err(Fault::TooLarge)),
             ("", Err(Fault::Form)),

@@ -1,17 +1,23 @@
 //! CSV files that have a line for each item of an order, and a column map that says what their columns mean.
 //!
 //! ```text
-//!  CSV ──► table ──► documents: the lines of one id ──► an order or a return
-//!            ▲           ▲
-//!            └── map ────┘
+//!  CSV ──► line table ──► documents: the lines of one identity ──► an order and what became of it, or a return
+//!            ▲               ▲
+//!            └── column map ─┘
 //! ```
 
+mod column_map;
+mod columns;
+mod document;
 mod documents;
 pub mod local_time;
-mod map;
 mod millionths;
-mod table;
+mod numbers;
+mod time_reader;
+mod values;
+mod zones;
 
-pub use documents::{Document, Documents, OrderLines};
-pub use map::ColumnMap;
-pub use table::Table;
+pub use column_map::ColumnMap;
+pub use columns::LineTable;
+pub use document::{Document, OrderLines, Role};
+pub use documents::Documents;

@@ -14,7 +14,7 @@ use crate::domain::values::number::Ratio;
 use crate::domain::values::time::{Span, Time as Instant};
 use crate::wire::hash::SignalId;
 use crate::wire::reason::Reason;
-use crate::wire::remark::Remark;
+use crate::wire::remark::{InputRemark, Remark};
 
 /// One field of an output record.
 #[derive(Clone, Copy, Debug)]
@@ -312,5 +312,5 @@ macro_rules! short_names {
     )+};
 }
 
-names!(State, ActiveKind, CustomerType, SignalType, CauseKind, RetractedKind, Reason, Remark);
+names!(State, ActiveKind, CustomerType, SignalType, CauseKind, RetractedKind, Reason, Remark, InputRemark);
 short_names!(State, ActiveKind, CustomerType, SignalType, CauseKind, RetractedKind, Reason);

@@ -12,8 +12,9 @@ use crate::domain::engine::shop_totals::{GuestTotals, ShopTotals, WindowTotals};
 use crate::domain::signals::kind::SignalType;
 use crate::domain::signals::signal::State;
 use crate::domain::values::money::Currency;
+use crate::domain::values::number::{Decimal, Ratio};
 use crate::wire::reason::Reason;
-use crate::wire::remark::Remark;
+use crate::wire::remark::{InputRemark, Remark};
 
 /// How many records of each kind were accepted, guests' included, and how many were duplicates.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -41,6 +42,8 @@ pub struct Summary {
     pub dead_letters: [u64; Reason::ALL.len()],
     /// By [`Remark::index`].
     pub remarks: [u64; Remark::ALL.len()],
+    /// By [`InputRemark::index`].
+    pub input_remarks: [u64; InputRemark::ALL.len()],
     /// By [`SignalType::NAMES`].
     pub signals: [u64; SignalType::NAMES.len()],
     pub truncated: TruncatedCounts,
@@ -49,6 +52,24 @@ pub struct Summary {
     pub elapsed: Duration,
     /// Records read, the refused ones too.
     pub records: u64,
+}
+
+impl Summary {
+    /// How many records were refused, whatever the reason.
+    pub fn refused(&self) -> u64 {
+        self.dead_letters.iter().sum()
+    }
+
+    /// How many of them count towards the limit: not what came too late, as from an old export, nor what an erasure forbids.
+    pub fn unusable(&self) -> u64 {
+        let exempt = [Reason::TooOld, Reason::Erased].map(|reason| self.dead_letters[reason.index()]);
+        self.refused() - exempt.iter().sum::<u64>()
+    }
+
+    /// Whether no greater share of the records than this is unusable.
+    pub fn unusable_share_is_at_most(&self, share: Decimal) -> bool {
+        Ratio::new(self.unusable(), self.records).is_none_or(|unusable| unusable.at_most(share))
+    }
 }
 
 record! {
@@ -60,6 +81,8 @@ record! {
         "dead_letters": Counts<Reason> = &of.summary.dead_letters;
         /// How many records are worth a look, by remark. A remark without any may be absent.
         "remarks": Counts<Remark> = &of.summary.remarks;
+        /// What looks wrong with the inputs as a whole: how many customers, amounts or times, by remark. A remark without any may be absent.
+        "input_remarks": Counts<InputRemark> = &of.summary.input_remarks;
         /// Customers with an identity.
         "customers": Customers = of;
         /// How many orders.

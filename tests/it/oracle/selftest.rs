@@ -99,6 +99,7 @@ fn output_fits_the_schemas() -> Result<(), Failed> {
         let mut output = run(&history.config, &history.as_arrived);
         output.summary["seconds"] = json!(0);
         output.summary["remarks"] = json!({});
+        output.summary["input_remarks"] = json!({});
         output.summary["events_per_second"] = json!(0);
         let records = output.signals.iter().map(|signal| (&signals, signal));
         let records = records.chain(output.profiles.values().map(|profile| (&customers, profile)));

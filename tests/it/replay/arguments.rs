@@ -21,8 +21,8 @@ pub fn trials() -> Vec<Trial> {
 }
 
 fn expect_failure(folder: &Folder, arguments: &[&str], code: u8, told: &str) -> Result<(), Failed> {
-    match folder.replay(arguments) {
-        Ok(results) => Err(format!("{arguments:?} succeeded:\n{}", results.report).into()),
+    match super::replay(&[arguments, &["--out", &folder.path("out")]].concat()) {
+        Ok(report) => Err(format!("{arguments:?} succeeded:\n{report}").into()),
         Err(failure) if failure.exit.code() == code && failure.to_string().contains(told) => Ok(()),
         Err(failure) => Err(format!("{arguments:?} ended with {}: {failure}", failure.exit.code()).into()),
     }
@@ -32,7 +32,8 @@ fn what_is_wrong_is_said_with_its_code() -> Result<(), Failed> {
     let folder = Folder::new();
     let orders = folder.write("orders.jsonl", ORDER);
     let empty = folder.write("empty.jsonl", "");
-    let words = folder.write("words.jsonl", "a\nb\n");
+    let words = folder.write("words.jsonl", "{}\n{}\n");
+    let text = folder.write("text.csv", "a,b\n1,2\n");
     let cut = folder.write("cut.jsonl.gz", &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0][..]);
     let other = folder.write("other.csv", "id,when\n1,2\n");
     let map = folder.write("map.toml", "[columns]\norder = \"id\"\n");
@@ -43,7 +44,11 @@ fn what_is_wrong_is_said_with_its_code() -> Result<(), Failed> {
         (&["--orders", &here], 65, "cannot read"),
         (&["--orders", &cut], 65, "cannot read"),
         (&["--orders", &orders, "--returns", &gone], 65, "No such file or directory"),
-        (&["--orders", &orders, "--map", &gone], 78, "cannot read the column map"),
+        (&["--orders", &orders, "--map", &gone], 78, "is no preset, and no map file can be read there"),
+        (&["--orders", &orders, "--with", "a=b"], 64, "no map joins files"),
+        (&["--orders", &orders, "--option", "a"], 64, "write NAME=VALUE"),
+        (&["--orders", &text], 65, "its columns are those of no preset"),
+        (&["--orders", &orders, "--map", ONLINE_RETAIL_MAP], 65, "is JSON, but the map"),
         (&["--orders", &orders, "--map", &map], 78, "unknown field `order`"),
         (&["--orders", &orders, "--config", &gone], 78, "cannot read the configuration file"),
         (&["--orders", &orders, "--set", "shop.curency=EUR"], 78, "shop.currency"),

@@ -42,12 +42,12 @@ fn expect_refused(results: &Results, expected: &[(u64, &str, &str)]) -> Result<(
 /// One refused line among 20 is exactly the 5 % that the service still takes.
 fn only_above_its_limit_the_share_is_told() -> Result<(), Failed> {
     for (accepted, is_told) in [(19, false), (18, true)] {
-        let mut content = "[1]\n".to_owned();
+        let mut content = "{}\n".to_owned();
         (0..accepted).for_each(|id| content.extend([&ORDER.replace("o1", &format!("o{id}")), "\n"]));
         let folder = Folder::new();
         let path = folder.write("orders.jsonl", content);
-        let results = folder.replay(&["--orders", &path])?;
-        if results.report.contains("% of the records") != is_told {
+        let (code, results) = folder.replay_all(&["--orders", &path])?;
+        if (code == 65) != is_told || results.report.contains("% of the records") != is_told {
             return Err(format!("1 of {}:\n{}", accepted + 1, results.report).into());
         }
     }
@@ -99,7 +99,7 @@ fn broken_lines_of_json_are_dead_letters() -> Result<(), Failed> {
     content.extend_from_slice(ORDER.replace("o1", "o2").as_bytes());
     let folder = Folder::new();
     let path = folder.write("orders.jsonl", content);
-    let results = folder.replay(&["--orders", &path])?;
+    let results = folder.replay_refused(&["--orders", &path])?;
     let expected: Vec<(u64, &str, &str)> =
         expected.iter().map(|(line, reason, original)| (*line, *reason, original.as_str())).collect();
     expect_refused(&results, &expected)?;
@@ -117,7 +117,7 @@ fn lines_that_are_too_large_are_cut() -> Result<(), Failed> {
     let large = format!("{{\"order_id\":\"{}\"}}", "x".repeat(3_000_000));
     let folder = Folder::new();
     let path = folder.write("orders.jsonl", format!("{large}\n{ORDER}\n"));
-    let results = folder.replay(&[
+    let results = folder.replay_refused(&[
         "--orders",
         &path,
         "--set",
@@ -154,7 +154,6 @@ fn broken_lines_of_csv_are_dead_letters() -> Result<(), Failed> {
         (row(["6", "s", "1", "4/1/2011 10:00", "1", "c"]), "invalid_time"),
         (row(["7", "s", "1", "2011-03-27T01:30:00", "1", "c"]), "invalid_time"),
         (row(["8", "s", "-1", AT, "1", "c"]), "out_of_range"),
-        (row(["C9", "s", "1", AT, "1", "c"]), "out_of_range"),
         (row(["10", "s", "1", "", "1", "c"]), "missing_field"),
         (row([&"x".repeat(513), "s", "1", AT, "1", "c"]), "out_of_range"),
         (row(["11", "s", "999999999999", AT, "999999999999", "c"]), "out_of_range"),
@@ -165,7 +164,7 @@ fn broken_lines_of_csv_are_dead_letters() -> Result<(), Failed> {
         lines.push(row(["O2", "s", "2", AT, "1.5", "c"]));
         let folder = Folder::new();
         let path = folder.write("orders.csv", lines.join(ends) + ends + ends);
-        let results = folder.replay(&["--orders", &path, "--map", ONLINE_RETAIL_MAP])?;
+        let results = folder.replay_refused(&["--orders", &path, "--map", ONLINE_RETAIL_MAP])?;
         // Line 1 names the columns, the first order takes lines 2 and 3.
         let expected =
             broken.iter().zip(4..).map(|((line, reason), number)| (number, *reason, line.as_str()));
@@ -193,7 +192,7 @@ fn a_document_with_a_broken_line_is_left_out() -> Result<(), Failed> {
     ];
     let folder = Folder::new();
     let path = folder.write("orders.csv", lines.join("\n"));
-    let results = folder.replay(&["--orders", &path, "--map", ONLINE_RETAIL_MAP])?;
+    let results = folder.replay_refused(&["--orders", &path, "--map", ONLINE_RETAIL_MAP])?;
     expect_refused(&results, &[(4, "invalid_amount", &lines[3]), (5, "invalid_event", &lines[4])])?;
     let placed = &results.summary["orders"]["placed"];
     if *placed != 1 || !results.report.contains("left out            2 documents") {
@@ -202,8 +201,8 @@ fn a_document_with_a_broken_line_is_left_out() -> Result<(), Failed> {
     let details: Vec<&str> =
         results.dead_letters.iter().filter_map(|letter| letter["detail"].as_str()).collect();
     let expected = [
-        "Quantity is not a decimal number; its document is left out",
-        "CustomerID differs from that of another line of the document; its document is left out",
+        "Quantity is not a decimal number; money.decimal, group and signs of the map say which marks it may have; its document is left out",
+        "CustomerID differs from that of line 3, which is of the same document; its document is left out",
     ];
     if details != expected {
         return Err(format!("{details:?}").into());

@@ -13,7 +13,7 @@ use retention_signals::wire::encode::{
     encode_dead_letter_line, encode_shop_metrics, encode_summary,
 };
 use retention_signals::wire::reason::{Reason, Refusal};
-use retention_signals::wire::remark::Remark;
+use retention_signals::wire::remark::{InputRemark, Remark};
 use serde_json::Value;
 
 use super::{currency, from_json, shops};
@@ -149,6 +149,7 @@ fn summary(example: &Value) -> Result<(), Failed> {
         },
         dead_letters: from_json::counts(&example["dead_letters"], Reason::ALL.map(Reason::name)),
         remarks: from_json::counts(&example["remarks"], Remark::ALL.map(Remark::name)),
+        input_remarks: from_json::counts(&example["input_remarks"], InputRemark::ALL.map(InputRemark::name)),
         signals: from_json::counts(&example["signals"], SignalType::NAMES),
         truncated: TruncatedCounts {
             customers: example["truncated"]["customers"].as_u64().unwrap_or_default(),
