@@ -2,6 +2,7 @@
 //!
 //! Every key is described in `docs/CONFIGURATION.md`; a test compares that page with the table the code reads from.
 
+mod intake;
 mod kafka;
 mod kafka_names;
 mod keys;
@@ -28,6 +29,7 @@ use crate::domain::values::time::{Span, Time};
 use crate::topic::{PerInput, PerOutput, Topic};
 use crate::wire::hash::hash;
 
+pub use intake::{IntakeSettings, IntakeSource};
 pub use kafka::{KafkaOptions, accepted_options};
 pub use kafka_names::{REFUSED_OPTIONS, SECRET_OPTIONS};
 pub use keys::{
@@ -62,6 +64,8 @@ pub struct Config {
     pub snapshot_interval: Duration,
     pub dead_letters: DeadLetterLimit,
     pub history: HistoryRules,
+    /// None: the inputs get their records from elsewhere.
+    pub intake: Option<IntakeSettings>,
     /// Distinguishes erasure secrets without showing them: a restart with another secret must be noticed.
     pub erasure_fingerprint: [u8; 8],
     /// Of what was in force before a secret was configured; None without one.
@@ -169,6 +173,15 @@ pub enum HistorySignals {
     HoldBack,
     /// There is no history: every record is taken as live, with every signal that it causes.
     Publish,
+}
+
+/// What is kept of a record that no map could read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DeadLetterValues {
+    /// All of it.
+    Keep,
+    /// Its place, the reason and a digest of it: raw records hold names and addresses.
+    Drop,
 }
 
 /// The HTTP server.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::text::{format_duration, format_size};
-use super::{AtEnd, HistorySignals, LogFormat, LogLevel, values};
+use super::{AtEnd, DeadLetterValues, HistorySignals, LogFormat, LogLevel, values};
 use crate::domain::values::money::{CURRENCY_DIGITS_MAX, Currency};
 use crate::domain::values::number::Decimal;
 use crate::domain::values::time::{Span, Time, Zone};
@@ -40,6 +40,12 @@ pub enum Kind {
     Name,
     /// A name that Kafka accepts for a topic.
     Topic,
+    /// One or more of them: a list, or one text with commas.
+    Topics,
+    /// A preset or a map file.
+    Map,
+    /// Whatever a map makes of it.
+    Text,
     /// A folder or file, relative to the working directory.
     Path,
     Choice(&'static [&'static str]),
@@ -200,6 +206,13 @@ settings! {
     DEAD_LETTERS_MAX_SHARE: Decimal = decimal("dead_letters.max_share", bounds("share", 0, ONE), "0.05");
     DEAD_LETTERS_WINDOW: usize = setting("dead_letters.window", count("records", 1_000, 100_000), "10000", values::count);
 
+    INTAKE_TOPICS: Vec<String> = without_default("intake.sources.<name>.topics", Kind::Topics, KeyDefault::Required, values::topics);
+    INTAKE_MAP: String = without_default("intake.sources.<name>.map", Kind::Map, KeyDefault::Required, values::text);
+    INTAKE_OPTIONS: String = without_default("intake.sources.<name>.options.<option>", Kind::Text, KeyDefault::Nothing, values::text);
+    INTAKE_STORE: String = without_default("intake.sources.<name>.store", Kind::Text, KeyDefault::Nothing, values::text);
+    INTAKE_SECRET_FILE: PathBuf = without_default("intake.secret_file", Kind::Path, KeyDefault::Nothing, values::path);
+    INTAKE_DEAD_LETTER_VALUES: DeadLetterValues = setting("intake.dead_letter_values", Kind::Choice(&["keep", "drop"]), "keep", values::dead_letter_values);
+
     ERASURE_SECRET_FILE: PathBuf = without_default("erasure.secret_file", Kind::Path, KeyDefault::Nothing, values::path);
 
     HTTP_LISTEN: SocketAddr = setting("http.listen", Kind::Address, "127.0.0.1:9464", values::address);
@@ -285,6 +298,9 @@ impl Kind {
         match self {
             Self::Name => "name",
             Self::Topic => "topic",
+            Self::Topics => "topics",
+            Self::Map => "map",
+            Self::Text => "text",
             Self::Path => "path",
             Self::Choice(_) => "choice",
             Self::DurationMillis { .. } => "duration",
@@ -309,6 +325,9 @@ impl Kind {
             | Self::Decimal { min, max, .. } => Some(min..=max),
             Self::Name
             | Self::Topic
+            | Self::Topics
+            | Self::Map
+            | Self::Text
             | Self::Path
             | Self::Choice(_)
             | Self::Currency
@@ -326,6 +345,9 @@ impl Kind {
         match self {
             Self::Name => format!("1 to {NAME_BYTES_MAX} of `A-Z a-z 0-9 . _ -`"),
             Self::Topic => format!("1 to {TOPIC_BYTES_MAX} of `A-Z a-z 0-9 . _ -`"),
+            Self::Topics => "topic names".to_owned(),
+            Self::Map => "a preset or a path".to_owned(),
+            Self::Text => "a text".to_owned(),
             Self::Path => "a path".to_owned(),
             Self::Choice(choices) => {
                 choices.iter().map(|choice| format!("`{choice}`")).collect::<Vec<_>>().join(", ")

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use toml::de::{DeInteger, DeTable, DeValue};
+use toml::de::{DeArray, DeInteger, DeTable, DeValue};
 
 use super::keys::{KEYS, Key, KeyDefault, Kind};
 use super::problem::{Problem, Problems};
@@ -89,6 +89,27 @@ impl Layers {
             .collect();
         names.dedup();
         names
+    }
+
+    /// The names directly below two sections that were set, such as those of sources.
+    pub(super) fn names_below_two(&self, outer: &str, inner: &str) -> Vec<String> {
+        let below = self
+            .entries
+            .keys()
+            .filter(|path| path.0[0] == outer && path.0.get(1).is_some_and(|name| name == inner));
+        let mut names: Vec<String> = below.filter_map(|path| path.0.get(2).cloned()).collect();
+        names.dedup();
+        names
+    }
+
+    /// The names below the options of a source, in their order.
+    pub(super) fn option_names(&self, source: &str) -> Vec<String> {
+        let prefix = ["intake", "sources", source, "options"];
+        let below = self
+            .entries
+            .keys()
+            .filter(|path| path.0.len() == 5 && path.0.iter().zip(prefix).all(|(name, of)| name == of));
+        below.filter_map(|path| path.0.last().cloned()).collect()
     }
 
     fn add_defaults(&mut self, sources: &Sources) {
@@ -223,7 +244,7 @@ fn flatten(table: &DeTable<'_>, prefix: &Path, leaves: &mut Vec<(Path, Raw, usiz
             DeValue::Float(number) => scalar(number.as_str().to_owned()),
             DeValue::Boolean(truth) => scalar(truth.to_string()),
             DeValue::Datetime(instant) => scalar(instant.to_string()),
-            DeValue::Array(_) => Raw::Other("a list"),
+            DeValue::Array(items) => list(&path, items),
             // A store with nothing but a name must be noticed; a section whose lines are all comments need not.
             DeValue::Table(table) if table.is_empty() && path.0[0] == "stores" && path.0.len() == 2 => {
                 Raw::Other("an empty table")
@@ -235,6 +256,22 @@ fn flatten(table: &DeTable<'_>, prefix: &Path, leaves: &mut Vec<(Path, Raw, usiz
         };
         leaves.push((path, raw, name.span().start));
     }
+}
+
+/// A list where a key takes one, as the text that the environment would give.
+fn list(path: &Path, items: &DeArray<'_>) -> Raw {
+    let is_taken = path.key().is_some_and(|key| matches!(key.kind, Kind::Topics));
+    let texts = items.iter().map(|item| match item.get_ref() {
+        DeValue::String(text) => Some(text.as_ref()),
+        DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_)
+        | DeValue::Array(_)
+        | DeValue::Table(_) => None,
+    });
+    let texts: Option<Vec<&str>> = texts.collect();
+    texts.filter(|_| is_taken).map_or(Raw::Other("a list"), |texts| Raw::Scalar(texts.join(",")))
 }
 
 /// The digits in base ten; a number of another base or too large stays as it was written and is refused later.
@@ -285,6 +322,14 @@ impl Path {
                 [section, _, name] if section == "stores" => format!("stores.<id>.{name}"),
                 // Without a key of its own, so that the message names the store.
                 [section, _] if section == "stores" => "stores.<id>.currency".to_owned(),
+                [intake, sources, _, name] if intake == "intake" && sources == "sources" => {
+                    format!("intake.sources.<name>.{name}")
+                }
+                [intake, sources, _, options, _]
+                    if intake == "intake" && sources == "sources" && options == "options" =>
+                {
+                    "intake.sources.<name>.options.<option>".to_owned()
+                }
                 [section, _] if section == "rates" => "rates.<code>".to_owned(),
                 [section, _] if section == "currencies" => "currencies.<code>".to_owned(),
                 [section, _] if section == "kafka" => "kafka.<name>".to_owned(),
@@ -300,6 +345,9 @@ impl Path {
             Kind::Client => Some(&self.0[1]),
             Kind::Name
             | Kind::Topic
+            | Kind::Topics
+            | Kind::Map
+            | Kind::Text
             | Kind::Path
             | Kind::Choice(_)
             | Kind::DurationMillis { .. }

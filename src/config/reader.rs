@@ -84,6 +84,9 @@ impl Reader<'_> {
             Kind::Name => "is not set and the host name is not known; give a name that is unique and stays",
             Kind::Client => "is not set; give the brokers to ask first, such as \"localhost:9092\"",
             Kind::Topic
+            | Kind::Topics
+            | Kind::Map
+            | Kind::Text
             | Kind::Path
             | Kind::Choice(_)
             | Kind::DurationMillis { .. }

@@ -7,7 +7,7 @@ use super::reader::Reader;
 use super::secret::Secret;
 use super::{
     ClockRules, CommitPace, Config, DeadLetterLimit, HistoryRules, HttpSettings, LogSettings, Purpose,
-    RecordBounds, Topics, kafka, policy, shops,
+    RecordBounds, Topics, intake, kafka, policy, shops,
 };
 use crate::domain::lapse::LapsePolicies;
 use crate::domain::settings::Settings;
@@ -52,6 +52,7 @@ pub(super) fn read(layers: Layers, purpose: Purpose, problems: &mut Problems) ->
         signals: reader.get(&keys::SIGNALS_HISTORY),
         signals_from: reader.optional(&keys::SIGNALS_FROM),
     };
+    let intake = intake::read(reader, &topics, &application, &instance);
     let http = read_http(reader);
     let log = read_log(reader);
     let kafka = kafka::read(reader);
@@ -84,6 +85,7 @@ pub(super) fn read(layers: Layers, purpose: Purpose, problems: &mut Problems) ->
         snapshot_interval,
         dead_letters,
         history,
+        intake,
         http,
         kafka,
         log,

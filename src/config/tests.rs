@@ -226,3 +226,42 @@ fn how_to_log_is_known_although_the_rest_is_wrong() {
     assert_eq!(log_settings(&broken).format, LogFormat::Text);
     assert_eq!(log_settings(&assignments(&["log.format=loud"])).format, LogFormat::Auto);
 }
+
+#[test]
+fn sources_of_the_intake_are_checked_together() {
+    let file = "kafka.bootstrap.servers = \"k:9\"\nshop.currency = \"EUR\"\ninstance = \"one\"\n[intake.sources.shop]\n\
+                topics = [\"webhooks\", \"backfill\"]\nmap = \"shopify\"\noptions = { money = \"paid\" }\n";
+    let load_with = |more: &str| {
+        let sources = Sources { file_text: Some(format!("{file}{more}")), ..Sources::default() };
+        load(&sources, Purpose::Kafka)
+    };
+    let config = load_with("").expect("valid");
+    let [source] = config.intake.expect("a source").sources.try_into().expect("one");
+    assert_eq!(
+        (source.topics, source.map.as_str()),
+        (vec!["webhooks".to_owned(), "backfill".to_owned()], "shopify")
+    );
+    assert_eq!(source.options.into_iter().collect::<Vec<_>>(), [("money".to_owned(), "paid".to_owned())]);
+    for (more, expected) in [
+        ("[intake.sources.b]\ntopics = \"webhooks\"\nmap = \"x\"\n", "belongs to the source \"b\" already"),
+        ("[intake.sources.b]\ntopics = \"orders\"\nmap = \"x\"\n", "which intake writes"),
+        ("[intake.sources.b]\ntopics = \"retention.signals\"\nmap = \"x\"\n", "that the service writes"),
+        ("[intake.sources.b]\nmap = \"x\"\n", "intake.sources.b.topics: is not set"),
+        ("[intake.sources.b]\ntopic = \"y\"\nmap = \"x\"\n", "unknown key"),
+    ] {
+        let error = load_with(more).expect_err(expected).to_string();
+        assert!(error.contains(expected), "{more}: {error}");
+    }
+    for (assignment, expected) in [
+        ("instance=intake-1", "begins with \"intake-\""),
+        ("application=shop-intake", "ends with \"-intake\""),
+    ] {
+        let sources = Sources {
+            file_text: Some(file.replace("instance = \"one\"\n", "")),
+            assignments: vec!["instance=one".to_owned(), assignment.to_owned()],
+            ..Sources::default()
+        };
+        let error = load(&sources, Purpose::Kafka).expect_err(expected).to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}

@@ -8,7 +8,7 @@ use chrono::DateTime;
 
 use super::keys::{DECIMAL_DIGITS_MAX, KeyForm, Kind, NAME_BYTES_MAX, ONE, PolicyName, TOPIC_BYTES_MAX};
 use super::text::{parse_duration, parse_size};
-use super::{AtEnd, HistorySignals, LogFormat, LogLevel, suggest};
+use super::{AtEnd, DeadLetterValues, HistorySignals, LogFormat, LogLevel, suggest};
 use crate::domain::values::money::Currency;
 use crate::domain::values::number::Decimal;
 use crate::domain::values::time::{Span, Time, Zone};
@@ -20,6 +20,23 @@ pub(super) fn name(text: &str, kind: Kind) -> Result<String, String> {
 pub(super) fn topic(text: &str, kind: Kind) -> Result<String, String> {
     let is_allowed = is_name(text, TOPIC_BYTES_MAX) && text != "." && text != "..";
     if is_allowed { Ok(text.to_owned()) } else { Err(outside(text, kind)) }
+}
+
+/// Topic names with commas between them, as a list in the file is handed over.
+pub(super) fn topics(text: &str, _: Kind) -> Result<Vec<String>, String> {
+    text.split(',').map(|name| topic(name.trim(), Kind::Topic)).collect()
+}
+
+pub(super) fn text(text: &str, _: Kind) -> Result<String, String> {
+    if text.is_empty() { Err("is empty".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+pub(super) fn dead_letter_values(text: &str, kind: Kind) -> Result<DeadLetterValues, String> {
+    match text {
+        "keep" => Ok(DeadLetterValues::Keep),
+        "drop" => Ok(DeadLetterValues::Drop),
+        _ => Err(none_of(text, kind)),
+    }
 }
 
 pub(super) fn count<N: TryFrom<u64>>(text: &str, kind: Kind) -> Result<N, String> {
