@@ -19,8 +19,22 @@ use tracing::{debug, info, trace, warn};
 use super::error::{Call, ClientError};
 use super::trouble::{self, Troubles};
 use crate::observe::metrics::{ClientMetrics, ClientStatistics};
-use crate::stream::broker::GroupEvent;
-use crate::topic::{Partition, listed};
+use crate::topic::Partition;
+
+/// A decision of the group's coordinator as the client gives it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rebalance {
+    pub kind: RebalanceKind,
+    /// Topics and numbers.
+    pub partitions: Vec<(String, i32)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RebalanceKind {
+    Assigned,
+    Revoked,
+    Lost,
+}
 
 /// Records what one client calls back.
 pub struct Callbacks {
@@ -36,7 +50,7 @@ pub struct Callbacks {
 
 #[derive(Default)]
 struct Recorded {
-    rebalances: Vec<GroupEvent>,
+    rebalances: Vec<Rebalance>,
     /// The first failed delivery since the last begin of a transaction.
     delivery: Option<ClientError>,
     /// The last refusal of our credentials since it was last taken.
@@ -60,7 +74,7 @@ impl Callbacks {
     }
 
     /// Rebalances in the order in which they came.
-    pub fn take_rebalances(&self) -> Vec<GroupEvent> {
+    pub fn take_rebalances(&self) -> Vec<Rebalance> {
         std::mem::take(&mut self.recorded().rebalances)
     }
 
@@ -143,20 +157,17 @@ impl ConsumerContext for Callbacks {
             }
             return;
         }
-        let partitions = list.elements().iter().map(|element| partition(element.partition())).collect();
-        let event = if assigned {
-            GroupEvent::Assigned(partitions)
+        let kind = if assigned {
+            RebalanceKind::Assigned
         } else if consumer.assignment_lost() {
-            GroupEvent::Lost(partitions)
+            RebalanceKind::Lost
         } else {
-            GroupEvent::Revoked(partitions)
+            RebalanceKind::Revoked
         };
-        let (kind, partitions) = match &event {
-            GroupEvent::Assigned(partitions) => ("assigned", partitions),
-            GroupEvent::Revoked(partitions) => ("revoked", partitions),
-            GroupEvent::Lost(partitions) => ("lost", partitions),
-        };
-        debug!(kind, partitions = listed(partitions), "rebalance recorded");
+        let elements = list.elements();
+        let partitions = elements.iter().map(|element| (element.topic().to_owned(), element.partition()));
+        let event = Rebalance { kind, partitions: partitions.collect() };
+        debug!(?kind, partitions = ?event.partitions, "rebalance recorded");
         self.recorded().rebalances.push(event);
     }
 }

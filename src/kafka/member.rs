@@ -1,8 +1,7 @@
 //! The worker's membership in its group, and the records of the partitions that it owns.
 //!
-//! The group is subscribed to `orders` alone; partition p of every other input is taken up and given back together with
-//! partition p of `orders`. Rebalances are recorded inside the poll and answered by [`Member::assign`] and
-//! [`Member::unassign`] after it.
+//! What it reads says its [`Subscription`]: each assigned partition comes with the logs that belong to it, all taken up and given back
+//! together. Rebalances are recorded inside the poll and answered by [`Member::assign`] and [`Member::unassign`] after it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -14,14 +13,14 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tracing::{debug, warn};
 
-use super::context::Callbacks;
+use super::context::{Callbacks, Rebalance, RebalanceKind};
 use super::error::{Call, ClientError};
-use super::lookup::{group_error, number, position, signed};
+use super::lookup::{group_error, position, signed};
 use super::native::{cached_high_watermark, membership, position_of};
 use super::queue::{Alarm, MessageBatch, PartitionQueue, SharedConsumer, serve};
-use super::settings::KafkaSettings;
+use super::subscription::Subscription;
 use crate::stream::broker::{FetchProgress, GroupEvent, Membership, Position, RecordBatch};
-use crate::topic::{Input, Partition, PerInput, Topic};
+use crate::topic::Partition;
 
 /// The client's main thread looks at its heartbeats when something wakes it, and sleeps for up to a second if nothing does: a
 /// member without records would learn of a rebalance that much later than its heartbeats allow, and the group waits for it.
@@ -35,17 +34,18 @@ const SEEK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One group member.
 pub struct Member {
-    settings: Arc<KafkaSettings>,
+    subscription: Subscription,
     consumer: SharedConsumer,
     alarm: Arc<Alarm>,
-    assigned: BTreeMap<Partition, PerInput<Reading>>,
+    /// The logs of each, in the order of the subscription.
+    assigned: BTreeMap<Partition, Vec<Reading>>,
     events: VecDeque<GroupEvent>,
     /// Rebalances that the client waits to have answered, the oldest first.
     unanswered: VecDeque<GroupEvent>,
     nudged_at: Instant,
 }
 
-/// One input of an assigned partition.
+/// One log of an assigned partition.
 struct Reading {
     queue: PartitionQueue,
     /// Where the last [`Member::read_from`] began.
@@ -61,7 +61,7 @@ struct Reading {
 impl Member {
     /// Makes the client; it joins with [`Self::subscribe`].
     pub fn create(
-        settings: Arc<KafkaSettings>,
+        subscription: Subscription,
         config: &ClientConfig,
         callbacks: Callbacks,
         alarm: Arc<Alarm>,
@@ -71,7 +71,7 @@ impl Member {
         let rung = Arc::clone(&alarm);
         consumer.set_nonempty_callback(move || rung.ring());
         Ok(Self {
-            settings,
+            subscription,
             consumer: Arc::new(consumer),
             alarm,
             assigned: BTreeMap::new(),
@@ -82,7 +82,7 @@ impl Member {
     }
 
     pub fn subscribe(&self) -> Result<(), ClientError> {
-        self.consumer.subscribe(&[self.topic(Input::Orders)]).map_err(|error| group_error(&error))
+        self.consumer.subscribe(&self.subscription.topics()).map_err(|error| group_error(&error))
     }
 
     pub fn poll(&mut self) -> Result<Option<GroupEvent>, ClientError> {
@@ -92,7 +92,8 @@ impl Member {
             self.nudged_at = Instant::now();
         }
         let served = serve(&self.consumer);
-        for event in self.consumer.context().take_rebalances() {
+        for rebalance in self.consumer.context().take_rebalances() {
+            let event = self.event(&rebalance);
             self.unanswered.push_back(event.clone());
             self.events.push_back(event);
         }
@@ -100,13 +101,29 @@ impl Member {
         Ok(self.events.pop_front())
     }
 
-    /// Takes up all inputs of the partitions, paused. The offset is a number, but none that counts: the client's own
+    fn event(&mut self, rebalance: &Rebalance) -> GroupEvent {
+        let partitions = rebalance.partitions.iter();
+        let partitions =
+            partitions.map(|(topic, number)| self.subscription.partition_of(topic, *number)).collect();
+        match rebalance.kind {
+            RebalanceKind::Assigned => GroupEvent::Assigned(partitions),
+            RebalanceKind::Revoked => GroupEvent::Revoked(partitions),
+            RebalanceKind::Lost => GroupEvent::Lost(partitions),
+        }
+    }
+
+    /// The topic and the number of a partition's log.
+    pub fn log(&self, partition: Partition, log: usize) -> (&str, i32) {
+        self.subscription.log(partition, log)
+    }
+
+    /// Takes up all logs of the partitions, paused. The offset is a number, but none that counts: the client's own
     /// "stored" would start at the reset policy if it were interrupted while a transaction is open.
     pub fn assign(&mut self, partitions: &[Partition]) -> Result<(), ClientError> {
         let mut list = TopicPartitionList::new();
         for &partition in partitions {
-            for input in Input::ALL {
-                list.add_partition_offset(self.topic(input), number(partition), Offset::Offset(0))
+            for (topic, number) in self.subscription.logs(partition) {
+                list.add_partition_offset(topic, number, Offset::Offset(0))
                     .map_err(|error| group_error(&error))?;
             }
             let readings = self.split(partition)?;
@@ -125,20 +142,22 @@ impl Member {
     /// The client sends two requests to join no sooner than a second after each other, but takes an answer about topics for
     /// a reason to join at once. A hand-over needs two rounds, and the partitions that move stand still in the second.
     fn permit_next_join(&self) {
-        if let Err(error) = self.consumer.fetch_metadata(Some(self.topic(Input::Orders)), METADATA_MAX) {
+        if let Err(error) =
+            self.consumer.fetch_metadata(self.subscription.topics().first().copied(), METADATA_MAX)
+        {
             debug!(%error, "the next rebalance may take a second longer");
         }
     }
 
-    /// Gives all inputs of the partitions back.
+    /// Gives all logs of the partitions back.
     pub fn unassign(&mut self, partitions: &[Partition]) -> Result<(), ClientError> {
         let mut list = TopicPartitionList::new();
         for &partition in partitions {
             if self.assigned.remove(&partition).is_none() {
                 continue;
             }
-            for input in Input::ALL {
-                list.add_partition(self.topic(input), number(partition));
+            for (topic, number) in self.subscription.logs(partition) {
+                list.add_partition(topic, number);
             }
         }
         self.unanswered.pop_front();
@@ -149,17 +168,12 @@ impl Member {
         membership(&self.consumer)
     }
 
-    /// Drops what was fetched and fetches from these positions on.
-    pub fn read_from(
-        &mut self,
-        partition: Partition,
-        positions: PerInput<Position>,
-    ) -> Result<(), ClientError> {
+    /// Drops what was fetched and fetches from these positions on, one for each log of the partition.
+    pub fn read_from(&mut self, partition: Partition, positions: &[Position]) -> Result<(), ClientError> {
         let mut list = TopicPartitionList::new();
-        for (input, &position) in positions.iter() {
+        for ((topic, number), &position) in self.subscription.logs(partition).zip(positions) {
             let offset = Offset::Offset(signed(position));
-            list.add_partition_offset(self.topic(input), number(partition), offset)
-                .map_err(|error| group_error(&error))?;
+            list.add_partition_offset(topic, number, offset).map_err(|error| group_error(&error))?;
         }
         self.consumer.pause(&list).map_err(|error| group_error(&error))?;
         let list = self.consumer.seek_partitions(list, SEEK_TIMEOUT).map_err(|error| ClientError {
@@ -170,9 +184,9 @@ impl Member {
             // "Wrong state" until the client has taken the assignment up: asked again a little later it works.
             element.error().map_err(|error| group_error(&error))?;
         }
-        for (input, &begin) in positions.iter() {
-            let remembered = self.remembered_high_watermark(partition, input);
-            let reading = self.reading(partition, input)?;
+        for (log, &begin) in positions.iter().enumerate() {
+            let remembered = self.remembered_high_watermark(partition, log);
+            let reading = self.reading(partition, log)?;
             reading.begin = begin;
             reading.remembered = remembered;
             reading.is_fetched = false;
@@ -187,8 +201,8 @@ impl Member {
     /// Stops fetching a partition and drops what was fetched.
     pub fn pause(&mut self, partition: Partition) -> Result<(), ClientError> {
         let mut list = TopicPartitionList::new();
-        for input in Input::ALL {
-            list.add_partition(self.topic(input), number(partition));
+        for (topic, number) in self.subscription.logs(partition) {
+            list.add_partition(topic, number);
         }
         self.consumer.pause(&list).map_err(|error| group_error(&error))
     }
@@ -196,10 +210,10 @@ impl Member {
     pub fn fetch(
         &mut self,
         partition: Partition,
-        input: Input,
+        log: usize,
         records_max: usize,
     ) -> Result<Option<MessageBatch>, ClientError> {
-        let reading = self.reading(partition, input)?;
+        let reading = self.reading(partition, log)?;
         if let Some(error) = reading.failed.take() {
             return Err(error);
         }
@@ -212,11 +226,12 @@ impl Member {
         Ok(Some(taken.batch))
     }
 
-    pub fn progress(&mut self, partition: Partition, input: Input) -> Result<FetchProgress, ClientError> {
+    pub fn progress(&mut self, partition: Partition, log: usize) -> Result<FetchProgress, ClientError> {
+        let (topic, number) = self.log(partition, log);
         // The position first: an end that is read later can only be further.
-        let taken = position_of(&self.consumer, self.topic(input), number(partition))?;
-        let high_watermark = self.remembered_high_watermark(partition, input);
-        let reading = self.reading(partition, input)?;
+        let taken = position_of(&self.consumer, topic, number)?;
+        let high_watermark = self.remembered_high_watermark(partition, log);
+        let reading = self.reading(partition, log)?;
         Ok(FetchProgress {
             // None until the first record after a seek was taken.
             position: taken.map_or(reading.begin, |taken| position(taken).max(reading.begin)),
@@ -237,27 +252,26 @@ impl Member {
         result
     }
 
-    fn split(&self, partition: Partition) -> Result<PerInput<Reading>, ClientError> {
-        PerInput::try_from_fn(|input| {
+    fn split(&self, partition: Partition) -> Result<Vec<Reading>, ClientError> {
+        let logs = self.subscription.logs(partition);
+        logs.map(|(topic, number)| {
             let alarm = Some(Arc::clone(&self.alarm));
-            let queue = PartitionQueue::split(&self.consumer, self.topic(input), number(partition), alarm)?;
+            let queue = PartitionQueue::split(&self.consumer, topic, number, alarm)?;
             Ok(Reading { queue, begin: Position(0), remembered: None, is_fetched: false, failed: None })
         })
+        .collect()
     }
 
-    fn remembered_high_watermark(&self, partition: Partition, input: Input) -> Option<Position> {
-        cached_high_watermark(&self.consumer, self.topic(input), number(partition)).map(position)
+    fn remembered_high_watermark(&self, partition: Partition, log: usize) -> Option<Position> {
+        let (topic, number) = self.log(partition, log);
+        cached_high_watermark(&self.consumer, topic, number).map(position)
     }
 
-    fn reading(&mut self, partition: Partition, input: Input) -> Result<&mut Reading, ClientError> {
+    fn reading(&mut self, partition: Partition, log: usize) -> Result<&mut Reading, ClientError> {
         self.assigned
             .get_mut(&partition)
-            .map(|readings| &mut readings[input])
+            .and_then(|readings| readings.get_mut(log))
             .ok_or_else(|| ClientError::new(Call::Fetch, RDKafkaErrorCode::InvalidArgument))
-    }
-
-    fn topic(&self, input: Input) -> &str {
-        self.settings.topic_name(Topic::Input(input))
     }
 }
 

@@ -1,29 +1,24 @@
-//! The port over Apache Kafka: one worker slot with its group member, its producer and its questions.
+//! What every worker slot on Kafka has: its group member, its transactional producer, time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crossbeam_channel::{Receiver, Sender};
 use tracing::warn;
 
 use super::context::Callbacks;
 use super::error::ClientError;
-use super::lookup::{KafkaLookup, QueryClients, number, refused_or, signed};
+use super::lookup::refused_or;
 use super::member::Member;
 use super::native::boot_time;
-use super::producer::{GroupOffsets, Outgoing, TransactionalProducer, Written, offset_list};
-use super::queue::{Alarm, MessageBatch};
+use super::producer::{GroupOffsets, TransactionalProducer, Written};
+use super::queue::Alarm;
 use super::settings::{KafkaSettings, Layout};
+use super::subscription::Subscription;
 use super::trouble::Troubles;
-use crate::exit::Exit;
 use crate::observe::metrics::{Client, Metrics};
-use crate::stream::broker::{
-    Broker, BrokerError, Capabilities, Clocks, FetchProgress, GroupEvent, Membership, Moment, NextOffset,
-    OutputRecord, Position, Task, TaskStep, Unknown, Waker,
-};
-use crate::topic::{Input, Output, Partition, PerInput, Topic};
+use crate::stream::broker::{BrokerError, Clocks, GroupEvent, Membership, Moment, Session, Unknown, Waker};
+use crate::topic::Partition;
 
 /// What a record adds to the batch that it is alone in, generously: the broker's limit is on batches.
 pub(super) const BATCH_OVERHEAD_BYTES: usize = 512;
@@ -42,10 +37,13 @@ pub struct SlotSettings {
     pub troubles: Arc<Troubles>,
 }
 
+/// The topics that a slot writes to.
+pub(super) type WrittenTopics = fn(&KafkaSettings) -> Vec<Written<'_>>;
+
 /// One worker slot on a Kafka cluster.
-pub struct KafkaBroker {
-    settings: Arc<KafkaSettings>,
-    layout: Layout,
+pub(super) struct KafkaSlot {
+    pub settings: Arc<KafkaSettings>,
+    message_bytes_max: usize,
     transactional_id: String,
     incarnation: u64,
     /// The name of a static member.
@@ -53,123 +51,147 @@ pub struct KafkaBroker {
     wall: WallClock,
     metrics: Option<Arc<Metrics>>,
     troubles: Arc<Troubles>,
-    alarm: Arc<Alarm>,
-    member: Member,
+    written: WrittenTopics,
     producer: Option<TransactionalProducer>,
     /// Made, but not yet owner of the transactional id.
     opening: Option<TransactionalProducer>,
-    lookup: KafkaLookup,
-    tasks: Tasks,
+    pub member: Member,
+    alarm: Arc<Alarm>,
 }
 
-/// Threads beside the worker.
-struct Tasks {
-    stop: Arc<AtomicBool>,
-    /// Each task holds one until it has ended.
-    running: Sender<()>,
-    ended: Receiver<()>,
-}
-
-impl KafkaBroker {
-    /// Makes the slot's clients. They connect by themselves; nothing is asked of the brokers yet.
+impl KafkaSlot {
+    /// Makes the group member, which may hold `queues` partitions of topics. It connects by itself; nothing is asked of the brokers yet.
     ///
     /// # Errors
-    /// [`Exit::Configuration`] if the client refuses its settings.
-    pub fn open(slot: SlotSettings, metrics: Option<Arc<Metrics>>) -> Result<Self, BrokerError> {
+    /// The client refuses its settings.
+    pub fn create(
+        slot: SlotSettings,
+        subscription: Subscription,
+        queues: u64,
+        written: WrittenTopics,
+        metrics: Option<Arc<Metrics>>,
+    ) -> Result<Self, ClientError> {
         let SlotSettings { settings, layout, slot, wall, troubles } = slot;
         let alarm = Arc::new(Alarm::default());
-        let queues = u64::from(layout.partitions) * Input::COUNT as u64;
         let config = settings.member(slot, queues);
         let callbacks =
             Callbacks::new("member", metrics.as_ref().map(|metrics| metrics.client(Client::Consumer)))
                 .with_troubles(Arc::clone(&troubles));
-        let member = Member::create(Arc::clone(&settings), &config, callbacks, Arc::clone(&alarm))?;
-        let clients = QueryClients::create(Arc::clone(&settings), layout, Arc::clone(&troubles))?;
-        let (running, ended) = crossbeam_channel::bounded(0);
+        let member = Member::create(subscription, &config, callbacks, Arc::clone(&alarm))?;
         Ok(Self {
+            message_bytes_max: layout.message_bytes_max,
             transactional_id: settings.transactional_id(slot),
             incarnation: fastrand::u64(..),
             group_instance: config.get("group.instance.id").map(str::to_owned),
             settings,
-            layout,
             wall,
             metrics,
             troubles,
-            alarm,
-            member,
+            written,
             producer: None,
             opening: None,
-            lookup: KafkaLookup::new(Arc::new(clients)),
-            tasks: Tasks { stop: Arc::default(), running, ended },
+            member,
+            alarm,
         })
     }
 
     fn create_producer(&self) -> Result<TransactionalProducer, ClientError> {
         let metrics = self.metrics.as_ref().map(|metrics| metrics.client(Client::Producer));
-        let topics = Output::ALL.map(|output| Written {
-            name: self.settings.topic_name(Topic::Output(output)),
-            compression: self.settings.compression_of(output),
-        });
-        let config = self.settings.producer(&self.transactional_id, self.layout.message_bytes_max);
+        let config = self.settings.producer(&self.transactional_id, self.message_bytes_max);
         let callbacks = Callbacks::new("producer", metrics).with_troubles(Arc::clone(&self.troubles));
-        TransactionalProducer::create(&config, callbacks, &topics)
+        TransactionalProducer::create(&config, callbacks, &(self.written)(&self.settings))
     }
 
-    fn producer(&self) -> Result<&TransactionalProducer, BrokerError> {
+    pub fn producer(&self) -> Result<&TransactionalProducer, BrokerError> {
         self.producer
             .as_ref()
             .ok_or_else(|| BrokerError::OutcomeUnknown(Unknown::Failed, "no producer is open".into()))
     }
+
+    /// Adds offsets to the transaction: topic, partition, next offset, metadata.
+    pub fn send_offsets(
+        &self,
+        list: &rdkafka::TopicPartitionList,
+        membership: &Membership,
+        within: Duration,
+    ) -> Result<(), BrokerError> {
+        if !membership.is_fencing() || list.count() == 0 {
+            // The broker would accept them without looking at the generation, and a zombie's with them.
+            return Err(BrokerError::AbortTransaction(
+                "offsets without a membership or without partitions fence nothing".into(),
+            ));
+        }
+        let offsets = GroupOffsets {
+            group: &self.settings.application,
+            instance: self.group_instance.as_deref(),
+            membership,
+            list,
+        };
+        Ok(self.producer()?.send_offsets(&offsets, within)?)
+    }
 }
 
-impl Broker for KafkaBroker {
-    type Batch = MessageBatch;
-    type Lookup = KafkaLookup;
+/// A worker's port that has a slot: its session is the slot's.
+pub(super) trait HasSlot: Send + Sized + 'static {
+    fn slot(&self) -> &KafkaSlot;
 
-    fn capabilities(&self) -> Capabilities {
-        self.layout.capabilities
-    }
+    fn slot_mut(&mut self) -> &mut KafkaSlot;
 
+    /// By the clock of everything else that the port has.
+    fn now(&self) -> Moment;
+
+    /// Has clients beside the slot find the brokers that they will ask.
+    fn warm_up(&mut self) {}
+
+    /// Takes logs and errors of clients beside the slot.
+    fn serve(&mut self);
+
+    /// Ends what runs beside the worker, at the latest then.
+    fn stop_tasks(&mut self, _deadline: Instant) {}
+}
+
+impl<P: HasSlot> Session for P {
     fn transactional_id(&self) -> &str {
-        &self.transactional_id
+        &self.slot().transactional_id
     }
 
     fn incarnation(&self) -> u64 {
-        self.incarnation
+        self.slot().incarnation
     }
 
     fn record_bytes_max(&self) -> usize {
-        self.layout.message_bytes_max.saturating_sub(BATCH_OVERHEAD_BYTES)
+        self.slot().message_bytes_max.saturating_sub(BATCH_OVERHEAD_BYTES)
     }
 
     fn now(&self) -> Moment {
-        self.lookup.clients().now()
+        HasSlot::now(self)
     }
 
     fn clocks(&self) -> Clocks {
-        Clocks { monotonic: self.now(), boot: boot_time(), wall_ms: (self.wall)() }
+        Clocks { monotonic: HasSlot::now(self), boot: boot_time(), wall_ms: (self.slot().wall)() }
     }
 
     fn wait(&mut self, up_to: Duration) {
-        self.alarm.wait(up_to);
+        self.slot().alarm.wait(up_to);
     }
 
     fn waker(&self) -> Waker {
-        let alarm = Arc::clone(&self.alarm);
+        let alarm = Arc::clone(&self.slot().alarm);
         Arc::new(move || alarm.ring())
     }
 
     fn subscribe(&mut self) -> Result<(), BrokerError> {
-        self.lookup.clients().warm_up();
-        Ok(self.member.subscribe()?)
+        self.warm_up();
+        Ok(self.slot().member.subscribe()?)
     }
 
     fn poll(&mut self) -> Result<Option<GroupEvent>, BrokerError> {
-        self.lookup.clients().serve();
-        if let Some(producer) = &self.producer {
+        self.serve();
+        let slot = self.slot_mut();
+        if let Some(producer) = &slot.producer {
             producer.serve();
         }
-        match self.member.poll() {
+        match slot.member.poll() {
             Ok(event) => Ok(event),
             // A connection that is down comes back; until then the other calls fail with the reason.
             Err(error) if error.is_passing() => {
@@ -181,54 +203,34 @@ impl Broker for KafkaBroker {
     }
 
     fn assign(&mut self, partitions: &[Partition]) -> Result<(), BrokerError> {
-        Ok(self.member.assign(partitions)?)
+        Ok(self.slot_mut().member.assign(partitions)?)
     }
 
     fn unassign(&mut self, partitions: &[Partition]) -> Result<(), BrokerError> {
-        Ok(self.member.unassign(partitions)?)
+        Ok(self.slot_mut().member.unassign(partitions)?)
     }
 
     fn membership(&self) -> Result<Membership, BrokerError> {
-        Ok(self.member.membership()?)
-    }
-
-    fn read_from(&mut self, partition: Partition, positions: PerInput<Position>) -> Result<(), BrokerError> {
-        Ok(self.member.read_from(partition, positions)?)
-    }
-
-    fn pause(&mut self, partition: Partition) -> Result<(), BrokerError> {
-        Ok(self.member.pause(partition)?)
-    }
-
-    fn fetch(
-        &mut self,
-        partition: Partition,
-        input: Input,
-        records_max: usize,
-    ) -> Result<Option<MessageBatch>, BrokerError> {
-        Ok(self.member.fetch(partition, input, records_max)?)
-    }
-
-    fn progress(&mut self, partition: Partition, input: Input) -> Result<FetchProgress, BrokerError> {
-        Ok(self.member.progress(partition, input)?)
+        Ok(self.slot().member.membership()?)
     }
 
     fn open_producer(&mut self, within: Duration) -> Result<(), BrokerError> {
+        let slot = self.slot_mut();
         // The old one first: two living producers of one id fence each other.
-        self.producer = None;
-        let producer = match self.opening.take() {
+        slot.producer = None;
+        let producer = match slot.opening.take() {
             Some(producer) => producer,
-            None => self.create_producer()?,
+            None => slot.create_producer()?,
         };
         match producer.init(within) {
             Ok(()) => {
-                self.producer = Some(producer);
+                slot.producer = Some(producer);
                 Ok(())
             }
             Err(error) => {
                 let error = refused_or(producer.callbacks(), error);
                 if matches!(error, BrokerError::Retry(_)) {
-                    self.opening = Some(producer);
+                    slot.opening = Some(producer);
                 }
                 Err(error)
             }
@@ -236,97 +238,28 @@ impl Broker for KafkaBroker {
     }
 
     fn begin(&mut self) -> Result<(), BrokerError> {
-        Ok(self.producer()?.begin()?)
-    }
-
-    fn send(&mut self, record: &OutputRecord<'_>) -> Result<(), BrokerError> {
-        let outgoing = Outgoing {
-            topic: record.output as usize,
-            partition: record.partition.map(number),
-            key: record.key,
-            value: record.value,
-            headers: record.headers,
-        };
-        Ok(self.producer()?.send(&outgoing)?)
+        Ok(self.slot().producer()?.begin()?)
     }
 
     fn flush(&mut self, within: Duration) -> Result<(), BrokerError> {
-        Ok(self.producer()?.flush(within)?)
-    }
-
-    fn send_offsets(
-        &mut self,
-        offsets: &[NextOffset<'_>],
-        membership: &Membership,
-        within: Duration,
-    ) -> Result<(), BrokerError> {
-        if !membership.is_fencing() || offsets.is_empty() {
-            // The broker would accept them without looking at the generation, and a zombie's with them.
-            return Err(BrokerError::AbortTransaction(
-                "offsets without a membership or without partitions fence nothing".into(),
-            ));
-        }
-        let list = offset_list(offsets.iter().map(|next| {
-            let topic = self.settings.topic_name(Topic::Input(next.input));
-            (topic, number(next.partition), signed(next.position), next.metadata)
-        }))?;
-        let offsets = GroupOffsets {
-            group: &self.settings.application,
-            instance: self.group_instance.as_deref(),
-            membership,
-            list: &list,
-        };
-        Ok(self.producer()?.send_offsets(&offsets, within)?)
+        Ok(self.slot().producer()?.flush(within)?)
     }
 
     fn commit(&mut self, within: Duration) -> Result<(), BrokerError> {
-        Ok(self.producer()?.commit(within)?)
+        Ok(self.slot().producer()?.commit(within)?)
     }
 
     fn abort(&mut self, within: Duration) -> Result<(), BrokerError> {
-        Ok(self.producer()?.abort(within)?)
+        Ok(self.slot().producer()?.abort(within)?)
     }
 
-    fn lookup(&mut self) -> &mut KafkaLookup {
-        &mut self.lookup
-    }
-
-    fn spawn(&mut self, name: &str, mut task: Task<KafkaLookup>) -> Result<(), BrokerError> {
-        let mut lookup = KafkaLookup::new(Arc::clone(self.lookup.clients()));
-        let stop = Arc::clone(&self.tasks.stop);
-        let running = self.tasks.running.clone();
-        let run = move || {
-            while !stop.load(Ordering::Acquire) {
-                match task(&mut lookup) {
-                    TaskStep::Again => {}
-                    TaskStep::Done => break,
-                }
-            }
-            drop((task, lookup, running));
-        };
-        thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(run)
-            .map(drop)
-            .map_err(|error| BrokerError::stop(Exit::Unavailable, error))
-    }
-
-    fn close(self, within: Duration) {
+    fn close(mut self, within: Duration) {
         let deadline = Instant::now() + within;
-        self.tasks.stop.store(true, Ordering::Release);
-        drop(self.tasks.running);
-        // Nothing is ever sent: this ends when the last task has dropped its end.
-        let tasks_left =
-            self.tasks.ended.recv_deadline(deadline) == Err(crossbeam_channel::RecvTimeoutError::Timeout);
-        if tasks_left {
-            warn!("a task beside the worker did not end in time");
-        }
+        self.stop_tasks(deadline);
         // Leaving waits for the coordinator, without a bound of its own.
         let (done, closed) = crossbeam_channel::bounded::<()>(0);
         let close = move || {
-            drop((self.producer, self.opening));
-            drop(self.member);
-            drop(self.lookup);
+            drop(self);
             drop(done);
         };
         match thread::Builder::new().name("close".to_owned()).spawn(close) {

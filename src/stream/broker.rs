@@ -299,13 +299,10 @@ pub trait Lookup {
     ) -> Result<(Self::Batch, Position), BrokerError>;
 }
 
-/// A log with transactions and consumer groups, as one worker slot sees it: one group member, one producer.
-pub trait Broker {
-    type Batch: RecordBatch;
-    type Lookup: Lookup + 'static;
-
-    fn capabilities(&self) -> Capabilities;
-
+/// What every worker needs, whatever it reads and writes: time, a membership in a group, a transactional producer.
+///
+/// What the group assigns is a [`Partition`]: one number of all inputs, or one partition of the topics that an intake reads.
+pub trait Session {
     /// The id under which this slot's transactions are written.
     fn transactional_id(&self) -> &str;
 
@@ -321,7 +318,7 @@ pub trait Broker {
 
     fn clocks(&self) -> Clocks;
 
-    /// Returns when records can be fetched that no `fetch` has found missing since, when a group event or an error can be
+    /// Returns when records can be fetched that no fetch has found missing since, when a group event or an error can be
     /// polled, when the waker is called, or at the latest after `up_to`.
     fn wait(&mut self, up_to: Duration);
 
@@ -336,13 +333,39 @@ pub trait Broker {
     /// while this is called.
     fn poll(&mut self) -> Result<Option<GroupEvent>, BrokerError>;
 
-    /// Takes up all inputs of these partitions, paused: nothing is fetched before [`Self::read_from`].
+    /// Takes up all logs of these partitions, paused: nothing is fetched before they are told where to begin.
     fn assign(&mut self, partitions: &[Partition]) -> Result<(), BrokerError>;
 
-    /// Gives all inputs of these partitions back.
+    /// Gives all logs of these partitions back.
     fn unassign(&mut self, partitions: &[Partition]) -> Result<(), BrokerError>;
 
     fn membership(&self) -> Result<Membership, BrokerError>;
+
+    // === Transactions
+
+    /// Drops the producer, if there is one, and opens another under the same id: whatever was open under it is aborted, and its
+    /// outcome is settled when this returns.
+    fn open_producer(&mut self, within: Duration) -> Result<(), BrokerError>;
+
+    fn begin(&mut self) -> Result<(), BrokerError>;
+
+    /// Waits until everything that was sent is acknowledged.
+    fn flush(&mut self, within: Duration) -> Result<(), BrokerError>;
+
+    fn commit(&mut self, within: Duration) -> Result<(), BrokerError>;
+
+    fn abort(&mut self, within: Duration) -> Result<(), BrokerError>;
+
+    /// Leaves the group (a static member stays) and gives everything up. Group events that are still under way are answered here.
+    fn close(self, within: Duration);
+}
+
+/// A log with transactions and consumer groups, as one worker of the service sees it.
+pub trait Broker: Session {
+    type Batch: RecordBatch;
+    type Lookup: Lookup + 'static;
+
+    fn capabilities(&self) -> Capabilities;
 
     // === Records
 
@@ -368,17 +391,8 @@ pub trait Broker {
 
     // === Transactions
 
-    /// Drops the producer, if there is one, and opens another under the same id: whatever was open under it is aborted, and its
-    /// outcome is settled when this returns.
-    fn open_producer(&mut self, within: Duration) -> Result<(), BrokerError>;
-
-    fn begin(&mut self) -> Result<(), BrokerError>;
-
     /// Queues a record. A full queue is a [`BrokerError::Retry`]: flush for a while, then send again.
     fn send(&mut self, record: &OutputRecord<'_>) -> Result<(), BrokerError>;
-
-    /// Waits until everything that was sent is acknowledged.
-    fn flush(&mut self, within: Duration) -> Result<(), BrokerError>;
 
     /// Adds offsets to the transaction, fenced by `membership`.
     fn send_offsets(
@@ -388,10 +402,6 @@ pub trait Broker {
         within: Duration,
     ) -> Result<(), BrokerError>;
 
-    fn commit(&mut self, within: Duration) -> Result<(), BrokerError>;
-
-    fn abort(&mut self, within: Duration) -> Result<(), BrokerError>;
-
     // === Beside the worker
 
     fn lookup(&mut self) -> &mut Self::Lookup;
@@ -399,7 +409,4 @@ pub trait Broker {
     /// Runs a task on a thread of its own (or in turns with everything else, in a simulation) until it is done. The worker is
     /// not woken by it.
     fn spawn(&mut self, name: &str, task: Task<Self::Lookup>) -> Result<(), BrokerError>;
-
-    /// Leaves the group (a static member stays) and gives everything up. Group events that are still under way are answered here.
-    fn close(self, within: Duration);
 }

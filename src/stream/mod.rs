@@ -11,6 +11,8 @@ pub mod partition;
 
 pub mod registry;
 
+mod session;
+
 pub mod worker;
 
 pub mod query;

@@ -163,7 +163,7 @@ impl<'m, B: Broker> Worker<'m, B> {
     /// Acts on everything that the group's coordinator has decided, in order. The callback of the client has only recorded it.
     fn handle_group_events(&mut self) -> Result<(), Stop> {
         self.ctx.record_group_events()?;
-        while let Some(event) = self.ctx.membership.next_event() {
+        while let Some(event) = self.ctx.membership.events().first() {
             let started_at = self.ctx.broker.now();
             self.ctx.hub.status.set_phase(WorkerPhase::Rebalancing);
             let kind = match &event {
@@ -181,7 +181,7 @@ impl<'m, B: Broker> Worker<'m, B> {
                 }
             };
             // Kept until now: a commit on the way learns from it which parts to drop.
-            self.ctx.membership.remove_event();
+            self.ctx.membership.events_mut().remove_first();
             self.ctx.hub.metrics.on_rebalance(kind, self.ctx.broker.now().since(started_at));
             self.ctx.hub.status.set_phase(WorkerPhase::Running);
         }

@@ -8,17 +8,14 @@ use super::hub::Hub;
 use super::membership::Membership;
 use super::owned::OwnedPartitions;
 use super::query::WaitingQueries;
-use super::transaction::AttemptError;
 use super::{Stop, snapshot};
 use crate::fault::{self, Milestone, Mutation};
 use crate::stream::broker::{Broker, BrokerError, Moment};
 use crate::stream::partition::{Phase, Running};
 use crate::stream::registry::RegistryReader;
 use crate::stream::rules::Rules;
+use crate::stream::session::{self, Attempt, AttemptError, GroupEvents};
 use crate::topic::{Partition, listed};
-
-/// The longest that one call may take before the client is polled again.
-const SLICE: Duration = Duration::from_secs(2);
 
 /// See the module.
 pub(super) struct Context<'m, B: Broker> {
@@ -50,40 +47,37 @@ impl<'m, B: Broker> Context<'m, B> {
         self.membership.record_events(&mut self.broker)
     }
 
-    /// Makes a call in slices until it is done or the deadline passes. The client is polled in between, or the group would take the
-    /// worker for dead.
+    /// See [`session::bounded`]; queries are answered in between.
     pub fn bounded(
         &mut self,
         deadline: Moment,
-        mut call: impl FnMut(&mut B, Duration) -> Result<(), BrokerError>,
+        call: impl FnMut(&mut B, Duration) -> Result<(), BrokerError>,
     ) -> Result<(), AttemptError> {
-        loop {
-            let left = deadline.since(self.broker.now());
-            let Err(error) = call(&mut self.broker, left.min(SLICE)) else {
-                return Ok(());
-            };
-            let BrokerError::Retry(cause) = error else {
-                return Err(error.into());
-            };
-            if self.broker.now() >= deadline {
-                return Err(AttemptError::Abort(cause));
-            }
-            self.record_group_events().map_err(AttemptError::Stop)?;
-            self.answer_queries();
-        }
+        let (broker, events, between) = self.parts();
+        session::bounded(broker, events, deadline, call, between)
+    }
+
+    /// See [`session::undo`].
+    pub fn undo(&mut self, error: AttemptError) -> Result<Attempt, Stop> {
+        let (broker, events, between) = self.parts();
+        session::undo(broker, events, error, between)
     }
 
     /// Lets time pass, whatever else may wake the worker, and keeps the membership alive.
     pub fn pause(&mut self, span: Duration) -> Result<(), Stop> {
-        let until = self.broker.now().plus(span);
-        loop {
-            let left = until.since(self.broker.now());
-            if left.is_zero() {
-                return Ok(());
-            }
-            self.broker.wait(left);
-            self.record_group_events()?;
-        }
+        let Self { broker, hub, membership, .. } = self;
+        session::pause(broker, membership.events_mut(), span, |_| hub.tick())
+    }
+
+    /// The session, what its group has decided, and what must not wait while a call takes long.
+    fn parts(&mut self) -> (&mut B, &mut GroupEvents, impl FnMut(&mut B)) {
+        let Self { broker, rules, hub, membership, partitions, queries, .. } = self;
+        let count = membership.partitions();
+        let between = move |broker: &mut B| {
+            hub.tick();
+            queries.answer(&hub.queries, count, partitions, rules, || broker.clocks().wall_ms);
+        };
+        (broker, membership.events_mut(), between)
     }
 
     pub fn answer_queries(&mut self) {

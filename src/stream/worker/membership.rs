@@ -6,20 +6,18 @@
 //!
 //! Topics that belong together must have equally many partitions, before the worker joins and for as long as it stays.
 
-use std::collections::VecDeque;
 use std::time::Duration;
-
-use tracing::debug;
 
 use super::Stop;
 use super::hub::Hub;
 use crate::exit::Exit;
 use crate::observe::metrics::FatalKind;
 use crate::observe::status::WorkerPhase;
-use crate::stream::broker::{Broker, BrokerError, GroupEvent, Lookup, Moment};
+use crate::stream::broker::{Broker, BrokerError, Lookup, Moment};
 use crate::stream::registry::{RegistryReader, RegistrySource};
 use crate::stream::rules::Rules;
-use crate::topic::{Output, Partition, Topic};
+use crate::stream::session::GroupEvents;
+use crate::topic::{Output, Topic};
 
 /// One step of joining; in between, the thread that runs the worker may want to stop it.
 const STEP_MAX: Duration = Duration::from_secs(1);
@@ -30,8 +28,7 @@ const COUNTS_AGE_MAX: Duration = Duration::from_secs(60);
 pub(super) struct Membership {
     stage: JoinStage,
     counts: PartitionCounts,
-    /// Recorded by a poll, and not acted upon yet.
-    events: VecDeque<GroupEvent>,
+    events: GroupEvents,
 }
 
 /// How far the worker has come.
@@ -57,7 +54,7 @@ impl Membership {
         Self {
             stage: JoinStage::Topics { since: now },
             counts: PartitionCounts { inputs: 1, profiles: 0 },
-            events: VecDeque::new(),
+            events: GroupEvents::default(),
         }
     }
 
@@ -75,34 +72,16 @@ impl Membership {
 
     /// Polls the client until it has no more group events, and only records them.
     pub fn record_events<B: Broker>(&mut self, broker: &mut B) -> Result<(), Stop> {
-        loop {
-            match broker.poll() {
-                Ok(None) => return Ok(()),
-                Ok(Some(event)) => self.events.push_back(event),
-                Err(BrokerError::Retry(cause)) => {
-                    debug!(cause = format!("{cause:#}"), "poll");
-                    return Ok(());
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
+        self.events.record(broker)
     }
 
-    /// The oldest event that was not acted upon. It stays until [`Self::remove_event`].
-    pub fn next_event(&self) -> Option<GroupEvent> {
-        self.events.front().cloned()
+    /// Those that were not acted upon yet.
+    pub fn events(&self) -> &GroupEvents {
+        &self.events
     }
 
-    pub fn remove_event(&mut self) {
-        self.events.pop_front();
-    }
-
-    /// Whether an event that was not acted upon says that the partition is lost.
-    pub fn has_lost(&self, partition: Partition) -> bool {
-        self.events.iter().any(|event| match event {
-            GroupEvent::Lost(partitions) => partitions.contains(&partition),
-            GroupEvent::Assigned(_) | GroupEvent::Revoked(_) => false,
-        })
+    pub fn events_mut(&mut self) -> &mut GroupEvents {
+        &mut self.events
     }
 
     // === Joining ===

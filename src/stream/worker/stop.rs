@@ -21,12 +21,12 @@ impl Stop {
         Self { kind, exit: exit(kind), error: anyhow::Error::msg(message.into()) }
     }
 
-    pub(super) fn caused(kind: FatalKind, cause: Cause, context: &'static str) -> Self {
+    pub(in crate::stream) fn caused(kind: FatalKind, cause: Cause, context: &'static str) -> Self {
         Self { kind, exit: exit(kind), error: anyhow::Error::from_boxed(cause).context(context) }
     }
 
     /// An output that no topic would take.
-    pub(super) fn too_large(message: String) -> Self {
+    pub(in crate::stream) fn too_large(message: String) -> Self {
         Self { exit: Exit::Data, ..Self::new(FatalKind::Configuration, message) }
     }
 

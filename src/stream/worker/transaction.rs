@@ -22,9 +22,7 @@
 //!
 //! The price of an abort is then a restore. Batches of a worker that keeps up with its inputs are too small to be flushed early.
 
-mod attempt;
 mod early_flush;
-mod fencing;
 mod outcome;
 mod send;
 
@@ -37,19 +35,14 @@ use super::owned::OwnedPartitions;
 use super::{Stop, snapshot};
 use crate::fault::{self, Milestone, Mutation};
 use crate::observe::metrics::{FatalKind, PerLabel, Stage};
-use crate::stream::broker::{
-    Broker, BrokerError, Lookup, Moment, NextOffset, Stability, TRANSACTION_TIMEOUT, Unknown,
-};
+use crate::stream::broker::{Broker, BrokerError, Lookup, Moment, NextOffset, Stability, Unknown};
 use crate::stream::partition::{BatchName, Epoch};
+use crate::stream::session::{Attempt, AttemptError, Fencings};
 use crate::topic::{Input, Partition};
 
-use attempt::Attempt;
 use early_flush::EarlyFlushes;
-use fencing::Fencings;
 use outcome::{Verdict, verdict};
 use send::Scratch;
-
-pub(super) use attempt::AttemptError;
 
 /// The pause before an aborted batch is written again; doubled each time.
 const BACKOFF_MIN: Duration = Duration::from_millis(20);
@@ -211,7 +204,7 @@ impl Transaction {
     fn attempt<B: Broker>(&mut self, ctx: &mut Context<'_, B>, deadline: Moment) -> Result<Attempt, Stop> {
         match self.write(ctx, deadline) {
             Ok(()) => Ok(Attempt::Committed),
-            Err(error) => undo(ctx, error),
+            Err(error) => ctx.undo(error),
         }
     }
 
@@ -375,7 +368,7 @@ impl Transaction {
     fn drop_stale_parts<B: Broker>(&mut self, ctx: &Context<'_, B>) -> DroppedParts {
         self.drop_parts(|part| {
             ctx.partitions.epoch_of(part.partition) != Some(part.epoch)
-                || ctx.membership.has_lost(part.partition)
+                || ctx.membership.events().has_lost(part.partition)
         })
     }
 
@@ -405,7 +398,7 @@ impl Transaction {
         if dropped == DroppedParts::NoneFlushed || fault::is(Mutation::CommitDroppedParts) {
             return Ok(());
         }
-        let attempt = undo(ctx, AttemptError::Abort("a partition was lost whose signals it holds".into()))?;
+        let attempt = ctx.undo(AttemptError::Abort("a partition was lost whose signals it holds".into()))?;
         self.settle(ctx, attempt).map(drop)
     }
 
@@ -432,7 +425,7 @@ impl Transaction {
         let flushed = self.flush_parts(ctx);
         self.batch.stages[Stage::Encode] += ctx.broker.now().since(started_at);
         let Err(error) = flushed else { return Ok(FlushEnd::GoesOn) };
-        let attempt = undo(ctx, error)?;
+        let attempt = ctx.undo(error)?;
         let is_committed = self.settle(ctx, attempt)?;
         Ok(FlushEnd::Undone(is_committed.then(|| self.take_committed(started_at))))
     }
@@ -470,24 +463,4 @@ impl Transaction {
 /// The name at the broker of a part with that number.
 fn batch_name<B: Broker>(broker: &B, number: u64) -> BatchName<'_> {
     BatchName { transactional_id: broker.transactional_id(), incarnation: broker.incarnation(), number }
-}
-
-/// Gives up what is open in the transaction.
-fn undo<B: Broker>(ctx: &mut Context<'_, B>, error: AttemptError) -> Result<Attempt, Stop> {
-    match error {
-        AttemptError::Stop(stop) => Err(stop),
-        AttemptError::Unknown(unknown, cause) => Ok(Attempt::Unknown(unknown, cause)),
-        AttemptError::Abort(cause) => {
-            fault::reach(Milestone::BeforeAbort);
-            // Whatever the commit's own patience was: until the abort is done nothing can go on.
-            let deadline = ctx.broker.now().plus(TRANSACTION_TIMEOUT);
-            match ctx.bounded(deadline, B::abort) {
-                Ok(()) => Ok(Attempt::Aborted(cause)),
-                Err(AttemptError::Stop(stop)) => Err(stop),
-                // What an abort that failed has left behind, only the broker knows.
-                Err(AttemptError::Abort(cause)) => Ok(Attempt::Unknown(Unknown::Failed, cause)),
-                Err(AttemptError::Unknown(unknown, cause)) => Ok(Attempt::Unknown(unknown, cause)),
-            }
-        }
-    }
 }

@@ -8,7 +8,7 @@ use libtest_mimic::Trial;
 use rdkafka::producer::{BaseProducer, Producer};
 use retention_signals::exit::Exit;
 use retention_signals::kafka::KafkaBroker;
-use retention_signals::stream::broker::{Broker, BrokerError, GroupEvent, Position, RecordBatch};
+use retention_signals::stream::broker::{Broker, BrokerError, GroupEvent, Position, RecordBatch, Session};
 use retention_signals::topic::{Input, Partition, PerInput, Topic};
 
 use super::{PATIENCE, Shop, TURN, fetch, kept, read_from, until_done};

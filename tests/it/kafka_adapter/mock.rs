@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use libtest_mimic::Trial;
 use retention_signals::kafka::{InputRecord, MockCluster};
-use retention_signals::stream::broker::{Broker, Lookup, Position, RecordBatch, Stability, Watermark};
+use retention_signals::stream::broker::{
+    Broker, Lookup, Position, RecordBatch, Session, Stability, Watermark,
+};
 use retention_signals::topic::{Input, Output, Partition, Topic};
 
 use super::{PATIENCE, Shop, edge, fetch, offsets, settings, to_changelog, transact, until_done};

@@ -19,7 +19,7 @@ use retention_signals::config::{Purpose, Sources, load};
 use retention_signals::kafka::{KafkaBroker, KafkaSettings, Layout, SlotSettings, host_wall_clock};
 use retention_signals::stream::broker::{
     Broker, BrokerError, Capabilities, GroupEvent, Lookup, NextOffset, OutputRecord, Position, RecordBatch,
-    RecordView, Watermark,
+    RecordView, Session, Watermark,
 };
 use retention_signals::topic::{Input, Output, Partition, PerInput, Topic};
 

@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow, ensure};
 use libtest_mimic::Trial;
 use retention_signals::exit::Exit;
 use retention_signals::kafka::{KafkaBroker, TopicPlan, examine};
-use retention_signals::stream::broker::{Broker, BrokerError};
+use retention_signals::stream::broker::{Broker, BrokerError, Session};
 use retention_signals::stream::registry::{RegistryReader, RegistrySource};
 
 use super::{PATIENCE, Shop, TURN, until_done};

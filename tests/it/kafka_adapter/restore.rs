@@ -9,7 +9,7 @@ use libtest_mimic::Trial;
 use retention_signals::exit::Exit;
 use retention_signals::kafka::KafkaLookup;
 use retention_signals::stream::broker::{
-    Broker, BrokerError, Lookup, Position, RecordBatch, Stability, TaskStep, Watermark,
+    Broker, BrokerError, Lookup, Position, RecordBatch, Session, Stability, TaskStep, Watermark,
 };
 use retention_signals::stream::partition::BatchName;
 use retention_signals::topic::{Output, Partition, Topic};

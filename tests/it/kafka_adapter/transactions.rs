@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use libtest_mimic::Trial;
 use retention_signals::exit::Exit;
 use retention_signals::stream::broker::{
-    Broker, BrokerError, Committed, Lookup, Membership, OutputRecord, Position, Stability, Unknown,
+    Broker, BrokerError, Committed, Lookup, Membership, OutputRecord, Position, Session, Stability, Unknown,
 };
 use retention_signals::topic::{Input, Output, Partition, Topic};
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use libtest_mimic::Trial;
 use retention_signals::exit::Exit;
-use retention_signals::stream::broker::{Broker, BrokerError, Lookup, Stability, Watermark};
+use retention_signals::stream::broker::{Broker, BrokerError, Lookup, Session, Stability, Watermark};
 use retention_signals::topic::{Output, Partition, Topic};
 
 use super::{PATIENCE, Shop, offsets, open_producer, to_changelog, transact, until_done};

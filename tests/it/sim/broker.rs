@@ -12,7 +12,7 @@ use corosensei::Yielder;
 use retention_signals::exit::Exit;
 use retention_signals::stream::broker::{
     Broker, BrokerError, Capabilities, Clocks, FetchProgress, GroupEvent, Membership, Moment, NextOffset,
-    OutputRecord, Position, Task, Unknown, Waker,
+    OutputRecord, Position, Session, Task, Unknown, Waker,
 };
 use retention_signals::topic::{Input, Partition, PerInput, Topic};
 
@@ -123,14 +123,7 @@ impl<'y> SimBroker<'y> {
     }
 }
 
-impl Broker for SimBroker<'_> {
-    type Batch = SimBatch;
-    type Lookup = SimLookup;
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities { transactional_offsets: true, topic_configuration: true }
-    }
-
+impl Session for SimBroker<'_> {
     fn transactional_id(&self) -> &str {
         &self.transactional_id
     }
@@ -221,6 +214,44 @@ impl Broker for SimBroker<'_> {
         Ok(self.with_host(|host| host.client.membership()))
     }
 
+    fn open_producer(&mut self, within: Duration) -> Result<(), BrokerError> {
+        self.within(within, producer::open)
+    }
+
+    fn begin(&mut self) -> Result<(), BrokerError> {
+        self.interrupt(4);
+        self.with(producer::begin)
+    }
+
+    fn flush(&mut self, within: Duration) -> Result<(), BrokerError> {
+        self.within(within, producer::flush)
+    }
+
+    fn commit(&mut self, within: Duration) -> Result<(), BrokerError> {
+        self.within(within, producer::commit)
+    }
+
+    fn abort(&mut self, within: Duration) -> Result<(), BrokerError> {
+        self.within(within, producer::abort)
+    }
+
+    fn close(self, _: Duration) {
+        self.with(|world, host| {
+            let World { hosts, group, now, .. } = world;
+            hosts[host].client.leave(group, *now);
+        });
+    }
+}
+
+impl Broker for SimBroker<'_> {
+    type Batch = SimBatch;
+
+    type Lookup = SimLookup;
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { transactional_offsets: true, topic_configuration: true }
+    }
+
     fn read_from(&mut self, partition: Partition, positions: PerInput<Position>) -> Result<(), BrokerError> {
         self.interrupt(1);
         self.with(|world, host| {
@@ -293,22 +324,9 @@ impl Broker for SimBroker<'_> {
         })
     }
 
-    fn open_producer(&mut self, within: Duration) -> Result<(), BrokerError> {
-        self.within(within, producer::open)
-    }
-
-    fn begin(&mut self) -> Result<(), BrokerError> {
-        self.interrupt(4);
-        self.with(producer::begin)
-    }
-
     fn send(&mut self, record: &OutputRecord<'_>) -> Result<(), BrokerError> {
         self.interrupt(1);
         self.with(|world, host| producer::send(world, host, record))
-    }
-
-    fn flush(&mut self, within: Duration) -> Result<(), BrokerError> {
-        self.within(within, producer::flush)
     }
 
     fn send_offsets(
@@ -318,14 +336,6 @@ impl Broker for SimBroker<'_> {
         within: Duration,
     ) -> Result<(), BrokerError> {
         self.within(within, |world, host| producer::send_offsets(world, host, offsets, membership))
-    }
-
-    fn commit(&mut self, within: Duration) -> Result<(), BrokerError> {
-        self.within(within, producer::commit)
-    }
-
-    fn abort(&mut self, within: Duration) -> Result<(), BrokerError> {
-        self.within(within, producer::abort)
     }
 
     fn lookup(&mut self) -> &mut SimLookup {
@@ -344,13 +354,6 @@ impl Broker for SimBroker<'_> {
             host.tasks.push(Beside { due, steps: 0, task, lookup });
         });
         Ok(())
-    }
-
-    fn close(self, _: Duration) {
-        self.with(|world, host| {
-            let World { hosts, group, now, .. } = world;
-            hosts[host].client.leave(group, *now);
-        });
     }
 }
 

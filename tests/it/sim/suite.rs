@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use retention_signals::stream::broker::{
-    Broker, BrokerError, GroupEvent, Lookup, NextOffset, OutputRecord, Position, RecordBatch, Stability,
-    Unknown, Watermark,
+    Broker, BrokerError, GroupEvent, Lookup, NextOffset, OutputRecord, Position, RecordBatch, Session,
+    Stability, Unknown, Watermark,
 };
 use retention_signals::topic::{Input, Output, Partition, Topic};
 

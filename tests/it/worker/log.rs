@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use retention_signals::stream::broker::{
     Broker, BrokerError, Capabilities, ChangelogIdentity, Clocks, Committed, FetchProgress, GroupEvent,
-    Lookup, Membership, Moment, NextOffset, Offset, OutputRecord, Position, RecordBatch, RecordView,
+    Lookup, Membership, Moment, NextOffset, Offset, OutputRecord, Position, RecordBatch, RecordView, Session,
     Stability, Task, TaskStep, Unknown, Waker, Watermark,
 };
 use retention_signals::topic::{Input, Output, Partition, PerInput, Topic};
@@ -320,14 +320,7 @@ impl Lookup for FakeLookup {
     }
 }
 
-impl Broker for FakeBroker {
-    type Batch = FakeBatch;
-    type Lookup = FakeLookup;
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities { transactional_offsets: true, topic_configuration: true }
-    }
-
+impl Session for FakeBroker {
     fn transactional_id(&self) -> &str {
         ID
     }
@@ -390,6 +383,54 @@ impl Broker for FakeBroker {
         })
     }
 
+    fn open_producer(&mut self, within: Duration) -> Result<(), BrokerError> {
+        let mut state = self.state.borrow_mut();
+        state.open = None;
+        state.answer(Call::OpenProducer, within)?;
+        state.producer_is_alive = true;
+        state.producers += 1;
+        Ok(())
+    }
+
+    fn begin(&mut self) -> Result<(), BrokerError> {
+        let mut state = self.state.borrow_mut();
+        assert!(state.producer_is_alive && state.open.is_none(), "begin without a producer, or twice");
+        state.answer(Call::Begin, Duration::ZERO)?;
+        state.open = Some(Open::default());
+        Ok(())
+    }
+
+    fn flush(&mut self, within: Duration) -> Result<(), BrokerError> {
+        self.state.borrow_mut().answer(Call::Flush, within)
+    }
+
+    fn commit(&mut self, within: Duration) -> Result<(), BrokerError> {
+        let mut state = self.state.borrow_mut();
+        state.answer(Call::Commit, within)?;
+        state.write();
+        Ok(())
+    }
+
+    fn abort(&mut self, within: Duration) -> Result<(), BrokerError> {
+        let mut state = self.state.borrow_mut();
+        state.answer(Call::Abort, within)?;
+        state.open = None;
+        state.aborts += 1;
+        Ok(())
+    }
+
+    fn close(self, _: Duration) {}
+}
+
+impl Broker for FakeBroker {
+    type Batch = FakeBatch;
+
+    type Lookup = FakeLookup;
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { transactional_offsets: true, topic_configuration: true }
+    }
+
     fn read_from(&mut self, _: Partition, positions: PerInput<Position>) -> Result<(), BrokerError> {
         self.state.borrow_mut().positions = PerInput::from_fn(|input| Some(positions[input]));
         Ok(())
@@ -426,33 +467,12 @@ impl Broker for FakeBroker {
         Ok(FetchProgress { position, high_watermark: Some(Position(state.inputs[input].len() as u64)) })
     }
 
-    fn open_producer(&mut self, within: Duration) -> Result<(), BrokerError> {
-        let mut state = self.state.borrow_mut();
-        state.open = None;
-        state.answer(Call::OpenProducer, within)?;
-        state.producer_is_alive = true;
-        state.producers += 1;
-        Ok(())
-    }
-
-    fn begin(&mut self) -> Result<(), BrokerError> {
-        let mut state = self.state.borrow_mut();
-        assert!(state.producer_is_alive && state.open.is_none(), "begin without a producer, or twice");
-        state.answer(Call::Begin, Duration::ZERO)?;
-        state.open = Some(Open::default());
-        Ok(())
-    }
-
     fn send(&mut self, record: &OutputRecord<'_>) -> Result<(), BrokerError> {
         let mut state = self.state.borrow_mut();
         state.answer(Call::Send, Duration::ZERO)?;
         let kept = Kept { key: record.key.map(<[u8]>::to_vec), value: record.value.map(<[u8]>::to_vec) };
         state.open.as_mut().expect("a transaction is open").records.push((record.output, kept));
         Ok(())
-    }
-
-    fn flush(&mut self, within: Duration) -> Result<(), BrokerError> {
-        self.state.borrow_mut().answer(Call::Flush, within)
     }
 
     fn send_offsets(
@@ -472,21 +492,6 @@ impl Broker for FakeBroker {
         Ok(())
     }
 
-    fn commit(&mut self, within: Duration) -> Result<(), BrokerError> {
-        let mut state = self.state.borrow_mut();
-        state.answer(Call::Commit, within)?;
-        state.write();
-        Ok(())
-    }
-
-    fn abort(&mut self, within: Duration) -> Result<(), BrokerError> {
-        let mut state = self.state.borrow_mut();
-        state.answer(Call::Abort, within)?;
-        state.open = None;
-        state.aborts += 1;
-        Ok(())
-    }
-
     fn lookup(&mut self) -> &mut FakeLookup {
         &mut self.lookup
     }
@@ -495,6 +500,4 @@ impl Broker for FakeBroker {
         self.state.borrow_mut().tasks.push(task);
         Ok(())
     }
-
-    fn close(self, _: Duration) {}
 }

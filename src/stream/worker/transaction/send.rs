@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AttemptError, BatchPart};
+use super::BatchPart;
 use crate::domain::engine::{Change, Engine};
 use crate::domain::values::time::Time;
 use crate::fault::{self, Mutation};
@@ -11,6 +11,7 @@ use crate::stream::broker::{Broker, BrokerError, Moment, OutputRecord};
 use crate::stream::partition::Running;
 use crate::stream::partition::partition_batch::PartitionBatch;
 use crate::stream::rules::Rules;
+use crate::stream::session::AttemptError;
 use crate::stream::worker::Stop;
 use crate::stream::worker::context::Context;
 use crate::stream::worker::membership::Membership;

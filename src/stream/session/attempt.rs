@@ -5,14 +5,14 @@ use crate::stream::broker::{BrokerError, Cause, Unknown};
 use crate::stream::worker::Stop;
 
 /// How one attempt ended.
-pub(super) enum Attempt {
+pub(in crate::stream) enum Attempt {
     Committed,
     Aborted(Cause),
     Unknown(Unknown, Cause),
 }
 
 /// Why one attempt was given up.
-pub(in crate::stream::worker) enum AttemptError {
+pub(in crate::stream) enum AttemptError {
     /// Nothing of it was written.
     Abort(Cause),
     Unknown(Unknown, Cause),
@@ -21,7 +21,7 @@ pub(in crate::stream::worker) enum AttemptError {
 
 impl AttemptError {
     /// The outcome of a commit could not be learned.
-    pub(super) fn unresolved(self) -> Stop {
+    pub(in crate::stream) fn unresolved(self) -> Stop {
         match self {
             Self::Stop(stop) => stop,
             Self::Abort(cause) | Self::Unknown(_, cause) => Stop::caused(
