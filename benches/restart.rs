@@ -21,8 +21,8 @@ use retention_signals::domain::values::time::{Span, Time};
 use retention_signals::snapshot::writer::Step as WriterStep;
 use retention_signals::snapshot::{Slice, SnapshotRules, Snapshots, Start};
 use retention_signals::stream::broker::{
-    BrokerError, ChangelogIdentity, Committed, Lookup, Moment, Offset, Position, RecordBatch, RecordView,
-    Stability, TaskStep, Watermark,
+    BrokerError, ChangelogIdentity, Committed, Lookup, Moment, Offset, Position, RawPartition, RawProgress,
+    RawSearch, RecordBatch, RecordView, Stability, TaskStep, Watermark,
 };
 use retention_signals::stream::partition::restore::{
     OnOtherOffsets, RestoreEvent, RestoreRequest, RestoreRules, Restored,
@@ -239,6 +239,7 @@ fn restore(settings: &Arc<Settings>, log: &Arc<Log>, snapshots: Option<Snapshots
         shop_now: Time::from_millis(START_MS).expect("in range"),
         record_bytes_max: 1 << 20,
         rules: RestoreRules {
+            raw_topics: [].into(),
             settings: Arc::clone(settings),
             dead_letters: DeadLetterLimit { share_max: Decimal::new(1, 0).expect("a number"), window: 1_000 },
             secret: [0; 8],
@@ -323,6 +324,10 @@ impl RecordBatch for LogBatch {
         self.records
     }
 
+    fn has_header(&self, _: usize, _: &std::ffi::CStr) -> bool {
+        false
+    }
+
     fn get(&self, index: usize) -> RecordView<'_> {
         let index = self.first + index;
         let start = index.checked_sub(1).map_or(0, |before| self.log.ends[before].1);
@@ -391,5 +396,19 @@ impl Lookup for LogLookup {
         let records = (self.log.records() - first).min(RECORDS_A_BATCH);
         let batch = LogBatch { log: Arc::clone(&self.log), first, records };
         Ok((batch, Position((first + records) as u64)))
+    }
+
+    fn raw_progress(&mut self, _: Duration) -> Result<Vec<RawProgress>, BrokerError> {
+        Ok(Vec::new())
+    }
+
+    fn search_raw(
+        &mut self,
+        _: &RawPartition,
+        from: Position,
+        _: Position,
+        _: Duration,
+    ) -> Result<RawSearch, BrokerError> {
+        Ok(RawSearch::NoneBelow(from))
     }
 }

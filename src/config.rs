@@ -29,7 +29,7 @@ use crate::domain::values::time::{Span, Time};
 use crate::topic::{PerInput, PerOutput, Topic};
 use crate::wire::hash::hash;
 
-pub use intake::{IntakeSettings, IntakeSource};
+pub use intake::{IntakeSettings, IntakeSource, intake_group};
 pub use kafka::{KafkaOptions, accepted_options};
 pub use kafka_names::{REFUSED_OPTIONS, SECRET_OPTIONS};
 pub use keys::{

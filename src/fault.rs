@@ -64,6 +64,10 @@ pub enum Mutation {
     TakeHistoryEndsAnew,
     /// Records behind the ends of a history are applied before its customers are settled.
     ReadBehindHistory,
+    /// Wall time moves the clocks although the intake has records to pass on.
+    IgnoreIntake,
+    /// A history does not wait for what lies in the raw topics when it begins.
+    ForgetRawEnds,
     /// The seal does not hold from when on signals are published.
     ForgetSignalsFrom,
 }

@@ -11,6 +11,7 @@ use retention_signals::commands::demo;
 use retention_signals::commands::erase;
 use retention_signals::commands::explain;
 use retention_signals::commands::healthcheck;
+use retention_signals::commands::intake;
 use retention_signals::commands::manual;
 use retention_signals::commands::maps;
 use retention_signals::commands::replay;
@@ -44,7 +45,7 @@ enum Errors {
 
 fn errors_of(arguments: &Arguments) -> Errors {
     match arguments.command {
-        Command::Run(_) => Errors::Logged(arguments.common.log_settings()),
+        Command::Run(_) | Command::Intake(_) => Errors::Logged(arguments.common.log_settings()),
         Command::Demo(_)
         | Command::Check(_)
         | Command::Topics(_)
@@ -77,6 +78,13 @@ fn execute(arguments: Arguments) -> Result<(), Failure> {
             sources.assignments.extend(arguments.listen.map(|address| format!("http.listen={address}")));
             let config = cli::load(&sources, Purpose::Kafka)?;
             run::run(&config, &arguments)
+        }
+        Command::Intake(arguments) => {
+            let mut sources = common.sources()?;
+            sources.fallbacks.push(("http.listen", intake::LISTEN.to_owned(), "intake"));
+            sources.assignments.extend(arguments.listen.map(|address| format!("http.listen={address}")));
+            let config = cli::load(&sources, Purpose::Kafka)?;
+            intake::run(&config, &arguments)
         }
         Command::Demo(arguments) => demo::run(common, &arguments),
         Command::Check(arguments) => {

@@ -92,10 +92,14 @@ def freshness_in_detail():
                     / (max by (job, topic) (@retention_input_retention_seconds@) > 0))""", "{{topic}}")],
               runbook="RetentionInputExpires"),
         lines("Clock frozen, merge waiting", """Partitions whose clock may not move (an open transaction in an input, a jump
-              of wall time), and partitions that wait for an input with more to fetch.""", "short",
+              of wall time, an intake that is behind), and partitions that wait for an input with more to fetch.""", "short",
               [("sum(@retention_clock_frozen@)", "clock frozen"), ("sum(@retention_merge_waiting@)", "merge waiting"),
                (f"sum({increase('retention_merge_wait_timeouts_total')})", "waits given up")],
-              runbook="RetentionClockFrozen"))
+              runbook="RetentionClockFrozen"),
+        lines("Clocks held by the intake", """For how long a clock has waited for the intake although something is due there. 0 without
+              an intake, and while it keeps up.""", "s",
+              [("max by (instance) (@retention_intake_clock_frozen_seconds@)", "{{instance}}")],
+              runbook="RetentionIntakeHoldsClocks"))
 
 
 def throughput():

@@ -9,7 +9,7 @@ use crate::config::{Config, Purpose};
 use crate::exit::{Exit, Failure};
 use crate::kafka::{self, Operation, Resource, Right, Role};
 
-const CODES: &str =
+pub(super) const CODES: &str =
     "Exit codes:\n  0   printed\n  64  wrong arguments\n  70  a bug\n  78  wrong configuration";
 
 /// Commands about rights.
@@ -42,6 +42,10 @@ pub struct AclsArguments {
     #[arg(long, value_name = "PRINCIPAL", required_unless_present_any = OTHERS)]
     pub principal: Vec<String>,
 
+    /// Who runs `intake`
+    #[arg(long, value_name = "PRINCIPAL")]
+    pub intake: Vec<String>,
+
     /// Who runs `topics plan` and `topics apply`
     #[arg(long, value_name = "PRINCIPAL")]
     pub operator: Vec<String>,
@@ -71,7 +75,7 @@ pub struct AclsArguments {
     pub producer: Vec<String>,
 }
 
-const OTHERS: [&str; 6] = ["operator", "reviewer", "repairer", "eraser", "consumer", "producer"];
+const OTHERS: [&str; 7] = ["intake", "operator", "reviewer", "repairer", "eraser", "consumer", "producer"];
 
 /// What one principal may do, in all its roles.
 struct Grants {
@@ -109,6 +113,7 @@ fn grants(config: &Config, arguments: &AclsArguments) -> Result<Vec<Grants>, Fai
     });
     let users = [
         of(&arguments.principal, &Role::Service, "run, check"),
+        of(&arguments.intake, &Role::Intake, "intake"),
         of(&arguments.operator, &Role::Operator, "topics plan, topics apply"),
         of(&arguments.reviewer, &Role::Reviewer, "dead-letters list, dead-letters show"),
         of(&arguments.repairer, &Role::Repairer, "dead-letters list, show, requeue"),
@@ -116,6 +121,7 @@ fn grants(config: &Config, arguments: &AclsArguments) -> Result<Vec<Grants>, Fai
         consumers.collect(),
         of(&arguments.producer, &Role::Producer, "writes orders, returns and erasures"),
     ];
+    let raw_topics: Vec<String> = config.intake.iter().flat_map(|intake| intake.topics()).cloned().collect();
     let mut all: Vec<Grants> = Vec::new();
     for (role, purpose, principal) in users.into_iter().flatten() {
         if !principal.contains(':') || name_of(&principal).is_empty() {
@@ -123,7 +129,7 @@ fn grants(config: &Config, arguments: &AclsArguments) -> Result<Vec<Grants>, Fai
                 format!("{principal:?} is no principal: write its kind before it, such as User:{principal}");
             return Err(Failure::message(Exit::Usage, message));
         }
-        let rights = kafka::rights(&config.topics, &config.application, &role);
+        let rights = kafka::rights(&config.topics, &raw_topics, &config.application, &role);
         match all.iter_mut().find(|grants| grants.principal == principal) {
             Some(grants) => {
                 grants.purpose = format!("{}; {purpose}", grants.purpose);

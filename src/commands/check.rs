@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use crate::commands::cli::CheckArguments;
+use crate::commands::intake;
 use crate::config::{Config, Origin};
 use crate::exit::{Exit, Failure, output_closed};
 use crate::formats::native::ID_BYTES_MAX;
@@ -35,6 +36,9 @@ pub fn run(config: &Config, arguments: &CheckArguments, output: &mut impl Write)
     let found = state_of(config, &settings, layout)?;
     for remark in &found.remarks {
         report("note", remark)?;
+    }
+    if let Some(found) = intake::check(config, &settings)? {
+        report("intake", &found)?;
     }
     if found.faults.is_empty() {
         return report("state", &format!("in {} of {} partitions", found.sealed, layout.partitions));

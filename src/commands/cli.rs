@@ -11,9 +11,11 @@ use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::acls::AclsCommand;
+use crate::commands::acls::{self, AclsCommand};
 use crate::commands::dead_letters::DeadLettersCommand;
+use crate::commands::erase::EraseArguments;
 use crate::commands::healthcheck::HealthcheckArguments;
+use crate::commands::intake::IntakeArguments;
 use crate::commands::manual::{CompletionsArguments, ManArguments};
 use crate::commands::maps::MapsCommand;
 use crate::commands::replay::arguments::ReplayArguments;
@@ -150,6 +152,9 @@ pub enum Command {
     /// Runs the service on Kafka until a signal ends it
     #[command(after_long_help = RUN_CODES)]
     Run(RunArguments),
+    /// Reads a shop's own records from Kafka (webhooks, events), maps them, and writes them into the inputs of `run`, exactly once
+    #[command(after_long_help = RUN_CODES)]
+    Intake(IntakeArguments),
     /// Shows everything in one process: an in-process Kafka, a synthetic shop whose year passes in a minute, the live page.
     /// Reads no configuration file; --set changes settings, such as lapse.policy=fixed
     #[command(after_long_help = DEMO_CODES)]
@@ -164,7 +169,7 @@ pub enum Command {
     #[command(subcommand, after_long_help = DEAD_LETTERS_CODES)]
     DeadLetters(DeadLettersCommand),
     /// Prints the least rights that brokers must grant
-    #[command(subcommand)]
+    #[command(subcommand, after_long_help = acls::CODES)]
     Acls(AclsCommand),
     /// Applies a shop's history from files, with the same engine as `run`, and writes what comes of it to files
     #[command(after_long_help = REPLAY_CODES)]
@@ -268,22 +273,6 @@ pub struct ExplainArguments {
     /// Prints the answer as it came
     #[arg(long)]
     pub json: bool,
-}
-
-/// Arguments of `erase`.
-#[derive(Args, Clone, Debug)]
-pub struct EraseArguments {
-    /// The customer key: as in the record keys, so store_id/customer_id where keys have that form
-    #[arg(value_name = "KEY")]
-    pub customer: String,
-
-    /// When the customer asked (RFC 3339, with offset): records up to then are refused; default: now
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    pub requested_at: Option<Time>,
-
-    /// Writes without a question; needed where there is no terminal to ask on
-    #[arg(long)]
-    pub yes: bool,
 }
 
 /// What the arguments come to.

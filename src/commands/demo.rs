@@ -26,7 +26,8 @@ use crossbeam_channel::Sender;
 use tokio::sync::oneshot;
 
 use crate::commands::cli::{self, CommonArguments, DemoArguments};
-use crate::commands::run::{self, Service, StateFolder};
+use crate::commands::run::{self, StateFolder};
+use crate::commands::service::{self, Service};
 use crate::config::{AtEnd, Config, Purpose, Sources};
 use crate::domain::values::ids::ShopIndex;
 use crate::domain::values::time::{Span, Time};
@@ -80,7 +81,7 @@ pub fn run(common: &CommonArguments, arguments: &DemoArguments) -> Result<(), Fa
     let folder = TemporaryFolder::new();
     let kafka = MockCluster::start().map_err(stopped)?;
     let config = load(common, arguments.listen, &folder, &kafka)?;
-    let runtime = run::new_runtime()?;
+    let runtime = service::new_runtime()?;
     let wall = host_wall_clock();
     let start_ms = wall();
     let shop_time =
@@ -89,9 +90,9 @@ pub fn run(common: &CommonArguments, arguments: &DemoArguments) -> Result<(), Fa
     let metrics = run::new_metrics(&rules)?;
     telemetry::install(&config.log, &metrics).map_err(|error| Failure::new(Exit::Internal, error))?;
     let _lock = StateFolder::lock(&config.state_dir)?;
-    let signals = run::signals(&runtime)?;
+    let signals = service::signals(&runtime)?;
     let now = || shop_time.at(wall());
-    let service = Service::new(&config, rules, Arc::clone(&metrics), &runtime);
+    let service = Service::new(&config, Arc::clone(&metrics), &runtime);
     // Before the first line is printed: a port in use is the likeliest trouble.
     let server = service.bind()?;
     let address = server.address();
@@ -102,7 +103,7 @@ pub fn run(common: &CommonArguments, arguments: &DemoArguments) -> Result<(), Fa
     let (_watch, _never) = service.watch_brokers(&settings, Arc::default())?;
     let demo =
         Demo { config: &config, kafka: &kafka, settings, layout, metrics: &metrics, now: &now, arguments };
-    demo.live(service, address, signals)
+    demo.live(service, rules, address, signals)
 }
 
 /// A configuration of the demo's own: that of a real cluster has no effect here.
@@ -149,6 +150,7 @@ impl Demo<'_> {
     fn live(
         &self,
         service: Service<'_>,
+        rules: Rules,
         address: SocketAddr,
         signals: impl Future<Output = ()>,
     ) -> Result<(), Failure> {
@@ -178,7 +180,7 @@ impl Demo<'_> {
                 close = self.keep_open(over, open, closing).await;
                 Ok(())
             };
-            let served = service.work(|slot| self.open_slot(slot), until);
+            let served = run::run_workers(service, &rules, |slot| self.open_slot(slot), until);
             // The narrator waits for so many, and ends.
             let _ = end.send(self.metrics.overview().signals.iter().map(|(_, count)| count).sum());
             let read = narrator.join().expect("a panic has printed its message");

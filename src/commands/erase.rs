@@ -2,9 +2,10 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 
+use clap::Args;
 use serde::Serialize;
 
-use crate::commands::cli::EraseArguments;
+use crate::commands::cli::time;
 use crate::config::Config;
 use crate::domain::settings::Shops;
 use crate::domain::values::time::Time;
@@ -22,6 +23,22 @@ struct Erasure<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     store_id: Option<&'a str>,
     requested_at: &'a str,
+}
+
+/// Arguments of `erase`.
+#[derive(Args, Clone, Debug)]
+pub struct EraseArguments {
+    /// The customer key: as in the record keys, so store_id/customer_id where keys have that form
+    #[arg(value_name = "KEY")]
+    pub customer: String,
+
+    /// When the customer asked (RFC 3339, with offset): records up to then are refused; default: now
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub requested_at: Option<Time>,
+
+    /// Writes without a question; needed where there is no terminal to ask on
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// Asks, writes the record, and reports where it lies.

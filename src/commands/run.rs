@@ -10,39 +10,30 @@ mod snapshot_thread;
 mod state_folder;
 
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
-use std::thread::{self, ScopedJoinHandle};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
-use crossbeam_channel::Receiver;
 use prometheus::Registry;
-use tokio::runtime::{self, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::runtime::Runtime;
 use tracing::{info, warn};
 
 use crate::commands::cli::RunArguments;
+use crate::commands::service::{self, Service, Slot, drive, tick};
 use crate::config::Config;
 use crate::domain::values::time::Time;
 use crate::exit::{Exit, Failure};
-use crate::kafka::{
-    self, BrokerWatch, KafkaBroker, KafkaSettings, Layout, Role, SlotSettings, Troubles, WatchReports,
-    host_wall_clock,
-};
-use crate::observe::http::{About, HttpContext, HttpServer};
-use crate::observe::metrics::{self, FatalKind, Metrics, Vocabulary};
-use crate::observe::status::{ServiceStatus, WorkerStatus};
+use crate::kafka::{self, KafkaBroker, KafkaSettings, Layout, Role, SlotSettings, Troubles, host_wall_clock};
+use crate::observe::metrics::{self, Metrics, Vocabulary};
 use crate::observe::telemetry;
 use crate::snapshot::{SnapshotRules, Snapshots};
 use crate::stream::broker::{Broker, BrokerError};
 use crate::stream::partition::restore::OnOtherOffsets;
-use crate::stream::query::{CustomerQuery, QueryRouter};
 use crate::stream::registry::RegistrySource;
 use crate::stream::rules::Rules;
 use crate::stream::shop_time::ShopTime;
+use crate::stream::worker::Worker;
 use crate::stream::worker::hub::Hub;
-use crate::stream::worker::{Stop, Worker};
 
 pub use state_folder::StateFolder;
 
@@ -79,9 +70,9 @@ fn run_logged(config: &Config, mut rules: Rules, metrics: Arc<Metrics>) -> Resul
     rules.registry = RegistrySource::open(config)?;
     let _folder = StateFolder::lock(&config.state_dir)?;
     rules.snapshots = Some(start_snapshots(config, &metrics)?);
-    let runtime = new_runtime()?;
-    let service = Service::new(config, rules, Arc::clone(&metrics), &runtime);
-    let mut until = Box::pin(signals(&runtime)?);
+    let runtime = service::new_runtime()?;
+    let service = Service::new(config, Arc::clone(&metrics), &runtime);
+    let mut until = Box::pin(service::signals(&runtime)?);
     // Before the brokers are asked, so that a port in use is reported at once, and probes are answered while Kafka is away.
     let http = service.serve_http(service.bind()?);
     let settings = Arc::new(KafkaSettings::new(config));
@@ -93,7 +84,11 @@ fn run_logged(config: &Config, mut rules: Rules, metrics: Arc<Metrics>) -> Resul
             Ok(failure) = given_up => Err(failure),
         }
     });
-    let layout = match examine_until(&runtime, &settings, config.commit.patience, until.as_mut()) {
+    let examination = {
+        let (settings, patience) = (Arc::clone(&settings), config.commit.patience);
+        move |longer| kafka::examine(&settings, patience + longer)
+    };
+    let layout = match examine_until(&runtime, examination, until.as_mut()) {
         Ok(Some(layout)) => layout,
         ended => {
             if ended.is_ok() {
@@ -111,20 +106,44 @@ fn run_logged(config: &Config, mut rules: Rules, metrics: Arc<Metrics>) -> Resul
         let slot = SlotSettings { settings, layout, slot, wall: host_wall_clock(), troubles };
         KafkaBroker::open(slot, Some(Arc::clone(&metrics)))
     };
-    let ended = service.work(open, until);
+    let ended = run_workers(service, &rules, open, until);
     ended.map_err(|failure| kafka::explain(&settings, &settings.required(&Role::Service), failure))
 }
 
-/// Looks at the topics beside `until`; none if that is done first. Where no broker answers, the watch says so, a little earlier.
-fn examine_until(
+/// Runs the workers of the service, each on its own broker, and waits for the snapshots that they leave.
+///
+/// # Errors
+/// Those of [`Service::work`].
+pub fn run_workers<B: Broker>(
+    service: Service<'_>,
+    rules: &Rules,
+    open: impl Fn(usize) -> Result<B, BrokerError> + Sync,
+    until: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let run_worker = |slot: Slot<'_>| {
+        let Slot { number, metrics, service, status, questions, stop } = slot;
+        let hub = Hub::new(metrics, service, status, questions, tick);
+        drive(Worker::new(open(number)?, rules.clone(), hub), stop)
+    };
+    let ended = service.work(run_worker, until);
+    let snapshots = &rules.snapshots;
+    if snapshots.as_ref().is_some_and(|snapshots| !snapshots.finish(SNAPSHOTS_MAX)) {
+        warn!("the last snapshots were not written in time");
+    }
+    ended
+}
+
+/// Looks at the topics beside `until`; none if that is done first. Where no broker answers, the watch says so, a little earlier: the
+/// examination is to take so much longer.
+///
+/// # Errors
+/// Those of the examination, and those of `until`.
+pub fn examine_until(
     runtime: &Runtime,
-    settings: &Arc<KafkaSettings>,
-    patience: Duration,
+    examine: impl FnOnce(Duration) -> Result<Layout, Failure> + Send + 'static,
     until: impl Future<Output = Result<(), Failure>>,
 ) -> Result<Option<Layout>, Failure> {
-    let settings = Arc::clone(settings);
-    let examination =
-        runtime.spawn_blocking(move || kafka::examine(&settings, patience + EXAMINATION_LONGER));
+    let examination = runtime.spawn_blocking(move || examine(EXAMINATION_LONGER));
     runtime.block_on(async {
         tokio::select! {
             ended = until => ended.map(|()| None),
@@ -169,237 +188,4 @@ pub fn new_metrics(rules: &Rules) -> Result<Arc<Metrics>, Failure> {
     let metrics =
         Metrics::new(&Registry::new(), &vocabulary).map_err(|error| Failure::new(Exit::Internal, error))?;
     Ok(Arc::new(metrics))
-}
-
-/// What HTTP and signals run on.
-///
-/// # Errors
-/// The system has no threads left.
-pub fn new_runtime() -> Result<Runtime, Failure> {
-    runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Exit::Unavailable, error))
-}
-
-/// A service that is to be run, on whatever broker. From the beginning it has a status, which HTTP shows.
-pub struct Service<'a> {
-    pub config: &'a Config,
-    pub rules: Rules,
-    pub metrics: Arc<Metrics>,
-    pub runtime: &'a Runtime,
-    status: ServiceStatus,
-    pens: Vec<WorkerStatus>,
-    queries: QueryRouter,
-    questions: Vec<Receiver<CustomerQuery>>,
-}
-
-/// HTTP is served until this is dropped.
-pub struct HttpTask {
-    server: JoinHandle<()>,
-}
-
-impl Drop for HttpTask {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
-}
-
-/// How the workers are asked to end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum End {
-    /// With a last commit.
-    ShutDown,
-    /// Without one: no broker would take it.
-    GiveUp,
-}
-
-impl<'a> Service<'a> {
-    pub fn new(config: &'a Config, rules: Rules, metrics: Arc<Metrics>, runtime: &'a Runtime) -> Self {
-        let (status, pens) = ServiceStatus::new(config.workers, Instant::now());
-        let (queries, questions) = QueryRouter::new(config.workers);
-        Self { config, rules, metrics, runtime, status, pens, queries, questions }
-    }
-
-    /// Takes the configured port.
-    ///
-    /// # Errors
-    /// It is in use, or not for us.
-    pub fn bind(&self) -> Result<HttpServer, Failure> {
-        let server = self.runtime.block_on(HttpServer::bind(&self.config.http));
-        let server = server.map_err(|error| Failure::new(Exit::Configuration, error))?;
-        info!(address = %server.address(), "serving HTTP");
-        Ok(server)
-    }
-
-    /// Answers from now on, whether there are workers or not.
-    pub fn serve_http(&self, server: HttpServer) -> HttpTask {
-        let context = HttpContext {
-            metrics: Arc::clone(&self.metrics),
-            status: self.status.clone(),
-            queries: self.queries.clone(),
-            about: About {
-                application: self.config.application.clone(),
-                instance: self.config.instance.clone(),
-                version: metrics::VERSION,
-            },
-        };
-        HttpTask { server: self.runtime.spawn(server.serve(context, std::future::pending())) }
-    }
-
-    /// Asks from now on whether brokers answer. Beside the watch comes the failure to end with once none has for
-    /// `commit.patience`.
-    ///
-    /// # Errors
-    /// Those of [`BrokerWatch::start`].
-    pub fn watch_brokers(
-        &self,
-        settings: &KafkaSettings,
-        troubles: Arc<Troubles>,
-    ) -> Result<(BrokerWatch, oneshot::Receiver<Failure>), Failure> {
-        let (status, metrics) = (self.status.clone(), Arc::clone(&self.metrics));
-        BrokerWatch::start(settings, self.config.commit.patience, WatchReports { status, metrics, troubles })
-    }
-
-    /// Starts a worker for each slot; once `until` is done, or a worker fails, ends the workers.
-    ///
-    /// # Errors
-    /// The first failure of a worker, else that of `until`.
-    pub fn work<B: Broker>(
-        self,
-        open: impl Fn(usize) -> Result<B, BrokerError> + Sync,
-        until: impl Future<Output = Result<(), Failure>>,
-    ) -> Result<(), Failure> {
-        let Self { rules, metrics, runtime, status, pens, questions, .. } = self;
-        let stop = OnceLock::new();
-        thread::scope(|scope| {
-            let (ended, mut first_end) = mpsc::channel(1);
-            let mut workers = Vec::new();
-            for (slot, (pen, questions)) in pens.into_iter().zip(questions).enumerate() {
-                tick(&pen);
-                let hub = Hub::new(&metrics, status.clone(), pen, questions, tick);
-                let (rules, ended, open, stop) = (rules.clone(), Ended(ended.clone()), &open, &stop);
-                let worker =
-                    thread::Builder::new().name(format!("worker-{slot}")).spawn_scoped(scope, move || {
-                        let _ended = ended;
-                        work(open(slot), rules, hub, stop)
-                    });
-                workers.push(worker.map_err(|error| Failure::new(Exit::Unavailable, error)));
-            }
-            let mut ended = Ok(());
-            if workers.iter().all(Result::is_ok) {
-                ended = runtime.block_on(async {
-                    tokio::select! {
-                        ended = until => ended,
-                        _ = first_end.recv() => Ok(()),
-                    }
-                });
-            }
-            let end = match &ended {
-                Ok(()) => End::ShutDown,
-                Err(failure) => {
-                    metrics.on_fatal_error(FatalKind::Unavailable);
-                    status.fail(&failure.to_string());
-                    End::GiveUp
-                }
-            };
-            info!("shutting down");
-            status.drain();
-            stop.set(end).expect("set once, here");
-            let results =
-                workers.into_iter().map(|worker| worker.and_then(|worker| join(worker, &metrics, &status)));
-            // All are waited for; the first failure counts, and one of a worker says more.
-            let result: Result<(), Failure> = results.collect::<Vec<_>>().into_iter().collect();
-            let snapshots = &rules.snapshots;
-            if snapshots.as_ref().is_some_and(|snapshots| !snapshots.finish(SNAPSHOTS_MAX)) {
-                warn!("the last snapshots were not written in time");
-            }
-            result.and(ended)
-        })
-    }
-}
-
-/// Waits for a worker's end and returns why it ended, if it was not asked to.
-fn join(
-    worker: ScopedJoinHandle<'_, Result<(), Stop>>,
-    metrics: &Metrics,
-    status: &ServiceStatus,
-) -> Result<(), Failure> {
-    let stopped = match worker.join() {
-        Ok(Ok(())) => return Ok(()),
-        Ok(Err(stopped)) => stopped,
-        Err(_) => {
-            Stop::new(FatalKind::Internal, "a worker has panicked, which is a bug; the message stands above")
-        }
-    };
-    metrics.on_fatal_error(stopped.kind);
-    status.fail(&stopped.message());
-    warn!(error = stopped.message(), "worker stopped");
-    Err(stopped.into_failure())
-}
-
-/// Reports, when it is dropped, that a worker has ended, even by a panic.
-struct Ended(mpsc::Sender<()>);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        // A full channel carries the same message already.
-        let _ = self.0.try_send(());
-    }
-}
-
-/// One worker, from its first turn to its last.
-fn work<B: Broker>(
-    broker: Result<B, BrokerError>,
-    rules: Rules,
-    hub: Hub<'_>,
-    stop: &OnceLock<End>,
-) -> Result<(), Stop> {
-    let mut processor = Worker::new(broker?, rules, hub);
-    loop {
-        match stop.get() {
-            None => {}
-            Some(End::ShutDown) => return processor.shut_down(),
-            Some(End::GiveUp) => {
-                processor.close();
-                return Ok(());
-            }
-        }
-        if let Err(stopped) = processor.turn() {
-            processor.close();
-            return Err(stopped);
-        }
-    }
-}
-
-fn tick(status: &WorkerStatus) {
-    status.tick(Instant::now());
-}
-
-/// Done at the first SIGTERM or SIGINT. A second one ends the process at once.
-///
-/// # Errors
-/// The system does not deliver signals.
-pub fn signals(runtime: &Runtime) -> Result<impl Future<Output = ()> + use<>, Failure> {
-    let _inside = runtime.enter();
-    let unavailable = |error| Failure::new(Exit::Unavailable, error);
-    let mut terminate = signal(SignalKind::terminate()).map_err(unavailable)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(unavailable)?;
-    let (first, asked) = oneshot::channel();
-    runtime.spawn(async move {
-        let mut first = Some(first);
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            match first.take() {
-                // The receiver is gone if the service is ending already; then this signal is the first one all the same.
-                Some(first) => drop(first.send(())),
-                None => std::process::exit(i32::from(Exit::Unavailable.code())),
-            }
-        }
-    });
-    Ok(async move { drop(asked.await) })
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::commands::check;
 use crate::commands::cli::TopicsCommand;
+use crate::commands::intake;
 use crate::config::Config;
 use crate::exit::{Exit, Failure, output_closed};
 use crate::kafka::{self, KafkaSettings, Layout, Operation, Right, TopicPlan};
@@ -25,6 +26,15 @@ pub fn run(config: &Config, command: &TopicsCommand, output: &mut impl Write) ->
     )?;
     if let Some(layout) = plan.layout() {
         look_at_state(config, &settings, layout, &mut plan)?;
+    }
+    // Raw topics belong to those who write the shop's records: how many partitions they need, only these know.
+    match intake::check(config, &settings) {
+        Ok(_) => {}
+        Err(failed) if failed.exit == Exit::Configuration && !plan.has_work() => {
+            plan.add_fault(failed.to_string())
+        }
+        Err(failed) if failed.exit == Exit::Configuration => plan.add_remark(failed.to_string()),
+        Err(failed) => return Err(failed),
     }
     for line in plan.lines() {
         writeln!(output, "{line}").or_else(output_closed)?;

@@ -13,6 +13,11 @@ use crate::topic::Input;
 /// of `shop` begin with `shop-intake`.
 const RESERVED: &str = "intake";
 
+/// The consumer group of an application's intake, and the beginning of its transactional ids.
+pub fn intake_group(application: &str) -> String {
+    format!("{application}-{RESERVED}")
+}
+
 /// Where records in the form of shops come from.
 #[derive(Clone, Debug)]
 pub struct IntakeSettings {
@@ -21,6 +26,13 @@ pub struct IntakeSettings {
     /// The key under which identities are hashed.
     pub secret: Option<Secret>,
     pub dead_letter_values: DeadLetterValues,
+}
+
+impl IntakeSettings {
+    /// The topics of all sources.
+    pub fn topics(&self) -> impl Iterator<Item = &String> {
+        self.sources.iter().flat_map(|source| &source.topics)
+    }
 }
 
 /// Topics whose records one map reads.

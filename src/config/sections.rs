@@ -33,11 +33,7 @@ pub(super) fn read(layers: Layers, purpose: Purpose, problems: &mut Problems) ->
     });
     let erasure = ErasureSecrets::read(reader, &application);
     let settings = read_settings(reader, &erasure);
-    let clock = ClockRules {
-        grace: reader.get(&keys::CLOCK_GRACE),
-        at_end: reader.get(&keys::CLOCK_AT_END),
-        skew: reader.get(&keys::CLOCK_SKEW),
-    };
+    let clock = read_clock(reader);
     let record_bounds = RecordBounds {
         bytes_max: reader.get(&keys::RECORDS_MAX_BYTES),
         depth_max: reader.get(&keys::RECORDS_MAX_DEPTH),
@@ -197,6 +193,14 @@ fn read_commit(reader: &mut Reader<'_>) -> CommitPace {
         },
     );
     commit
+}
+
+fn read_clock(reader: &mut Reader<'_>) -> ClockRules {
+    ClockRules {
+        grace: reader.get(&keys::CLOCK_GRACE),
+        at_end: reader.get(&keys::CLOCK_AT_END),
+        skew: reader.get(&keys::CLOCK_SKEW),
+    }
 }
 
 fn read_http(reader: &mut Reader<'_>) -> HttpSettings {

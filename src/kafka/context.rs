@@ -36,6 +36,16 @@ pub enum RebalanceKind {
     Lost,
 }
 
+impl RebalanceKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Assigned => "assigned",
+            Self::Revoked => "revoked",
+            Self::Lost => "lost",
+        }
+    }
+}
+
 /// Records what one client calls back.
 pub struct Callbacks {
     /// In its log lines.
@@ -167,7 +177,7 @@ impl ConsumerContext for Callbacks {
         let elements = list.elements();
         let partitions = elements.iter().map(|element| (element.topic().to_owned(), element.partition()));
         let event = Rebalance { kind, partitions: partitions.collect() };
-        debug!(?kind, partitions = ?event.partitions, "rebalance recorded");
+        debug!(kind = kind.name(), partitions = event.partitions.len(), "rebalance recorded");
         self.recorded().rebalances.push(event);
     }
 }

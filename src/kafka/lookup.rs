@@ -2,13 +2,13 @@
 //!
 //! The worker and its restores share two clients: one reads what is committed (read_committed, and committed offsets only once no
 //! transaction with pending offsets is open), the other also what is not. The group's own client is not used here, so a restore
-//! cannot disturb its positions.
+//! cannot disturb its positions. A third one asks for the offsets of the intake's group, where there is an intake.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -16,12 +16,15 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::context::Callbacks;
 use super::error::{Call, ClientError};
 use super::identity::identity;
+use super::log_reading::LogReading;
 use super::producer::TransactionalProducer;
-use super::queue::{MessageBatch, PartitionQueue, SharedConsumer, serve};
+use super::queue::{MessageBatch, SharedConsumer, serve};
+use super::raw_topics::RawTopics;
 use super::settings::{KafkaSettings, Layout};
 use super::trouble::Troubles;
 use crate::stream::broker::{
-    BrokerError, ChangelogIdentity, Committed, Lookup, Moment, Position, RecordBatch, Stability, Watermark,
+    BrokerError, ChangelogIdentity, Committed, Lookup, Moment, Position, RawPartition, RawProgress,
+    RawSearch, Stability, Watermark,
 };
 use crate::topic::{Input, Output, Partition, PerInput, Topic};
 
@@ -33,10 +36,12 @@ const WARM_UP_MAX: Duration = Duration::from_millis(250);
 
 /// The clients behind every [`KafkaLookup`] of one worker.
 pub struct QueryClients {
-    settings: Arc<KafkaSettings>,
+    pub(super) settings: Arc<KafkaSettings>,
     layout: Layout,
-    read_committed: SharedConsumer,
-    read_uncommitted: SharedConsumer,
+    pub(super) read_committed: SharedConsumer,
+    pub(super) read_uncommitted: SharedConsumer,
+    /// Asks for the offsets of the intake's group. Made with the first question.
+    intake: OnceLock<SharedConsumer>,
     troubles: Arc<Troubles>,
     /// Moment zero of the worker and of its tasks.
     origin: Instant,
@@ -49,17 +54,13 @@ impl QueryClients {
         layout: Layout,
         troubles: Arc<Troubles>,
     ) -> Result<Self, ClientError> {
-        let make = |config: rdkafka::ClientConfig, name| {
-            let callbacks = Callbacks::new(name, None).with_troubles(Arc::clone(&troubles));
-            BaseConsumer::from_config_and_context(&config, callbacks)
-                .map(Arc::new)
-                .map_err(|error| ClientError::from_kafka(Call::Create, &error))
-        };
+        let make = |config, name| make(&config, name, &troubles);
         Ok(Self {
             read_committed: make(settings.read_committed_client(), "read-committed reader")?,
             read_uncommitted: make(settings.read_uncommitted_client(), "read-uncommitted reader")?,
             settings,
             layout,
+            intake: OnceLock::new(),
             troubles,
             origin: Instant::now(),
         })
@@ -85,21 +86,43 @@ impl QueryClients {
         }
     }
 
+    /// The client that asks for the offsets of the intake's group; it never joins.
+    pub(super) fn intake(&self) -> Result<&SharedConsumer, ClientError> {
+        if self.intake.get().is_none() {
+            let mut config = self.settings.read_uncommitted_client();
+            config.set("group.id", format!("{}-intake", self.settings.application));
+            // Another task may have been faster; then this one goes.
+            let _ = self.intake.set(make(&config, "intake reader", &self.troubles)?);
+        }
+        Ok(self.intake.get().expect("just made"))
+    }
+
     /// Takes their logs, errors and statistics. An error here comes again in the query that it affects.
     pub fn serve(&self) {
-        for client in [&self.read_committed, &self.read_uncommitted] {
+        for client in [&self.read_committed, &self.read_uncommitted].into_iter().chain(self.intake.get()) {
             let _comes_again = serve(client);
         }
     }
 
     /// A passing error is a refusal if the brokers do not take our credentials, or do not let us use the group: the client reports the
     /// one in a callback, the other as an event, and the query itself only times out.
-    fn explain(&self, client: &SharedConsumer, error: ClientError) -> BrokerError {
+    pub(super) fn explain(&self, client: &SharedConsumer, error: ClientError) -> BrokerError {
         match serve(client) {
             Err(event) if error.is_passing() && event.is_refusal() => event.into(),
             Ok(()) | Err(_) => refused_or(client.context(), error),
         }
     }
+}
+
+fn make(
+    config: &ClientConfig,
+    name: &'static str,
+    troubles: &Arc<Troubles>,
+) -> Result<SharedConsumer, ClientError> {
+    let callbacks = Callbacks::new(name, None).with_troubles(Arc::clone(troubles));
+    BaseConsumer::from_config_and_context(config, callbacks)
+        .map(Arc::new)
+        .map_err(|error| ClientError::from_kafka(Call::Create, &error))
 }
 
 /// See [`QueryClients::explain`].
@@ -128,19 +151,12 @@ pub struct KafkaLookup {
     logs: BTreeMap<(Topic, Partition), LogReading>,
     /// A producer that is taking a transactional id over.
     takeover: Option<(String, TransactionalProducer)>,
-}
-
-/// One partition of the changelog or of the registry that is being read.
-struct LogReading {
-    queue: PartitionQueue,
-    position: Position,
-    /// An error that came behind records, for the next call.
-    failed: Option<ClientError>,
+    raw: RawTopics,
 }
 
 impl KafkaLookup {
     pub fn new(clients: Arc<QueryClients>) -> Self {
-        Self { clients, logs: BTreeMap::new(), takeover: None }
+        Self { clients, logs: BTreeMap::new(), takeover: None, raw: RawTopics::default() }
     }
 
     pub fn clients(&self) -> &Arc<QueryClients> {
@@ -149,39 +165,6 @@ impl KafkaLookup {
 
     fn changelog_topic(&self) -> &str {
         self.clients.settings.topic_name(Topic::Output(Output::Changelog))
-    }
-
-    fn start_log(&mut self, topic: Topic, partition: Partition, from: Position) -> Result<(), ClientError> {
-        self.stop_log(topic, partition);
-        let name = self.clients.settings.topic_name(topic);
-        let client = &self.clients.read_committed;
-        let queue = PartitionQueue::split(client, name, number(partition), None)?;
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(name, number(partition), Offset::Offset(signed(from)))
-            .and_then(|()| client.incremental_assign(&list))
-            .map_err(|error| group_error(&error))?;
-        self.logs.insert((topic, partition), LogReading { queue, position: from, failed: None });
-        Ok(())
-    }
-
-    fn stop_log(&mut self, topic: Topic, partition: Partition) {
-        if self.logs.remove(&(topic, partition)).is_none() {
-            return;
-        }
-        let name = self.clients.settings.topic_name(topic);
-        let mut list = TopicPartitionList::new();
-        list.add_partition(name, number(partition));
-        if let Err(error) = self.clients.read_committed.incremental_unassign(&list) {
-            tracing::warn!(%error, topic = name, partition = partition.0, "partition not given back");
-        }
-    }
-}
-
-impl Drop for KafkaLookup {
-    fn drop(&mut self) {
-        while let Some((&(topic, partition), _)) = self.logs.first_key_value() {
-            self.stop_log(topic, partition);
-        }
     }
 }
 
@@ -228,32 +211,8 @@ impl Lookup for KafkaLookup {
             Watermark::Stable => (&clients.read_committed, Offset::End),
             Watermark::High => (&clients.read_uncommitted, Offset::End),
         };
-        let mut list = TopicPartitionList::new();
-        for &(topic, partition) in logs {
-            list.add_partition_offset(clients.settings.topic_name(topic), number(partition), edge)
-                .map_err(|error| ClientError::from_kafka(Call::Query, &error))?;
-        }
-        let list = client
-            .offsets_for_times(list, within)
-            .map_err(|error| clients.explain(client, ClientError::from_kafka(Call::Query, &error)))?;
-        list.elements()
-            .iter()
-            .map(|element| {
-                element
-                    .error()
-                    .map_err(|error| clients.explain(client, ClientError::from_kafka(Call::Query, &error)))?;
-                match element.offset() {
-                    Offset::Offset(offset) => Ok(position(offset)),
-                    Offset::Beginning
-                    | Offset::End
-                    | Offset::Stored
-                    | Offset::Invalid
-                    | Offset::OffsetTail(_) => {
-                        Err(ClientError::new(Call::Query, RDKafkaErrorCode::OffsetNotAvailable).into())
-                    }
-                }
-            })
-            .collect()
+        let logs = logs.iter().map(|(topic, partition)| (clients.settings.topic_name(*topic), *partition));
+        edges(client, edge, logs, within).map_err(|error| clients.explain(client, error))
     }
 
     fn partition_counts(&mut self, topics: &[Topic], within: Duration) -> Result<Vec<u32>, BrokerError> {
@@ -306,31 +265,65 @@ impl Lookup for KafkaLookup {
         from: Position,
         within: Duration,
     ) -> Result<(MessageBatch, Position), BrokerError> {
-        let log = (topic, partition);
-        if self.logs.get(&log).is_none_or(|reading| reading.position != from) {
-            self.start_log(topic, partition, from)?;
-        }
         let clients = &self.clients;
+        let log = (topic, partition);
+        if self.logs.get(&log).is_none_or(|reading| reading.position() != from) {
+            // The old one first: it would give the partition back behind the new one's back.
+            self.logs.remove(&log);
+            let name = clients.settings.topic_name(topic);
+            self.logs.insert(log, LogReading::start(&clients.read_committed, name, partition, from)?);
+        }
         let reading = self.logs.get_mut(&log).expect("just started");
-        if let Some(error) = reading.failed.take() {
-            return Err(clients.explain(&clients.read_committed, error));
-        }
-        let taken = reading.queue.take(LOG_RECORDS_MAX, within);
-        match taken.failed {
-            Some(error) if taken.batch.is_empty() => {
-                return Err(clients.explain(&clients.read_committed, error));
-            }
-            failed => reading.failed = failed,
-        }
-        if let Some(last) = taken.batch.len().checked_sub(1) {
-            reading.position = taken.batch.get(last).offset.next();
-        }
-        // An end lies behind control records, which are not given as records.
-        if let Some(end) = taken.end {
-            reading.position = reading.position.max(position(end));
-        }
-        Ok((taken.batch, reading.position))
+        let batch = reading
+            .take(LOG_RECORDS_MAX, within)
+            .map_err(|error| clients.explain(&clients.read_committed, error))?;
+        Ok((batch, reading.position()))
     }
+
+    fn raw_progress(&mut self, within: Duration) -> Result<Vec<RawProgress>, BrokerError> {
+        self.raw.progress(&self.clients, within)
+    }
+
+    fn search_raw(
+        &mut self,
+        of: &RawPartition,
+        from: Position,
+        end: Position,
+        within: Duration,
+    ) -> Result<RawSearch, BrokerError> {
+        self.raw.search(&self.clients, of, from, end, within)
+    }
+}
+
+/// An edge of each log, in their order.
+pub(super) fn edges<'a>(
+    client: &BaseConsumer<Callbacks>,
+    edge: Offset,
+    logs: impl Iterator<Item = (&'a str, Partition)>,
+    within: Duration,
+) -> Result<Vec<Position>, ClientError> {
+    let failed = |error: &KafkaError| ClientError::from_kafka(Call::Query, error);
+    let mut list = TopicPartitionList::new();
+    for (name, partition) in logs {
+        list.add_partition_offset(name, number(partition), edge).map_err(|error| failed(&error))?;
+    }
+    let list = client.offsets_for_times(list, within).map_err(|error| failed(&error))?;
+    list.elements()
+        .iter()
+        .map(|element| {
+            element.error().map_err(|error| failed(&error))?;
+            match element.offset() {
+                Offset::Offset(offset) => Ok(position(offset)),
+                Offset::Beginning
+                | Offset::End
+                | Offset::Stored
+                | Offset::Invalid
+                | Offset::OffsetTail(_) => {
+                    Err(ClientError::new(Call::Query, RDKafkaErrorCode::OffsetNotAvailable))
+                }
+            }
+        })
+        .collect()
 }
 
 /// How many partitions a topic has.
@@ -355,7 +348,7 @@ pub(super) fn partition_count(
 }
 
 /// The offsets and texts of a list that was asked for, in its order.
-fn committed_of(list: &TopicPartitionList) -> Result<Vec<Option<Committed>>, ClientError> {
+pub(super) fn committed_of(list: &TopicPartitionList) -> Result<Vec<Option<Committed>>, ClientError> {
     list.elements()
         .iter()
         .map(|element| {

@@ -8,14 +8,14 @@
     reason = "rdkafka has no batch call and no view of a record without its own allocation"
 )]
 
-use std::ffi::{CString, c_void};
-use std::ptr::NonNull;
+use std::ffi::{CStr, CString, c_void};
+use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{IsError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka_sys as sys;
 
@@ -147,7 +147,7 @@ impl PartitionQueue {
                 let mut error = ClientError::new(Call::Fetch, (*message).err.into());
                 let text = sys::rd_kafka_message_errstr(message);
                 if !text.is_null() {
-                    error.message = std::ffi::CStr::from_ptr(text).to_string_lossy().into_owned();
+                    error.message = CStr::from_ptr(text).to_string_lossy().into_owned();
                 }
                 failed.get_or_insert(error);
             }
@@ -212,6 +212,53 @@ impl RecordBatch for MessageBatch {
                 value: bytes(message.payload, message.len),
             }
         }
+    }
+
+    fn has_header(&self, index: usize, name: &CStr) -> bool {
+        let message = self.messages[index];
+        let (mut headers, mut value, mut length) = (ptr::null_mut(), ptr::null(), 0);
+        let found = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+        // SAFETY: the batch owns the message, and with it the headers that the client parses; the pointers are to locals.
+        unsafe {
+            sys::rd_kafka_message_headers(message, &raw mut headers) == found
+                && sys::rd_kafka_header_get_last(headers, name.as_ptr(), &raw mut value, &raw mut length)
+                    == found
+        }
+    }
+}
+
+impl MessageBatch {
+    /// The headers of a record whose names are UTF-8; a header without a value has an empty one.
+    ///
+    /// # Panics
+    /// If `index` is not below the number of records.
+    pub fn headers(&self, index: usize) -> Vec<(&str, &[u8])> {
+        let message = self.messages[index];
+        let mut found = Vec::new();
+        // SAFETY: the batch owns the message; its headers and what they point to live as long as it does.
+        unsafe {
+            let mut headers = std::ptr::null_mut();
+            if sys::rd_kafka_message_headers(message, &raw mut headers).is_error() {
+                return found;
+            }
+            let (mut name, mut value, mut length) = (std::ptr::null(), std::ptr::null(), 0);
+            for header in 0.. {
+                let code = sys::rd_kafka_header_get_all(
+                    headers,
+                    header,
+                    &raw mut name,
+                    &raw mut value,
+                    &raw mut length,
+                );
+                if code.is_error() {
+                    break;
+                }
+                if let Ok(name) = std::ffi::CStr::from_ptr(name).to_str() {
+                    found.push((name, bytes(value, length).unwrap_or_default()));
+                }
+            }
+        }
+        found
     }
 }
 

@@ -8,7 +8,7 @@ use super::admin::{Admin, Allowed};
 use super::check::{Refused, refused_transaction};
 use super::layout::{Look, failure};
 use super::settings::KafkaSettings;
-use crate::config::{KafkaOptions, Topics};
+use crate::config::{KafkaOptions, Topics, intake_group};
 use crate::exit::{Exit, Failure};
 use crate::topic::{Input, Output, Topic};
 
@@ -46,6 +46,8 @@ pub struct Right {
 pub enum Role {
     /// Runs `run` and `check`.
     Service,
+    /// Runs `intake`.
+    Intake,
     /// Runs `topics plan` and `topics apply`.
     Operator,
     /// Runs `dead-letters list` and `dead-letters show`.
@@ -60,8 +62,8 @@ pub enum Role {
     Producer,
 }
 
-/// All that a role needs, and nothing more.
-pub fn rights(topics: &Topics, application: &str, role: &Role) -> Vec<Right> {
+/// All that a role needs, and nothing more. An intake reads `raw_topics`; without one there are none.
+pub fn rights(topics: &Topics, raw_topics: &[String], application: &str, role: &Role) -> Vec<Right> {
     let mut rights = Vec::new();
     for topic in topics.all() {
         let name = topics.name(topic);
@@ -69,11 +71,24 @@ pub fn rights(topics: &Topics, application: &str, role: &Role) -> Vec<Right> {
         rights
             .extend(on_topic(topic, role).iter().map(|&operation| Right { resource: resource(), operation }));
     }
+    let of_raw_topics = || raw_topics.iter().map(|topic| Right::on_topic(Operation::Read, topic));
+    let intake = || Resource::Group(intake_group(application));
     match role {
         Role::Service => {
+            rights.extend(of_raw_topics());
+            if !raw_topics.is_empty() {
+                // How far the intake is: before wall time may move a clock.
+                rights.push(Right { resource: intake(), operation: Operation::Describe });
+            }
             let resource = Resource::Group(application.to_owned());
             rights.push(Right { resource, operation: Operation::Read });
             let resource = Resource::TransactionalIds(format!("{application}-"));
+            rights.push(Right { resource, operation: Operation::Write });
+        }
+        Role::Intake => {
+            rights.extend(of_raw_topics());
+            rights.push(Right { resource: intake(), operation: Operation::Read });
+            let resource = Resource::TransactionalIds(format!("{}-", intake_group(application)));
             rights.push(Right { resource, operation: Operation::Write });
         }
         Role::Consumer(group) => {
@@ -93,6 +108,11 @@ fn on_topic(topic: Topic, role: &Role) -> &'static [Operation] {
         (Role::Service, Topic::Output(Output::Signals | Output::Customers | Output::DeadLetters)) => {
             &[Write, DescribeConfigs]
         }
+        (Role::Intake, Topic::Input(_) | Topic::Output(Output::DeadLetters)) => &[Write, DescribeConfigs],
+        (
+            Role::Intake,
+            Topic::Output(Output::Signals | Output::Customers | Output::Changelog) | Topic::Registry,
+        ) => &[],
         (Role::Operator, Topic::Input(_) | Topic::Output(_)) => &[Create, Describe, DescribeConfigs],
         (Role::Operator, Topic::Registry) => &[Create, Describe],
         (Role::Reviewer | Role::Repairer, Topic::Output(Output::DeadLetters)) => &[Read],
@@ -203,7 +223,7 @@ impl KafkaSettings {
         let is_remark = |right: &Right| {
             right.operation == Operation::DescribeConfigs && inputs.contains(&right.resource.name())
         };
-        let mut required = rights(&self.topics, &self.application, role);
+        let mut required = rights(&self.topics, &self.raw_topics, &self.application, role);
         required.retain(|right| !is_remark(right));
         required
     }
@@ -294,7 +314,8 @@ fn missing(look: &Look<'_>, needed: &[Right]) -> Result<Vec<Right>, Failure> {
             Resource::Topic(name) => {
                 is_missing_on_topic(look, name, &allowed[name.as_str()], right.operation)?
             }
-            Resource::Group(_) => refused == Refused::Group,
+            // Only the own group is asked for.
+            Resource::Group(name) => refused == Refused::Group && *name == look.settings.application,
             Resource::TransactionalIds(_) => refused == Refused::TransactionalId,
         };
         if is_missing {
@@ -342,7 +363,7 @@ mod tests {
 
     fn of(role: &Role) -> Vec<String> {
         let settings = settings(&["topics.registry=retention.registry"]);
-        rights(&settings.topics, &settings.application, role)
+        rights(&settings.topics, &[], &settings.application, role)
             .iter()
             .map(|right| format!("{} {}", right.operation.name(), right.resource))
             .collect()
@@ -378,7 +399,7 @@ mod tests {
     #[test]
     fn the_service_starts_without_the_settings_of_inputs() {
         let settings = settings(&[]);
-        let all = rights(&settings.topics, &settings.application, &Role::Service);
+        let all = rights(&settings.topics, &[], &settings.application, &Role::Service);
         let required = settings.required(&Role::Service);
         let others: Vec<_> = all.into_iter().filter(|right| !required.contains(right)).collect();
         let inputs = ["orders", "returns", "erasures"];

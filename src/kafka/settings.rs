@@ -11,7 +11,7 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaResult;
 
-use crate::config::{Config, KafkaOptions, LogLevel, Topics, environment_name};
+use crate::config::{Config, IntakeSettings, KafkaOptions, LogLevel, Topics, environment_name};
 use crate::stream::broker::{Capabilities, TRANSACTION_TIMEOUT};
 use crate::topic::{Output, Topic};
 
@@ -151,8 +151,9 @@ pub struct KafkaSettings {
     pub(super) application: String,
     pub(super) instance: String,
     pub(super) topics: Topics,
-    workers: u64,
-    log_level: RDKafkaLogLevel,
+    pub(super) raw_topics: Vec<String>,
+    pub(super) workers: u64,
+    pub(super) log_level: RDKafkaLogLevel,
 }
 
 impl KafkaSettings {
@@ -162,6 +163,7 @@ impl KafkaSettings {
             application: config.application.clone(),
             instance: config.instance.clone(),
             topics: config.topics.clone(),
+            raw_topics: config.intake.iter().flat_map(IntakeSettings::topics).cloned().collect(),
             workers: config.workers as u64,
             // What `kafka.debug` asks for comes at the client's last level, and is written at ours.
             log_level: match config.log.level {

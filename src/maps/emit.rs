@@ -217,6 +217,12 @@ impl<'m> Emitter<'m> {
             json.extend_from_slice(format!("\"{written}\":").as_bytes());
             write(&mut json, *field, value, digits)?;
         }
+        let has_store =
+            object.get(&Val::from("store_id".to_owned())).is_some_and(|store| !matches!(store, Val::Null));
+        if let Some(store) = self.map.store.as_deref().filter(|_| !has_store) {
+            json.extend_from_slice(if json.len() > 1 { b",\"store_id\":" } else { b"\"store_id\":" });
+            put_text(&mut json, store);
+        }
         json.push(b'}');
         Ok(json)
     }

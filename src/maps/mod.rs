@@ -65,6 +65,8 @@ pub struct Map {
     program: Program,
     options: Val,
     secret: Option<[u8; 32]>,
+    /// Of records for which the program gives none.
+    store: Option<String>,
 }
 
 /// What is given to a map at once.
@@ -169,7 +171,13 @@ impl Map {
             program,
             options: Val::obj(options.collect()),
             secret,
+            store: None,
         })
+    }
+
+    /// The store of records for which the program gives none.
+    pub fn set_store(&mut self, store: &str) {
+        self.store = Some(store.to_owned());
     }
 
     /// As the file names it.

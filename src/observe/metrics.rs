@@ -3,7 +3,7 @@
 //! One struct, built from an injected registry, with every child of a closed label resolved at the start. Call sites report
 //! what happened and know no names. What counts input, output and business moves after the commit only.
 //!
-//! A process exports at most 400 series, and 54 for each owned partition. A currency beyond the first adds 8 for each
+//! A process exports at most 400 series, and 55 for each owned partition. A currency beyond the first adds 8 for each
 //! partition, and 3 that the 400 have room for. A test counts them.
 
 mod batch;
@@ -11,6 +11,7 @@ mod client;
 mod counter_value;
 mod gauge_value;
 mod groups;
+mod intake;
 mod label;
 mod labels;
 mod partition;
@@ -25,6 +26,7 @@ use std::{
 
 use prometheus::{Histogram, IntCounter, Registry, TextEncoder};
 
+pub use self::intake::IntakeMetrics;
 use self::{
     batch::BatchCounters,
     client::Clients,
@@ -121,25 +123,48 @@ pub struct Overview {
 impl Metrics {
     /// Registers everything. Fails only if a name is taken in `registry`.
     pub fn new(registry: &Registry, vocabulary: &Vocabulary) -> prometheus::Result<Self> {
-        let registrar = &Registrar(registry);
+        Self::with(registry, &Registrar(registry), &Registrar(registry), vocabulary)
+    }
+
+    /// `common` takes what every process has, `service` what only the service has.
+    fn with(
+        registry: &Registry,
+        common: &Registrar<'_>,
+        service: &Registrar<'_>,
+        vocabulary: &Vocabulary,
+    ) -> prometheus::Result<Self> {
         registry.register(Box::new(ProcessCollector::new()?))?;
         Ok(Self {
             registry: registry.clone(),
             currencies: vocabulary.currencies.clone(),
-            counters: BatchCounters::new(registrar)?,
-            service: ServiceMetrics::new(registrar, vocabulary)?,
-            brokers: BrokerMetrics::new(registrar)?,
-            input: InputMetrics::new(registrar)?,
-            transactions: TransactionMetrics::new(registrar)?,
-            group: GroupMetrics::new(registrar)?,
-            timers: TimerMetrics::new(registrar)?,
-            restore: RestoreMetrics::new(registrar)?,
-            business: BusinessMetrics::new(registrar, vocabulary)?,
-            http: HttpMetrics::new(registrar)?,
-            clients: Arc::new(Clients::new(registrar)?),
-            partition_families: PartitionFamilies::new(registrar)?,
+            counters: BatchCounters::new(service)?,
+            service: ServiceMetrics::new(common, vocabulary)?,
+            brokers: BrokerMetrics::new(common)?,
+            input: InputMetrics::new(service)?,
+            transactions: TransactionMetrics::new(common)?,
+            group: GroupMetrics::new(service)?,
+            timers: TimerMetrics::new(service)?,
+            restore: RestoreMetrics::new(service)?,
+            business: BusinessMetrics::new(service, vocabulary)?,
+            http: HttpMetrics::new(common)?,
+            clients: Arc::new(Clients::new(common)?),
+            partition_families: PartitionFamilies::new(service)?,
             partitions: Mutex::default(),
         })
+    }
+
+    /// The metrics of a process that is an intake: it exports those of every process, and beside them its own. What only the service
+    /// has would be all zeros, and add to the service's sums.
+    ///
+    /// # Errors
+    /// A name is taken in `registry`.
+    pub fn of_intake(
+        registry: &Registry,
+        vocabulary: &Vocabulary,
+    ) -> prometheus::Result<(Self, IntakeMetrics)> {
+        let hidden = Registry::new();
+        let metrics = Self::with(registry, &Registrar(registry), &Registrar(&hidden), vocabulary)?;
+        Ok((metrics, IntakeMetrics::new(&Registrar(registry))?))
     }
 
     /// Counts a committed batch, or one part of it. Never called for one that was aborted, retried or restored.

@@ -3,8 +3,12 @@
 //! Each worker holds the only [`WorkerStatus`] that writes its slot; probes and the live page read. Nothing here decides
 //! anything, so the locks guard copies, never the state of a partition.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fmt,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -69,6 +73,22 @@ pub struct RecentSignal {
     pub customer_id: String,
 }
 
+/// What an operator should look into in the whole service, until it is started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ServiceRemark {
+    /// Records come through an intake, and none is configured.
+    UnknownIntake,
+}
+
+/// How far a partition has come that is not at its live records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HistoryProgress {
+    /// Records up to the ends of the history are read; 0 while its customers are settled.
+    Reading { remaining: u64 },
+    /// The intake has not passed on what belongs to the history; what it has to do, in words.
+    Behind { remaining: u64, intake: String },
+}
+
 #[derive(Debug)]
 struct Shared {
     started_at: Instant,
@@ -77,6 +97,7 @@ struct Shared {
     brokers: Mutex<BrokerReport>,
     workers: Box<[Slot]>,
     recent_signals: Mutex<VecDeque<RecentSignal>>,
+    remarks: Mutex<BTreeSet<ServiceRemark>>,
 }
 
 /// Whether Kafka's brokers answer, as the watch found last.
@@ -101,11 +122,12 @@ struct Report {
     phase: WorkerPhase,
     /// Partitions that are being restored, with the changelog records still to be read; `None` before it is known.
     restoring: BTreeMap<Partition, Option<u64>>,
-    /// Partitions that have not come to their live records, with the records of history still to be read; 0 while its customers
-    /// are settled.
-    history: BTreeMap<Partition, u64>,
+    /// Partitions that have not come to their live records.
+    history: BTreeMap<Partition, HistoryProgress>,
     /// What an operator should look into, though the partition is processed.
     remarks: BTreeMap<Partition, String>,
+    /// Why the intake keeps clocks from moving.
+    held_by_intake: Option<String>,
 }
 
 impl ServiceStatus {
@@ -118,6 +140,7 @@ impl ServiceStatus {
             brokers: Mutex::default(),
             workers: (0..workers).map(|_| Slot::new()).collect(),
             recent_signals: Mutex::default(),
+            remarks: Mutex::default(),
         });
         let pens = (0..workers).map(|slot| WorkerStatus { shared: Arc::clone(&shared), slot }).collect();
         (Self { shared }, pens)
@@ -175,8 +198,19 @@ impl ServiceStatus {
 
     /// What an operator should look into, though the service is ready.
     pub fn remarks(&self) -> Vec<String> {
-        let slots = self.shared.workers.iter();
-        slots.flat_map(|slot| lock(&slot.report).remarks.values().cloned().collect::<Vec<_>>()).collect()
+        let mut remarks: Vec<String> = lock(&self.shared.remarks).iter().map(ToString::to_string).collect();
+        for slot in &self.shared.workers {
+            let report = lock(&slot.report);
+            // All workers wait for one intake.
+            remarks.extend(report.held_by_intake.clone().filter(|held| !remarks.contains(held)));
+            remarks.extend(report.remarks.values().cloned());
+        }
+        remarks
+    }
+
+    /// Records what an operator should look into. Whether it is news.
+    pub fn remark(&self, remark: ServiceRemark) -> bool {
+        lock(&self.shared.remarks).insert(remark)
     }
 
     /// Why the service is not ready; empty if it is. A member that owns nothing is ready.
@@ -202,12 +236,12 @@ impl ServiceStatus {
                 }
                 None => format!("partition {partition} is being restored"),
             }));
-            reasons.extend(report.history.iter().map(|(partition, remaining)| match remaining {
-                0 => format!("partition {partition} settles the customers of its history"),
-                remaining => {
-                    format!("partition {partition} reads its history, {remaining} records to go")
-                }
-            }));
+            reasons.extend(
+                report
+                    .history
+                    .iter()
+                    .map(|(partition, progress)| format!("partition {partition} {progress}")),
+            );
         }
         reasons
     }
@@ -261,10 +295,42 @@ impl BrokerReport {
     /// Why Kafka cannot be used; `None` if it can.
     fn in_words(&self) -> Option<String> {
         let reason = self.silence.as_ref()?;
-        let last = self.last_answer_ms.and_then(DateTime::from_timestamp_millis);
-        let since = last
-            .map_or_else(|| "the start".to_owned(), |last| last.to_rfc3339_opts(SecondsFormat::Secs, true));
+        let since = self.last_answer_ms.map_or_else(|| "the start".to_owned(), instant);
         Some(format!("Kafka has not answered since {since}: {reason}"))
+    }
+}
+
+impl HistoryProgress {
+    /// Records that are still to come, as far as that is known.
+    pub fn remaining(&self) -> u64 {
+        match self {
+            Self::Reading { remaining } | Self::Behind { remaining, .. } => *remaining,
+        }
+    }
+}
+
+impl fmt::Display for HistoryProgress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reading { remaining: 0 } => formatter.write_str("settles the customers of its history"),
+            Self::Reading { remaining } => {
+                write!(formatter, "reads its history, {remaining} records to go")
+            }
+            Self::Behind { intake, .. } => {
+                write!(formatter, "reads its history and waits for the rest of it: {intake}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for ServiceRemark {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownIntake => formatter.write_str(
+                "records of the inputs come through an intake that this configuration does not know of, so clocks may move past orders \
+                 that wait in front of it: give `run` the same [intake] section (docs/RELIABILITY.md)",
+            ),
+        }
     }
 }
 
@@ -290,14 +356,23 @@ impl WorkerStatus {
         lock(&self.slot().report).restoring.remove(&partition);
     }
 
-    /// Records that a partition has not come to its live records: how many of its history are still to be read. None once it has,
-    /// or is no longer owned.
-    pub fn in_history(&self, partition: Partition, remaining: Option<u64>) {
+    /// Records that a partition has not come to its live records. None once it has, or is no longer owned.
+    pub fn in_history(&self, partition: Partition, progress: Option<HistoryProgress>) {
         let history = &mut lock(&self.slot().report).history;
-        match remaining {
-            Some(remaining) => history.insert(partition, remaining),
+        match progress {
+            Some(progress) => history.insert(partition, progress),
             None => history.remove(&partition),
         };
+    }
+
+    /// Records why the intake keeps the clocks from moving, and since when, in milliseconds since 1970. None while it does not.
+    pub fn held_by_intake(&self, held: Option<(String, i64)>) {
+        lock(&self.slot().report).held_by_intake = held.map(|(why, since_ms)| {
+            format!(
+                "{why}; the clocks stand since {}: docs/RUNBOOK.md, RetentionIntakeHoldsClocks",
+                instant(since_ms)
+            )
+        });
     }
 
     /// Records what an operator should look into in a partition; none if there is nothing, or it is no longer owned.
@@ -327,6 +402,7 @@ impl Slot {
             restoring: BTreeMap::new(),
             history: BTreeMap::new(),
             remarks: BTreeMap::new(),
+            held_by_intake: None,
         };
         Self { ticked_at_ms: AtomicU64::new(NOT_STARTED), report: Mutex::new(report) }
     }
@@ -337,149 +413,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+fn instant(ms: i64) -> String {
+    DateTime::from_timestamp_millis(ms)
+        .map_or_else(|| ms.to_string(), |instant| instant.to_rfc3339_opts(SecondsFormat::Secs, true))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn two_workers() -> (ServiceStatus, WorkerStatus, WorkerStatus, Instant) {
-        let started_at = Instant::now();
-        let (status, pens) = ServiceStatus::new(2, started_at);
-        let [first, second]: [WorkerStatus; 2] = pens.try_into().expect("two pens for two workers");
-        (status, first, second, started_at)
-    }
-
-    #[test]
-    fn the_worker_furthest_from_running_decides_the_state() {
-        let (status, first, second, _) = two_workers();
-        assert_eq!(status.state(), ServiceState::Starting);
-        first.set_phase(WorkerPhase::Running);
-        assert_eq!(status.state(), ServiceState::Starting);
-        assert_eq!(status.unready_reasons(), ["worker 1 has not joined the group yet"]);
-        second.set_phase(WorkerPhase::Running);
-        assert_eq!(status.state(), ServiceState::Running);
-        first.restoring(Partition(4), Some(12));
-        second.restoring(Partition(5), None);
-        assert_eq!(status.state(), ServiceState::Restoring);
-        assert_eq!(
-            status.unready_reasons(),
-            ["partition 4 is being restored, 12 records to go", "partition 5 is being restored"]
-        );
-        second.set_phase(WorkerPhase::Rebalancing);
-        assert_eq!(status.state(), ServiceState::Rebalancing);
-        second.set_phase(WorkerPhase::Running);
-        first.not_restoring(Partition(4));
-        second.not_restoring(Partition(5));
-        assert_eq!(status.state(), ServiceState::Running);
-        assert!(status.unready_reasons().is_empty());
-    }
-
-    #[test]
-    fn a_partition_in_history_is_not_ready_until_it_is_settled() {
-        let (status, first, second, _) = two_workers();
-        first.set_phase(WorkerPhase::Running);
-        second.set_phase(WorkerPhase::Running);
-        first.in_history(Partition(4), Some(12));
-        assert_eq!(status.unready_reasons(), ["partition 4 reads its history, 12 records to go"]);
-        first.in_history(Partition(4), Some(0));
-        assert_eq!(status.unready_reasons(), ["partition 4 settles the customers of its history"]);
-        first.in_history(Partition(4), None);
-        assert!(status.unready_reasons().is_empty());
-    }
-
-    #[test]
-    fn a_remark_leaves_the_service_ready() {
-        let (status, first, second, _) = two_workers();
-        first.set_phase(WorkerPhase::Running);
-        second.set_phase(WorkerPhase::Running);
-        second.remark(Partition(2), Some("partition 2: many records are too old".to_owned()));
-        assert_eq!(status.remarks(), ["partition 2: many records are too old"]);
-        assert!(status.unready_reasons().is_empty());
-        second.remark(Partition(2), None);
-        assert!(status.remarks().is_empty());
-    }
-
-    #[test]
-    fn a_draining_service_is_alive_but_not_ready() {
-        let (status, first, second, started_at) = two_workers();
-        first.set_phase(WorkerPhase::Running);
-        second.set_phase(WorkerPhase::Running);
-        status.drain();
-        drop(first);
-        assert_eq!(status.state(), ServiceState::Draining);
-        assert_eq!(status.unready_reasons(), ["shutting down", "worker 0 has ended"]);
-        assert!(status.dead_reasons(started_at).is_empty());
-    }
-
-    #[test]
-    fn a_service_whose_brokers_are_silent_is_alive_but_not_ready() {
-        let (status, first, second, started_at) = two_workers();
-        first.set_phase(WorkerPhase::Running);
-        second.set_phase(WorkerPhase::Running);
-        assert!(status.unready_reasons().is_empty(), "nothing was asked yet");
-        status.on_brokers_silent("k:9092: connection refused");
-        assert_eq!(
-            status.unready_reasons(),
-            ["Kafka has not answered since the start: k:9092: connection refused"]
-        );
-        status.on_brokers_answer(1_700_000_000_000);
-        assert!(status.unready_reasons().is_empty());
-        status.on_brokers_silent("no answer within 3 s");
-        assert_eq!(
-            status.unready_reasons(),
-            ["Kafka has not answered since 2023-11-14T22:13:20Z: no answer within 3 s"]
-        );
-        assert!(status.dead_reasons(started_at).is_empty());
-    }
-
-    #[test]
-    fn a_restoring_service_is_alive() {
-        let (status, first, _second, started_at) = two_workers();
-        first.restoring(Partition(0), None);
-        assert!(status.dead_reasons(started_at + TICK_AGE_MAX).is_empty());
-    }
-
-    #[test]
-    fn a_loop_that_stands_still_or_ends_is_dead() {
-        let (status, first, second, started_at) = two_workers();
-        let later = started_at + 2 * TICK_AGE_MAX;
-        assert!(status.dead_reasons(later).is_empty(), "the workers have not started");
-        second.tick(started_at);
-        first.tick(later);
-        assert_eq!(status.dead_reasons(later), ["the loop of worker 1 has not turned for 120 s"]);
-        second.tick(later);
-        assert!(status.dead_reasons(later).is_empty());
-        drop(first);
-        assert_eq!(status.dead_reasons(later), ["worker 0 has ended"]);
-        assert_eq!(status.state(), ServiceState::Failed);
-    }
-
-    #[test]
-    fn the_first_failure_is_the_one_that_is_told() {
-        let (status, _first, _second, started_at) = two_workers();
-        status.fail("topic orders has 3 partitions, returns has 4");
-        status.fail("worker 1 has ended");
-        assert_eq!(
-            status.dead_reasons(started_at),
-            ["stopped: topic orders has 3 partitions, returns has 4"]
-        );
-        assert_eq!(status.state(), ServiceState::Failed);
-    }
-
-    #[test]
-    fn only_the_latest_signals_are_kept() {
-        let (status, ..) = two_workers();
-        let signal = |number: i64| RecentSignal {
-            signal_type: SignalType::Lapsed,
-            occurred_at_ms: number,
-            customer_id: number.to_string(),
-        };
-        status.on_signals((0..100).map(signal));
-        let recent_signals = status.recent_signals();
-        assert_eq!(recent_signals.len(), RECENT_SIGNALS_MAX);
-        assert_eq!(recent_signals[0], signal(99));
-    }
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -14,6 +14,7 @@
 //! [`BrokerError::Retry`]: the same call, made again, goes on where it was. `Duration::ZERO` asks without waiting. A call does not
 //! fail so before, so a caller that repeats it at once does not spin.
 
+use std::ffi::CStr;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,7 +75,7 @@ impl Offset {
 }
 
 /// The next offset to read; every record below it was read. Also the end of a partition.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct Position(pub u64);
 
 impl fmt::Display for Position {
@@ -136,6 +137,12 @@ pub trait RecordBatch {
     /// # Panics
     /// If `index` is not below [`Self::len`].
     fn get(&self, index: usize) -> RecordView<'_>;
+
+    /// Whether a record has a header of this name. Not for every record: it may have to be parsed.
+    ///
+    /// # Panics
+    /// If `index` is not below [`Self::len`].
+    fn has_header(&self, index: usize, name: &CStr) -> bool;
 
     fn is_empty(&self) -> bool {
         self.len() == 0
@@ -214,6 +221,45 @@ pub enum Watermark {
     Stable,
     /// The end, open transactions included (asked read_uncommitted).
     High,
+}
+
+/// A partition of a topic that the intake reads: records in the form of shops, in front of the inputs.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct RawPartition {
+    pub topic: Arc<str>,
+    pub partition: Partition,
+}
+
+impl fmt::Display for RawPartition {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.topic, self.partition)
+    }
+}
+
+/// Where a raw partition ended at some moment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RawEnd {
+    pub of: RawPartition,
+    pub end: Position,
+}
+
+/// How far the intake has come in a raw partition.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RawProgress {
+    pub of: RawPartition,
+    /// Up to where its group has committed; none if it never did.
+    pub committed: Option<Position>,
+    /// The high watermark, asked after it.
+    pub end: Position,
+}
+
+/// What a look into a raw partition has found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RawSearch {
+    /// The first committed record.
+    Record(Offset),
+    /// There is none below; what lies from here on is not known yet.
+    NoneBelow(Position),
 }
 
 /// What the broker behind the port can do. Only `demo`'s in-process cluster lacks any of it.
@@ -297,6 +343,24 @@ pub trait Lookup {
         from: Position,
         within: Duration,
     ) -> Result<(Self::Batch, Position), BrokerError>;
+
+    /// How far the intake's group has committed in every partition of the raw topics, and then where these end, open transactions
+    /// included. Offsets of an open transaction do not count; those of a committed one do at once, because the records that it has
+    /// written to the inputs are committed with them.
+    ///
+    /// # Errors
+    /// [`Exit::Configuration`] if a raw topic does not exist.
+    fn raw_progress(&mut self, within: Duration) -> Result<Vec<RawProgress>, BrokerError>;
+
+    /// Looks for a committed record in a raw partition, from `from` up to `end`. Where `from` was deleted it begins with what was not.
+    /// What it has found none below of is passed as `from` next.
+    fn search_raw(
+        &mut self,
+        of: &RawPartition,
+        from: Position,
+        end: Position,
+        within: Duration,
+    ) -> Result<RawSearch, BrokerError>;
 }
 
 /// What every worker needs, whatever it reads and writes: time, a membership in a group, a transactional producer.

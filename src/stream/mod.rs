@@ -13,6 +13,8 @@ pub mod registry;
 
 mod session;
 
+pub mod intake;
+
 pub mod worker;
 
 pub mod query;

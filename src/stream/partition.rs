@@ -14,12 +14,13 @@ pub mod partition_batch;
 pub mod restore;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::engine::{Engine, Progress};
 use crate::domain::values::time::Time;
 use crate::snapshot::snapshot_schedule::SnapshotSchedule;
-use crate::stream::broker::{Moment, Position};
+use crate::stream::broker::{Clocks, Moment, Position, RawEnd};
 use crate::topic::PerInput;
 
 use dead_letters::{DeadLetterWindow, LimitReached};
@@ -75,21 +76,32 @@ pub struct Running<T> {
 }
 
 /// What the inputs held when the partition was first assigned, in any order of time.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RunningHistory {
-    /// Records at lower positions are history.
-    pub ends: PerInput<Position>,
+    pub ends: HistoryEnds,
     /// How many of them were read.
     pub records: u64,
     /// How many signals were held back since this process settles the partition.
     pub held_back: u64,
 }
 
+/// Where a history ends.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum HistoryEnds {
+    /// Records at lower positions are history.
+    Known(PerInput<Position>),
+    /// Where the inputs end once the intake in front of them has passed these: what lay in the raw topics when the partition was first
+    /// assigned is history too.
+    Behind(Arc<[RawEnd]>),
+}
+
 /// What keeps a partition's clock at its end from moving.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, Default, Debug)]
 pub struct EndCheck {
-    /// Wall time is not believed, the brokers do not answer, or a transaction is open in an input.
+    /// Wall time is not believed, the brokers do not answer, a transaction is open in an input, or the intake is behind.
     pub is_frozen: bool,
+    /// Since when something is due that has to wait for the intake.
+    pub held_by_intake: Option<Clocks>,
     /// When the brokers may be asked again.
     pub ask_at: Option<Moment>,
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::{ClockRules, CommitPace, Config, DeadLetterLimit, HistoryRules, Topics};
+use crate::config::{ClockRules, CommitPace, Config, DeadLetterLimit, HistoryRules, IntakeSettings, Topics};
 use crate::domain::settings::Settings;
 use crate::domain::values::time::Time;
 use crate::formats::native::{Decoder, Limits};
@@ -31,6 +31,8 @@ pub struct Rules {
     pub dead_letters_accepted_before_ms: Option<i64>,
     pub on_other_offsets: OnOtherOffsets,
     pub history: HistoryRules,
+    /// What the intake in front of the inputs reads; empty without one.
+    pub raw_topics: Arc<[String]>,
     /// None until it is opened.
     pub registry: RegistrySource,
     /// None: no snapshots are kept.
@@ -67,6 +69,7 @@ impl Rules {
             dead_letters_accepted_before_ms: None,
             on_other_offsets,
             history: config.history,
+            raw_topics: config.intake.iter().flat_map(IntakeSettings::topics).cloned().collect(),
             registry: RegistrySource::None,
             snapshots: None,
             secret: config.erasure_fingerprint,
@@ -95,6 +98,7 @@ impl Rules {
             former_secret: self.former_secret,
             on_other_offsets: self.on_other_offsets,
             history: self.history,
+            raw_topics: Arc::clone(&self.raw_topics),
             snapshots: self.snapshots.clone(),
         }
     }

@@ -13,13 +13,14 @@
 //! | `Transaction` | the open batch: its contents, how it is written, what happens when that fails |
 //! | `Membership` | how far the worker has joined, the group events that it has not acted upon |
 //! | `OwnedPartitions` | the partitions and their epochs, restores |
-//! | `ClockGate` | whether wall time is believed, and may move the clocks |
+//! | `ClockGate` | whether wall time is believed, and may move the clocks; what the intake has still to pass on |
 //! | `CommitSchedule` | when the next commit is due |
 
 mod clock_gate;
 mod commit_schedule;
 mod context;
 pub mod hub;
+mod intake_gate;
 mod membership;
 mod owned;
 mod query;
@@ -99,6 +100,7 @@ impl<'m, B: Broker> Worker<'m, B> {
         self.ctx.handle_restored()?;
         self.ctx.partitions.start_reading(&mut self.ctx.broker)?;
         self.begin_histories();
+        self.end_histories_behind_intake()?;
         self.ctx.answer_queries();
         let has_read = self.read_and_apply()?;
         self.stop_at_limit()?;
@@ -110,7 +112,7 @@ impl<'m, B: Broker> Worker<'m, B> {
             return Err(not_committed());
         }
         snapshot::take_slices(&mut self.ctx, &self.transaction);
-        self.gauges.refresh_now_and_then(&mut self.ctx, &self.transaction);
+        self.gauges.refresh_now_and_then(&mut self.ctx, &self.transaction, &self.clock_gate.intake);
         self.refusals.log(&self.ctx.rules, self.ctx.broker.now());
         if !has_read {
             let idle_for =
@@ -270,6 +272,9 @@ impl<'m, B: Broker> Worker<'m, B> {
                 Err(BrokerError::Retry(_)) => break,
                 Err(error) => return Err(error.into()),
             }
+            if running.streams.has_come_through_intake() && rules.raw_topics.is_empty() {
+                hub.warn_of_unknown_intake();
+            }
             running.part.was_at_end |= running.streams.is_at_end();
             running.limit = None;
             let broker = &*broker;
@@ -321,7 +326,7 @@ impl<'m, B: Broker> Worker<'m, B> {
         if self.commit(self.ctx.rules.commit.patience)? == CommitEnd::GivenUp {
             return Err(not_committed());
         }
-        let is_lost = self.ctx.membership.has_lost(partition);
+        let is_lost = self.ctx.membership.events().has_lost(partition);
         let reached = match self.ctx.partitions.phase_mut(partition) {
             // Its positions may be beyond what is committed: control records alone are no reason for a commit.
             Some(Phase::Running(running)) if running.part.records == 0 && !is_lost => running.limit.take(),
@@ -420,6 +425,13 @@ impl<'m, B: Broker> Worker<'m, B> {
             .filter(|(_, running)| running.history.is_some() && running.committed.batch_number == 0);
         let unsealed: Vec<Partition> = unsealed.map(|(partition, _)| partition).collect();
         self.open_parts(unsealed);
+    }
+
+    /// Opens a part without content for partitions whose history has got its end: the intake has passed on what belongs to it.
+    fn end_histories_behind_intake(&mut self) -> Result<(), Stop> {
+        let ended = self.clock_gate.intake.end_histories(&mut self.ctx)?;
+        self.open_parts(ended);
+        Ok(())
     }
 
     /// Opens a part without content for partitions whose committed offsets grow old: offsets of topics outside of the subscription

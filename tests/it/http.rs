@@ -12,7 +12,7 @@ use libtest_mimic::{Failed, Trial};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, Registry};
-use retention_signals::commands::run::new_runtime;
+use retention_signals::commands::service::new_runtime;
 use retention_signals::config::{HttpSettings, Secret};
 use retention_signals::domain::signals::kind::SignalType;
 use retention_signals::observe::http::{About, HttpContext, HttpServer};

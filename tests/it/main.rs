@@ -16,6 +16,7 @@ mod fetched;
 mod fields;
 mod fuzz;
 mod http;
+mod intake;
 mod kafka;
 mod kafka_adapter;
 mod kafka_facts;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
     // The longest first.
     trials.extend(kills::trials());
     trials.extend(live::trials());
+    trials.extend(intake::trials());
     trials.extend(consumers::trials());
     trials.extend(access::trials());
     trials.extend(command_line::trials());

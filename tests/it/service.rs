@@ -140,12 +140,17 @@ impl ServiceProcess {
 
     /// The same with more arguments.
     pub fn start_with(settings: &ServiceSettings, arguments: &[&str]) -> Result<ServiceProcess> {
+        Self::start_command(settings, &[&["run"][..], arguments].concat())
+    }
+
+    /// Starts any command that serves HTTP and runs until it is ended.
+    pub fn start_command(settings: &ServiceSettings, arguments: &[&str]) -> Result<ServiceProcess> {
         let folder = tempfile::Builder::new().prefix("service-").tempdir()?;
         let http = settings.http().unwrap_or(SocketAddr::from(([127, 0, 0, 1], free_port()?)));
         let config = folder.path().join("service.toml");
         fs::write(&config, settings.file_text(http, folder.path())?)?;
 
-        let command = settings.command(&[&["run"][..], arguments].concat(), &config);
+        let command = settings.command(arguments, &config);
         let process = Process::spawn("service", command, folder.path())?;
         Ok(ServiceProcess { process, http, folder })
     }

@@ -306,8 +306,9 @@ function showHeader(now) {
   element("state").textContent = away ? "no Kafka" : now.state;
   element("state").className = "pill " + (away ? "unreachable" : now.state);
   element("clock").textContent = now.clock ? `clock ${moment(now.clock.max)} UTC` : "";
-  element("note").hidden = now.unready_reasons.length === 0;
-  element("note").textContent = now.unready_reasons.join(" · ");
+  const notes = [...now.unready_reasons, ...now.remarks];
+  element("note").hidden = notes.length === 0;
+  element("note").textContent = notes.join(" · ");
   element("scope").textContent = `Figures of the ${whole(now.partitions)} partitions that this instance owns; with several instances, `
     + "the dashboards add them up. Windows reach back from each partition's clock.";
 }

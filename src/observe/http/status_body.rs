@@ -30,6 +30,7 @@ pub(super) struct StatusBody {
     version: &'static str,
     state: &'static str,
     unready_reasons: Vec<String>,
+    remarks: Vec<String>,
     brokers: BrokersBody,
     uptime_seconds: f64,
     input_records: BTreeMap<&'static str, u64>,
@@ -146,6 +147,7 @@ pub(super) fn status(context: &HttpContext, customer_ids: CustomerIds) -> Status
         version: context.about.version,
         state: context.status.state().name(),
         unready_reasons: context.status.unready_reasons(),
+        remarks: context.status.remarks(),
         brokers: BrokersBody {
             up: brokers.silence.is_none() && brokers.last_answer_ms.is_some(),
             last_answer: brokers.last_answer_ms.map(instant),

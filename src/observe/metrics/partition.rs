@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeMap,
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
 use prometheus::{Gauge, GaugeVec};
@@ -28,7 +29,7 @@ gauge_table! {
         idle: bool = "retention_partition_idle",
             "1 while every input of the partition is read to its end";
         clock_frozen: bool = "retention_clock_frozen",
-            "1 while an open input transaction or a jump of wall time keeps the clock from moving";
+            "1 while an open input transaction, a jump of wall time or an intake that is behind keeps the clock from moving";
         merge_waiting: bool = "retention_merge_waiting",
             "1 while the merge by time waits for an input that has more to fetch";
         state_entries: u64 = "retention_state_entries",
@@ -64,6 +65,8 @@ gauge_table! {
             "Changelog records still to be read back; 0 once restored";
         history_remaining: u64 = "retention_history_remaining_records",
             "Records of the partition's history still to be read; 0 once it is settled";
+        intake_clock_frozen: f64 = "retention_intake_clock_frozen_seconds",
+            "For how long the clock has waited for the intake although something is due; 0 while it does not";
         snapshot_time_ms: Option<i64> = "retention_snapshot_last_success_timestamp_seconds",
             "When the newest local snapshot was begun: what it holds was committed by then; 0 without one";
         snapshot_bytes: u64 = "retention_snapshot_bytes",
@@ -165,6 +168,11 @@ impl PartitionMetrics {
     /// Exports how many records of the history are still to be read; 0 once it is settled.
     pub fn set_history_remaining(&self, records: u64) {
         records.set(&self.gauges.history_remaining);
+    }
+
+    /// Exports for how long the intake has kept the clock from moving; `None` while it does not.
+    pub fn set_intake_clock_frozen(&self, frozen: Option<Duration>) {
+        frozen.unwrap_or_default().as_secs_f64().set(&self.gauges.intake_clock_frozen);
     }
 
     /// Exports the time of the newest snapshot, in milliseconds since 1970.

@@ -19,19 +19,19 @@ const RECORDS_MIN: u32 = 1_000;
 /// Fewer records that are too old are no sign of anything.
 const TOO_OLD_MIN: u32 = 100;
 
-/// The last records of a partition.
-pub struct DeadLetterWindow {
+/// The last records of a partition, which lie in several logs `L`.
+pub struct DeadLetterWindow<L = Input> {
     limit: DeadLetterLimit,
     outcomes: OutcomeWindow,
     /// Those of the window's dead letters that count and were refused since the state was restored, oldest first.
-    refused: VecDeque<RefusedRecord>,
+    refused: VecDeque<RefusedRecord<L>>,
     too_old_told: bool,
 }
 
 /// Which record was refused, and why.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct RefusedRecord {
-    pub input: Input,
+pub struct RefusedRecord<L = Input> {
+    pub input: L,
     pub offset: Offset,
     pub reason: Reason,
 }
@@ -46,8 +46,8 @@ pub enum Counting {
 
 /// Why a partition has stopped: the next record would cross the limit.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LimitReached {
-    pub input: Input,
+pub struct LimitReached<L = Input> {
+    pub input: L,
     /// Where the record lies: everything before it was applied.
     pub offset: Offset,
     pub refusal: Refusal,
@@ -58,10 +58,10 @@ pub struct LimitReached {
     /// The refused ones that are known one by one: those before the last restore are only counted.
     pub by_reason: BTreeMap<Reason, u32>,
     /// First and last offset of these, by input.
-    pub offsets: BTreeMap<Input, (Offset, Offset)>,
+    pub offsets: BTreeMap<L, (Offset, Offset)>,
 }
 
-impl DeadLetterWindow {
+impl<L: Copy + Ord> DeadLetterWindow<L> {
     /// Goes on from the runs of a seal.
     pub fn new(limit: DeadLetterLimit, runs: &[OutcomeRun]) -> Self {
         let capacity = u32::try_from(limit.window).unwrap_or(u32::MAX);
@@ -75,7 +75,7 @@ impl DeadLetterWindow {
 
     /// What a refused record counts as, for [`Self::push`]; none if it would cross the limit. One that is accepted does not count,
     /// and if it would cross the limit, the window begins anew: what led there is accepted with it.
-    pub fn admit(&mut self, record: RefusedRecord, counting: Counting) -> Option<Outcome> {
+    pub fn admit(&mut self, record: RefusedRecord<L>, counting: Counting) -> Option<Outcome> {
         let outcome = Outcome::of_refusal(record.reason);
         match (outcome, counting) {
             (Outcome::Passed | Outcome::TooOld, _) => Some(outcome),
@@ -127,7 +127,7 @@ impl DeadLetterWindow {
     }
 
     /// Explains why this record was not admitted.
-    pub fn limit_reached(&self, record: RefusedRecord, refusal: &Refusal) -> LimitReached {
+    pub fn limit_reached(&self, record: RefusedRecord<L>, refusal: &Refusal) -> LimitReached<L> {
         let mut by_reason = BTreeMap::new();
         let mut offsets = BTreeMap::new();
         for refused in &self.refused {

@@ -2,16 +2,22 @@
 //!
 //! Erasures are read first, so that no record of an erased customer is applied. The order of the others does not matter. Nothing
 //! behind the ends is read until all inputs have reached theirs and every customer is settled.
+//!
+//! ```text
+//!  Behind (raw ends) ─(the intake has passed them)─► Known (ends of the inputs) ─(read)─► settling ─► live
+//! ```
+//! With an intake in front the inputs' ends are not known before it has passed what was in the raw topics. Until then every record is
+//! applied as history, whatever its input.
 
 use tracing::info;
 
 use super::apply::Pause;
 use super::apply::{Tools, drain_signals, timers_max};
 use super::merge::Cursor;
-use super::{Running, RunningHistory};
+use super::{HistoryEnds, Running, RunningHistory};
 use crate::domain::engine::Progress;
 use crate::fault::{self, Mutation, Noted};
-use crate::stream::broker::{Position, RecordBatch};
+use crate::stream::broker::RecordBatch;
 use crate::topic::{Input, PerInput};
 
 impl RunningHistory {
@@ -21,8 +27,12 @@ impl RunningHistory {
         batches: &PerInput<Option<T>>,
         cursors: &PerInput<Cursor>,
     ) -> PerInput<bool> {
+        let ends = match &self.ends {
+            HistoryEnds::Known(ends) => ends,
+            HistoryEnds::Behind(_) => return PerInput([true; Input::COUNT]),
+        };
         let is_behind =
-            PerInput::from_fn(|input| !cursors[input].has_reached(batches[input].as_ref(), self.ends[input]));
+            PerInput::from_fn(|input| !cursors[input].has_reached(batches[input].as_ref(), ends[input]));
         if is_behind[Input::Erasures] {
             return PerInput::from_fn(|input| input == Input::Erasures);
         }
@@ -31,10 +41,13 @@ impl RunningHistory {
         PerInput::from_fn(|input| is_behind[input] || reads_on)
     }
 
-    /// Records of the history that are still to be read, at most.
+    /// Records of the history that are at hand and still to be read, at most.
     pub fn remaining(&self, cursors: &PerInput<Cursor>) -> u64 {
-        let remaining = |(input, end): (Input, &Position)| end.0.saturating_sub(cursors[input].next.0);
-        self.ends.iter().map(remaining).sum()
+        let end = |input| match &self.ends {
+            HistoryEnds::Known(ends) => ends[input],
+            HistoryEnds::Behind(_) => cursors[input].end,
+        };
+        cursors.iter().map(|(input, cursor)| end(input).0.saturating_sub(cursor.next.0)).sum()
     }
 }
 

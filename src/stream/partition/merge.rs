@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::domain::values::time::Time;
 use crate::stream::broker::{Broker, BrokerError, Moment, Position, RecordBatch};
 use crate::topic::{Input, Partition, PerInput};
+use crate::wire::encode::INTAKE_MAP;
 
 /// How long a record waits for an input that has more to fetch.
 const WAIT_MAX: Duration = Duration::from_secs(30);
@@ -149,6 +150,8 @@ impl Cursor {
 pub struct Streams<T> {
     pub batches: PerInput<Option<T>>,
     pub cursors: PerInput<Cursor>,
+    /// One of the records was written by an intake. The first of each batch is looked at, until one was.
+    has_come_through_intake: bool,
 }
 
 impl<T: RecordBatch> Streams<T> {
@@ -160,6 +163,7 @@ impl<T: RecordBatch> Streams<T> {
                 let (next, key) = starts[input];
                 Cursor::new(next, key, ends[input])
             }),
+            has_come_through_intake: false,
         }
     }
 
@@ -177,7 +181,9 @@ impl<T: RecordBatch> Streams<T> {
             }
             self.batches[input] = broker.fetch(partition, input, records_max)?;
             cursor.index = 0;
-            if self.batches[input].is_some() {
+            if let Some(batch) = &self.batches[input] {
+                self.has_come_through_intake =
+                    self.has_come_through_intake || batch.has_header(0, INTAKE_MAP);
                 cursor.supply = Supply::Behind { waited_since: None };
                 continue;
             }
@@ -192,6 +198,11 @@ impl<T: RecordBatch> Streams<T> {
             }
         }
         Ok(())
+    }
+
+    /// Whether an intake is seen to write records to the inputs.
+    pub fn has_come_through_intake(&self) -> bool {
+        self.has_come_through_intake
     }
 
     /// Whether ends that the brokers have just given are reached; if not, there is more to fetch.
@@ -283,6 +294,9 @@ mod tests {
         }
         fn get(&self, _: usize) -> crate::stream::broker::RecordView<'_> {
             unreachable!("there are none")
+        }
+        fn has_header(&self, _: usize, _: &std::ffi::CStr) -> bool {
+            false
         }
     }
 

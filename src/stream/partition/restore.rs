@@ -11,6 +11,7 @@
 //!
 //! All of it runs beside the worker and in short steps; dropping [`Restoring`] cancels it.
 
+mod blocked;
 mod history;
 mod local;
 mod read;
@@ -22,8 +23,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use tracing::{info, warn};
-
 use crate::config::{DeadLetterLimit, HistoryRules};
 use crate::domain::engine::Engine;
 use crate::domain::engine::restore::{Restore, RestoreError, Settled};
@@ -34,17 +33,18 @@ use crate::fault::{self, Mutation};
 use crate::snapshot::Snapshots;
 use crate::snapshot::discard::Discard;
 use crate::stream::broker::{
-    BrokerError, ChangelogIdentity, Committed, Lookup, Moment, Position, Stability, TRANSACTION_TIMEOUT,
-    Task, TaskStep, Waker, Watermark,
+    BrokerError, ChangelogIdentity, Committed, Lookup, Moment, Position, RawEnd, Stability, Task, TaskStep,
+    Waker, Watermark,
 };
 use crate::topic::{Input, Output, Partition, PerInput, Topic};
 use crate::wire::changelog::Seal;
 
 use self::start::Disagreement;
+use super::RunningHistory;
 use super::dead_letters::DeadLetterWindow;
 use super::merge::MergeKey;
-use super::{BatchName, RunningHistory};
 
+use blocked::Blocked;
 use local::{Changelog, Loading, Used};
 use unusable::unusable_state;
 
@@ -55,10 +55,6 @@ const CALL_MAX: Duration = Duration::from_millis(500);
 const REPORT_EVERY: Duration = Duration::from_millis(200);
 /// Customers that one step gives their timers.
 const SETTLED_A_STEP: usize = 100_000;
-/// A predecessor's transaction that is open for longer than this is ended.
-const BLOCKED_MAX: Duration = Duration::from_secs(1);
-/// The broker ends a transaction at its timeout, and looks for such transactions every 10 s.
-const GIVE_UP_AFTER: Duration = TRANSACTION_TIMEOUT.saturating_add(Duration::from_secs(10));
 
 /// What a restored partition starts with.
 pub struct Restored {
@@ -116,6 +112,8 @@ pub struct RestoreRules {
     pub former_secret: Option<[u8; 8]>,
     pub on_other_offsets: OnOtherOffsets,
     pub history: HistoryRules,
+    /// What the intake reads; empty without one.
+    pub raw_topics: Arc<[String]>,
     /// None: there are none.
     pub snapshots: Option<Snapshots>,
 }
@@ -198,7 +196,7 @@ enum Stage {
 type Offsets = PerInput<Option<Committed>>;
 
 /// Where the inputs are to be read from, and how far they go.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Inputs {
     starts: PerInput<(Position, MergeKey)>,
     ends: PerInput<Position>,
@@ -222,13 +220,6 @@ struct Work {
     blocked: Blocked,
 }
 
-/// How long an open transaction of another process has held the restore up.
-#[derive(Default)]
-struct Blocked {
-    since: Option<Moment>,
-    has_ended_transaction: bool,
-}
-
 impl Work {
     fn step<L: Lookup>(&mut self, lookup: &mut L) -> Result<Option<RestoreEvent>, BrokerError> {
         let partition = self.request.partition;
@@ -238,7 +229,7 @@ impl Work {
                 self.stage = Stage::Barrier;
                 let committed = match lookup.committed(&[partition], Stability::Stable, CALL_MAX) {
                     Err(BrokerError::Retry(cause)) => {
-                        self.end_open_transaction(lookup)?;
+                        self.blocked.end_open_transaction(lookup, &self.request)?;
                         return Err(BrokerError::Retry(cause));
                     }
                     other => other?,
@@ -277,23 +268,14 @@ impl Work {
                 let (batch, next) = lookup.read_log(CHANGELOG, partition, position, CALL_MAX)?;
                 self.stage = Stage::Reading { committed, position: next, end };
                 if next == position {
-                    self.end_open_transaction(lookup)?;
+                    self.blocked.end_open_transaction(lookup, &self.request)?;
                     return Ok(None);
                 }
                 self.blocked = Blocked::default();
                 self.read(&batch)?;
                 return Ok(self.progress(lookup.now(), end.0.saturating_sub(next.0)));
             }
-            Stage::Inputs { committed } => {
-                self.stage = Stage::Inputs { committed: committed.clone() };
-                let inputs = Input::ALL.map(|input| (Topic::Input(input), partition));
-                let ends = PerInput::from_slice(&lookup.watermarks(Watermark::High, &inputs, CALL_MAX)?);
-                let lows = PerInput::from_slice(&lookup.watermarks(Watermark::Low, &inputs, CALL_MAX)?);
-                self.stage = match self.inputs(&committed, &lows, &ends) {
-                    Ok(inputs) => self.begin_settling(inputs),
-                    Err(disagreement) => Stage::Recheck { committed, disagreement },
-                };
-            }
+            Stage::Inputs { committed } => self.find_inputs(lookup, committed)?,
             Stage::Recheck { committed, disagreement } => {
                 self.check_doubt(lookup, committed, disagreement)?
             }
@@ -301,6 +283,20 @@ impl Work {
             Stage::Over => unreachable!("a finished restore is not stepped"),
         }
         Ok(None)
+    }
+
+    fn find_inputs<L: Lookup>(&mut self, lookup: &mut L, committed: Offsets) -> Result<(), BrokerError> {
+        self.stage = Stage::Inputs { committed: committed.clone() };
+        let inputs = Input::ALL.map(|input| (Topic::Input(input), self.request.partition));
+        // Before the inputs: what the intake has passed by now lies below their ends.
+        let raw = history::raw_ends(lookup, self.seal.as_ref(), &self.request.rules, CALL_MAX)?;
+        let ends = PerInput::from_slice(&lookup.watermarks(Watermark::High, &inputs, CALL_MAX)?);
+        let lows = PerInput::from_slice(&lookup.watermarks(Watermark::Low, &inputs, CALL_MAX)?);
+        self.stage = match self.inputs(&committed, &lows, &ends, raw) {
+            Ok(inputs) => self.begin_settling(inputs),
+            Err(disagreement) => Stage::Recheck { committed, disagreement },
+        };
+        Ok(())
     }
 
     fn begin_settling(&mut self, inputs: Inputs) -> Stage {
@@ -368,10 +364,12 @@ impl Work {
     }
 
     fn settle(&mut self, inputs: Inputs, now: Moment) -> Result<Option<RestoreEvent>, BrokerError> {
-        self.stage = Stage::Settling(inputs);
         let clock = self.seal.as_ref().and_then(|seal| seal.clock);
         match self.restore.settle(clock, SETTLED_A_STEP) {
-            Ok(Settled::Some) => Ok(self.progress(now, 0)),
+            Ok(Settled::Some) => {
+                self.stage = Stage::Settling(inputs);
+                Ok(self.progress(now, 0))
+            }
             Ok(Settled::All) => {
                 self.stage = Stage::Over;
                 Ok(Some(RestoreEvent::Done(Box::new(self.finish(inputs)))))
@@ -428,6 +426,7 @@ impl Work {
         committed: &Offsets,
         lows: &PerInput<Position>,
         ends: &PerInput<Position>,
+        raw: Vec<RawEnd>,
     ) -> Result<Inputs, Disagreement> {
         let (rules, seal) = (&self.request.rules, self.seal.as_ref());
         let evidence = start::Evidence {
@@ -439,7 +438,10 @@ impl Work {
             edges: PerInput::from_fn(|input| (lows[input], ends[input])),
         };
         let starts = start::starts(&evidence, rules.on_other_offsets, rules.secret, rules.former_secret)?;
-        let (history, signals_from) = history::of(seal, ends, &rules.history, self.request.shop_now);
+        let present = history::PresentEnds { inputs: ends, raw };
+        let shop_now = self.request.shop_now;
+        let (history, signals_from) =
+            history::of(seal, present, &rules.raw_topics, &rules.history, shop_now)?;
         Ok(Inputs { starts, ends: *ends, history, signals_from })
     }
 
@@ -464,37 +466,5 @@ impl Work {
             changelog: self.changelog.take(),
             snapshot_created_at_ms: self.used.map(|used| used.created_at_ms),
         }
-    }
-
-    /// Counts a fruitless call. After a while, ends the transaction that is open in this partition: a process that has it open
-    /// without owning the partition has to abort it anyway, and the broker's own timeout takes long.
-    fn end_open_transaction<L: Lookup>(&mut self, lookup: &mut L) -> Result<(), BrokerError> {
-        let now = lookup.now();
-        let waited = now.since(*self.blocked.since.get_or_insert(now));
-        if waited > GIVE_UP_AFTER {
-            let message = "an open transaction in the partition does not end: look for a process that still writes under \
-                           this application, or lower `transaction.max.timeout.ms` of the brokers";
-            return Err(BrokerError::stop(Exit::Unavailable, message));
-        }
-        if waited < BLOCKED_MAX || self.blocked.has_ended_transaction {
-            return Ok(());
-        }
-        let committed = lookup.committed(&[self.request.partition], Stability::Unstable, CALL_MAX)?;
-        let orders = committed.first().and_then(|committed| committed[Input::Orders].as_ref());
-        let name = orders.and_then(|committed| BatchName::parse(&committed.metadata));
-        let id = name.map(|name| name.transactional_id);
-        match id {
-            Some(id) if id != self.request.transactional_id => {
-                info!(partition = %self.request.partition, transactional_id = id, "ending an open transaction");
-                lookup.end_transaction_of(id, CALL_MAX)?;
-            }
-            // Taking over our own id would fence ourselves; without an id there is no process to fence.
-            Some(_) | None => warn!(
-                partition = %self.request.partition,
-                "an open transaction of an unknown writer holds the restore up until its timeout"
-            ),
-        }
-        self.blocked.has_ended_transaction = true;
-        Ok(())
     }
 }

@@ -1,7 +1,8 @@
 //! Wall time at an idle end: when it may move a partition's clock, and when not.
 //!
 //! A customer who is silent lapses on time even if nothing else arrives; but never while an order may be waiting, behind a
-//! connection that is down, an open transaction of a shop's producer, or a machine that has slept.
+//! connection that is down, an open transaction of a shop's producer, or a machine that has slept; nor while one waits in front of an
+//! intake (`intake_gate`).
 
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use tracing::{debug, warn};
 
 use super::Stop;
 use super::context::Context;
+use super::intake_gate::IntakeGate;
 use crate::domain::values::time::Time;
 use crate::stream::broker::{Broker, BrokerError, Clocks, Lookup, Moment, Position, Watermark};
 use crate::stream::partition::EndCheck;
@@ -30,6 +32,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(1);
 /// Lets wall time move the clocks of partitions, or not.
 pub(super) struct ClockGate {
     guard: WallGuard,
+    pub intake: IntakeGate,
 }
 
 /// What the brokers have answered about the ends of partitions.
@@ -45,7 +48,7 @@ pub(super) struct AskedEnds {
 
 impl ClockGate {
     pub fn new(clocks: Clocks) -> Self {
-        Self { guard: WallGuard::new(clocks) }
+        Self { guard: WallGuard::new(clocks), intake: IntakeGate::default() }
     }
 
     /// Asks the brokers about the ends of all partitions that have something due and seem to be read to their ends. None if there
@@ -60,6 +63,10 @@ impl ClockGate {
         }
         if !self.guard.is_believed(clocks) {
             freeze(ctx, &due, asked_at);
+            return Ok(None);
+        }
+        let (due, target) = self.intake.clear(ctx, due, target, clocks)?;
+        if due.is_empty() {
             return Ok(None);
         }
         let Some(ends) = input_ends(ctx, &due, Watermark::High)? else {
@@ -95,7 +102,7 @@ fn partitions_due<B: Broker>(ctx: &mut Context<'_, B>, target: Time, now: Moment
 fn freeze<B: Broker>(ctx: &mut Context<'_, B>, partitions: &[Partition], now: Moment) {
     for partition in partitions {
         let check = &mut ctx.partitions.running_mut(*partition).end_check;
-        *check = EndCheck { is_frozen: true, ask_at: Some(now.plus(ASK_AGAIN_AFTER)) };
+        *check = EndCheck { is_frozen: true, ask_at: Some(now.plus(ASK_AGAIN_AFTER)), ..*check };
     }
 }
 
@@ -118,9 +125,21 @@ pub(super) fn check_open_transactions<B: Broker>(
         if is_frozen && !running.end_check.is_frozen {
             debug!(partition = partition.0, "an open transaction in an input keeps the clock where it is");
         }
-        running.end_check = EndCheck { is_frozen, ask_at: Some(now.plus(ASK_AGAIN_AFTER)) };
+        running.end_check =
+            EndCheck { is_frozen, ask_at: Some(now.plus(ASK_AGAIN_AFTER)), ..running.end_check };
     }
     Ok(())
+}
+
+/// Where all inputs of each partition end, open transactions included; none if the brokers did not answer.
+pub(super) fn high_ends<B: Broker>(
+    ctx: &mut Context<'_, B>,
+    partitions: &[Partition],
+) -> Result<Option<Vec<PerInput<Position>>>, Stop> {
+    if partitions.is_empty() {
+        return Ok(Some(Vec::new()));
+    }
+    input_ends(ctx, partitions, Watermark::High)
 }
 
 /// An edge of all inputs of each partition; none if the brokers did not answer.

@@ -8,7 +8,7 @@ use super::hub::Hub;
 use super::membership::Membership;
 use super::owned::OwnedPartitions;
 use super::query::WaitingQueries;
-use super::{Stop, snapshot};
+use super::{Stop, report, snapshot};
 use crate::fault::{self, Milestone, Mutation};
 use crate::stream::broker::{Broker, BrokerError, Moment};
 use crate::stream::partition::{Phase, Running};
@@ -158,8 +158,7 @@ impl<'m, B: Broker> Context<'m, B> {
             self.hub.on_restored(partition, duration);
             let snapshots = snapshot::schedule(self, partition, &restored, now);
             let running = Running::new(*restored, snapshots, now);
-            let remaining = running.history.map(|history| history.remaining(&running.streams.cursors));
-            self.hub.status.in_history(partition, remaining);
+            self.hub.status.in_history(partition, report::history(&running, None));
             self.partitions.set_phase(partition, Phase::Restored(Box::new(running)));
         }
         Ok(())

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use crossbeam_channel::Receiver;
+use tracing::warn;
 
 use crate::observe::metrics::{BatchSummary, Metrics, RestoreInProgress};
-use crate::observe::status::{RecentSignal, ServiceStatus, WorkerStatus};
+use crate::observe::status::{RecentSignal, ServiceRemark, ServiceStatus, WorkerStatus};
 use crate::stream::partition::partition_batch::PartitionBatch;
 use crate::stream::query::CustomerQuery;
 use crate::topic::Partition;
@@ -33,6 +34,13 @@ impl<'m> Hub<'m> {
         tick: fn(&WorkerStatus),
     ) -> Self {
         Self { metrics, service, status, queries, tick, restores: BTreeMap::new() }
+    }
+
+    /// Records come through an intake, and no `[intake]` is configured.
+    pub(super) fn warn_of_unknown_intake(&self) {
+        if self.service.remark(ServiceRemark::UnknownIntake) {
+            warn!("{}", ServiceRemark::UnknownIntake);
+        }
     }
 
     pub(super) fn tick(&self) {

@@ -127,6 +127,10 @@ impl Membership {
         let (profiles, counts) = counts.split_last().expect("as many counts as topics");
         self.counts = PartitionCounts { inputs: counts[0], profiles: *profiles };
         self.compare_partition_counts(counts, rules)?;
+        if !rules.raw_topics.is_empty() {
+            // One that does not exist is found now, and not when the first timer is due.
+            broker.lookup().raw_progress(STEP_MAX)?;
+        }
         let since = broker.now();
         Ok(match rules.registry {
             RegistrySource::Topic => JoinStage::Registry { since },

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::context::Context;
+use super::intake_gate::IntakeGate;
 use super::transaction::Transaction;
 use crate::domain::engine::{Engine, Transitions};
 use crate::domain::signals::signal::State;
@@ -11,13 +12,17 @@ use crate::observe::metrics::{
     Basis, BatchSummary, PartitionGauges, PerLabel, RevenueKind, Transition, Window, WindowBasis,
     WindowRevenue,
 };
-use crate::stream::broker::{Broker, Moment, RecordBatch};
-use crate::stream::partition::Running;
+use crate::observe::status::HistoryProgress;
+use crate::stream::broker::{Broker, Clocks, Moment, RecordBatch};
+use crate::stream::partition::{HistoryEnds, Running};
 use crate::stream::rules::Rules;
 use crate::topic::PerInput;
 
 /// Gauges that move without a commit are set so often.
 const GAUGES_AGE_MAX: Duration = Duration::from_secs(1);
+
+/// From then on readiness says that the intake keeps the clocks from moving.
+const HELD_MIN: Duration = Duration::from_secs(300);
 
 /// When the gauges were set last.
 pub struct GaugeRefresh {
@@ -34,6 +39,7 @@ impl GaugeRefresh {
         &mut self,
         ctx: &mut Context<'_, B>,
         transaction: &Transaction,
+        intake: &IntakeGate,
     ) {
         let clocks = ctx.broker.clocks();
         if clocks.monotonic.since(self.refreshed_at) < GAUGES_AGE_MAX {
@@ -41,20 +47,50 @@ impl GaugeRefresh {
         }
         self.refreshed_at = clocks.monotonic;
         let target = ctx.rules.clock_target(clocks.wall_ms);
+        let mut held_since: Option<Clocks> = None;
         for (partition, running) in ctx.partitions.running_mut_all() {
             let exported = ctx.hub.metrics.partition(partition);
             for (input, (records, seconds)) in lags(running, clocks.wall_ms).iter() {
                 exported.set_lag(input, *records, *seconds);
             }
-            let remaining = running.history.map(|history| history.remaining(&running.streams.cursors));
-            exported.set_history_remaining(remaining.unwrap_or(0));
-            ctx.hub.status.in_history(partition, remaining);
+            let history = history(running, Some(intake));
+            exported.set_history_remaining(history.as_ref().map_or(0, HistoryProgress::remaining));
+            ctx.hub.status.in_history(partition, history);
+            let since = held_by_intake(running, target);
+            exported.set_intake_clock_frozen(since.map(|since| clocks.monotonic.since(since.monotonic)));
+            held_since = held_since.into_iter().chain(since).min_by_key(|since| since.monotonic);
             // Totals of an open batch are not shown.
             if !transaction.touches(partition) {
                 exported.set(&gauges(running, &ctx.rules, target, clocks.monotonic));
             }
         }
+        let long_held = held_since.filter(|since| clocks.monotonic.since(since.monotonic) >= HELD_MIN);
+        ctx.hub.status.held_by_intake(long_held.map(|since| (intake.why_held(), since.wall_ms)));
     }
+}
+
+/// How far the history of a partition has come; none once it is live.
+pub fn history<T: RecordBatch>(running: &Running<T>, intake: Option<&IntakeGate>) -> Option<HistoryProgress> {
+    let history = running.history.as_ref()?;
+    let remaining = history.remaining(&running.streams.cursors);
+    Some(match (&history.ends, intake) {
+        (HistoryEnds::Known(_), _) => HistoryProgress::Reading { remaining },
+        (HistoryEnds::Behind(_), None) => {
+            HistoryProgress::Behind { remaining, intake: "the intake".to_owned() }
+        }
+        (HistoryEnds::Behind(ends), Some(intake)) => {
+            let lag = intake.lag(ends);
+            HistoryProgress::Behind { remaining: remaining + lag.records(), intake: lag.to_string() }
+        }
+    })
+}
+
+/// Since when the intake has kept something that is due from happening. What is not due any more is not held.
+fn held_by_intake<T>(running: &mut Running<T>, target: Option<Time>) -> Option<Clocks> {
+    let check = &mut running.end_check;
+    let is_due = target.is_some_and(|target| running.engine.next_due(target).is_some());
+    check.held_by_intake = check.held_by_intake.filter(|_| is_due);
+    check.held_by_intake
 }
 
 /// Adds the engine's counts of moves between states, from and to.

@@ -39,6 +39,11 @@ impl Stop {
         Self { error: self.error.context(format!("partition {partition}")), ..self }
     }
 
+    /// What cannot be used although it was checked before.
+    pub fn from_failure(failure: Failure) -> Self {
+        Self { kind: kind(failure.exit), exit: failure.exit, error: failure.error }
+    }
+
     /// As the process ends.
     pub fn into_failure(self) -> Failure {
         Failure::new(self.exit, self.error)

@@ -15,7 +15,7 @@ mod reader;
 mod seal;
 
 pub use outcomes::{Outcome, OutcomeRun, OutcomeWindow};
-pub use seal::{Seal, SealedHistory, SealedInput};
+pub use seal::{Seal, SealedEnds, SealedHistory, SealedInput, SealedRawEnd};
 
 use std::borrow::Cow;
 
@@ -179,8 +179,16 @@ mod tests {
     }
 
     fn seal_in_history() -> Seal {
-        let history = SealedHistory { ends: PerInput([2_000, 0, u64::MAX]), records: 1_000 };
+        let ends = SealedEnds::Known(PerInput([2_000, 0, u64::MAX]));
+        let history = SealedHistory { ends, records: 1_000 };
         Seal { history: Some(history), signals_from: Some(time(77)), ..seal() }
+    }
+
+    fn seal_behind_an_intake() -> Seal {
+        let end = |topic: &str, partition, end| SealedRawEnd { topic: topic.into(), partition, end };
+        let ends = vec![end("shop", 1, 5), end("shop", 20, u64::MAX), end("shop.2", 0, 700)];
+        let history = SealedHistory { ends: SealedEnds::Behind(ends), records: 9 };
+        Seal { history: Some(history), ..seal_in_history() }
     }
 
     /// Keys and values of one record of each kind and state.
@@ -203,6 +211,7 @@ mod tests {
             ),
             (SEAL_KEY.to_vec(), Some(written(|out| seal_in_history().encode(out)))),
             (SEAL_KEY.to_vec(), Some(written(|out| Seal { history: None, ..seal_in_history() }.encode(out)))),
+            (SEAL_KEY.to_vec(), Some(written(|out| seal_behind_an_intake().encode(out)))),
         ]
     }
 
@@ -220,7 +229,12 @@ mod tests {
                 }
                 StateRecord::Marker { hash, requested_at } => format!("{} {requested_at:?}", hash[15]),
                 StateRecord::Seal(read) if read.signals_from.is_some() => {
-                    (read == Seal { history: read.history, ..seal_in_history() }).to_string()
+                    let written = [
+                        seal_in_history(),
+                        Seal { history: None, ..seal_in_history() },
+                        seal_behind_an_intake(),
+                    ];
+                    format!("written {:?}", written.iter().position(|written| *written == read))
                 }
                 StateRecord::Seal(read) => match read.clock {
                     Some(_) => (read == seal()).to_string(),
@@ -237,8 +251,9 @@ mod tests {
                 "7 None",
                 "true",
                 "true",
-                "true",
-                "true"
+                "written Some(0)",
+                "written Some(1)",
+                "written Some(2)",
             ]
         );
     }

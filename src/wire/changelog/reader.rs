@@ -63,6 +63,14 @@ impl<'a> Reader<'a> {
         Ok(*array)
     }
 
+    /// So many bytes, a count that may be nonsense.
+    pub(super) fn slice(&mut self, length: u64) -> Result<&'a [u8], StateError> {
+        let cut = usize::try_from(length).ok().and_then(|length| self.rest.split_at_checked(length));
+        let (slice, rest) = cut.ok_or(StateError::Truncated(self.kind))?;
+        self.rest = rest;
+        Ok(slice)
+    }
+
     /// Seven bits a byte, the lowest first; in the shortest form only.
     pub(super) fn varint(&mut self) -> Result<u64, StateError> {
         let mut value = 0u64;

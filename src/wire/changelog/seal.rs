@@ -4,9 +4,13 @@
 //! ```text
 //! version │ present (bit 0 clock, bits 1-3 merge keys) │ batch u64 │ next offsets 3 × u64 │ clock i64? │ merge keys i64? │
 //! fingerprint of the erasure secret 8 │ number of runs (varint) │ runs (varint: records × 4 + outcome)
-//! version 2 only: present (bit 0 history, bit 1 signals from) │ ends of the history 3 × u64 │ its records u64 │ signals from i64
+//! version 2 only: present (bit 0 history, bit 1 signals from, bit 2 history behind an intake) │
+//!   bit 0: ends of the history 3 × u64 │ its records u64
+//!   bit 2: number of raw ends (varint) │ raw ends (topic length varint, topic, partition varint, end varint) │ its records u64
+//!   signals from i64
 //! ```
-//! Version 2 is written only while a partition has not come to its live records, or holds signals back.
+//! Version 2 is written only while a partition has not come to its live records, or holds signals back. Bits 0 and 2 exclude each
+//! other; raw ends are sorted.
 
 use super::StateError;
 use super::outcomes::{Outcome, OutcomeRun};
@@ -17,6 +21,10 @@ use crate::topic::PerInput;
 const KIND: &str = "seal";
 const WITHOUT_HISTORY: u8 = 1;
 const NEWEST: u8 = 2;
+
+const ENDS_KNOWN: u8 = 1;
+const SIGNALS_FROM: u8 = 1 << 1;
+const ENDS_BEHIND: u8 = 1 << 2;
 
 /// Everything about a partition that is not a customer's.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,12 +45,28 @@ pub struct Seal {
 }
 
 /// The history of a partition that is not settled yet.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SealedHistory {
-    /// Records at lower offsets are history.
-    pub ends: PerInput<u64>,
+    pub ends: SealedEnds,
     /// How many records of it were read.
     pub records: u64,
+}
+
+/// Where a history ends.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SealedEnds {
+    /// Records at lower offsets are history.
+    Known(PerInput<u64>),
+    /// Where the inputs end once the intake in front has passed these. In order of topic and partition, and not empty.
+    Behind(Vec<SealedRawEnd>),
+}
+
+/// A partition of a topic that the intake reads, and where it ended.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct SealedRawEnd {
+    pub topic: Box<str>,
+    pub partition: u32,
+    pub end: u64,
 }
 
 /// Where one input goes on.
@@ -60,7 +84,11 @@ impl Seal {
         let instants = [self.clock].into_iter().chain(self.inputs.0.map(|input| input.merge_key));
         let present =
             instants.clone().enumerate().map(|(bit, instant)| u8::from(instant.is_some()) << bit).sum();
-        let has_history = u8::from(self.history.is_some()) | u8::from(self.signals_from.is_some()) << 1;
+        let has_history = match self.history.as_ref().map(|history| &history.ends) {
+            None => 0,
+            Some(SealedEnds::Known(_)) => ENDS_KNOWN,
+            Some(SealedEnds::Behind(_)) => ENDS_BEHIND,
+        } | if self.signals_from.is_some() { SIGNALS_FROM } else { 0 };
         let format = if has_history == 0 { WITHOUT_HISTORY } else { NEWEST };
         out.extend_from_slice(&[format, present]);
         out.extend_from_slice(&self.batch.to_le_bytes());
@@ -81,9 +109,13 @@ impl Seal {
         }
         out.push(has_history);
         if let Some(SealedHistory { ends, records }) = &self.history {
-            for number in ends.0.iter().chain([records]) {
-                out.extend_from_slice(&number.to_le_bytes());
+            match ends {
+                SealedEnds::Known(ends) => {
+                    ends.0.iter().for_each(|end| out.extend_from_slice(&end.to_le_bytes()))
+                }
+                SealedEnds::Behind(ends) => encode_raw_ends(ends, out),
             }
+            out.extend_from_slice(&records.to_le_bytes());
         }
         if let Some(from) = self.signals_from {
             out.extend_from_slice(&from.as_millis().to_le_bytes());
@@ -114,22 +146,61 @@ impl Seal {
     }
 }
 
+fn encode_raw_ends(ends: &[SealedRawEnd], out: &mut Vec<u8>) {
+    debug_assert!(!ends.is_empty() && ends.is_sorted_by(is_before), "raw ends have one form");
+    put_varint(out, ends.len() as u64);
+    for SealedRawEnd { topic, partition, end } in ends {
+        put_varint(out, topic.len() as u64);
+        out.extend_from_slice(topic.as_bytes());
+        put_varint(out, u64::from(*partition));
+        put_varint(out, *end);
+    }
+}
+
+fn is_before(first: &SealedRawEnd, second: &SealedRawEnd) -> bool {
+    (&first.topic, first.partition) < (&second.topic, second.partition)
+}
+
 fn history(reader: &mut Reader<'_>) -> Result<(Option<SealedHistory>, Option<Time>), StateError> {
     let present = reader.byte()?;
-    // Without either it would have been written as version 1.
-    if !(1..=0b11).contains(&present) {
+    let ends = match present & !SIGNALS_FROM {
+        // Without either it would have been written as version 1.
+        0 if present == SIGNALS_FROM => None,
+        ENDS_KNOWN => {
+            let mut ends = PerInput::<u64>::default();
+            for end in &mut ends.0 {
+                *end = reader.u64()?;
+            }
+            Some(SealedEnds::Known(ends))
+        }
+        ENDS_BEHIND => Some(SealedEnds::Behind(raw_ends(reader)?)),
+        _ => return Err(reader.invalid()),
+    };
+    let history = match ends {
+        None => None,
+        Some(ends) => Some(SealedHistory { ends, records: reader.u64()? }),
+    };
+    Ok((history, reader.time_if(present & SIGNALS_FROM != 0)?))
+}
+
+fn raw_ends(reader: &mut Reader<'_>) -> Result<Vec<SealedRawEnd>, StateError> {
+    let count = reader.varint()?;
+    if count == 0 {
         return Err(reader.invalid());
     }
-    let history = if present & 1 == 0 {
-        None
-    } else {
-        let mut ends = PerInput::<u64>::default();
-        for end in &mut ends.0 {
-            *end = reader.u64()?;
+    // Not reserved ahead: the count may be nonsense, the bytes for it are then missing.
+    let mut ends: Vec<SealedRawEnd> = Vec::new();
+    for _ in 0..count {
+        let length = reader.varint()?;
+        let topic = std::str::from_utf8(reader.slice(length)?).map_err(|_| reader.invalid())?.into();
+        let partition = u32::try_from(reader.varint()?).map_err(|_| reader.invalid())?;
+        let end = SealedRawEnd { topic, partition, end: reader.varint()? };
+        if ends.last().is_some_and(|last| !is_before(last, &end)) {
+            return Err(reader.invalid());
         }
-        Some(SealedHistory { ends, records: reader.u64()? })
-    };
-    Ok((history, reader.time_if(present & 2 != 0)?))
+        ends.push(end);
+    }
+    Ok(ends)
 }
 
 fn outcomes(reader: &mut Reader<'_>) -> Result<Vec<OutcomeRun>, StateError> {

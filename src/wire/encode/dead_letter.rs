@@ -1,5 +1,7 @@
 //! Records that were refused, as they go on: the original bytes, and beside them why and where from.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
@@ -25,7 +27,7 @@ pub struct DeadLetter {
     pub key: Option<Vec<u8>>,
     /// The original value, or its beginning.
     pub value: Option<Vec<u8>>,
-    headers: Vec<(&'static str, Box<[u8]>)>,
+    headers: Vec<(Cow<'static, str>, Box<[u8]>)>,
 }
 
 impl DeadLetter {
@@ -50,9 +52,35 @@ impl DeadLetter {
         letter
     }
 
+    /// The same without a content: only how long key and value are, and their SHA-256.
+    pub fn without_content(
+        refusal: &Refusal,
+        source: &Source<'_>,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) -> Self {
+        let mut letter = Self { key: None, value: None, headers: headers(refusal, source) };
+        letter.headers.extend(original(["dlq_key_bytes", "dlq_key_sha256"], key));
+        letter.headers.extend(original(["dlq_value_bytes", "dlq_value_sha256"], value));
+        letter
+    }
+
+    /// Adds a header of the writer's own.
+    pub fn add_header(&mut self, name: &'static str, value: &[u8]) {
+        self.headers.push((name.into(), value.into()));
+    }
+
+    /// Adds a header of the original, unless the record would be too large with it.
+    pub fn add_header_within(&mut self, name: &str, value: &[u8], bytes_max: usize) {
+        let content = self.key.as_ref().map_or(0, Vec::len) + self.value.as_ref().map_or(0, Vec::len);
+        if self.headers_bytes() + content + name.len() + value.len() <= bytes_max {
+            self.headers.push((name.to_owned().into(), value.into()));
+        }
+    }
+
     /// Names and values.
     pub fn headers(&self) -> Vec<(&str, &[u8])> {
-        self.headers.iter().map(|(name, value)| (*name, value.as_ref())).collect()
+        self.headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect()
     }
 
     fn headers_bytes(&self) -> usize {
@@ -60,17 +88,17 @@ impl DeadLetter {
     }
 }
 
-fn headers(refusal: &Refusal, source: &Source<'_>) -> Vec<(&'static str, Box<[u8]>)> {
+fn headers(refusal: &Refusal, source: &Source<'_>) -> Vec<(Cow<'static, str>, Box<[u8]>)> {
     let text = |text: &str| text.as_bytes().into();
     let mut headers = vec![
-        ("dlq_reason", text(refusal.reason.name())),
-        ("dlq_detail", text(&refusal.detail)),
-        ("dlq_topic", text(source.topic)),
-        ("dlq_partition", text(&source.partition.to_string())),
-        ("dlq_offset", text(&source.offset.to_string())),
+        (Cow::Borrowed("dlq_reason"), text(refusal.reason.name())),
+        ("dlq_detail".into(), text(&refusal.detail)),
+        ("dlq_topic".into(), text(source.topic)),
+        ("dlq_partition".into(), text(&source.partition.to_string())),
+        ("dlq_offset".into(), text(&source.offset.to_string())),
     ];
     if let Some(millis) = source.timestamp_ms {
-        headers.push(("dlq_timestamp", text(&millis.to_string())));
+        headers.push(("dlq_timestamp".into(), text(&millis.to_string())));
     }
     headers
 }
@@ -79,14 +107,14 @@ fn headers(refusal: &Refusal, source: &Source<'_>) -> Vec<(&'static str, Box<[u8
 fn original(
     [bytes_name, digest_name]: [&'static str; 2],
     content: Option<&[u8]>,
-) -> Vec<(&'static str, Box<[u8]>)> {
+) -> Vec<(Cow<'static, str>, Box<[u8]>)> {
     let Some(content) = content else { return Vec::new() };
     let mut digest = String::with_capacity(64);
     for byte in Sha256::digest(content) {
         digest.push_str(&format!("{byte:02x}"));
     }
     let size = content.len().to_string();
-    vec![(bytes_name, size.into_bytes().into()), (digest_name, digest.into_bytes().into())]
+    vec![(bytes_name.into(), size.into_bytes().into()), (digest_name.into(), digest.into_bytes().into())]
 }
 
 record! {

@@ -1,9 +1,14 @@
 //! The envelope of signals and profiles: CloudEvents in binary mode, in the headers, so that a null value is still a tombstone.
 
+use std::ffi::CStr;
+
 use super::json::time_text;
 use super::text::Text;
 use crate::domain::values::time::Time;
 use crate::wire::hash::SignalId;
+
+/// The header of a native record that an intake has written: the map that has read it.
+pub const INTAKE_MAP: &CStr = c"intake_map";
 
 /// Room for the longest id: a partition of 10 digits, two numbers of 20, two hyphens, and what a [`Text`] needs.
 const ID_ROOM: usize = 80;

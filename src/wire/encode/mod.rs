@@ -28,7 +28,7 @@ pub use context::{RecordContext, RecordKind};
 pub use dead_letter::{
     DeadLetter, Source, encode_line as encode_dead_letter_line, fields as dead_letter_fields,
 };
-pub use headers::{CloudEvents, Headers};
+pub use headers::{CloudEvents, Headers, INTAKE_MAP};
 pub use json::time_text;
 pub use metrics::{ShopMetrics, encode as encode_shop_metrics, fields as shop_metrics_fields};
 pub use profile::{ProfileEncoder, fields as profile_fields};

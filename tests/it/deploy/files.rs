@@ -43,6 +43,8 @@ fn example_is_complete() -> Result<(), Failed> {
         } else if let Some((key, value)) = line.split_once(" = ").filter(|_| !line.starts_with(' ')) {
             let key = format!("{section}{key}")
                 .replace("stores.north.", "stores.<id>.")
+                .replace("intake.sources.shop.options.money", "intake.sources.<name>.options.<option>")
+                .replace("intake.sources.shop.", "intake.sources.<name>.")
                 .replace("rates.USD", "rates.<code>")
                 .replace("currencies.IRT", "currencies.<code>");
             shown.insert(key, value.trim_matches('"').to_owned());

@@ -11,7 +11,7 @@ mod campaign;
 mod endings;
 mod failures;
 mod feed;
-mod fleet;
+pub mod fleet;
 mod measure;
 mod permissions;
 mod scenarios;

@@ -12,10 +12,10 @@ use super::shop::Shop;
 use crate::kafka::{self, KafkaNode};
 use crate::service::{ServiceProcess, ServiceSettings};
 
-const MINUTE: i64 = 60_000;
+pub const MINUTE: i64 = 60_000;
 const DAY: i64 = 24 * 60 * MINUTE;
 /// As configured here: at risk after this much silence.
-const AT_RISK: i64 = 30 * DAY;
+pub const AT_RISK: i64 = 30 * DAY;
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -87,27 +87,27 @@ fn an_outage_lapses_nobody_who_ordered(node: &KafkaNode) -> Result<()> {
     Ok(())
 }
 
-fn fixed(settings: ServiceSettings) -> ServiceSettings {
+pub fn fixed(settings: ServiceSettings) -> ServiceSettings {
     settings.set(&["lapse", "policy"], "fixed")
 }
 
-fn order(customer: u32, placed_at: i64) -> Value {
+pub fn order(customer: u32, placed_at: i64) -> Value {
     order_number(customer, 1, placed_at)
 }
 
-fn order_number(customer: u32, number: u32, placed_at: i64) -> Value {
+pub fn order_number(customer: u32, number: u32, placed_at: i64) -> Value {
     json!({
         "order_id": format!("o{customer}-{number}"), "customer_id": format!("c{customer}"), "placed_at": placed_at,
         "currency": "GBP", "total": "10.00",
     })
 }
 
-fn signals(shop: &Shop, kind: &str) -> Result<Vec<Value>> {
+pub fn signals(shop: &Shop, kind: &str) -> Result<Vec<Value>> {
     let signals = shop.signals()?;
     Ok(signals.into_iter().filter(|signal| signal["type"] == kind).collect())
 }
 
-fn now() -> i64 {
+pub fn now() -> i64 {
     let since: Duration = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     i64::try_from(since.as_millis()).expect("this era")
 }

@@ -4,6 +4,7 @@ mod checked;
 mod clock;
 mod faults;
 pub mod history;
+mod intake;
 mod loading;
 mod outage;
 mod poison;
@@ -38,6 +39,7 @@ pub fn trials() -> Vec<Trial> {
     trials.extend(checked::trials());
     trials.extend(clock::trials());
     trials.extend(faults::trials());
+    trials.extend(intake::trials());
     trials.extend(loading::trials());
     trials.extend(outage::trials());
     trials.extend(poison::trials());

@@ -291,7 +291,7 @@ fn policy_version() -> String {
     format!("{:016x}", policies.id(None).version)
 }
 
-fn time_text(millis: i64) -> String {
+pub fn time_text(millis: i64) -> String {
     chrono::DateTime::from_timestamp_millis(millis)
         .expect("a time of this era")
         .to_rfc3339_opts(chrono::SecondsFormat::Millis, true)

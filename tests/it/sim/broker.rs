@@ -146,6 +146,7 @@ impl Session for SimBroker<'_> {
             world.event += 1;
             world.hosts[host].clocks_at = world.event;
             let wall_ms = world.wall_ms() + world.hosts[host].wall_offset_ms;
+            world.hosts[host].wall_ms = wall_ms;
             Clocks { monotonic: Moment(now), boot: now, wall_ms }
         })
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use retention_signals::topic::{Input, Partition, PerInput};
-use retention_signals::wire::changelog::Seal;
+use retention_signals::wire::changelog::{Seal, SealedEnds, SealedRawEnd};
 
 use super::log::Log;
 
@@ -16,6 +16,8 @@ pub enum Item {
         to: i64,
         /// Everything that was there at this event must have been applied.
         confirmed_at: u64,
+        /// Wall time was read at this event.
+        taken_at: u64,
     },
     /// Timers that are due at the clock wait for the next batch, or customers of a history that are to be settled.
     TimersLeft,
@@ -45,8 +47,10 @@ pub struct Past {
     pub next: PerInput<u64>,
     pub clock: Option<i64>,
     pub items: Vec<Item>,
-    /// Where the history ends, as the first seal has it; the seal of one that is settled at once says it by where it goes on.
-    pub history_ends: PerInput<u64>,
+    /// Where the history ends, as the first seal has it that knows; the seal of one that is settled at once says it by where it goes on.
+    pub history_ends: Option<PerInput<u64>>,
+    /// What the intake had to pass first.
+    pub raw_ends: Option<Vec<SealedRawEnd>>,
 }
 
 /// See the module.
@@ -128,7 +132,7 @@ impl History {
                 ));
             }
             for item in &items {
-                if let Item::ClockMoved { confirmed_at, to: clock } = item
+                if let Item::ClockMoved { confirmed_at, to: clock, .. } = item
                     && let Some(entry) = log(input).entries().iter().find(|entry| {
                         entry.may_be_read() && entry.offset >= to && entry.event <= *confirmed_at
                     })
@@ -140,9 +144,16 @@ impl History {
                 }
             }
         }
-        if past.batch == 0 {
-            let next = PerInput::from_fn(|input| seal.inputs[input].next);
-            past.history_ends = seal.history.map_or(next, |history| history.ends);
+        let next = PerInput::from_fn(|input| seal.inputs[input].next);
+        match seal.history.map_or(SealedEnds::Known(next), |history| history.ends) {
+            SealedEnds::Known(ends) => past.history_ends = Some(past.history_ends.unwrap_or(ends)),
+            SealedEnds::Behind(ends) => {
+                let is_another = past.raw_ends.as_ref().is_some_and(|known| *known != ends);
+                if is_another || past.history_ends.is_some() {
+                    return Err(format!("{at}: the history waits for {ends:?}, not {:?}", past.raw_ends));
+                }
+                past.raw_ends = Some(ends);
+            }
         }
         past.batch = seal.batch;
         past.next = PerInput::from_fn(|input| seal.inputs[input].next);

@@ -86,6 +86,10 @@ pub struct Host {
     /// The world's count of events when the worker read its clocks last, and what that was at its last question for ends.
     pub clocks_at: u64,
     pub ends_asked_at: u64,
+    /// What its clocks showed then.
+    pub wall_ms: i64,
+    /// Where wall time would have put the clocks when the worker asked for the intake, and when it read that time.
+    pub raw_asked: Vec<(i64, u64)>,
     /// What was applied and is not committed yet, by partition, and how often the partition was restored.
     items: BTreeMap<u32, (u64, Vec<Item>)>,
     notes: Vec<(Partition, Noted)>,
@@ -113,6 +117,8 @@ impl Host {
             wall_offset_ms,
             clocks_at: 0,
             ends_asked_at: 0,
+            wall_ms: 0,
+            raw_asked: Vec::new(),
             items: BTreeMap::new(),
             notes: Vec::new(),
             tally: Tally::default(),
@@ -161,7 +167,11 @@ impl Host {
                 }
                 Noted::TimersFired(time) => Item::TimersFired(time.as_millis()),
                 Noted::ClockMoved(time) => {
-                    Item::ClockMoved { to: time.as_millis(), confirmed_at: self.ends_asked_at }
+                    let to = time.as_millis();
+                    // It moves less far if more timers are due than a batch takes.
+                    let taken = self.raw_asked.iter().filter(|(target, _)| *target >= to).min();
+                    let taken_at = taken.map_or(self.ends_asked_at, |(_, taken_at)| *taken_at);
+                    Item::ClockMoved { to, confirmed_at: self.ends_asked_at, taken_at }
                 }
                 Noted::TimersLeft => Item::TimersLeft,
                 Noted::HistorySettled(clock) => Item::HistorySettled(clock.map(|clock| clock.as_millis())),

@@ -1,6 +1,7 @@
 //! One partition of a topic: records with offsets, control records, open and decided transactions, compaction and truncation.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::CStr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -204,5 +205,9 @@ impl RecordBatch for SimBatch {
             key: record.key.as_deref(),
             value: record.value.as_deref(),
         }
+    }
+
+    fn has_header(&self, _: usize, _: &CStr) -> bool {
+        false
     }
 }

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use retention_signals::exit::Exit;
 use retention_signals::stream::broker::{
-    BrokerError, ChangelogIdentity, Committed, Lookup, Moment, Position, Stability, Watermark,
+    BrokerError, ChangelogIdentity, Committed, Lookup, Moment, Position, RawPartition, RawProgress,
+    RawSearch, Stability, Watermark,
 };
 use retention_signals::topic::{Output, Partition, PerInput, Topic};
 
+use super::intake::Intake;
 use super::log::{Edge, SimBatch};
 use super::mutation::Twist;
 use super::world::World;
@@ -156,5 +158,30 @@ impl Lookup for SimLookup {
             self.spend(within);
         }
         Ok((SimBatch(records), Position(next)))
+    }
+
+    fn raw_progress(&mut self, within: Duration) -> Result<Vec<RawProgress>, BrokerError> {
+        self.trouble(within)?;
+        let mut world = self.world.borrow_mut();
+        if self.is_of_worker {
+            world.note_raw_question(self.host);
+        }
+        Ok(world.intake.as_ref().map(Intake::progress).unwrap_or_default())
+    }
+
+    fn search_raw(
+        &mut self,
+        of: &RawPartition,
+        from: Position,
+        _: Position,
+        within: Duration,
+    ) -> Result<RawSearch, BrokerError> {
+        self.trouble(within)?;
+        let mut world = self.world.borrow_mut();
+        if world.happens(64) {
+            // It takes several looks.
+            return Ok(RawSearch::NoneBelow(from));
+        }
+        Ok(world.intake.as_ref().expect("there are raw topics").search(of, from))
     }
 }

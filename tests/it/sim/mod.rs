@@ -35,6 +35,7 @@
 //! | host clocks apart from each other and stepping; timestamps out of order | `Host::wall_offset_ms`, `World::arrive` |
 //! | zombies, two processes with one transactional id, graceful stops | `Schedule::make_mischief` |
 //! | topics created again under one name, other ids | `World::create_again`, `World::start_over` |
+//! | an intake in front: transactions, stops, offsets and records that become visible at different times | `intake` |
 //! | state folders that one process holds; writers that come late, die with their process and leave files unfinished | `disks` |
 //! | disks that lose or change what they were given; clocks a day off; outages in which brokers clean up | `outage` |
 //!
@@ -58,6 +59,7 @@ mod ground;
 mod group;
 mod history;
 mod host;
+mod intake;
 mod kinds;
 mod log;
 mod lookup;
@@ -85,6 +87,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test(format!("sim::mutation::{name}"), move || runs::mutation(twist, seed))
     }));
     trials.extend(settled::trials());
+    trials.extend(intake::trials());
     trials.extend(suite::NAMES.iter().map(|name| {
         Trial::test(format!("sim::suite::{name}"), move || {
             suite::run(name, &mut ground::SimGround::new()).map_err(|error| format!("{error:#}").into())

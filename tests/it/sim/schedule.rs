@@ -14,6 +14,7 @@ use retention_signals::stream::registry::RegistrySource;
 use super::check;
 use super::disks::{Disks, Habits};
 use super::host::{Host, Tally};
+use super::intake::Intake;
 use super::kinds::{dead_letter_limit, early_flush_bytes, keeps_snapshots};
 use super::mutation::Twist;
 use super::producer::{self, Fate};
@@ -223,6 +224,7 @@ impl<'a> Schedule<'a> {
         world.chaos.faults_left == 0
             && self.to_start.is_empty()
             && world.shop.next_due().is_none()
+            && world.intake.as_ref().is_none_or(Intake::is_done)
             && !self.workers.is_empty()
             && self.workers.iter().all(|worker| world.hosts[worker.host].frozen_until <= world.now)
             && world.is_settled()
@@ -359,6 +361,7 @@ impl<'a> Schedule<'a> {
         rules.dead_letters = self.dead_letter_limit.unwrap_or(rules.dead_letters);
         rules.dead_letters_accepted_before_ms = self.dead_letters_accepted_before_ms;
         settled::set_history(&mut rules, self.signals_from);
+        self.world.borrow_mut().put_intake_into(&mut rules);
         if let Some(disks) = &mut self.disks {
             rules.snapshots = Some(disks.enter(host, instance, &mut self.rng));
         }

@@ -10,11 +10,12 @@ use retention_signals::config::{HistoryRules, HistorySignals};
 use retention_signals::domain::values::time::Time;
 use retention_signals::fault::Mutation;
 use retention_signals::stream::rules::Rules;
-use retention_signals::topic::{Input, Output};
+use retention_signals::topic::{Input, Output, PerInput};
 use serde_json::Value;
 
 use super::check::{compare_letters, compare_profiles, json, merge_time, topic_of, visible};
 use super::history::Item;
+use super::intake;
 use super::mutation::Twist;
 use super::runs::{Runner, quietly};
 use super::schedule::Schedule;
@@ -133,16 +134,13 @@ pub fn outputs(world: &World, config: &OracleConfig, from: i64) -> Result<(), St
         let settled_at = past.items.iter().position(|item| matches!(item, Item::HistorySettled(_)));
         let settled_at = settled_at.expect("a schedule is over when all are settled");
         let (history, live) = past.items.split_at(settled_at);
-        for (items, is_history) in [(history, true), (live, false)] {
-            for item in items {
-                if let Item::Applied(input, offset) = item
-                    && (*offset < past.history_ends[*input]) != is_history
-                    && !world.history.may_jump
-                {
-                    let ends = &past.history_ends;
-                    return Err(at(format!("{input:?} {offset} is history: {is_history}, ends {ends:?}")));
-                }
-            }
+        if live[1..].iter().any(|item| matches!(item, Item::HistorySettled(_))) {
+            return Err(at("settled twice".to_owned()));
+        }
+        intake::check_history(world, partition, live).map_err(at)?;
+        let history_ends = past.history_ends.expect("a seal that is settled shows the ends");
+        if !world.history.may_jump {
+            divided_at(&history_ends, history, live).map_err(at)?;
         }
         let mut oracle = Oracle::new(config);
         let mut letters = Vec::new();
@@ -191,6 +189,20 @@ pub fn outputs(world: &World, config: &OracleConfig, from: i64) -> Result<(), St
         letters_of.push((partition, letters));
     }
     letters_of.into_iter().try_for_each(|(partition, letters)| compare_letters(world, partition, letters))
+}
+
+/// History is exactly the records below its ends.
+fn divided_at(history_ends: &PerInput<u64>, history: &[Item], live: &[Item]) -> Result<(), String> {
+    for (items, is_history) in [(history, true), (live, false)] {
+        for item in items {
+            if let Item::Applied(input, offset) = item
+                && (*offset < history_ends[*input]) != is_history
+            {
+                return Err(format!("{input:?} {offset} is history: {is_history}, ends {history_ends:?}"));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn compare_signals(

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use retention_signals::stream::broker::{ChangelogIdentity, Committed};
+use retention_signals::stream::rules::Rules;
 use retention_signals::topic::{Input, Output, Partition, Topic};
 
 use super::group::{Group, Offsets};
 use super::history::{History, Prepared};
 use super::host::Host;
+use super::intake::Intake;
 use super::log::{Edge, Log, ProducerId, Record};
 use super::mutation::Twist;
 use super::producer::Fate;
@@ -65,6 +67,10 @@ pub struct World {
     pub prepared: BTreeMap<ProducerId, Prepared>,
     pub hosts: Vec<Host>,
     pub shop: Shop,
+    /// Moves what the shop writes to the inputs; none if it writes there itself.
+    pub intake: Option<Intake>,
+    /// By which the workers go: where wall time would put their clocks.
+    pub rules: Option<Rules>,
     pub history: History,
     pub chaos: Chaos,
     pub twist: Option<Twist>,
@@ -102,6 +108,8 @@ impl World {
             prepared: BTreeMap::new(),
             hosts: Vec::new(),
             shop,
+            intake: None,
+            rules: None,
             history: History::new(partitions),
             chaos,
             twist: None,
@@ -136,6 +144,13 @@ impl World {
 
     pub fn report(&mut self, violation: String) {
         self.violation.get_or_insert(violation);
+    }
+
+    /// A worker asks how far the intake has come.
+    pub fn note_raw_question(&mut self, host: usize) {
+        let host = &mut self.hosts[host];
+        let target = self.rules.as_ref().and_then(|rules| rules.clock_target(host.wall_ms));
+        host.raw_asked.extend(target.map(|target| (target.as_millis(), host.clocks_at)));
     }
 
     /// The brokers' wall time.
@@ -202,6 +217,9 @@ impl World {
             }
             let (logs, partition) = (&self.logs, part.partition.0);
             let input_log = |input: Input| &logs[&(Topic::Input(input), partition)];
+            if let Some(violation) = self.intake.as_ref().and_then(|intake| intake.left_behind(&part)) {
+                self.violation.get_or_insert(violation);
+            }
             if let Err(violation) = self.history.commit(part, self.twist.is_none(), input_log) {
                 self.report(violation);
             }
@@ -227,7 +245,8 @@ impl World {
         let expiry = self.coordinator.next_expiry();
         let clients = self.hosts.iter().filter_map(Host::next_step_at);
         let shop = self.shop.next_due();
-        markers.chain(ends).chain(expiry).chain(clients).chain(shop).min()
+        let intake = self.intake.as_ref().map(Intake::next_due);
+        markers.chain(ends).chain(expiry).chain(clients).chain(shop).chain(intake).min()
     }
 
     /// Lets happen what is due until then.
@@ -270,8 +289,12 @@ impl World {
         }
         self.group.settle(self.now);
         while let Some(arrival) = self.shop.next_arrival(self.now) {
-            self.arrive(arrival);
+            match self.intake {
+                Some(_) => self.arrive_raw(arrival),
+                None => self.arrive(arrival),
+            }
         }
+        self.step_intake();
     }
 
     fn mark(&mut self, producer: ProducerId, place: Place) {

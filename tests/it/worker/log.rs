@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use retention_signals::stream::broker::{
     Broker, BrokerError, Capabilities, ChangelogIdentity, Clocks, Committed, FetchProgress, GroupEvent,
-    Lookup, Membership, Moment, NextOffset, Offset, OutputRecord, Position, RecordBatch, RecordView, Session,
-    Stability, Task, TaskStep, Unknown, Waker, Watermark,
+    Membership, Moment, NextOffset, Offset, OutputRecord, Position, RecordBatch, RecordView, Session, Task,
+    TaskStep, Unknown, Waker,
 };
 use retention_signals::topic::{Input, Output, Partition, PerInput, Topic};
+
+use super::lookup::FakeLookup;
 
 pub const PARTITION: Partition = Partition(0);
 const ID: &str = "fake-0";
@@ -98,20 +100,19 @@ pub struct FakeBroker {
     lookup: FakeLookup,
 }
 
-#[derive(Clone)]
-pub struct FakeLookup {
-    state: Rc<RefCell<State>>,
-}
-
 pub struct FakeBatch {
-    first: u64,
-    timestamp_ms: Option<i64>,
-    records: Vec<Kept>,
+    pub(super) first: u64,
+    pub(super) timestamp_ms: Option<i64>,
+    pub(super) records: Vec<Kept>,
 }
 
 impl RecordBatch for FakeBatch {
     fn len(&self) -> usize {
         self.records.len()
+    }
+
+    fn has_header(&self, _: usize, _: &std::ffi::CStr) -> bool {
+        false
     }
 
     fn get(&self, index: usize) -> RecordView<'_> {
@@ -166,7 +167,7 @@ impl State {
         Some(fault)
     }
 
-    fn answer(&mut self, call: Call, within: Duration) -> Result<(), BrokerError> {
+    pub(super) fn answer(&mut self, call: Call, within: Duration) -> Result<(), BrokerError> {
         let Some(fault) = self.fault(call) else { return Ok(()) };
         let cause = format!("{call:?} {fault:?}");
         match fault {
@@ -217,7 +218,7 @@ impl State {
         self.commits += 1;
     }
 
-    fn log(&self, topic: Topic) -> &Vec<Kept> {
+    pub(super) fn log(&self, topic: Topic) -> &Vec<Kept> {
         match topic {
             Topic::Input(input) => &self.inputs[input],
             Topic::Output(output) => &self.outputs[output as usize],
@@ -258,65 +259,6 @@ impl FakeBroker {
                 self.state.borrow_mut().tasks.push(task);
             }
         }
-    }
-}
-
-impl Lookup for FakeLookup {
-    type Batch = FakeBatch;
-
-    fn now(&self) -> Moment {
-        Moment(self.state.borrow().now)
-    }
-
-    fn committed(
-        &mut self,
-        partitions: &[Partition],
-        _: Stability,
-        within: Duration,
-    ) -> Result<Vec<PerInput<Option<Committed>>>, BrokerError> {
-        let mut state = self.state.borrow_mut();
-        state.answer(Call::Committed, within)?;
-        Ok(partitions.iter().map(|_| PerInput::from_fn(|input| state.committed[input].clone())).collect())
-    }
-
-    fn watermarks(
-        &mut self,
-        watermark: Watermark,
-        logs: &[(Topic, Partition)],
-        _: Duration,
-    ) -> Result<Vec<Position>, BrokerError> {
-        let state = self.state.borrow();
-        let edge = |topic| match watermark {
-            Watermark::Low => Position(0),
-            Watermark::Stable | Watermark::High => Position(state.log(topic).len() as u64),
-        };
-        Ok(logs.iter().map(|(topic, _)| edge(*topic)).collect())
-    }
-
-    fn partition_counts(&mut self, topics: &[Topic], _: Duration) -> Result<Vec<u32>, BrokerError> {
-        Ok(vec![self.state.borrow().partitions; topics.len()])
-    }
-
-    fn changelog_identity(&mut self, _: Duration) -> Result<Option<ChangelogIdentity>, BrokerError> {
-        Ok(self.state.borrow().changelog.clone())
-    }
-
-    fn end_transaction_of(&mut self, _: &str, _: Duration) -> Result<(), BrokerError> {
-        Ok(())
-    }
-
-    fn read_log(
-        &mut self,
-        topic: Topic,
-        _: Partition,
-        from: Position,
-        _: Duration,
-    ) -> Result<(FakeBatch, Position), BrokerError> {
-        let mut state = self.state.borrow_mut();
-        let records = state.log(topic)[from.0 as usize..].to_vec();
-        state.changelog_reads += records.len();
-        let next = Position(from.0 + records.len() as u64);
-        Ok((FakeBatch { first: from.0, timestamp_ms: None, records }, next))
     }
 }
 

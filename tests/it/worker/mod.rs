@@ -2,6 +2,7 @@
 
 mod dead_letters;
 pub mod log;
+mod lookup;
 mod snapshots;
 
 use std::cell::RefCell;

@@ -68,6 +68,11 @@ pub enum Disagreement {
     )]
     CutChangelog { low: Position },
     #[error(
+        "the history waits for records of {topic:?}, which no source of [intake] names: name it again, or rebuild the state from empty \
+         topics"
+    )]
+    AwaitsOtherTopic { topic: Box<str> },
+    #[error(
         "erasure.secret_file or application changed: erased customers are remembered under the former secret and would not \
          be recognised; put the former file or name back"
     )]

@@ -7,16 +7,16 @@ use crate::domain::engine::{Change, Engine};
 use crate::domain::values::time::Time;
 use crate::fault::{self, Mutation};
 use crate::observe::metrics::PerLabel;
-use crate::stream::broker::{Broker, BrokerError, Moment, OutputRecord};
-use crate::stream::partition::Running;
+use crate::stream::broker::{Broker, BrokerError, Moment, OutputRecord, RawEnd};
 use crate::stream::partition::partition_batch::PartitionBatch;
+use crate::stream::partition::{HistoryEnds, Running, RunningHistory};
 use crate::stream::rules::Rules;
 use crate::stream::session::AttemptError;
 use crate::stream::worker::Stop;
 use crate::stream::worker::context::Context;
 use crate::stream::worker::membership::Membership;
 use crate::topic::{Output, Partition, PerInput};
-use crate::wire::changelog::{self, Seal, SealedHistory, SealedInput};
+use crate::wire::changelog::{self, Seal, SealedEnds, SealedHistory, SealedInput, SealedRawEnd};
 
 /// How long a full producer queue is flushed for before the record is offered again.
 const DRAIN: Duration = Duration::from_millis(20);
@@ -177,10 +177,7 @@ impl<B: Broker> Sender<'_, B> {
             clock: running.engine.clock(),
             outcomes: running.window.runs(),
             secret: self.rules.secret,
-            history: running.history.map(|history| SealedHistory {
-                ends: PerInput(history.ends.0.map(|end| end.0)),
-                records: history.records,
-            }),
+            history: running.history.as_ref().map(sealed_history),
             signals_from: running.engine.signals_from().filter(|_| !fault::is(Mutation::ForgetSignalsFrom)),
         };
         scratch.value.clear();
@@ -222,6 +219,21 @@ impl<B: Broker> Sender<'_, B> {
     fn profile_partition(&self) -> Option<Partition> {
         self.membership.profiles_follow().then_some(self.partition)
     }
+}
+
+fn sealed_history(history: &RunningHistory) -> SealedHistory {
+    let ends = match &history.ends {
+        HistoryEnds::Known(ends) => SealedEnds::Known(PerInput(ends.0.map(|end| end.0))),
+        HistoryEnds::Behind(ends) => {
+            let end = |RawEnd { of, end }: &RawEnd| SealedRawEnd {
+                topic: (&*of.topic).into(),
+                partition: of.partition.0,
+                end: end.0,
+            };
+            SealedEnds::Behind(ends.iter().map(end).collect())
+        }
+    };
+    SealedHistory { ends, records: history.records }
 }
 
 fn bytes_of(record: &OutputRecord<'_>) -> usize {

@@ -1,0 +1,226 @@
+//! The raw partitions that a worker owns: where each begins, and whose record is the next.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tracing::warn;
+
+use super::lane::{Lane, LanePhase, Reading};
+use super::port::{RawBatch, RawBroker, RawExtent};
+use super::rules::WithoutOffsets;
+use crate::config::DeadLetterLimit;
+use crate::observe::metrics::FatalKind;
+use crate::stream::broker::{BrokerError, Moment, Position};
+use crate::stream::worker::Stop;
+use crate::topic::Partition;
+
+/// The longest that the worker waits for the answer where partitions begin.
+const ANSWER_MAX: Duration = Duration::from_secs(1);
+/// Records that are fetched of a partition at once.
+const FETCH_MAX: usize = 512;
+/// A partition is not read ahead of another one's records by more than this time of writing, ...
+const AHEAD_MAX_MS: i64 = 3_600_000;
+/// ... unless that one gives nothing for so long.
+const STARVED_MAX: Duration = Duration::from_secs(2);
+
+/// See the module.
+pub struct Lanes<T> {
+    lanes: BTreeMap<Partition, Lane<T>>,
+    limit: DeadLetterLimit,
+}
+
+impl<T: RawBatch> Lanes<T> {
+    pub fn new(limit: DeadLetterLimit) -> Self {
+        Self { lanes: BTreeMap::new(), limit }
+    }
+
+    pub fn add(&mut self, partition: Partition, source: usize) {
+        self.lanes.insert(partition, Lane::new(source, self.limit));
+    }
+
+    pub fn remove(&mut self, partition: Partition) {
+        self.lanes.remove(&partition);
+    }
+
+    pub fn get(&self, partition: Partition) -> Option<&Lane<T>> {
+        self.lanes.get(&partition)
+    }
+
+    pub fn get_mut(&mut self, partition: Partition) -> Option<&mut Lane<T>> {
+        self.lanes.get_mut(&partition)
+    }
+
+    pub fn partitions(&self) -> impl Iterator<Item = Partition> {
+        self.lanes.keys().copied()
+    }
+
+    /// Those that are fetched.
+    pub fn readings(&self) -> impl Iterator<Item = (Partition, &Reading<T>)> {
+        self.lanes.iter().filter_map(|(partition, lane)| Some((*partition, lane.reading()?)))
+    }
+
+    /// Positions beyond what is committed: by records, or by control records alone.
+    pub fn moved(&self) -> impl Iterator<Item = (Partition, Position)> {
+        let moved = self.readings().filter(|(_, reading)| reading.next > reading.committed);
+        moved.map(|(partition, reading)| (partition, reading.next))
+    }
+
+    /// Whether more can be read at once, or fetched.
+    pub fn are_behind(&self) -> bool {
+        self.readings().any(|(_, reading)| reading.has_head() || reading.is_behind())
+    }
+
+    pub fn on_committed(&mut self) {
+        for reading in self.lanes.values_mut().filter_map(Lane::reading_mut) {
+            reading.committed = reading.next;
+        }
+    }
+
+    /// What was read and not committed is read again, from where the brokers say.
+    pub fn rewind(&mut self) {
+        for lane in self.lanes.values_mut() {
+            if lane.reading().is_some_and(|reading| reading.next != reading.committed) {
+                lane.rewind(self.limit);
+            }
+        }
+    }
+
+    // === Where to begin ===
+
+    /// Asks the brokers where partitions begin that were assigned, or whose records were taken back.
+    pub fn locate<B: RawBroker<Batch = T>>(
+        &mut self,
+        broker: &mut B,
+        without_offsets: WithoutOffsets,
+    ) -> Result<(), Stop> {
+        let unlocated = self.lanes.iter().filter(|(_, lane)| matches!(lane.phase, LanePhase::Unlocated));
+        let unlocated: Vec<Partition> = unlocated.map(|(partition, _)| *partition).collect();
+        if unlocated.is_empty() {
+            return Ok(());
+        }
+        let extents = match broker.extents(&unlocated, ANSWER_MAX) {
+            Ok(extents) => extents,
+            // Perhaps a predecessor's transaction is still open.
+            Err(BrokerError::Retry(_)) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        for (partition, extent) in unlocated.into_iter().zip(extents) {
+            let position = position(broker, partition, extent, without_offsets)?;
+            let lane = self.lanes.get_mut(&partition).expect("it was listed");
+            lane.phase = LanePhase::Located(position);
+        }
+        Ok(())
+    }
+
+    /// Has located partitions fetched. A client that has not taken up the assignment yet is asked again in the next turn.
+    pub fn start_reading<B: RawBroker<Batch = T>>(&mut self, broker: &mut B) -> Result<(), Stop> {
+        for (partition, lane) in &mut self.lanes {
+            let LanePhase::Located(position) = lane.phase else { continue };
+            match broker.read_from(*partition, position) {
+                Ok(()) => lane.phase = LanePhase::Reading(Reading::new(position)),
+                Err(BrokerError::Retry(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    // === Whose record is next ===
+
+    /// Fetches what is at hand of the partitions that hold no record.
+    pub fn fetch<B: RawBroker<Batch = T>>(&mut self, broker: &mut B) -> Result<(), Stop> {
+        let now = broker.now();
+        for (partition, lane) in &mut self.lanes {
+            let Some(reading) = lane.reading_mut() else { continue };
+            if reading.has_head() {
+                continue;
+            }
+            match broker.fetch(*partition, FETCH_MAX) {
+                Ok(Some(batch)) => reading.put(batch),
+                Ok(None) => {
+                    // Behind control records, which are given as nothing.
+                    let progress = match broker.progress(*partition) {
+                        Ok(progress) => progress,
+                        Err(BrokerError::Retry(_)) => continue,
+                        Err(error) => return Err(error.into()),
+                    };
+                    reading.next = reading.next.max(progress.position);
+                    reading.end = progress.high_watermark.or(reading.end);
+                    reading.starved_since = reading.is_behind().then(|| reading.starved_since.unwrap_or(now));
+                }
+                Err(BrokerError::Retry(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// The partition whose record at hand was written first; none while another one, whose records come earlier, has more to fetch.
+    pub fn next(&self, now: Moment) -> Option<Partition> {
+        let mut first: Option<(i64, Partition)> = None;
+        let mut earliest_waiting: Option<i64> = None;
+        for (partition, lane) in &self.lanes {
+            let Some(reading) = lane.reading() else { continue };
+            match reading.head_written_ms() {
+                Some(written_ms) => {
+                    if first.is_none_or(|(earliest, _)| written_ms < earliest) {
+                        first = Some((written_ms, *partition));
+                    }
+                }
+                None => {
+                    let is_starved =
+                        reading.starved_since.is_some_and(|since| now.since(since) >= STARVED_MAX);
+                    if let Some(last) = reading.last_written_ms.filter(|_| reading.is_behind() && !is_starved)
+                    {
+                        earliest_waiting = Some(earliest_waiting.map_or(last, |earliest| earliest.min(last)));
+                    }
+                }
+            }
+        }
+        let (written_ms, partition) = first?;
+        let is_ahead = earliest_waiting.is_some_and(|last| written_ms > last.saturating_add(AHEAD_MAX_MS));
+        (!is_ahead).then_some(partition)
+    }
+}
+
+/// Where a partition is read from.
+fn position<B: RawBroker>(
+    broker: &B,
+    partition: Partition,
+    extent: RawExtent,
+    without_offsets: WithoutOffsets,
+) -> Result<Position, Stop> {
+    let RawExtent { low, high, committed, is_topic_known } = extent;
+    let is_empty = low == high;
+    match committed {
+        Some(position) if position >= low => return Ok(position),
+        // What was deleted before it was read is gone, whatever is decided here.
+        Some(position) => {
+            let (topic, number) = broker.log_of(partition);
+            warn!(
+                topic,
+                partition = number,
+                committed = position.0,
+                first = low.0,
+                "records were deleted before they were read"
+            );
+            return Ok(low);
+        }
+        None if is_empty || is_topic_known => return Ok(low),
+        None => {}
+    }
+    match without_offsets {
+        WithoutOffsets::FromBeginning => Ok(low),
+        WithoutOffsets::FromEnd => Ok(high),
+        WithoutOffsets::Stop => {
+            let (topic, number) = broker.log_of(partition);
+            Err(Stop::new(
+                FatalKind::Configuration,
+                format!(
+                    "the intake has committed no offset of {topic}, and its partition {number} holds records: start once with \
+                         --from-beginning to read them, or with --accept-offsets to pass over what is there"
+                ),
+            ))
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Two instances of the intake and two of the service, killed at random.
+//!
+//! ```text
+//!  RETENTION_INTAKE_KILLS=50 cargo test --test it -- intake::killed --nocapture      RETENTION_INTAKE_SEED=0x… for the same plan
+//! ```
+
+use std::env;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use fastrand::Rng;
+use libtest_mimic::Trial;
+
+use super::check_facts;
+use super::raw::RawShop;
+use crate::kafka::{self, KafkaNode};
+use crate::kills::fleet::COMMIT_STEPS;
+use crate::live::PATIENCE;
+use crate::live::history;
+use crate::live::shop::time_text;
+use crate::service::ServiceProcess;
+
+const KILLS: &str = "RETENTION_INTAKE_KILLS";
+const CUSTOMERS: &str = "RETENTION_INTAKE_CUSTOMERS";
+const SEED: &str = "RETENTION_INTAKE_SEED";
+const KILLS_DEFAULT: u64 = 6;
+
+pub fn trials() -> Vec<Trial> {
+    vec![kafka::on_shared_node("intake::killed", killed)]
+}
+
+fn number(name: &str, default: u64) -> Result<u64> {
+    match env::var(name) {
+        Ok(text) if text.starts_with("0x") => {
+            u64::from_str_radix(&text[2..], 16).with_context(|| format!("{name}={text}"))
+        }
+        Ok(text) => text.parse().with_context(|| format!("{name}={text}")),
+        Err(_) => Ok(default),
+    }
+}
+
+/// A process that is to die, and how.
+struct Mortal {
+    command: &'static str,
+    instance: &'static str,
+    process: ServiceProcess,
+    dies_at: Instant,
+}
+
+/// Each record of a shop passes once, whoever dies: facts are those of the history, no signal and no native record is there twice.
+fn killed(node: &KafkaNode) -> Result<()> {
+    let (kills, seed) = (number(KILLS, KILLS_DEFAULT)?, number(SEED, 0x5eed_2201)?);
+    let mut rng = Rng::with_seed(seed);
+    eprintln!("{SEED}={seed:#x}");
+    let shop = RawShop::open(node, 4, 3)?;
+    let history = history::random(seed, usize::try_from(number(CUSTOMERS, 300)?)?, 300);
+    // Any order within the lateness: what is later in one partition may come before what is earlier in another.
+    shop.append(&history, |number| i32::try_from(number % 3).expect("one of three"))?;
+    let mut died = 0;
+    let mut mortals = Vec::new();
+    for (command, instance) in [("intake", "one"), ("intake", "two"), ("run", "one"), ("run", "two")] {
+        mortals.push(born(&shop, command, instance, &mut rng)?);
+    }
+    while died < kills && !(shop.is_passed_on()? && shop.native.is_read_to_the_end()?) {
+        for index in 0..mortals.len() {
+            let mortal = &mortals[index];
+            let ended = mortal.process.ends_within(Duration::from_millis(5)).is_some();
+            if !ended && Instant::now() < mortal.dies_at {
+                continue;
+            }
+            let Mortal { command, instance, process, .. } = mortals.swap_remove(index);
+            let exit = process.kill()?;
+            ensure!(
+                exit.code().is_none(),
+                "{command} {instance} ended with {:?}\n{}",
+                exit.code(),
+                exit.stderr
+            );
+            died += 1;
+            mortals.push(born(&shop, command, instance, &mut rng)?);
+        }
+    }
+    drop(mortals);
+    eprintln!("{died} processes died");
+    let intake = ServiceProcess::start_command(&shop.hurried("three"), &["intake", "--from-beginning"])?;
+    let last = run_settings(&shop, "three").set(&["clock", "at_end"], time_text(history.end));
+    let service = ServiceProcess::start(&last)?;
+    shop.wait_until_passed_on(&[&intake])?;
+    shop.native.wait_until_idle(&[&service], PATIENCE)?;
+    intake.terminate(PATIENCE)?.expect_clean();
+    service.terminate(PATIENCE)?.expect_clean();
+    shop.check_headers()?;
+    check_facts(&shop, &history).with_context(|| format!("{SEED}={seed:#x}"))
+}
+
+fn run_settings(shop: &RawShop, instance: &str) -> crate::service::ServiceSettings {
+    // Records of partitions of the raw topic come in any order, so they may be as late as the history is long.
+    shop.hurried(instance).set(&["clock", "at_end"], "stay").set(&["records", "lateness"], "400d")
+}
+
+fn born(shop: &RawShop, command: &'static str, instance: &'static str, rng: &mut Rng) -> Result<Mortal> {
+    let mut settings = match command {
+        "run" => run_settings(shop, instance),
+        _ => shop.hurried(instance),
+    };
+    if rng.bool() {
+        let step = COMMIT_STEPS[rng.usize(..COMMIT_STEPS.len())];
+        settings = settings.environment("RETENTION_KILL_AT", &format!("{step:?}:{}", rng.u32(1..=12)));
+    }
+    let arguments: &[&str] = if command == "intake" { &["intake", "--from-beginning"] } else { &["run"] };
+    let process = ServiceProcess::start_command(&settings, arguments)?;
+    let dies_at = Instant::now() + Duration::from_millis(rng.u64(300..4_000));
+    Ok(Mortal { command, instance, process, dies_at })
+}

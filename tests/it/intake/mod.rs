@@ -1,0 +1,122 @@
+//! The intake on a real Kafka: what a shop sends, with any key, becomes native records exactly once.
+
+mod killed;
+mod raw;
+mod refusals;
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+
+use crate::kafka::{self, KafkaNode};
+use crate::live::PATIENCE;
+use crate::live::history::{self, History};
+use crate::service::ServiceProcess;
+use raw::RawShop;
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = vec![
+        kafka::on_shared_node("intake::in_order_and_killed", in_order_and_killed),
+        kafka::on_shared_node("intake::a_shop_of_webhooks", a_shop_of_webhooks),
+    ];
+    trials.extend(killed::trials());
+    trials.extend(refusals::trials());
+    trials
+}
+
+/// One raw partition in the order of time, one instance that dies at three steps of a commit: exactly what the service makes of the native
+/// records themselves.
+fn in_order_and_killed(node: &KafkaNode) -> Result<()> {
+    let shop = RawShop::open(node, 3, 1)?;
+    let history = history::random(0x5eed_2200, 60, 400);
+    shop.append(&history, |_| 0)?;
+    for step in ["AfterSend:3", "AfterOffsets:2", "AfterCommit:4"] {
+        let settings = shop.hurried("one").environment("RETENTION_KILL_AT", step);
+        let intake = ServiceProcess::start_command(&settings, &["intake", "--from-beginning"])?;
+        let exit = intake.wait_for_end(PATIENCE)?;
+        ensure!(exit.code().is_none(), "killed at {step}, not {:?}\n{}", exit.code(), exit.stderr);
+    }
+    let intake = ServiceProcess::start_command(&shop.hurried("one"), &["intake"])?;
+    shop.wait_until_passed_on(&[&intake])?;
+    intake.terminate(PATIENCE)?.expect_clean();
+    shop.check_headers()?;
+
+    let service = shop.native.start("one", history.end)?;
+    shop.native.wait_until_idle(&[&service], PATIENCE)?;
+    service.terminate(PATIENCE)?.expect_clean();
+    shop.native.check(&history)
+}
+
+/// Shopify's webhooks through its preset, with a configuration of ten lines: an order of a customer, its touched repetition, a refund and
+/// an order of a guest.
+fn a_shop_of_webhooks(node: &KafkaNode) -> Result<()> {
+    let shop = RawShop::open(node, 2, 2)?;
+    let order = |updated: &str, refunds: serde_json::Value| {
+        serde_json::json!({
+            "id": 820_982_911_946_154_508_u64, "created_at": "2025-03-02T09:15:02+01:00", "processed_at": "2025-03-02T09:15:00+01:00",
+            "updated_at": updated, "cancelled_at": null, "test": false, "currency": "GBP", "financial_status": "paid",
+            "subtotal_price": "42.00", "total_price": "46.90", "customer": {"id": 7_100_000_000_042_u64},
+            "line_items": [{"sku": "TEA"}], "refunds": refunds,
+        })
+    };
+    let refund = serde_json::json!([{
+        "id": 9, "created_at": "2025-03-05T10:00:00+01:00", "processed_at": "2025-03-05T10:00:00+01:00",
+        "refund_line_items": [{"subtotal": "10.00", "subtotal_set": {"shop_money": {"amount": "10.00"}}}], "transactions": [],
+    }]);
+    let webhooks = [
+        order("2025-03-02T09:15:03+01:00", serde_json::json!([])),
+        order("2025-03-04T09:15:03+01:00", serde_json::json!([])),
+        order("2025-03-05T10:00:01+01:00", refund),
+    ];
+    shop.append_webhooks(&webhooks, "orders/updated")?;
+    let settings = shop.settings_with_map("one", "shopify");
+    let intake = ServiceProcess::start_command(&settings, &["intake", "--from-beginning"])?;
+    shop.wait_until_passed_on(&[&intake])?;
+    let events =
+        |event: &str| intake.metric("retention_intake_events_total", &[&format!("event=\"{event}\"")]);
+    ensure!(
+        events("order")? == Some(3.0) && events("return")? == Some(1.0),
+        "{:?} {:?}",
+        events("order")?,
+        events("return")?
+    );
+    let lag = intake.metric("retention_intake_lag_records", &[])?;
+    ensure!(lag == Some(0.0), "{lag:?}");
+    intake.terminate(PATIENCE)?.expect_clean();
+
+    let settings = shop.native.live_settings("one").set(&["clock", "at_end"], "stay");
+    let service = ServiceProcess::start(&settings)?;
+    shop.native.wait_until_idle(&[&service], PATIENCE)?;
+    service.terminate(PATIENCE)?.expect_clean();
+    let profiles = shop.native.profiles()?;
+    let profile = profiles.get("7100000000042").with_context(|| format!("{profiles:?}"))?;
+    ensure!(profile["all_time"]["net"] == "32.00", "{profile}");
+    Ok(())
+}
+
+/// The facts of a history, whatever the order in which its records came.
+pub fn check_facts(shop: &RawShop, history: &History) -> Result<()> {
+    let expected = history.expected(&shop.native.oracle_config(), shop.native.partitions);
+    let found = shop.native.profiles()?;
+    ensure!(
+        found.len() == expected.profiles.len(),
+        "{} profiles, not {}",
+        found.len(),
+        expected.profiles.len()
+    );
+    for (key, profile) in &found {
+        let mut profile = profile.clone();
+        let mut expected =
+            expected.profiles.get(key).with_context(|| format!("no such customer: {key}"))?.clone();
+        // When it was last published depends on the order of the records, and windows are of that instant.
+        for value in [&mut profile, &mut expected] {
+            let fields = value.as_object_mut().context("an object")?;
+            fields.remove("as_of");
+            fields.remove("windows");
+        }
+        ensure!(profile == expected, "{key}\nfound    {profile}\nexpected {expected}");
+    }
+    let signals = shop.native.signals()?;
+    let by_id = history::by_id(&signals);
+    ensure!(by_id.len() == signals.len(), "{} signals under {} ids", signals.len(), by_id.len());
+    Ok(())
+}
