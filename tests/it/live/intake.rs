@@ -165,8 +165,8 @@ fn a_history_behind_an_intake(node: &KafkaNode) -> Result<()> {
     let waits = |service: &ServiceProcess, records: u64| {
         let text = format!("the intake has {records} records to go");
         service.wait_until("waiting for the intake", PATIENCE, |service| {
-            let (code, reasons) = service.get("/readyz")?;
-            Ok(code == 503 && reasons.matches(&text).count() == 2)
+            let answer = service.get("/readyz");
+            Ok(matches!(answer, Ok((503, reasons)) if reasons.matches(&text).count() == 2))
         })
     };
     let service = ServiceProcess::start(&settings(front.settings("one")))?;
@@ -183,8 +183,9 @@ fn a_history_behind_an_intake(node: &KafkaNode) -> Result<()> {
     service.kill()?;
     front.move_records_before("o0-2")?;
     let service = ServiceProcess::start(&settings(front.settings("one")))?;
-    service.wait_until_ready(PATIENCE)?;
-    ensure!(shop.profiles()?.len() == 6 && shop.signals()?.is_empty(), "history only: {:?}", shop.signals()?);
+    // A member that owns nothing yet is ready, so the profiles are waited for.
+    service.wait_until("settled", PATIENCE, |_| Ok(shop.profiles()?.len() == 6))?;
+    ensure!(shop.signals()?.is_empty(), "history only: {:?}", shop.signals()?);
     let has_ordered_again = |customer: &str| -> Result<bool> {
         Ok(signals(&shop, "second_order")?.iter().any(|signal| signal["customer_id"] == customer))
     };
