@@ -87,11 +87,11 @@ impl fmt::Display for Position {
 /// What the group's coordinator decided about partitions of `orders`. Only recorded when it happens, acted upon after the poll.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum GroupEvent {
-    /// To be answered by [`Broker::assign`], also when empty.
+    /// To be answered by [`Session::assign`], also when empty.
     Assigned(Vec<Partition>),
-    /// To be answered by [`Broker::unassign`], after the last commit for these partitions.
+    /// To be answered by [`Session::unassign`], after the last commit for these partitions.
     Revoked(Vec<Partition>),
-    /// Others may own these already: to be answered by [`Broker::unassign`], without a commit.
+    /// Others may own these already: to be answered by [`Session::unassign`], without a commit.
     Lost(Vec<Partition>),
 }
 
@@ -288,7 +288,7 @@ pub enum TaskStep {
     Done,
 }
 
-/// Ends the current or next [`Broker::wait`] from any thread.
+/// Ends the current or next [`Session::wait`] from any thread.
 pub type Waker = Arc<dyn Fn() + Send + Sync>;
 
 /// Work beside the worker: called until it is done. A step makes a few bounded calls, a second at most.
@@ -298,7 +298,7 @@ pub type Task<L> = Box<dyn FnMut(&mut L) -> TaskStep + Send>;
 pub trait Lookup {
     type Batch: RecordBatch;
 
-    /// By the same clock as [`Broker::now`].
+    /// By the same clock as [`Session::now`].
     fn now(&self) -> Moment;
 
     /// The group's committed offsets of all inputs of each partition, in the order of `partitions`.
