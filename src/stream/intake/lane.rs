@@ -14,12 +14,20 @@ pub struct Lane<T> {
     pub window: DeadLetterWindow<()>,
 }
 
+/// Where a partition is read from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Start {
+    pub position: Position,
+    /// Before it if the group has committed less: then the position is committed although no record was read.
+    pub committed: Position,
+}
+
 /// How far a partition is.
 pub enum LanePhase<T> {
     /// The brokers are to be asked where to begin.
     Unlocated,
     /// To be fetched from there, once the client has taken the partition up.
-    Located(Position),
+    Located(Start),
     Reading(Reading<T>),
 }
 
@@ -66,10 +74,10 @@ impl<T: RawBatch> Lane<T> {
 }
 
 impl<T: RawBatch> Reading<T> {
-    pub fn new(position: Position) -> Self {
+    pub fn new(start: Start) -> Self {
         Self {
-            committed: position,
-            next: position,
+            committed: start.committed,
+            next: start.position,
             end: None,
             batch: None,
             taken: 0,

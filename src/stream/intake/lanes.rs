@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use super::lane::{Lane, LanePhase, Reading};
+use super::lane::{Lane, LanePhase, Reading, Start};
 use super::port::{RawBatch, RawBroker, RawExtent};
 use super::rules::WithoutOffsets;
 use crate::config::DeadLetterLimit;
@@ -105,9 +105,9 @@ impl<T: RawBatch> Lanes<T> {
             Err(error) => return Err(error.into()),
         };
         for (partition, extent) in unlocated.into_iter().zip(extents) {
-            let position = position(broker, partition, extent, without_offsets)?;
+            let start = start(broker, partition, extent, without_offsets)?;
             let lane = self.lanes.get_mut(&partition).expect("it was listed");
-            lane.phase = LanePhase::Located(position);
+            lane.phase = LanePhase::Located(start);
         }
         Ok(())
     }
@@ -115,9 +115,9 @@ impl<T: RawBatch> Lanes<T> {
     /// Has located partitions fetched. A client that has not taken up the assignment yet is asked again in the next turn.
     pub fn start_reading<B: RawBroker<Batch = T>>(&mut self, broker: &mut B) -> Result<(), Stop> {
         for (partition, lane) in &mut self.lanes {
-            let LanePhase::Located(position) = lane.phase else { continue };
-            match broker.read_from(*partition, position) {
-                Ok(()) => lane.phase = LanePhase::Reading(Reading::new(position)),
+            let LanePhase::Located(start) = lane.phase else { continue };
+            match broker.read_from(*partition, start.position) {
+                Ok(()) => lane.phase = LanePhase::Reading(Reading::new(start)),
                 Err(BrokerError::Retry(_)) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -184,16 +184,17 @@ impl<T: RawBatch> Lanes<T> {
 }
 
 /// Where a partition is read from.
-fn position<B: RawBroker>(
+fn start<B: RawBroker>(
     broker: &B,
     partition: Partition,
     extent: RawExtent,
     without_offsets: WithoutOffsets,
-) -> Result<Position, Stop> {
+) -> Result<Start, Stop> {
     let RawExtent { low, high, committed, is_topic_known } = extent;
     let is_empty = low == high;
+    let at = |position| Start { position, committed: position };
     match committed {
-        Some(position) if position >= low => return Ok(position),
+        Some(position) if position >= low => return Ok(at(position)),
         // What was deleted before it was read is gone, whatever is decided here.
         Some(position) => {
             let (topic, number) = broker.log_of(partition);
@@ -204,14 +205,15 @@ fn position<B: RawBroker>(
                 first = low.0,
                 "records were deleted before they were read"
             );
-            return Ok(low);
+            return Ok(Start { position: low, committed: position });
         }
-        None if is_empty || is_topic_known => return Ok(low),
+        None if is_empty || is_topic_known => return Ok(at(low)),
         None => {}
     }
     match without_offsets {
-        WithoutOffsets::FromBeginning => Ok(low),
-        WithoutOffsets::FromEnd => Ok(high),
+        WithoutOffsets::FromBeginning => Ok(at(low)),
+        // Committed at once: the service waits for an offset, and a restart needs one.
+        WithoutOffsets::FromEnd => Ok(Start { position: high, committed: low }),
         WithoutOffsets::Stop => {
             let (topic, number) = broker.log_of(partition);
             Err(Stop::new(

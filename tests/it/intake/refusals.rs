@@ -41,7 +41,8 @@ fn offsets_that_nobody_knows(node: &KafkaNode) -> Result<()> {
     );
     let intake = ServiceProcess::start_command(&shop.settings("one"), &["intake", "--accept-offsets"])?;
     intake.wait_until_ready(PATIENCE)?;
-    // Nothing is committed before there is something to commit.
+    // Committed at once, though nothing is passed on: the service waits for an offset before wall time moves a clock.
+    shop.wait_until_passed_on(&[&intake])?;
     intake.wait_until("reading", PATIENCE, |intake| {
         Ok(intake.metric("retention_intake_assigned_partitions", &[])? == Some(1.0))
     })?;
