@@ -4,6 +4,8 @@
 //! [`Engine::changes`] when it commits, and then calls [`Engine::changes_committed`]. Nothing here can fail.
 
 mod append;
+pub mod as_of;
+pub mod daily_count;
 pub mod effects;
 pub mod erasure;
 pub mod explain;

@@ -14,4 +14,8 @@ pub mod signals;
 
 pub mod store;
 
+pub mod segments;
+
+pub mod daily_count;
+
 pub mod engine;

@@ -35,16 +35,16 @@ pub fn trials() -> Vec<Trial> {
     ];
     let silent = Trial::test("laws::timers_that_say_nothing_are_counted", silent_timers);
     let erased = Trial::test("laws::signals_outlive_an_erasure", signals_outlive_an_erasure);
-    let laws = laws.into_iter().map(|(name, law)| Trial::test(name, move || over_seeds(law)));
+    let laws = laws.into_iter().map(|(name, law)| Trial::test(name, move || over_seeds(law, 4_000)));
     let marker = Trial::test("laws::a_timer_fires_before_a_marker_ends", a_timer_fires_before_a_marker_ends);
     laws.chain([silent, erased, marker]).collect()
 }
 
-fn over_seeds(law: fn(u64) -> Result<(), String>) -> Result<(), Failed> {
+pub fn over_seeds(law: fn(u64) -> Result<(), String>, count: u64) -> Result<(), Failed> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seeds = match number("RETENTION_LAW_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("RETENTION_LAW_SEEDS").unwrap_or(4_000),
+        None => 0..number("RETENTION_LAW_SEEDS").unwrap_or(count),
     };
     for seed in seeds {
         law(seed).map_err(|difference| format!("RETENTION_LAW_SEED={seed} replays this\n{difference}"))?;
@@ -52,11 +52,11 @@ fn over_seeds(law: fn(u64) -> Result<(), String>) -> Result<(), Failed> {
     Ok(())
 }
 
-fn currency(code: &str) -> Currency {
+pub fn currency(code: &str) -> Currency {
     Currency::from_code(code.as_bytes()).expect("a currency")
 }
 
-fn settings(random: &mut Rng) -> Arc<Settings> {
+pub fn settings(random: &mut Rng) -> Arc<Settings> {
     let euro = currency("EUR");
     let rate = Decimal::parse("0.85").expect("a decimal");
     let conversion = Conversion::new(currency("USD"), rate, euro, Decimal::whole(1)).expect("a rate");
@@ -78,7 +78,7 @@ fn settings(random: &mut Rng) -> Arc<Settings> {
 }
 
 /// Records of one customer over one to four years. Those with one identity lie within the lateness, as the law requires.
-fn history(random: &mut Rng) -> Vec<Record> {
+pub fn history(random: &mut Rng) -> Vec<Record> {
     let years = random.i64(1..=4);
     let orders = random.u64(1..=12);
     let grain = [1, 7, 86_400_000, 21_600_000][random.usize(0..4)];

@@ -7,6 +7,7 @@ mod browser;
 mod command_line;
 mod configuration;
 mod consumers;
+mod daily_count;
 mod demo;
 mod deploy;
 mod differential;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
     trials.extend(access::trials());
     trials.extend(command_line::trials());
     trials.extend(configuration::trials());
+    trials.extend(daily_count::trials());
     trials.extend(demo::trials());
     trials.extend(deploy::trials());
     trials.extend(differential::trials());
