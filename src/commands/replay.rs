@@ -18,6 +18,7 @@ mod input_remarks;
 mod remarks;
 
 mod replay_run;
+mod result_files;
 
 mod report;
 
@@ -40,6 +41,7 @@ use input_remarks::InputRemarks;
 use progress::Progress;
 use replay_run::ReplayRun;
 use report::Report;
+use result_files::ResultFiles;
 
 /// Replays and gives the report to print.
 ///
@@ -58,8 +60,8 @@ pub fn run(common: &CommonArguments, arguments: &ReplayArguments) -> Result<Stri
         Registry::read_file(path)?;
     }
     let inputs: Vec<&Path> = paths.all().collect();
-    let [signals, mut customers, shop_metrics, dead_letters, mut summary_file] =
-        results::create(&arguments.out, &inputs, arguments.force)?;
+    let [signals, mut customers, shop_metrics, cohorts, dead_letters, mut summary_file] =
+        results::create(results::NAMES, &arguments.out, &inputs, arguments.force)?;
 
     let limits =
         Limits { bytes_max: config.record_bounds.bytes_max, depth_max: config.record_bounds.depth_max };
@@ -69,7 +71,8 @@ pub fn run(common: &CommonArguments, arguments: &ReplayArguments) -> Result<Stri
     let records = history.events() + dead_letters.total();
 
     progress.applying(history.events());
-    let mut run = ReplayRun::new(&config, &decoder, signals, shop_metrics);
+    let files_of_run = ResultFiles::new(&config.settings, signals, shop_metrics, cohorts);
+    let mut run = ReplayRun::new(&config, &decoder, files_of_run);
     for (index, (source, line)) in source::merged(&history.sources).enumerate() {
         run.apply(source, line, &mut dead_letters, || history.original(source, line))?;
         progress.applied(index as u64 + 1);
@@ -90,6 +93,7 @@ pub fn run(common: &CommonArguments, arguments: &ReplayArguments) -> Result<Stri
         signals: run.counts.signals,
         truncated: run.counts.truncated,
         shops: run.figures(),
+        retention: run.observer().retention().to_vec(),
         elapsed: started.elapsed(),
         records,
     };
@@ -109,8 +113,8 @@ pub fn run(common: &CommonArguments, arguments: &ReplayArguments) -> Result<Stri
         files: &history.counts,
     };
     let text = report.text();
-    let [signals, shop_metrics] = run.into_outputs();
-    for output in [signals, customers, shop_metrics, dead_letters.into_output(), summary_file] {
+    let [signals, shop_metrics, cohorts] = run.into_observer().into_outputs();
+    for output in [signals, customers, shop_metrics, cohorts, dead_letters.into_output(), summary_file] {
         output.complete()?;
     }
     match refused_too_many(&config, &summary, history.events()) {

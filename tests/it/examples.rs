@@ -13,8 +13,17 @@ use serde_json::value::RawValue;
 pub const INPUTS: [&str; 3] = ["orders", "returns", "erasures"];
 
 /// Every schema, by name.
-pub const SCHEMAS: [&str; 8] =
-    ["orders", "returns", "erasures", "signals", "customers", "dead-letters", "shop-metrics", "summary"];
+pub const SCHEMAS: [&str; 9] = [
+    "orders",
+    "returns",
+    "erasures",
+    "signals",
+    "customers",
+    "dead-letters",
+    "shop-metrics",
+    "cohorts",
+    "summary",
+];
 
 /// A record that its schema accepts, and the decoder too if it is an input.
 pub struct ValidExample {

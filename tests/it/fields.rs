@@ -6,8 +6,8 @@ use libtest_mimic::{Failed, Trial};
 use retention_signals::domain::signals::kind::SignalType;
 use retention_signals::wire::encode::fields::{Field, Shape};
 use retention_signals::wire::encode::{
-    dead_letter_fields, profile_fields, shop_metrics_fields, signal_data_fields, signal_fields,
-    summary_fields,
+    cohort_fields, dead_letter_fields, profile_fields, shop_metrics_fields, signal_data_fields,
+    signal_fields, summary_fields,
 };
 use serde_json::{Map, Value, json};
 
@@ -34,7 +34,7 @@ struct Record {
     fields: Vec<Field>,
 }
 
-fn records() -> [Record; 5] {
+fn records() -> [Record; 6] {
     [
         Record { schema: "signals", sections: &["Signals"], fields: signal_fields().to_vec() },
         Record { schema: "customers", sections: &["Profiles"], fields: profile_fields() },
@@ -43,6 +43,7 @@ fn records() -> [Record; 5] {
             sections: &["Shop metrics"],
             fields: shop_metrics_fields().to_vec(),
         },
+        Record { schema: "cohorts", sections: &["Cohorts"], fields: cohort_fields().to_vec() },
         Record {
             schema: "summary",
             sections: &["Summary", "Shop metrics"],
@@ -115,6 +116,11 @@ impl Check<'_> {
             }
             Shape::Names(names) => same(at, &self.resolved(property)["enum"], &json!(names)),
             Shape::Object(fields) => self.object(at, &self.resolved(property), fields),
+            Shape::List(shape) => {
+                let list = self.resolved(property);
+                same(at, &list["type"], &json!("array"))?;
+                self.shape(at, &json!({"allOf": [list["items"]]}), shape)
+            }
             Shape::ByCurrency(shape) => {
                 let map = self.resolved(property);
                 same(at, &map["propertyNames"], &json!({"pattern": "^[A-Z]{3}$"}))?;
@@ -137,7 +143,7 @@ impl Check<'_> {
                 expected.as_array_mut().expect("a list").push(Value::Null);
                 same(at, &property["enum"], &expected)
             }
-            Shape::Defined(_) | Shape::Object(_) => {
+            Shape::Defined(_) | Shape::Object(_) | Shape::List(_) => {
                 same(at, &property["anyOf"][1], &json!({"type": "null"}))?;
                 self.shape(at, &json!({"allOf": [property["anyOf"][0]]}), shape)
             }
@@ -188,6 +194,7 @@ fn plain(shape: &Shape) -> Value {
         | Shape::Data
         | Shape::ByCurrency(_)
         | Shape::Counts(_)
+        | Shape::List(_)
         | Shape::Nullable(_) => Value::Null,
     }
 }
@@ -251,7 +258,7 @@ fn collect(fields: &[Field], above: &str, known: &mut BTreeSet<String>) {
 fn parts(shape: &Shape) -> &'static [Field] {
     match shape {
         Shape::Object(fields) => fields,
-        Shape::Nullable(shape) | Shape::ByCurrency(shape) => parts(shape),
+        Shape::Nullable(shape) | Shape::ByCurrency(shape) | Shape::List(shape) => parts(shape),
         Shape::Defined(_)
         | Shape::Count
         | Shape::From1

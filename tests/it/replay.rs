@@ -3,6 +3,7 @@
 mod arguments;
 mod broken;
 mod cases;
+mod counts;
 mod csv_files;
 mod history;
 mod inputs;
@@ -21,6 +22,7 @@ pub fn trials() -> Vec<Trial> {
     trials.extend(inputs::trials());
     trials.extend(broken::trials());
     trials.extend(cases::trials());
+    trials.extend(counts::trials());
     trials.extend(shop_cases::trials());
     trials.extend(csv_files::trials());
     trials.extend(arguments::trials());
@@ -40,6 +42,7 @@ struct Results {
     signals: Vec<Value>,
     customers: Vec<Value>,
     shop_metrics: Vec<Value>,
+    cohorts: Vec<Value>,
     dead_letters: Vec<Value>,
     summary: Value,
 }
@@ -99,6 +102,7 @@ impl Results {
             signals: lines("signals.jsonl"),
             customers: lines("customers.jsonl"),
             shop_metrics: lines("shop-metrics.jsonl"),
+            cohorts: lines("cohorts.jsonl"),
             dead_letters: lines("dead-letters.jsonl"),
             summary: serde_json::from_str(&text("summary.json")).expect("the summary is JSON"),
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use chrono::{DateTime, Datelike};
 use chrono_tz::Tz;
 
-use super::replay_run::ReplayRun;
+use super::replay_run::{Observer, ReplayRun};
 use crate::config::Config;
 use crate::domain::settings::Shops;
 use crate::domain::values::ids::ShopIndex;
@@ -49,7 +49,7 @@ pub(super) struct InputRemarks {
 
 impl InputRemarks {
     /// Looks at everything that was applied.
-    pub(super) fn new(run: &ReplayRun<'_>, config: &Config, amounts: AmountForms) -> Self {
+    pub(super) fn new<O: Observer>(run: &ReplayRun<'_, O>, config: &Config, amounts: AmountForms) -> Self {
         let shops = &config.settings.shops;
         let currency = shops.get(ShopIndex(0)).currency;
         let is_whole = !amounts.has_decimals && currency.digits() > 0;

@@ -1,4 +1,4 @@
-//! The engine at work: records in, signals and shop metrics out as they come, profiles at the end.
+//! The engine at work: records in, signals and midnights out as they come, profiles at the end.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use crate::domain::engine::shop_totals::{GuestTotals, ShopTotals};
 use crate::domain::engine::{Applied, Change, Engine, Outcome, Progress, Refusal as EngineRefusal, Standing};
 use crate::domain::settings::Settings;
 use crate::domain::signals::kind::SignalType;
+use crate::domain::signals::signal::Signal;
 use crate::domain::values::event::{GuestRecord, Record};
 use crate::domain::values::ids::CustomerSlot;
 use crate::domain::values::money::Currency;
@@ -20,21 +21,32 @@ use crate::exit::Failure;
 use crate::formats::native::{Decoder, Event, Subject};
 use crate::history::files::UnusableLine;
 use crate::history::source::{Line, Source};
-use crate::wire::encode::{
-    EventCounts, ProfileEncoder, RecordContext, ShopMetrics, SignalEncoder, TruncatedCounts,
-    encode_shop_metrics,
-};
+use crate::wire::encode::{EventCounts, ProfileEncoder, RecordContext, TruncatedCounts};
 use crate::wire::reason::{Reason, Refusal};
 use crate::wire::remark::Remark;
 
+/// What becomes of a replay's signals, and of its midnights.
+pub(crate) trait Observer {
+    fn signal(
+        &mut self,
+        key: &[u8],
+        signal: &Signal,
+        record: Option<&RecordContext<'_>>,
+    ) -> Result<(), Failure>;
+
+    /// The clock leaves a UTC midnight behind: all that happened up to it and at it is applied.
+    fn midnight(&mut self, engine: &mut Engine, at: Time) -> Result<(), Failure>;
+
+    /// All is applied, and the clock stands at the end.
+    fn end(&mut self, engine: &mut Engine, at: Time) -> Result<(), Failure>;
+}
+
 /// The shop of one replay.
-pub(crate) struct ReplayRun<'c> {
+pub(crate) struct ReplayRun<'c, O> {
     settings: &'c Settings,
     engine: Engine,
     decoder: &'c Decoder,
-    signal_encoder: SignalEncoder,
-    signals: Output,
-    shop_metrics: Output,
+    observer: O,
     /// By slot: the clock at the customer's last change.
     profiles_at: Vec<Time>,
     pub(crate) counts: Counts,
@@ -55,20 +67,13 @@ pub(crate) struct Counts {
     pub(crate) signals: [u64; SignalType::NAMES.len()],
 }
 
-impl<'c> ReplayRun<'c> {
-    pub(crate) fn new(
-        config: &'c Config,
-        decoder: &'c Decoder,
-        signals: Output,
-        shop_metrics: Output,
-    ) -> Self {
+impl<'c, O: Observer> ReplayRun<'c, O> {
+    pub(crate) fn new(config: &'c Config, decoder: &'c Decoder, observer: O) -> Self {
         Self {
             settings: &config.settings,
             engine: Engine::new(Arc::new(config.settings.clone())),
             decoder,
-            signal_encoder: SignalEncoder::new(&config.settings.shops),
-            signals,
-            shop_metrics,
+            observer,
             profiles_at: Vec::new(),
             counts: Counts::default(),
             remarks: Remarks::default(),
@@ -113,10 +118,10 @@ impl<'c> ReplayRun<'c> {
         self.move_clock(to)
     }
 
-    /// Writes the last line of each shop's metrics.
+    /// Nothing more is applied.
     pub(crate) fn end(&mut self) -> Result<(), Failure> {
         match self.engine.clock() {
-            Some(clock) => self.write_shop_metrics(clock),
+            Some(clock) => self.observer.end(&mut self.engine, clock),
             None => Ok(()),
         }
     }
@@ -157,9 +162,14 @@ impl<'c> ReplayRun<'c> {
         sums
     }
 
-    /// The files of signals and shop metrics.
-    pub(crate) fn into_outputs(self) -> [Output; 2] {
-        [self.signals, self.shop_metrics]
+    /// What it was made with.
+    pub(crate) fn observer(&self) -> &O {
+        &self.observer
+    }
+
+    /// What it was made with, at the end.
+    pub(crate) fn into_observer(self) -> O {
+        self.observer
     }
 
     fn apply_event(&mut self, event: &Event<'_>) -> Result<Outcome, Failure> {
@@ -262,7 +272,7 @@ impl<'c> ReplayRun<'c> {
         let following = |midnight: &Time| Some(midnight.next_midnight());
         for midnight in std::iter::successors(first, following).take_while(|midnight| *midnight < to) {
             self.move_clock(midnight)?;
-            self.write_shop_metrics(midnight)?;
+            self.observer.midnight(&mut self.engine, midnight)?;
         }
         Ok(())
     }
@@ -284,10 +294,7 @@ impl<'c> ReplayRun<'c> {
         self.counts.truncated.orders += self.engine.take_folded_early();
         for (key, signal) in self.engine.drain_signals() {
             self.counts.signals[signal.kind.signal_type().index()] += 1;
-            self.buffer.clear();
-            self.signal_encoder.encode(key, &signal, record, &mut self.buffer);
-            self.buffer.push(b'\n');
-            self.signals.write(&self.buffer)?;
+            self.observer.signal(key, &signal, record)?;
         }
         for change in self.engine.changes() {
             if let Change::Customer { slot, profile_at: Some(at) } = change {
@@ -299,21 +306,6 @@ impl<'c> ReplayRun<'c> {
             }
         }
         self.engine.changes_committed();
-        Ok(())
-    }
-
-    fn write_shop_metrics(&mut self, at: Time) -> Result<(), Failure> {
-        for shop in self.settings.shops.indexes() {
-            let metrics = ShopMetrics {
-                store_id: self.settings.shops.store_id(shop),
-                at,
-                currency: self.settings.shops.get(shop).currency,
-                figures: self.engine.figures(shop),
-            };
-            self.buffer.clear();
-            encode_shop_metrics(&mut self.buffer, &metrics);
-            self.shop_metrics.write(&self.buffer)?;
-        }
         Ok(())
     }
 }

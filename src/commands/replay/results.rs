@@ -8,25 +8,36 @@ use std::path::{Path, PathBuf};
 use crate::exit::{Exit, Failure};
 
 /// The files of a result, in the order in which they are named to users.
-pub(super) const NAMES: [&str; 5] =
-    ["signals.jsonl", "customers.jsonl", "shop-metrics.jsonl", "dead-letters.jsonl", "summary.json"];
+pub(super) const NAMES: [&str; 6] = [
+    "signals.jsonl",
+    "customers.jsonl",
+    "shop-metrics.jsonl",
+    "cohorts.jsonl",
+    "dead-letters.jsonl",
+    "summary.json",
+];
 
 const BUFFER_BYTES: usize = 1 << 18;
 
 /// A file that is being written beside its final place.
-pub(super) struct Output {
+pub(crate) struct Output {
     path: PathBuf,
     part: PathBuf,
     writer: BufWriter<File>,
     is_complete: bool,
 }
 
-/// Makes the folder and opens every file of [`NAMES`] in it.
+/// Makes the folder and opens each of these files in it.
 ///
 /// # Errors
-/// Results stand there already and may not be replaced; an input would be replaced; or the folder cannot be written.
-pub(super) fn create(folder: &Path, inputs: &[&Path], force: bool) -> Result<[Output; 5], Failure> {
-    for path in NAMES.map(|name| folder.join(name)).iter().filter(|path| path.exists()) {
+/// Files stand there already and may not be replaced; an input would be replaced; or the folder cannot be written.
+pub(crate) fn create<const N: usize>(
+    names: [&str; N],
+    folder: &Path,
+    inputs: &[&Path],
+    force: bool,
+) -> Result<[Output; N], Failure> {
+    for path in names.map(|name| folder.join(name)).iter().filter(|path| path.exists()) {
         let same_file = |input: &&&Path| match (fs::canonicalize(input), fs::canonicalize(path)) {
             (Ok(input), Ok(path)) => input == path,
             (Ok(_) | Err(_), Ok(_) | Err(_)) => false,
@@ -47,9 +58,9 @@ pub(super) fn create(folder: &Path, inputs: &[&Path], force: bool) -> Result<[Ou
         }
     }
     fs::create_dir_all(folder).map_err(|error| unwritable(folder, &error))?;
-    let [signals, customers, shop_metrics, dead_letters, summary] =
-        NAMES.map(|name| Output::create(folder.join(name)));
-    Ok([signals?, customers?, shop_metrics?, dead_letters?, summary?])
+    let outputs: Vec<Output> =
+        names.into_iter().map(|name| Output::create(folder.join(name))).collect::<Result<_, _>>()?;
+    Ok(outputs.try_into().unwrap_or_else(|_| unreachable!("one output for each name")))
 }
 
 impl Output {
@@ -61,12 +72,12 @@ impl Output {
         Ok(Self { path, part, writer: BufWriter::with_capacity(BUFFER_BYTES, file), is_complete: false })
     }
 
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.writer.write_all(bytes).map_err(|error| unwritable(&self.part, &error))
     }
 
     /// Gives the file its name.
-    pub(super) fn complete(mut self) -> Result<(), Failure> {
+    pub(crate) fn complete(mut self) -> Result<(), Failure> {
         self.writer.flush().map_err(|error| unwritable(&self.part, &error))?;
         fs::rename(&self.part, &self.path).map_err(|error| unwritable(&self.path, &error))?;
         self.is_complete = true;

@@ -6,6 +6,8 @@
 use std::marker::PhantomData;
 
 use super::text::{Text, Word};
+use crate::domain::daily_count::month::Month as CalendarMonth;
+use crate::domain::segments::names::{Segment, ValueMatrix};
 use crate::domain::signals::kind::{CauseKind, SignalType};
 use crate::domain::signals::signal::{ActiveKind, CustomerType, RetractedKind, State};
 use crate::domain::values::event::VERSION_LIMIT;
@@ -52,6 +54,8 @@ pub enum Shape {
     ByCurrency(&'static Self),
     /// Counts by name.
     Counts(&'static [&'static str]),
+    /// Any number of these.
+    List(&'static Self),
     /// This or null.
     Nullable(&'static Self),
 }
@@ -187,6 +191,57 @@ field_types! {
     Seconds(f64) = Shape::Positive, |text, seconds, _| text.slice(seconds.to_string().as_bytes());
 }
 
+/// A calendar month.
+pub(super) struct Month;
+
+impl FieldType for Month {
+    type Value<'v> = CalendarMonth;
+    const SHAPE: Shape = Shape::Pattern("^[0-9]{4}-(0[1-9]|1[0-2])$");
+
+    fn put<'o>(text: Text<'o>, month: CalendarMonth, _: u8) -> Text<'o> {
+        text.put(b"\"").slice(month.to_string().as_bytes()).put(b"\"")
+    }
+}
+
+/// Values, one behind the other.
+pub(super) struct List<T, V>(PhantomData<(T, V)>);
+
+impl<V: Copy + 'static, T> FieldType for List<T, V>
+where
+    T: for<'v> FieldType<Value<'v> = V>,
+{
+    type Value<'v> = &'v [V];
+    const SHAPE: Shape = Shape::List(&<T as FieldType>::SHAPE);
+
+    fn put<'o>(text: Text<'o>, values: &[V], digits: u8) -> Text<'o> {
+        put_list(text, values, |text, value| T::put(text, *value, digits))
+    }
+}
+
+/// Objects, one behind the other.
+pub(super) struct Objects<T, V>(PhantomData<(T, V)>);
+
+impl<V: 'static, T> FieldType for Objects<T, V>
+where
+    T: for<'v> FieldType<Value<'v> = &'v V>,
+{
+    type Value<'v> = &'v [V];
+    const SHAPE: Shape = Shape::List(&<T as FieldType>::SHAPE);
+
+    fn put<'o>(text: Text<'o>, values: &[V], digits: u8) -> Text<'o> {
+        put_list(text, values, |text, value| T::put(text, value, digits))
+    }
+}
+
+fn put_list<'o, V>(text: Text<'o>, values: &[V], put: impl Fn(Text<'o>, &V) -> Text<'o>) -> Text<'o> {
+    let text = text.put(b"[");
+    let text = values
+        .iter()
+        .enumerate()
+        .fold(text, |text, (index, value)| put(if index > 0 { text.put(b",") } else { text }, value));
+    text.put(b"]")
+}
+
 const BASE64: &str = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$";
 
 /// A value or null.
@@ -313,4 +368,5 @@ macro_rules! short_names {
 }
 
 names!(State, ActiveKind, CustomerType, SignalType, CauseKind, RetractedKind, Reason, Remark, InputRemark);
+names!(Segment, ValueMatrix);
 short_names!(State, ActiveKind, CustomerType, SignalType, CauseKind, RetractedKind, Reason);

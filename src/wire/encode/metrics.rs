@@ -4,8 +4,10 @@ use super::fields::{
     ByCurrency, Count, Currency, Field, FieldType, MeanMoney, Money, Nullable, Share, SignedMeanMoney,
     SignedMoney, StoreId, Time, record,
 };
+use super::retention::{KeptByWindow, MatrixPlace, Projections, Retention, RetentionCurve, ReturnRates};
 use super::text::append;
 use crate::domain::engine::shop_totals::{ShopTotals, WindowTotals};
+use crate::domain::signals::signal::State;
 use crate::domain::values::money;
 use crate::domain::values::number::Ratio;
 use crate::domain::values::time;
@@ -18,6 +20,8 @@ pub struct ShopMetrics<'a> {
     pub at: time::Time,
     pub currency: money::Currency,
     pub figures: &'a ShopTotals,
+    /// None where no count was taken.
+    pub retention: Option<&'a Retention>,
 }
 
 record! {
@@ -29,10 +33,48 @@ record! {
         "at": Time = of.at;
         /// The store's currency.
         "currency": Currency = of.currency;
+        /// Customers with any accepted record.
+        "customers": Customers = of.figures;
         /// All time.
         "all_time": BaseMetrics = &window(&[(of.currency, of.figures)], 0);
         /// The same metrics for trailing windows.
         "windows": Windows = &[(of.currency, of.figures)];
+        /// Orders that are their customers' first kept ones; null where no count was taken.
+        "new": Nullable<KeptByWindow> = of.retention.map(|of| &of.new);
+        /// All other kept orders; null where no count was taken.
+        "returning": Nullable<KeptByWindow> = of.retention.map(|of| &of.returning);
+        /// Customers with a returning order / customers with a kept order; null where no count was taken.
+        "customer_return_rate": Nullable<ReturnRates> = of.retention.map(|of| &of.return_rates);
+        /// The place of the shop among others by frequency and value; null where no count was taken.
+        "matrix": Nullable<MatrixPlace> = of.retention.map(|of| &of.year);
+        /// Of customers whose first kept order is 0, 1, 2 … calendar months old, the share with a kept order in that month; null where no count was taken.
+        "retention_curve": Nullable<RetentionCurve> = of.retention.map(|of| of.curve.as_slice());
+        /// What 1, 5 and 10 points of retention more are worth in twelve months; null where no count was taken.
+        "projection": Nullable<Projections> = of.retention.map(|of| of.projections.as_slice());
+    }
+}
+
+record! {
+    /// Customers with any accepted record.
+    Customers(of: &'v ShopTotals) {
+        /// How many.
+        "total": Count = of.total();
+        /// By lifecycle state.
+        "by_state": ByState = of;
+    }
+}
+
+record! {
+    /// Customers by state.
+    ByState(of: &'v ShopTotals) {
+        /// Customers without a kept order.
+        "prospect": Count = of.customers_of(State::Prospect);
+        /// Active customers.
+        "active": Count = of.customers_of(State::Active);
+        /// Customers at risk.
+        "at_risk": Count = of.customers_of(State::AtRisk);
+        /// Lapsed customers.
+        "lapsed": Count = of.customers_of(State::Lapsed);
     }
 }
 
@@ -83,6 +125,8 @@ record! {
         "placed": Count = total(shops, |of| of.placed);
         /// Those not cancelled and of a net value above zero.
         "kept": Count = total(shops, |of| of.kept);
+        /// Placed orders to which at least one return is attributed.
+        "returned": Count = total(shops, |of| of.returned_orders);
     }
 }
 
@@ -158,7 +202,7 @@ pub fn encode(out: &mut Vec<u8>, metrics: &ShopMetrics<'_>) {
 
 /// More than the metrics of so many currencies take.
 pub(super) const fn room(currencies: usize) -> usize {
-    4_096 + 2_048 * currencies
+    6_144 + 8_192 * currencies
 }
 
 /// One window of each shop, or all time (0).

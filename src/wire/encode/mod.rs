@@ -19,11 +19,14 @@ mod signal;
 mod dead_letter;
 mod headers;
 
+mod cohorts;
 mod metrics;
+mod retention;
 mod summary;
 
 mod record;
 
+pub use cohorts::{CohortLine, encode as encode_cohort, fields as cohort_fields};
 pub use context::{RecordContext, RecordKind};
 pub use dead_letter::{
     DeadLetter, Source, encode_line as encode_dead_letter_line, fields as dead_letter_fields,
@@ -33,6 +36,7 @@ pub use json::time_text;
 pub use metrics::{ShopMetrics, encode as encode_shop_metrics, fields as shop_metrics_fields};
 pub use profile::{ProfileEncoder, fields as profile_fields};
 pub use record::{CancellationText, ErasureText, OrderText, ReturnText};
+pub use retention::{PROJECTED_POINTS, Retention};
 pub use signal::{SignalEncoder, data_fields as signal_data_fields, fields as signal_fields};
 pub use summary::{
     EventCounts, Summary, TruncatedCounts, encode as encode_summary, fields as summary_fields,

@@ -7,6 +7,7 @@ use super::metrics::{
     AverageOrderValue, CustomerValue, Orders, PurchaseFrequency, RepeatPurchaseRate, Revenue, Windows, room,
     window,
 };
+use super::retention::{Retention, RetentionRecord};
 use super::text::append;
 use crate::domain::engine::shop_totals::{GuestTotals, ShopTotals, WindowTotals};
 use crate::domain::signals::kind::SignalType;
@@ -49,6 +50,8 @@ pub struct Summary {
     pub truncated: TruncatedCounts,
     /// Of all shops of a currency together; one entry a currency, sorted.
     pub shops: Vec<(Currency, ShopTotals, GuestTotals)>,
+    /// The same shops, counted at the end.
+    pub retention: Vec<(Currency, Retention)>,
     pub elapsed: Duration,
     /// Records read, the refused ones too.
     pub records: u64,
@@ -99,6 +102,8 @@ record! {
         "customer_value": ByCurrency<CustomerValue, WindowTotals> = &of.all_time;
         /// The same metrics for trailing windows.
         "windows": Windows = &of.shops;
+        /// Who came back, and what that is worth, by currency.
+        "retention": ByCurrency<RetentionRecord, Retention> = &of.retention;
         /// How many signals, by type. A type without any may be absent.
         "signals": Counts<SignalType> = &of.summary.signals;
         /// Orders and returns without a customer.
@@ -196,6 +201,7 @@ pub(super) struct Parts<'v> {
     summary: &'v Summary,
     shops: Vec<(Currency, &'v ShopTotals)>,
     guests: Vec<(Currency, &'v GuestTotals)>,
+    retention: Vec<(Currency, &'v Retention)>,
     all_time: Vec<(Currency, &'v WindowTotals)>,
 }
 
@@ -214,7 +220,8 @@ impl Parts<'_> {
 pub fn encode(out: &mut Vec<u8>, summary: &Summary) {
     let shops: Vec<_> = summary.shops.iter().map(|(currency, figures, _)| (*currency, figures)).collect();
     let guests = summary.shops.iter().map(|(currency, _, guests)| (*currency, guests)).collect();
-    let parts = Parts { summary, all_time: window(&shops, 0), shops, guests };
+    let retention = summary.retention.iter().map(|(currency, retention)| (*currency, retention)).collect();
+    let parts = Parts { summary, all_time: window(&shops, 0), shops, guests, retention };
     let room = room(parts.shops.len());
     // No money stands outside of a currency.
     append(out, room, |text| SummaryRecord::put(text, &parts, 0).put(b"\n"));

@@ -22,6 +22,7 @@ mod number;
 pub mod online_retail;
 mod ratios;
 mod record;
+mod retention;
 pub mod scenario;
 mod selftest;
 mod shop;

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::facts::{Block, WINDOWS};
+use super::config::ShopSettings;
+use super::customer::Customer;
+use super::facts::{Block, Name, WINDOWS};
 use super::figures::Figures;
 use super::number::{Ratio, money_json, money_mean_json, ratio_json, time_json};
+use super::retention;
 
 /// Sums over customers of one currency.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,6 +21,7 @@ struct Sums {
     customers_kept_again: u64,
     placed: u64,
     kept: u64,
+    returned: u64,
     gross: i128,
     refunded: i128,
     cancelled: i128,
@@ -32,6 +36,7 @@ impl Sums {
         self.customers_kept_again += u64::from(block.kept > 1);
         self.placed += block.placed;
         self.kept += block.kept;
+        self.returned += block.returned_orders;
         self.gross += block.gross;
         self.refunded += block.refunded;
         self.cancelled += block.cancelled;
@@ -98,7 +103,7 @@ fn to_json(by_currency: &BTreeMap<&str, Sums>) -> Map<String, Value> {
     };
     let block = json!({
         "customers": {"with_orders": placers},
-        "orders": {"placed": placed, "kept": kept},
+        "orders": {"placed": placed, "kept": kept, "returned": sum(|sums| sums.returned)},
         "revenue": money(revenue),
         "repeat_purchase_rate": {
             "placed": quotient(sum(|sums| sums.customers_placed_again), placers),
@@ -116,17 +121,41 @@ fn quotient(dividend: u64, divisor: u64) -> Value {
     ratio_json(Ratio::whole(i128::from(dividend)).divided_by(Ratio::whole(i128::from(divisor))))
 }
 
-/// One line of the shop metrics.
-pub fn metrics_line(store_id: Option<&str>, currency: &str, customers: &[&Figures], clock: i64) -> Value {
-    let customers = customers.iter().map(|figures| (currency, *figures)).collect();
-    let (all_time, windows) = Population { currencies: vec![currency], customers }.blocks(clock);
-    json!({
-        "store_id": store_id,
+/// One line of the shop metrics; the last fields are null without a count, which needs the span that ledgers hold.
+pub fn metrics_line(
+    shop: &ShopSettings,
+    customers: &[&Customer],
+    clock: i64,
+    horizon_ms: Option<i64>,
+) -> Value {
+    let currency = shop.currency.as_str();
+    let figures: Vec<&Figures> = customers.iter().map(|customer| &customer.figures).collect();
+    let population = figures.iter().map(|figures| (currency, *figures)).collect();
+    let population = Population { currencies: vec![currency], customers: population };
+    let (all_time, windows) = population.blocks(clock);
+    let counted = horizon_ms.map(|horizon_ms| {
+        let store = retention::Store::new(shop.time_zone, clock, horizon_ms, &figures);
+        retention::fields(&[store], clock, currency, &windows["365d"])
+    });
+    let mut line = json!({
+        "store_id": shop.store_id.as_deref(),
         "at": time_json(Some(clock)),
         "currency": currency,
+        "customers": {"total": customers.len(), "by_state": by_state(customers, clock)},
         "all_time": all_time,
         "windows": windows,
-    })
+    });
+    for field in retention::FIELDS {
+        line[field] = counted.as_ref().map_or(Value::Null, |counted| counted[field].clone());
+    }
+    line
+}
+
+/// How many customers are in each state.
+pub fn by_state(customers: &[&Customer], clock: i64) -> Value {
+    let count = |name: Name| customers.iter().filter(|customer| customer.name_at(clock) == name).count();
+    let counts = Name::ALL.into_iter().map(|name| (name.text().to_owned(), json!(count(name))));
+    Value::Object(counts.collect())
 }
 
 /// What is known of the guests of one shop.

@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Datelike};
 use serde_json::{Value, json};
 
 use super::config::{OracleConfig, Settings};
 use super::customer::Customer;
-use super::facts::Name;
 use super::figures::Figures;
 use super::ledger::Novelty;
 use super::number::DAY_MS;
 use super::record::{Body, Record};
-use super::shop::{Guests, Population, metrics_line};
+use super::retention::{self, Store};
+use super::shop::{Guests, Population, by_state, metrics_line};
 use super::{Input, OracleOutput, Topic};
 
 const CHANGED: &str = "a customer is there since a first change";
@@ -99,7 +100,7 @@ impl Oracle {
         if let Some(clock) = self.clock
             && self.settings.shop_metrics
         {
-            output.shop_metrics.extend(self.metrics_lines(clock));
+            output.shop_metrics.extend(self.metrics_lines(clock, true));
         }
         output.summary = self.summary();
         output
@@ -283,7 +284,7 @@ impl Oracle {
             // A midnight is crossed when the clock leaves it: then all that happened at it is counted.
             let first_midnight = -(-from).div_euclid(DAY_MS) * DAY_MS;
             for midnight in (first_midnight..to).step_by(DAY_MS as usize) {
-                let lines = self.metrics_lines(midnight);
+                let lines = self.metrics_lines(midnight, begins_month(midnight));
                 self.output.shop_metrics.extend(lines);
             }
         }
@@ -324,13 +325,42 @@ impl Oracle {
         self.erased.retain(|_, requested_at| clock < *requested_at + horizon);
     }
 
-    fn metrics_lines(&self, clock: i64) -> Vec<Value> {
+    fn metrics_lines(&self, clock: i64, is_counted: bool) -> Vec<Value> {
+        let horizon = self.settings.return_window_ms + self.settings.lateness_ms;
         let lines = self.settings.shops.iter().enumerate().map(|(index, shop)| {
             let customers = self.customers.values().filter(|customer| customer.shop == index);
-            let customers: Vec<&Figures> = customers.map(|customer| &customer.figures).collect();
-            metrics_line(shop.store_id.as_deref(), &shop.currency, &customers, clock)
+            metrics_line(shop, &customers.collect::<Vec<_>>(), clock, is_counted.then_some(horizon))
         });
         lines.collect()
+    }
+
+    /// By currency.
+    fn retention(&self, clock: i64) -> Value {
+        let mut by_currency: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (index, shop) in self.settings.shops.iter().enumerate() {
+            by_currency.entry(&shop.currency).or_default().push(index);
+        }
+        let of_shop = |index: usize| -> Vec<&Figures> {
+            let customers = self.customers.values().filter(|customer| customer.shop == index);
+            customers.map(|customer| &customer.figures).collect()
+        };
+        let entries = by_currency.into_iter().filter(|_| self.clock.is_some()).map(|(currency, shops)| {
+            let zone = |index: usize| self.settings.shops[index].time_zone;
+            let horizon = self.settings.return_window_ms + self.settings.lateness_ms;
+            let stores: Vec<Store> = shops
+                .iter()
+                .map(|index| Store::new(zone(*index), clock, horizon, &of_shop(*index)))
+                .collect();
+            let customers = shops.iter().flat_map(|index| of_shop(*index)).map(|figures| (currency, figures));
+            let population = Population { currencies: vec![currency], customers: customers.collect() };
+            let year = population.blocks(clock).1["365d"].clone();
+            let mut fields = retention::fields(&stores, clock, currency, &year);
+            let (segments, places) = retention::segments(&stores, clock);
+            fields.insert("segments".to_owned(), segments);
+            fields.insert("value_matrix".to_owned(), places);
+            (currency.to_owned(), Value::Object(fields))
+        });
+        Value::Object(entries.collect())
     }
 
     fn summary(&self) -> Value {
@@ -344,14 +374,11 @@ impl Oracle {
                 .collect(),
         };
         let (mut summary, windows) = population.blocks(clock);
-        let mut by_state: BTreeMap<Name, u64> = Name::ALL.into_iter().map(|name| (name, 0)).collect();
-        for customer in self.customers.values() {
-            *by_state.entry(customer.name_at(clock)).or_default() += 1;
-        }
-        let by_state = by_state.into_iter().map(|(name, count)| (name.text().to_owned(), json!(count)));
         summary["customers"]["total"] = json!(self.customers.len());
-        summary["customers"]["by_state"] = Value::Object(by_state.collect());
+        let everybody: Vec<&Customer> = self.customers.values().collect();
+        summary["customers"]["by_state"] = by_state(&everybody, clock);
         summary.insert("windows".to_owned(), Value::Object(windows));
+        summary.insert("retention".to_owned(), self.retention(clock));
         let guests: Vec<(&str, Guests)> =
             shops.iter().map(|shop| shop.currency.as_str()).zip(self.guests.iter().copied()).collect();
         summary.insert("guests".to_owned(), Guests::to_json(&guests));
@@ -380,6 +407,11 @@ impl Oracle {
         summary.insert("signals".to_owned(), json!(said));
         Value::Object(summary)
     }
+}
+
+/// Whether a UTC midnight is the first of its month.
+fn begins_month(midnight: i64) -> bool {
+    DateTime::from_timestamp_millis(midnight).is_some_and(|midnight| midnight.day() == 1)
 }
 
 fn is_ineffective(customer: &Customer, record: &Record, settings: &Settings) -> bool {

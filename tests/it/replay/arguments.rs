@@ -70,7 +70,7 @@ fn what_is_wrong_is_said_with_its_code() -> Result<(), Failed> {
     let files: Vec<String> = fs::read_dir(folder.path("out"))?
         .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
         .collect::<Result<_, _>>()?;
-    if files.len() != 5 || files.iter().any(|name| name.ends_with(".part")) {
+    if files.len() != 6 || files.iter().any(|name| name.ends_with(".part")) {
         return Err(format!("only the file of words gave results, but there are {files:?}").into());
     }
     Ok(())
@@ -98,7 +98,7 @@ fn a_failure_leaves_results_as_they_were() -> Result<(), Failed> {
     let returns = folder.write("returns.jsonl.gz", &many[..many.len() / 2]);
     expect_failure(&folder, &["--orders", &orders, "--returns", &returns, "--force"], 65, "cannot read")?;
     let after = super::Results::read(before.report.clone(), Path::new(&folder.path("out")));
-    if before != after || fs::read_dir(folder.path("out"))?.count() != 5 {
+    if before != after || fs::read_dir(folder.path("out"))?.count() != 6 {
         return Err(format!("the results have become {after:#?}").into());
     }
     Ok(())

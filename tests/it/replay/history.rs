@@ -219,15 +219,15 @@ fn the_story_comes_out_as_told() -> Result<(), Failed> {
     let until =
         ["--orders", &orders, "--returns", &returns, "--until", "2025-10-01T02:00:00+02:00", "--force"];
     let later = folder.replay(&until)?;
-    let examples = ["signals", "customers", "shop-metrics"].map(examples::valid);
-    let told = [&results.signals, &results.customers, &later.shop_metrics];
+    let examples = ["signals", "customers", "shop-metrics", "cohorts"].map(examples::valid);
+    let told = [&results.signals, &results.customers, &later.shop_metrics, &later.cohorts];
     for (example, told) in examples
         .iter()
         .zip(told)
         .flat_map(|(examples, told)| examples.iter().map(move |example| (example, told)))
     {
         let expected: Value = serde_json::from_str(&example.text)?;
-        let identity = ["id", "customer_id", "as_of", "at", "store_id"];
+        let identity = ["id", "customer_id", "as_of", "at", "store_id", "month", "cohort"];
         let same_one = |found: &&Value| identity.iter().all(|field| found[field] == expected[field]);
         if let Some(found) = told.iter().find(same_one) {
             compared += 1;
@@ -254,6 +254,7 @@ fn results_are_as_their_schemas_say() -> Result<(), Failed> {
         ("signals", &results.signals),
         ("customers", &results.customers),
         ("shop-metrics", &results.shop_metrics),
+        ("cohorts", &results.cohorts),
         ("dead-letters", &results.dead_letters),
         ("summary", &vec![results.summary.clone()]),
     ];

@@ -5,12 +5,18 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use libtest_mimic::{Failed, Trial};
+use retention_signals::domain::daily_count::cohorts::CohortRow;
+use retention_signals::domain::daily_count::month::Month;
+use retention_signals::domain::engine::shop_totals::{GuestTotals, ShopTotals};
 use retention_signals::domain::settings::Shops;
 use retention_signals::domain::signals::kind::{SignalKind, SignalType};
 use retention_signals::domain::values::ids::ShopIndex;
+use retention_signals::domain::values::money::Currency;
+use retention_signals::domain::values::time::Day;
+use retention_signals::domain::values::window::YEAR;
 use retention_signals::wire::encode::{
-    EventCounts, ProfileEncoder, RecordContext, ShopMetrics, SignalEncoder, Summary, TruncatedCounts,
-    encode_dead_letter_line, encode_shop_metrics, encode_summary,
+    CohortLine, EventCounts, ProfileEncoder, RecordContext, ShopMetrics, SignalEncoder, Summary,
+    TruncatedCounts, encode_cohort, encode_dead_letter_line, encode_shop_metrics, encode_summary,
 };
 use retention_signals::wire::reason::{Reason, Refusal};
 use retention_signals::wire::remark::{InputRemark, Remark};
@@ -23,10 +29,11 @@ use crate::examples::{self, Settings};
 type Check = fn(&Value) -> Result<(), Failed>;
 
 pub fn trials() -> Vec<Trial> {
-    let outputs: [(&str, Check); 5] = [
+    let outputs: [(&str, Check); 6] = [
         ("signals", signal),
         ("customers", profile),
         ("shop-metrics", shop_metrics),
+        ("cohorts", cohorts),
         ("summary", summary),
         ("dead-letters", dead_letter),
     ];
@@ -117,15 +124,42 @@ fn profile(example: &Value) -> Result<(), Failed> {
 
 fn shop_metrics(example: &Value) -> Result<(), Failed> {
     let code = from_json::text(&example["currency"]);
-    let figures = from_json::figures(&example["all_time"], &example["windows"], &Value::Null, code);
+    let by_state = &example["customers"]["by_state"];
+    let figures = from_json::figures(&example["all_time"], &example["windows"], by_state, code);
+    let retention = from_json::retention(example, figures.windows[YEAR]);
     let metrics = ShopMetrics {
         store_id: example["store_id"].as_str(),
         at: from_json::time(&example["at"]),
         currency: currency(code),
         figures: &figures,
+        retention: retention.as_ref(),
     };
     let mut out = Vec::new();
     encode_shop_metrics(&mut out, &metrics);
+    compare(&out, example)
+}
+
+fn cohorts(example: &Value) -> Result<(), Failed> {
+    let month = |text: &Value| {
+        let day = chrono::NaiveDate::parse_from_str(&format!("{}-01", from_json::text(text)), "%Y-%m-%d");
+        let day = day.expect("a month").signed_duration_since(chrono::NaiveDate::default()).num_days();
+        Month::of(Day(day.try_into().expect("in range")))
+    };
+    let line = CohortLine {
+        store_id: example["store_id"].as_str(),
+        currency: currency(from_json::text(&example["currency"])),
+        month: month(&example["month"]),
+        cohort: month(&example["cohort"]),
+        size: from_json::count(&example["size"]),
+        row: CohortRow {
+            customers: from_json::count(&example["customers"]),
+            orders: from_json::count(&example["orders"]),
+            net: from_json::money(&example["net"]),
+        },
+        at: from_json::time(&example["at"]),
+    };
+    let mut out = Vec::new();
+    encode_cohort(&mut out, &line);
     compare(&out, example)
 }
 
@@ -136,7 +170,12 @@ fn summary(example: &Value) -> Result<(), Failed> {
         let figures = from_json::figures(example, &example["windows"], by_state, code);
         (currency(code), figures, from_json::guests(&example["guests"], code))
     });
-    let shops = shops.collect();
+    let shops: Vec<(Currency, ShopTotals, GuestTotals)> = shops.collect();
+    let retention = shops.iter().filter_map(|(currency, figures, _)| {
+        let json = &example["retention"][currency.to_string()];
+        Some((*currency, from_json::retention(json, figures.windows[YEAR])?))
+    });
+    let retention = retention.collect();
     let events = from_json::counts(&example["events"], ["orders", "cancellations", "returns", "duplicates"]);
     let millis = (example["seconds"].as_f64().unwrap_or_default() * 1_000.0).round() as u64;
     let per_second = example["events_per_second"].as_u64().unwrap_or_default();
@@ -156,6 +195,7 @@ fn summary(example: &Value) -> Result<(), Failed> {
             orders: example["truncated"]["orders"].as_u64().unwrap_or_default(),
         },
         shops,
+        retention,
         elapsed: Duration::from_millis(millis),
         records: per_second * millis / 1_000,
     };

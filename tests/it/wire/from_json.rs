@@ -1,7 +1,11 @@
 //! Outputs back from JSON, so that the examples can be written again: the encoders have to give the same record.
 
+use retention_signals::domain::daily_count::KeptOrders;
+use retention_signals::domain::daily_count::projection::Projection;
 use retention_signals::domain::engine::shop_totals::{GuestTotals, ShopTotals, WindowTotals};
 use retention_signals::domain::lapse::PolicyId;
+use retention_signals::domain::segments::counts::SegmentCounts;
+use retention_signals::domain::segments::names::{Segment, ValueMatrix};
 use retention_signals::domain::signals::kind::SignalKind;
 use retention_signals::domain::signals::signal::{
     ActiveKind, Cause, CustomerType, FrequencyChange, Lifecycle, OpenAlert, OrderValueChange, Profile,
@@ -13,7 +17,7 @@ use retention_signals::domain::values::number::{Decimal, Ratio};
 use retention_signals::domain::values::time::{Span, Time};
 use retention_signals::domain::values::window::{OrderTotals, WINDOWS};
 use retention_signals::formats::native::from_rfc3339;
-use retention_signals::wire::encode::RecordKind;
+use retention_signals::wire::encode::{RecordKind, Retention};
 use retention_signals::wire::hash::hash;
 use serde_json::Value;
 
@@ -49,7 +53,7 @@ fn days(value: &Value) -> Span {
     Span::from_millis((days * Span::DAY.as_millis() as f64).round() as i64)
 }
 
-fn count(value: &Value) -> u64 {
+pub fn count(value: &Value) -> u64 {
     value.as_u64().unwrap_or_else(|| panic!("{value} is a count"))
 }
 
@@ -258,11 +262,44 @@ fn window_figures(json: &Value, code: &str) -> WindowTotals {
         repeat_kept: repeat(rate(&json["repeat_purchase_rate"]["kept"]), customers_kept),
         placed,
         kept,
+        returned_orders: count(&json["orders"]["returned"]),
         gross: money(&revenue["gross"]),
         refunded: money(&revenue["refunded"]),
         cancelled: money(&revenue["cancelled"]),
         ..WindowTotals::default()
     }
+}
+
+/// What is written of a count; none where there was none. `year` is the window of 365 days.
+pub fn retention(json: &Value, year: WindowTotals) -> Option<Retention> {
+    let kept = |name: &str| {
+        WINDOWS.map(|(window, _)| KeptOrders {
+            orders: count(&json[name][window]["orders"]),
+            net: money(&json[name][window]["net"]),
+        })
+    };
+    let amounts = |list: &Value| -> [ShopAmount; 12] {
+        let amounts: Vec<ShopAmount> = list.as_array().expect("a list").iter().map(money).collect();
+        amounts.try_into().expect("twelve months")
+    };
+    let projection = |json: &Value| Projection {
+        points: small(&json["points"]),
+        base: amounts(&json["base"]),
+        extra: amounts(&json["extra"]),
+    };
+    json["new"].is_object().then(|| Retention {
+        new: kept("new"),
+        returning: kept("returning"),
+        return_rates: WINDOWS.map(|(window, _)| some(&json["customer_return_rate"][window], ratio)),
+        year,
+        curve: json["retention_curve"].as_array().expect("a list").iter().map(ratio).collect(),
+        projections: json["projection"].as_array().expect("a list").iter().map(projection).collect(),
+        segments: SegmentCounts {
+            segments: counts(&json["segments"], Segment::ALL.map(Segment::name)),
+            matrix: counts(&json["value_matrix"], ValueMatrix::ALL.map(ValueMatrix::name)),
+            ..SegmentCounts::default()
+        },
+    })
 }
 
 pub fn guests(json: &Value, code: &str) -> GuestTotals {

@@ -7,13 +7,15 @@ use fastrand::Rng;
 use jsonschema::Validator;
 use libtest_mimic::{Failed, Trial};
 use retention_signals::domain::engine::Engine;
+use retention_signals::domain::engine::as_of::AsOf;
+use retention_signals::domain::segments::counts::SegmentCounts;
 use retention_signals::domain::settings::{Settings as DomainSettings, Shops};
 use retention_signals::domain::values::time::{Span, Time};
 use retention_signals::formats::native::{Decoder, Limits, Subject};
 use retention_signals::topic::Input;
 use retention_signals::wire::encode::{
-    CancellationText, ErasureText, OrderText, ProfileEncoder, RecordContext, ReturnText, ShopMetrics,
-    SignalEncoder, encode_shop_metrics,
+    CancellationText, ErasureText, OrderText, ProfileEncoder, RecordContext, Retention, ReturnText,
+    ShopMetrics, SignalEncoder, encode_shop_metrics,
 };
 use retention_signals::wire::hash::{erasure_hash, hash};
 use serde_json::Value;
@@ -44,12 +46,16 @@ fn fits_the_schemas(settings: Settings) -> Result<(), Failed> {
         let (input, key, value) = event(&shops, index, at, &mut random);
         path.take(input, &key, &value).map_err(|fault| format!("seed {SEED}, event {index}: {fault}"))?;
     }
-    for index in shops.indexes() {
+    let clock = path.engine.clock().ok_or("a clock")?;
+    let counts = path.engine.counted(AsOf::including(clock), 0);
+    for (index, count) in shops.indexes().zip(&counts) {
+        let retention = Retention::new(count, SegmentCounts::default());
         let metrics = ShopMetrics {
             store_id: shops.store_id(index),
             at: path.engine.clock().ok_or("a clock")?,
             currency: shops.get(index).currency,
             figures: path.engine.figures(index),
+            retention: Some(&retention),
         };
         let mut out = Vec::new();
         encode_shop_metrics(&mut out, &metrics);
