@@ -15,6 +15,7 @@ use retention_signals::commands::intake;
 use retention_signals::commands::manual;
 use retention_signals::commands::maps;
 use retention_signals::commands::replay;
+use retention_signals::commands::report;
 use retention_signals::commands::run;
 use retention_signals::commands::topics;
 use retention_signals::config::{LogSettings, Purpose};
@@ -51,6 +52,7 @@ fn errors_of(arguments: &Arguments) -> Errors {
         | Command::Topics(_)
         | Command::DeadLetters(_)
         | Command::Replay(_)
+        | Command::Report(_)
         | Command::Maps(_)
         | Command::Explain(_)
         | Command::Erase(_)
@@ -101,6 +103,7 @@ fn execute(arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Acls(AclsCommand::Print(arguments)) => print(&acls::run(common, &arguments)?),
         Command::Replay(arguments) => print(&replay::run(common, &arguments)?),
+        Command::Report(arguments) => print(&report::run(common, &arguments)?),
         Command::Maps(command) => maps::run(common, &command, &mut io::stdout()),
         Command::Explain(arguments) => print(&explain::run(common, &arguments)?),
         Command::Erase(arguments) => {

@@ -19,6 +19,7 @@ use crate::commands::intake::IntakeArguments;
 use crate::commands::manual::{CompletionsArguments, ManArguments};
 use crate::commands::maps::MapsCommand;
 use crate::commands::replay::arguments::ReplayArguments;
+use crate::commands::report::arguments::ReportArguments;
 use crate::config::{self, Config, ENVIRONMENT_CONFIG, LogSettings, Purpose, Sources};
 use crate::domain::values::time::Time;
 use crate::exit::{Exit, Failure};
@@ -76,6 +77,12 @@ pub(super) const DEAD_LETTERS_CODES: &str = exit_codes!(
 );
 const REPLAY_CODES: &str = exit_codes!(
     "the results are written",
+    "65  unusable input",
+    "77  no permission to read or write a file",
+    "78  wrong settings",
+);
+const REPORT_CODES: &str = exit_codes!(
+    "the page is written",
     "65  unusable input",
     "77  no permission to read or write a file",
     "78  wrong settings",
@@ -174,6 +181,9 @@ pub enum Command {
     /// Applies a shop's history from files, with the same engine as `run`, and writes what comes of it to files
     #[command(after_long_help = REPLAY_CODES)]
     Replay(ReplayArguments),
+    /// Makes one page for a shop's owner from its history in files: where the shop stands, who comes back, who to look after
+    #[command(after_long_help = REPORT_CODES)]
+    Report(ReportArguments),
     /// Maps of what shops send: lists them, shows one, tries one on records, runs their fixtures
     #[command(subcommand, after_long_help = MAPS_CODES)]
     Maps(MapsCommand),

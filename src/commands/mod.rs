@@ -2,6 +2,8 @@
 
 pub mod cli;
 
+mod numbers;
+
 pub mod acls;
 pub mod check;
 pub mod dead_letters;
@@ -14,6 +16,7 @@ pub mod intake;
 pub mod manual;
 pub mod maps;
 pub mod replay;
+pub mod report;
 pub mod run;
 pub mod service;
 pub mod topics;

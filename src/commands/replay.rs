@@ -9,16 +9,16 @@
 
 pub mod arguments;
 
-mod progress;
-mod results;
+pub(crate) mod progress;
+pub(crate) mod results;
 
-mod dead_letters;
-mod input_remarks;
+pub(crate) mod dead_letters;
+pub(crate) mod input_remarks;
 
 mod remarks;
 
-mod replay_run;
-mod result_files;
+pub(crate) mod replay_run;
+pub(crate) mod result_files;
 
 mod report;
 
@@ -27,19 +27,20 @@ use std::time::Instant;
 
 use crate::commands::cli::{self, CommonArguments};
 use crate::config::{Config, Purpose};
+use crate::domain::values::money::Currency;
 use crate::exit::{Exit, Failure};
 use crate::formats::native::{Decoder, Limits};
 use crate::maps::Options;
 use crate::stream::registry::Registry;
-use crate::wire::encode::{Summary, encode_summary};
+use crate::wire::encode::{Retention, Summary, encode_summary};
 
-use crate::history::files::{Files, InputPaths};
+use crate::history::files::{Files, History, InputPaths};
 use crate::history::source;
 use arguments::ReplayArguments;
 use dead_letters::DeadLetters;
 use input_remarks::InputRemarks;
 use progress::Progress;
-use replay_run::ReplayRun;
+use replay_run::{Observer, ReplayRun};
 use report::Report;
 use result_files::ResultFiles;
 
@@ -70,13 +71,9 @@ pub fn run(common: &CommonArguments, arguments: &ReplayArguments) -> Result<Stri
     let history = files.read(&decoder, limits, &mut |unusable| dead_letters.write(&unusable))?;
     let records = history.events() + dead_letters.total();
 
-    progress.applying(history.events());
     let files_of_run = ResultFiles::new(&config.settings, signals, shop_metrics, cohorts);
     let mut run = ReplayRun::new(&config, &decoder, files_of_run);
-    for (index, (source, line)) in source::merged(&history.sources).enumerate() {
-        run.apply(source, line, &mut dead_letters, || history.original(source, line))?;
-        progress.applied(index as u64 + 1);
-    }
+    apply_all(&mut run, &history, &mut dead_letters, &progress)?;
     let last_event_at = run.clock();
     if let Some(until) = arguments.until {
         run.advance(until)?;
@@ -85,18 +82,8 @@ pub fn run(common: &CommonArguments, arguments: &ReplayArguments) -> Result<Stri
     run.write_profiles(&mut customers)?;
 
     let input_remarks = InputRemarks::new(&run, &config, history.amounts());
-    let summary = Summary {
-        events: run.counts.events,
-        dead_letters: dead_letters.counts,
-        remarks: run.remarks.counts,
-        input_remarks: input_remarks.counts(),
-        signals: run.counts.signals,
-        truncated: run.counts.truncated,
-        shops: run.figures(),
-        retention: run.observer().retention().to_vec(),
-        elapsed: started.elapsed(),
-        records,
-    };
+    let retention = run.observer().retention().to_vec();
+    let summary = summary(&mut run, &dead_letters, &input_remarks, retention, (records, started));
     let mut text = Vec::new();
     encode_summary(&mut text, &summary);
     summary_file.write(&text)?;
@@ -123,6 +110,47 @@ pub fn run(common: &CommonArguments, arguments: &ReplayArguments) -> Result<Stri
     }
 }
 
+/// Applies a history from its first record to its last.
+///
+/// # Errors
+/// What the observer or the file of dead letters cannot write.
+pub(crate) fn apply_all<O: Observer>(
+    run: &mut ReplayRun<'_, O>,
+    history: &History,
+    dead_letters: &mut DeadLetters,
+    progress: &Progress,
+) -> Result<(), Failure> {
+    progress.applying(history.events());
+    for (index, (source, line)) in source::merged(&history.sources).enumerate() {
+        run.apply(source, line, dead_letters, || history.original(source, line))?;
+        progress.applied(index as u64 + 1);
+    }
+    Ok(())
+}
+
+/// What a run came to. `input` is how many records were read, and when that began.
+pub(crate) fn summary<O: Observer>(
+    run: &mut ReplayRun<'_, O>,
+    dead_letters: &DeadLetters,
+    input_remarks: &InputRemarks,
+    retention: Vec<(Currency, Retention)>,
+    input: (u64, Instant),
+) -> Summary {
+    let (records, started) = input;
+    Summary {
+        events: run.counts.events,
+        dead_letters: dead_letters.counts,
+        remarks: run.remarks.counts,
+        input_remarks: input_remarks.counts(),
+        signals: run.counts.signals,
+        truncated: run.counts.truncated,
+        shops: run.figures(),
+        retention,
+        elapsed: started.elapsed(),
+        records,
+    }
+}
+
 fn paths<'a>(arguments: &'a ReplayArguments, options: &'a Options) -> InputPaths<'a> {
     InputPaths {
         orders: &arguments.orders,
@@ -136,7 +164,7 @@ fn paths<'a>(arguments: &'a ReplayArguments, options: &'a Options) -> InputPaths
 }
 
 /// What is wrong with the inputs as a whole, if so many records are refused that the service would stop.
-fn refused_too_many(config: &Config, summary: &Summary, events: u64) -> Option<String> {
+pub(crate) fn refused_too_many(config: &Config, summary: &Summary, events: u64) -> Option<String> {
     let share = config.dead_letters.share_max;
     let is_allowed = summary.unusable_share_is_at_most(share);
     match (events, is_allowed) {
@@ -151,7 +179,7 @@ fn refused_too_many(config: &Config, summary: &Summary, events: u64) -> Option<S
 }
 
 /// The configuration; what it leaves out, the inputs may say.
-fn load(common: &CommonArguments, files: &Files) -> Result<Config, Failure> {
+pub(crate) fn load(common: &CommonArguments, files: &Files) -> Result<Config, Failure> {
     let mut sources = common.sources()?;
     sources.fallbacks = files.fallbacks();
     let names_currency = sources.fallbacks.iter().any(|(key, _, _)| *key == "shop.currency");

@@ -33,6 +33,7 @@ mod process;
 mod python;
 mod record_pages;
 mod replay;
+mod report;
 mod schemas;
 mod service;
 mod settling;
@@ -81,6 +82,7 @@ fn main() -> ExitCode {
     trials.extend(oracle::trials());
     trials.extend(page::trials());
     trials.extend(record_pages::trials());
+    trials.extend(report::trials());
     trials.extend(replay::trials());
     trials.extend(schemas::trials());
     trials.extend(service::trials());

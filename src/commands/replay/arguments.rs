@@ -53,13 +53,13 @@ pub struct ReplayArguments {
     pub force: bool,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         Some(_) | None => Err("write NAME=VALUE".to_owned()),
     }
 }
 
-fn file_pair(text: &str) -> Result<(String, PathBuf), String> {
+pub(crate) fn file_pair(text: &str) -> Result<(String, PathBuf), String> {
     pair(text).map(|(name, path)| (name, path.into())).map_err(|_| "write NAME=FILE".to_owned())
 }

@@ -7,17 +7,17 @@ use crate::wire::encode::encode_dead_letter_line;
 use crate::wire::reason::Reason;
 
 /// The file of dead letters.
-pub(super) struct DeadLetters {
+pub(crate) struct DeadLetters {
     out: Output,
     bytes_max: usize,
     /// By [`Reason::index`].
-    pub(super) counts: [u64; Reason::ALL.len()],
+    pub(crate) counts: [u64; Reason::ALL.len()],
     buffer: Vec<u8>,
 }
 
 impl DeadLetters {
     /// Originals are cut to `bytes_max`.
-    pub(super) fn new(out: Output, bytes_max: usize) -> Self {
+    pub(crate) fn new(out: Output, bytes_max: usize) -> Self {
         Self { out, bytes_max, counts: [0; Reason::ALL.len()], buffer: Vec::new() }
     }
 
@@ -25,7 +25,7 @@ impl DeadLetters {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(super) fn write(&mut self, unusable: &UnusableLine<'_>) -> Result<(), Failure> {
+    pub(crate) fn write(&mut self, unusable: &UnusableLine<'_>) -> Result<(), Failure> {
         let UnusableLine { refusal, file, line, original } = unusable;
         self.counts[refusal.reason.index()] += 1;
         self.buffer.clear();
@@ -33,11 +33,11 @@ impl DeadLetters {
         self.out.write(&self.buffer)
     }
 
-    pub(super) fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    pub(super) fn into_output(self) -> Output {
+    pub(crate) fn into_output(self) -> Output {
         self.out
     }
 }

@@ -40,7 +40,7 @@ const NO_CUSTOMER: [&str; 17] = [
 const TIMES_MIN: u64 = 3;
 
 /// The remarks of one replay.
-pub(super) struct InputRemarks {
+pub(crate) struct InputRemarks {
     customers: CustomerRemarks,
     times: TimeRemarks,
     whole_amounts: u64,
@@ -49,7 +49,7 @@ pub(super) struct InputRemarks {
 
 impl InputRemarks {
     /// Looks at everything that was applied.
-    pub(super) fn new<O: Observer>(run: &ReplayRun<'_, O>, config: &Config, amounts: AmountForms) -> Self {
+    pub(crate) fn new<O: Observer>(run: &ReplayRun<'_, O>, config: &Config, amounts: AmountForms) -> Self {
         let shops = &config.settings.shops;
         let currency = shops.get(ShopIndex(0)).currency;
         let is_whole = !amounts.has_decimals && currency.digits() > 0;
@@ -62,12 +62,12 @@ impl InputRemarks {
     }
 
     /// By [`InputRemark::index`].
-    pub(super) fn counts(&self) -> [u64; InputRemark::ALL.len()] {
+    pub(crate) fn counts(&self) -> [u64; InputRemark::ALL.len()] {
         InputRemark::ALL.map(|remark| self.count(remark))
     }
 
     /// Each remark that is made: what it is about, and what helps.
-    pub(super) fn paragraphs(&self) -> Vec<Vec<String>> {
+    pub(crate) fn paragraphs(&self) -> Vec<Vec<String>> {
         let made = InputRemark::ALL.into_iter().filter(|remark| self.count(*remark) > 0);
         made.map(|remark| vec![self.what(remark), help(remark).to_owned()]).collect()
     }
@@ -207,7 +207,7 @@ fn folded_hash(store: &str, id: &str) -> u64 {
 
 /// Where the times of records lie.
 #[derive(Clone, Copy)]
-pub(super) struct TimeRemarks {
+pub(crate) struct TimeRemarks {
     zone: Tz,
     all: u64,
     on_the_first: u64,
@@ -215,13 +215,13 @@ pub(super) struct TimeRemarks {
 }
 
 impl TimeRemarks {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         let zone = config.effective().find(|(path, ..)| path == "shop.time_zone");
         let zone = zone.and_then(|(_, zone, _)| zone.parse().ok()).unwrap_or(Tz::UTC);
         Self { zone, all: 0, on_the_first: 0, before_2000: 0 }
     }
 
-    pub(super) fn add(&mut self, time: Time) {
+    pub(crate) fn add(&mut self, time: Time) {
         self.all += 1;
         let utc = DateTime::from_timestamp_millis(time.as_millis()).expect("times lie before the year 9999");
         self.before_2000 += u64::from(utc.year() < 2000);

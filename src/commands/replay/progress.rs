@@ -12,39 +12,39 @@ const READING: &str = "reading  {bar:30} {percent:>3} %  {bytes} of {total_bytes
 const APPLYING: &str = "applying {bar:30} {percent:>3} %  {human_pos} of {human_len} events, {per_sec}";
 
 /// The bar, drawn on standard error.
-pub(super) struct Progress {
+pub(crate) struct Progress {
     bar: ProgressBar,
 }
 
 impl Progress {
     /// Begins with reading; files add to what is to be read when they are opened.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { bar: ProgressBar::new(0).with_style(style(READING)) }
     }
 
     /// Counts what is read from a file, as stored. A pipe has no length: it counts as it comes.
-    pub(super) fn reading(&self, file: File) -> Box<dyn Read> {
+    pub(crate) fn reading(&self, file: File) -> Box<dyn Read> {
         let length = file.metadata().map_or(0, |metadata| metadata.len());
         self.bar.inc_length(length);
         Box::new(self.bar.wrap_read(file))
     }
 
     /// All is read; now events are applied.
-    pub(super) fn applying(&self, events: u64) {
+    pub(crate) fn applying(&self, events: u64) {
         self.bar.reset();
         self.bar.set_length(events);
         self.bar.set_style(style(APPLYING));
     }
 
     /// So many events were applied so far.
-    pub(super) fn applied(&self, events: u64) {
+    pub(crate) fn applied(&self, events: u64) {
         if events.is_multiple_of(STEP) {
             self.bar.set_position(events);
         }
     }
 
     /// Leaves the terminal as it was.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.bar.finish_and_clear();
     }
 }

@@ -10,9 +10,9 @@ const EXAMPLES_MAX: usize = 3;
 
 /// The remarks of one replay.
 #[derive(Default)]
-pub(super) struct Remarks {
+pub(crate) struct Remarks {
     /// By [`Remark::index`].
-    pub(super) counts: [u64; Remark::ALL.len()],
+    pub(crate) counts: [u64; Remark::ALL.len()],
     examples: [Vec<Example>; Remark::ALL.len()],
     /// Returns without a customer whose customer was found by the order.
     customers_found: u64,
@@ -24,7 +24,7 @@ struct Example {
 }
 
 impl Remarks {
-    pub(super) fn add(&mut self, remark: Remark, source: &Source, line: &Line) {
+    pub(crate) fn add(&mut self, remark: Remark, source: &Source, line: &Line) {
         self.counts[remark.index()] += 1;
         let examples = &mut self.examples[remark.index()];
         if examples.len() < EXAMPLES_MAX {
@@ -33,13 +33,13 @@ impl Remarks {
     }
 
     /// A return that names an order but no customer.
-    pub(super) fn add_return_without_customer(&mut self, source: &Source, line: &Line, is_found: bool) {
+    pub(crate) fn add_return_without_customer(&mut self, source: &Source, line: &Line, is_found: bool) {
         self.add(Remark::ReturnWithoutCustomer, source, line);
         self.customers_found += u64::from(is_found);
     }
 
     /// Each remark that was made, in lines: what it is about, what helps, and where the first records stand.
-    pub(super) fn paragraphs(&self) -> impl Iterator<Item = Vec<String>> {
+    pub(crate) fn paragraphs(&self) -> impl Iterator<Item = Vec<String>> {
         let made = Remark::ALL.into_iter().filter(|remark| self.counts[remark.index()] > 0);
         made.map(|remark| {
             let places = format!("see {}", places(&self.examples[remark.index()]));

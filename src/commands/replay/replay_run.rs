@@ -50,7 +50,7 @@ pub(crate) struct ReplayRun<'c, O> {
     /// By slot: the clock at the customer's last change.
     profiles_at: Vec<Time>,
     pub(crate) counts: Counts,
-    pub(super) remarks: Remarks,
+    pub(crate) remarks: Remarks,
     pub(super) times: TimeRemarks,
     key: Vec<u8>,
     buffer: Vec<u8>,

@@ -107,7 +107,8 @@ impl Cohorts {
 }
 
 impl CohortRow {
-    fn add(&mut self, other: &Self) {
+    /// Adds what others did.
+    pub fn add(&mut self, other: &Self) {
         self.customers += other.customers;
         self.orders += other.orders;
         self.net += other.net;

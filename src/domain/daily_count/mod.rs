@@ -311,7 +311,8 @@ impl OrderTotals64 {
         self.cancelled += totals.cancelled;
     }
 
-    fn merge(&mut self, other: &Self) {
+    /// Adds other orders.
+    pub fn merge(&mut self, other: &Self) {
         self.placed += other.placed;
         self.kept += other.kept;
         self.returned_orders += other.returned_orders;
