@@ -100,7 +100,7 @@ fn says_what_a_replay_says(path: &Path) -> Result<()> {
     }
     let figures = page.matches("<figure>").count();
     ensure!(
-        figures >= 8 && page.matches("<details>").count() == figures,
+        figures >= 8 && page.matches("<details>").count() > figures,
         "{figures} figures, not each with a table"
     );
     // A replay with the settings that the report has written.
@@ -171,6 +171,9 @@ fn online_retail_is_as_known(path: &Path) -> Result<()> {
         // Found by others: the median gap and its quartile.
         "Half of all next orders come within 28 days, three quarters within 58",
         "622 of 4,326 customers are champions",
+        ">R</th><td>861</td><td>865</td><td>857</td><td>838</td><td>905</td>",
+        ">F</th><td>1,492</td><td>837</td><td>506</td><td>629</td><td>862</td>",
+        ">M</th><td>869</td><td>870</td><td>859</td><td>863</td><td>865</td>",
     ] {
         ensure!(page.contains(known), "the page does not say {known}");
     }

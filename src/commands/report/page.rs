@@ -91,7 +91,7 @@ fn inputs(report: &Report<'_>) -> String {
     let guests: u64 = summary.shops.iter().map(|(_, _, guests)| guests.orders).sum();
     if guests > 0 {
         body.push_str(&hint(&format!(
-            "{} orders name no customer. They are in none of the figures above, because nobody can tell who came back.",
+            "{} orders name no customer. They are in none of the figures above, because they do not tell which customer came back.",
             number(guests)
         )));
     }

@@ -52,7 +52,7 @@ impl Stage {
     pub(super) const fn advice(self) -> &'static str {
         match self {
             Self::Starting => {
-                "Win customers first: there is hardly anybody to keep yet. What pays now is that the first orders go well."
+                "Win customers first: there are hardly any to keep yet. What pays now is that the first orders go well."
             }
             Self::FirstSales => {
                 "Mostly win customers. One thing for keeping is worth it already: a letter after the first order that leads to a second one."

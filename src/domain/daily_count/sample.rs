@@ -1,4 +1,4 @@
-//! Anonymous rows of the customers with the smallest hashes: what a model is fitted on without anybody's history.
+//! Anonymous rows of the customers with the smallest hashes: what a model can be fitted on without a customer's history.
 
 use std::collections::BTreeMap;
 

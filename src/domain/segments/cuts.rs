@@ -192,6 +192,9 @@ mod tests {
             let scores = ONLINE_RETAIL.scores(&values(days, millis, 2, 10_000));
             assert_eq!(scores, Scores { r: expected, f: 2, m: Some(1) }, "{days} d + {millis} ms");
         }
+        // Customer 16446: an order of 168,469.60 was reversed after 12 minutes, and one of 2.90 is left, of 2011-05-18.
+        let reversed = ONLINE_RETAIL.scores(&values(206, 0, 1, 290));
+        assert_eq!(reversed, Scores { r: 1, f: 1, m: Some(1) });
         let best = ONLINE_RETAIL.scores(&values(1, 0, 6, 204_800));
         assert_eq!(best, Scores { r: 5, f: 5, m: Some(5) });
     }

@@ -375,8 +375,8 @@ impl Oracle {
         };
         let (mut summary, windows) = population.blocks(clock);
         summary["customers"]["total"] = json!(self.customers.len());
-        let everybody: Vec<&Customer> = self.customers.values().collect();
-        summary["customers"]["by_state"] = by_state(&everybody, clock);
+        let customers: Vec<&Customer> = self.customers.values().collect();
+        summary["customers"]["by_state"] = by_state(&customers, clock);
         summary.insert("windows".to_owned(), Value::Object(windows));
         summary.insert("retention".to_owned(), self.retention(clock));
         let guests: Vec<(&str, Guests)> =

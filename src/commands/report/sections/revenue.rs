@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{about, count, money, positive, share, write_units};
 use crate::commands::numbers::{self, percent};
-use crate::commands::report::html::{Table, figure, hint, section};
+use crate::commands::report::html::{Table, figure, hint, paragraph, section};
 use crate::commands::report::observed::Part;
 use crate::commands::report::svg::{Chart, Kind, Series};
 use crate::domain::daily_count::NewAndReturning;
@@ -21,11 +21,39 @@ pub(in crate::commands::report) fn html(part: &Part, id: &str) -> String {
         about(year.return_rate()),
     );
     let mut body = hint(
-        "An order is new if it is its customer's first kept one; all others are returning ones. At the beginning of a history everybody looks new.",
+        "An order is new if it is its customer's first kept one; all others are returning ones. At the beginning of a history every customer looks new.",
     );
+    body.push_str(&growth(part));
     body.push_str(&by_month(part));
     body.push_str(&by_window(part));
     section(id, "New and returning customers", &lead, &body)
+}
+
+/// Net revenue of the last 90 days, beside that of a quarter and of a year before.
+fn growth(part: &Part) -> String {
+    let net = |back: usize| {
+        let index = part.months.len().checked_sub(1 + back)?;
+        // Before three whole months the window is not full.
+        let (month, totals) = part.months.get(index).filter(|_| index >= 3)?;
+        Some((month, totals.windows[2].net()))
+    };
+    let Some((_, now)) = net(0) else { return String::new() };
+    let before = [3, 12].into_iter().filter_map(net).map(|(month, before)| {
+        let growth = Ratio::new(now - before, before).map_or_else(numbers::none, |growth| {
+            let percent = growth.scaled_half_even(100);
+            if percent < 0 { format!("{percent} %") } else { format!("+{percent} %") }
+        });
+        format!("at the end of {month} it was {}, which makes {growth}", money(before, part.currency))
+    });
+    let before: Vec<String> = before.collect();
+    match before.is_empty() {
+        true => String::new(),
+        false => paragraph(&format!(
+            "Growth: net revenue of the last 90 days is {} now; {}.",
+            money(now, part.currency),
+            before.join("; ")
+        )),
+    }
 }
 
 fn by_month(part: &Part) -> String {

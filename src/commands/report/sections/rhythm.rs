@@ -17,7 +17,7 @@ pub(in crate::commands::report) fn html(part: &Part, id: &str) -> String {
     let quantile =
         |part: u64| gaps.quantile(part, 100).map_or_else(|| "-".to_owned(), |days| days.to_string());
     let lead = match gaps.total() {
-        0 => "Nobody has ordered on two different days yet.".to_owned(),
+        0 => "No customer has ordered on two different days yet.".to_owned(),
         total => format!(
             "Half of all next orders come within {} days, three quarters within {}, nine of ten within {}. That is of {} gaps between purchase days.",
             quantile(50),

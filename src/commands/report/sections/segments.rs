@@ -22,6 +22,7 @@ pub(in crate::commands::report) fn html(part: &Part, id: &str) -> String {
     let mut body = String::from("<h3>Recency and frequency</h3>\n");
     body.push_str(&grid(part));
     body.push_str(&cut_points(part));
+    body.push_str(&scores(part));
     body.push_str(&names(part, total));
     body.push_str("<h3>The value matrix of customers</h3>\n");
     body.push_str(&matrix(part));
@@ -78,6 +79,14 @@ fn cut_points(part: &Part) -> String {
         )));
     }
     out
+}
+
+fn scores(part: &Part) -> String {
+    let mut table = Table::new("Customers by score", &["Score", "1", "2", "3", "4", "5"]);
+    for (name, counts) in ["R", "F", "M"].iter().zip(&part.retention.segments.scores) {
+        table.row([(*name).to_owned()].into_iter().chain(counts.iter().map(|of| count(*of))));
+    }
+    table.details()
 }
 
 fn names(part: &Part, total: u64) -> String {
