@@ -202,6 +202,30 @@ def restore():
                (quantile(0.99, "retention_snapshot_duration_seconds"), "p99")]))
 
 
+def intake():
+    return row(
+        "Intake",
+        lines("Intake lag", """Records in the shop's own form that `retention-signals intake` has not passed on, by raw topic. While there
+              are any, clocks may wait. Without data where no intake runs.""", "short",
+              [(f"sum by (topic) ({steady('job, topic, partition', 'retention_intake_lag_records')})", "{{topic}}")],
+              runbook="RetentionIntakeHoldsClocks"),
+        lines("Raw records", """Records read and committed by the intake, by source and what became of them.""", "recps",
+              [(f"sum by (source, outcome) ({rate('retention_intake_records_total')})", "{{source}} {{outcome}}")],
+              stacked=True),
+        lines("Native records written", """What the maps made of them, by source and kind.""", "recps",
+              [(f"sum by (source, event) ({rate('retention_intake_events_total')})", "{{source}} {{event}}")], stacked=True),
+        lines("Passed over by maps", """What a map passes over on purpose, by its reason. A reason that grows with the orders may be an
+              option that should be another.""", "short",
+              [(f"sum by (source, reason) ({increase('retention_intake_skipped_total')}) > 0", "{{source}} {{reason}}")],
+              stacked=True, bars=True),
+        lines("Raw dead letters", """Records that no map could read, by source and reason. Above dead_letters.max_share the intake
+              stops.""", "short",
+              [(f"sum by (source, reason) ({increase('retention_intake_dead_letter_records_total')}) > 0",
+                "{{source}} {{reason}}")], stacked=True, bars=True, runbook="RetentionDeadLetters"),
+        lines("Raw partitions assigned", "Partitions of raw topics that each instance of the intake reads.", "short",
+              [("sum by (instance) (@retention_intake_assigned_partitions@)", "{{instance}}")], stacked=True))
+
+
 def state():
     delay = "retention_timer_delay_seconds"
     entries, size = (steady("job, partition", f"retention_state_{what}") for what in ("entries", "bytes"))
@@ -250,7 +274,7 @@ def saturation():
 
 
 def dashboard():
-    rows = [health, freshness, freshness_in_detail, throughput, outcomes, transactions, group, restore, state, saturation]
+    rows = [health, freshness, freshness_in_detail, throughput, outcomes, intake, transactions, group, restore, state, saturation]
     annotations = [
         marks("Starts", "blue", "1000 * @process_start_time_seconds@ and on (job, instance) @retention_build_info@", "{{instance}} started", "60s",
               at_value=True),

@@ -10,7 +10,8 @@ use retention_signals::observe::metrics::{CurrencyLabel, Metrics, Vocabulary};
 use retention_signals::topic::Partition;
 
 /// Labels whose values are not known in advance.
-const OPEN_LABELS: &[&str] = &["job", "instance", "partition", "currency", "version", "revision", "le"];
+const OPEN_LABELS: &[&str] =
+    &["job", "instance", "partition", "currency", "version", "revision", "le", "source"];
 
 /// One metric as it is exported.
 pub struct Family {
@@ -39,7 +40,7 @@ pub fn labels() -> BTreeMap<String, BTreeSet<String>> {
 /// Every name that a query can use: histograms under their three names.
 pub fn families() -> BTreeMap<String, Family> {
     let (_metrics, registry) = metrics();
-    registry.gather().iter().flat_map(named).collect()
+    registry.gather().iter().chain(&of_intake()).flat_map(named).collect()
 }
 
 fn metrics() -> (Metrics, Registry) {
@@ -52,6 +53,19 @@ fn metrics() -> (Metrics, Registry) {
     let metrics = Metrics::new(&registry, &vocabulary).expect("names are free");
     let _partition = metrics.partition(Partition(0));
     (metrics, registry)
+}
+
+/// Those that an intake has beside the ones of `run`.
+fn of_intake() -> Vec<MetricFamily> {
+    let registry = Registry::new();
+    let vocabulary = Vocabulary { version: "0", revision: "0", currencies: Vec::new() };
+    let (_metrics, intake) = Metrics::of_intake(&registry, &vocabulary).expect("names are free");
+    intake.prepare("shop", &["guest".to_owned()]);
+    intake.add_skips("shop", "guest", 1);
+    intake.add_dead_letters("shop", "unmapped", 1);
+    intake.set_lag("webhooks", 0, Some(1));
+    let is_own = |family: &MetricFamily| family.name().starts_with("retention_intake_");
+    registry.gather().into_iter().filter(is_own).collect()
 }
 
 fn named(family: &MetricFamily) -> Vec<(String, Family)> {
