@@ -11,7 +11,7 @@ use retention_signals::commands::demo;
 use retention_signals::commands::erase;
 use retention_signals::commands::explain;
 use retention_signals::commands::healthcheck;
-use retention_signals::commands::intake;
+use retention_signals::commands::intake::{self, IntakeArguments, IntakeCommand};
 use retention_signals::commands::manual;
 use retention_signals::commands::maps;
 use retention_signals::commands::replay;
@@ -46,8 +46,11 @@ enum Errors {
 
 fn errors_of(arguments: &Arguments) -> Errors {
     match arguments.command {
-        Command::Run(_) | Command::Intake(_) => Errors::Logged(arguments.common.log_settings()),
-        Command::Demo(_)
+        Command::Run(_) | Command::Intake(IntakeArguments { command: None, .. }) => {
+            Errors::Logged(arguments.common.log_settings())
+        }
+        Command::Intake(IntakeArguments { command: Some(IntakeCommand::Load(_)), .. })
+        | Command::Demo(_)
         | Command::Check(_)
         | Command::Topics(_)
         | Command::DeadLetters(_)
@@ -80,6 +83,9 @@ fn execute(arguments: Arguments) -> Result<(), Failure> {
             sources.assignments.extend(arguments.listen.map(|address| format!("http.listen={address}")));
             let config = cli::load(&sources, Purpose::Kafka)?;
             run::run(&config, &arguments)
+        }
+        Command::Intake(IntakeArguments { command: Some(IntakeCommand::Load(arguments)), .. }) => {
+            print(&intake::load::run(&common.load(Purpose::Kafka)?, &arguments)?)
         }
         Command::Intake(arguments) => {
             let mut sources = common.sources()?;

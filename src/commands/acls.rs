@@ -46,6 +46,10 @@ pub struct AclsArguments {
     #[arg(long, value_name = "PRINCIPAL")]
     pub intake: Vec<String>,
 
+    /// Who runs `intake load`
+    #[arg(long, value_name = "PRINCIPAL")]
+    pub loader: Vec<String>,
+
     /// Who runs `topics plan` and `topics apply`
     #[arg(long, value_name = "PRINCIPAL")]
     pub operator: Vec<String>,
@@ -75,7 +79,8 @@ pub struct AclsArguments {
     pub producer: Vec<String>,
 }
 
-const OTHERS: [&str; 7] = ["intake", "operator", "reviewer", "repairer", "eraser", "consumer", "producer"];
+const OTHERS: [&str; 8] =
+    ["intake", "loader", "operator", "reviewer", "repairer", "eraser", "consumer", "producer"];
 
 /// What one principal may do, in all its roles.
 struct Grants {
@@ -114,6 +119,7 @@ fn grants(config: &Config, arguments: &AclsArguments) -> Result<Vec<Grants>, Fai
     let users = [
         of(&arguments.principal, &Role::Service, "run, check"),
         of(&arguments.intake, &Role::Intake, "intake"),
+        of(&arguments.loader, &Role::Loader, "intake load"),
         of(&arguments.operator, &Role::Operator, "topics plan, topics apply"),
         of(&arguments.reviewer, &Role::Reviewer, "dead-letters list, dead-letters show"),
         of(&arguments.repairer, &Role::Repairer, "dead-letters list, show, requeue"),

@@ -1,6 +1,6 @@
 //! `check`: reports each step on standard output; the first step that fails ends it.
 
-mod state;
+pub(in crate::commands) mod state;
 
 use std::io::{self, Write};
 use std::sync::Arc;

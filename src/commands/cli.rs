@@ -100,6 +100,13 @@ const ERASE_CODES: &str = exit_codes!(
     "77  no permission",
     "78  wrong configuration, or no such topic",
 );
+pub(super) const LOAD_CODES: &str = exit_codes!(
+    "the history is in the inputs",
+    "65  unusable input: nothing is written",
+    "69  Kafka cannot be reached, or has not said whether the history is written: the same command again finds out",
+    "77  no permission",
+    "78  wrong configuration, or `run` or `intake` has started already, or another history of the source is there: nothing is written",
+);
 pub(super) const MAPS_CODES: &str = exit_codes!(
     "done; for try and test: every record gave what it must",
     "65  a record was refused, or a fixture gave something else",

@@ -1,28 +1,40 @@
 //! `intake`: reads records in the form of shops, and writes native records into the inputs of the service.
 
+mod earlier;
+pub mod load;
+mod loaded;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use prometheus::Registry;
 use tracing::info;
 
-use crate::commands::cli::time;
+use crate::commands::check::state::patiently;
+use crate::commands::cli::{self, time};
 use crate::commands::run::examine_until;
 use crate::commands::service::{self, Service, Slot, drive, tick};
 use crate::config::Config;
 use crate::domain::values::time::Time;
 use crate::exit::{Exit, Failure};
-use crate::kafka::{self, KafkaIntake, KafkaSettings, Role, SlotSettings, Troubles, host_wall_clock};
+use crate::kafka::{self, KafkaIntake, KafkaSettings, Layout, Role, SlotSettings, Troubles, host_wall_clock};
 use crate::observe::metrics::{self, IntakeMetrics, Metrics, Vocabulary};
 use crate::observe::telemetry;
-use crate::stream::intake::rules::{IntakeRules, MappedSource, WithoutOffsets};
+use crate::stream::intake::rules::{IntakeRules, MappedSource, OnOtherSecret, WithoutOffsets};
 use crate::stream::intake::worker::{IntakeHub, IntakeWorker};
 use crate::stream::worker::Stop;
 
+use load::LoadArguments;
+
 /// Arguments of `intake`.
 #[derive(Args, Clone, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct IntakeArguments {
+    #[command(subcommand)]
+    pub command: Option<IntakeCommand>,
+
     /// Address of metrics and probes: http.listen; default: 127.0.0.1:9465
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
@@ -35,11 +47,28 @@ pub struct IntakeArguments {
     #[arg(long)]
     pub accept_offsets: bool,
 
+    /// Goes on although customers were hashed with another secret than that in intake.secret_file: each of them is a new customer now.
+    /// For after the old secret was lost
+    #[arg(long)]
+    pub accept_new_secret: bool,
+
     /// Passes over unusable records that were appended before this instant (RFC 3339, with offset): they become dead letters
     /// without counting towards dead_letters.max_share. For after the limit has stopped the intake and map or producer is mended
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub accept_dead_letters_before: Option<Time>,
 }
+
+/// What `intake` does beside reading from topics.
+#[derive(Subcommand, Clone, Debug)]
+pub enum IntakeCommand {
+    /// Writes a shop's history from files into the inputs of `run`, in order of time, before the first start of `run` and `intake`.
+    /// Given again, it writes nothing twice
+    #[command(after_long_help = cli::LOAD_CODES)]
+    Load(LoadArguments),
+}
+
+/// One question of `check`.
+const WITHIN: Duration = Duration::from_secs(5);
 
 /// Where an intake listens unless it is told: beside the service of the same host.
 pub const LISTEN: &str = "127.0.0.1:9465";
@@ -60,6 +89,9 @@ pub fn run(config: &Config, arguments: &IntakeArguments) -> Result<(), Failure> 
             "no source is configured: give [intake.sources.NAME] the topics of the shop's records and a map (docs/INTAKE.md)".to_owned(),
         )
     })?;
+    if arguments.accept_new_secret {
+        rules.on_other_secret = OnOtherSecret::Accept;
+    }
     rules.dead_letters_accepted_before_ms = arguments.accept_dead_letters_before.map(Time::as_millis);
     // Compiled again by each worker; a mistake shows before anything starts.
     let sources = rules.load_maps()?;
@@ -138,14 +170,35 @@ fn log_start(config: &Config, sources: &[MappedSource]) {
     }
 }
 
-/// Whether the sources of a configuration can be read: maps and their options, secret, topics. None without a source.
+/// Whether the sources of a configuration can be read: maps and their options, secret, topics; and whether it is the secret with which
+/// the intake has hashed so far. None without a source.
 ///
 /// # Errors
 /// What keeps an intake from starting.
-pub fn check(config: &Config, settings: &KafkaSettings) -> Result<Option<String>, Failure> {
+pub fn check(config: &Config, settings: &Arc<KafkaSettings>) -> Result<Option<String>, Failure> {
     let Some(rules) = IntakeRules::new(config, WithoutOffsets::Stop) else { return Ok(None) };
-    let maps: Vec<String> = rules.load_maps()?.into_iter().map(|source| source.map_label).collect();
+    let sources = rules.load_maps()?;
     let topics: Vec<String> = rules.source_of_topics().into_keys().collect();
-    kafka::examine_intake(&settings.of_intake(), &topics, config.commit.patience)?;
+    let layout = kafka::examine_intake(&settings.of_intake(), &topics, config.commit.patience)?;
+    check_secret(&rules, &sources, settings, layout)?;
+    let maps: Vec<String> = sources.into_iter().map(|source| source.map_label).collect();
     Ok(Some(format!("{} read by {}", topics.join(", "), maps.join(", "))))
+}
+
+fn check_secret(
+    rules: &IntakeRules,
+    sources: &[MappedSource],
+    settings: &Arc<KafkaSettings>,
+    layout: Layout,
+) -> Result<(), Failure> {
+    let mut lookup =
+        kafka::lookup(settings, layout).map_err(|error| Failure::new(Exit::Configuration, error))?;
+    let source_of_topics = rules.source_of_topics();
+    for (of, committed) in patiently(|| lookup.raw_committed(WITHIN))? {
+        let source = &sources[source_of_topics[&*of.topic]];
+        if committed.is_some_and(|committed| source.has_other_secret(&committed.metadata)) {
+            return Err(Failure::message(Exit::Configuration, source.explain_other_secret(&of.topic)));
+        }
+    }
+    Ok(())
 }

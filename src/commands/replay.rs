@@ -34,7 +34,7 @@ use crate::maps::Options;
 use crate::stream::registry::Registry;
 use crate::wire::encode::{Retention, Summary, encode_summary};
 
-use crate::history::files::{Files, History, InputPaths};
+use crate::history::files::{Files, Hashing, History, InputPaths, MapContext};
 use crate::history::source;
 use arguments::ReplayArguments;
 use dead_letters::DeadLetters;
@@ -158,7 +158,7 @@ fn paths<'a>(arguments: &'a ReplayArguments, options: &'a Options) -> InputPaths
         erasures: &arguments.erasures,
         map: arguments.map.as_deref(),
         returns_map: arguments.returns_map.as_deref(),
-        options,
+        context: MapContext { options, hashing: Hashing::Alone, store: None },
         with: &arguments.with,
     }
 }

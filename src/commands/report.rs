@@ -26,7 +26,7 @@ use crate::commands::replay::replay_run::ReplayRun;
 use crate::commands::replay::{self, results};
 use crate::exit::{Exit, Failure};
 use crate::formats::native::{Decoder, Limits};
-use crate::history::files::{Files, InputPaths};
+use crate::history::files::{Files, Hashing, InputPaths, MapContext};
 use crate::maps::Options;
 use crate::wire::encode::Summary;
 use arguments::ReportArguments;
@@ -59,7 +59,7 @@ pub fn run(common: &CommonArguments, arguments: &ReportArguments) -> Result<Stri
         erasures: &arguments.erasures,
         map: arguments.map.as_deref(),
         returns_map: arguments.returns_map.as_deref(),
-        options: &options,
+        context: MapContext { options: &options, hashing: Hashing::Alone, store: None },
         with: &arguments.with,
     };
     let files = Files::open(paths, &|file| progress.reading(file))?;

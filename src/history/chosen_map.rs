@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::rc::Rc;
 
+use crate::config::Secret;
 use crate::exit::{Exit, Failure};
 use crate::formats::csv::{DocumentInput, DocumentTable, TableError};
 use crate::formats::order_lines::{ColumnMap, LineTable};
@@ -11,8 +12,35 @@ use crate::maps::{InputFormat, Map, Options, PRESETS};
 /// Presets of plain columns, beside those of [`PRESETS`].
 const COLUMN_PRESETS: [(&str, &str); 1] = [("online-retail", include_str!("../../maps/online-retail.toml"))];
 
-/// What a replay hashes with where no secret is configured: its identities need not agree with any others.
+/// What identities are hashed with where they need not agree with any others.
 const NO_SECRET: &[u8] = b"";
+
+/// What a map is given beside its name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MapContext<'a> {
+    pub(crate) options: &'a Options,
+    pub(crate) hashing: Hashing<'a>,
+    /// Of records for which the map gives none.
+    pub(crate) store: Option<&'a str>,
+}
+
+/// What a map hashes identities with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Hashing<'a> {
+    /// They need not agree with those of an intake.
+    Alone,
+    /// With the secret of the intake. Without one, a record that needs it is refused.
+    AsIntake(Option<&'a Secret>),
+}
+
+impl<'a> Hashing<'a> {
+    fn secret(self) -> Option<&'a [u8]> {
+        match self {
+            Self::Alone => Some(NO_SECRET),
+            Self::AsIntake(secret) => secret.map(Secret::expose),
+        }
+    }
+}
 
 /// A map that is ready.
 #[derive(Clone)]
@@ -39,20 +67,23 @@ impl ChosenMap {
     ///
     /// # Errors
     /// There is none, or it is wrong.
-    pub(super) fn load(name: &str, options: &Options) -> Result<Self, Failure> {
+    pub(super) fn load(name: &str, context: MapContext<'_>) -> Result<Self, Failure> {
         if let Some((name, text)) = COLUMN_PRESETS.iter().find(|(preset, _)| *preset == name) {
             return Ok(Self::Columns(Rc::new(ColumnMap::named((*name).to_owned(), text)?)));
         }
         let path = Path::new(name);
         let is_preset = PRESETS.iter().any(|preset| preset.name == name);
         if !is_preset && std::fs::read_to_string(path).is_ok_and(|text| ColumnMap::is_one(&text)) {
-            if !options.is_empty() {
+            if !context.options.is_empty() {
                 let message = format!("{name} names columns and has no options; leave --option out");
                 return Err(Failure::message(Exit::Usage, message));
             }
             return ColumnMap::load(path).map(|map| Self::Columns(Rc::new(map)));
         }
-        let map = Map::load(name, options, Some(NO_SECRET))?;
+        let mut map = Map::load(name, context.options, context.hashing.secret())?;
+        if let Some(store) = context.store {
+            map.set_store(store);
+        }
         let documents = match map.input() {
             InputFormat::Json => None,
             InputFormat::Csv(table) => Some(
@@ -96,7 +127,7 @@ impl ChosenMap {
     ///
     /// # Errors
     /// None has, or several have; or the preset needs an option.
-    pub(super) fn find(file: &str, bytes: &[u8], options: &Options) -> Result<Self, Failure> {
+    pub(super) fn find(file: &str, bytes: &[u8], context: MapContext<'_>) -> Result<Self, Failure> {
         let fits = |is_found: Result<(), TableError>| is_found.is_ok();
         let of_columns = COLUMN_PRESETS.iter().filter(|(name, text)| {
             ColumnMap::named((*name).to_owned(), text)
@@ -110,7 +141,7 @@ impl ChosenMap {
         let names: Vec<&str> =
             of_columns.map(|(name, _)| *name).chain(of_programs.map(|preset| preset.name)).collect();
         match names.as_slice() {
-            [name] => Self::load(name, options).map_err(|failure| {
+            [name] => Self::load(name, context).map_err(|failure| {
                 let message = format!("{file} has the columns of the map {name}, which needs more: {failure}; give --map {name} and --option NAME=VALUE");
                 Failure::message(failure.exit, message)
             }),

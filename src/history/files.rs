@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::chosen_map::{ChosenMap, FoundTable};
+pub(crate) use super::chosen_map::{Hashing, MapContext};
 use super::counts::FileCounts;
 use super::customers;
 use super::input::{InputFile, Watch};
@@ -18,7 +19,6 @@ use crate::formats::csv::{CsvDocuments, JoinedFile};
 use crate::formats::native::{Decoder, Limits};
 use crate::formats::order_lines::{ColumnMap, Documents, LineTable, OrderLines};
 use crate::formats::{Format, Unusable};
-use crate::maps::Options;
 use crate::topic::Input;
 use crate::wire::reason::Refusal;
 
@@ -32,7 +32,7 @@ pub(crate) struct InputPaths<'a> {
     pub(crate) map: Option<&'a str>,
     /// The same of returns, if it is another.
     pub(crate) returns_map: Option<&'a str>,
-    pub(crate) options: &'a Options,
+    pub(crate) context: MapContext<'a>,
     /// Files that are joined to documents, by name.
     pub(crate) with: &'a [(String, PathBuf)],
 }
@@ -95,13 +95,13 @@ impl Files {
     /// # Errors
     /// One cannot be read, or the map does not fit.
     pub(crate) fn open(paths: InputPaths<'_>, watch: &Watch<'_>) -> Result<Self, Failure> {
-        let load = |name: Option<&str>| name.map(|name| ChosenMap::load(name, paths.options)).transpose();
+        let load = |name: Option<&str>| name.map(|name| ChosenMap::load(name, paths.context)).transpose();
         let map = load(paths.map)?;
         let returns_map = load(paths.returns_map)?.or_else(|| map.clone());
         let inputs = [
-            (Reading { input: Input::Orders, map, options: paths.options }, paths.orders),
-            (Reading { input: Input::Returns, map: returns_map, options: paths.options }, paths.returns),
-            (Reading { input: Input::Erasures, map: None, options: paths.options }, paths.erasures),
+            (Reading { input: Input::Orders, map, context: paths.context }, paths.orders),
+            (Reading { input: Input::Returns, map: returns_map, context: paths.context }, paths.returns),
+            (Reading { input: Input::Erasures, map: None, context: paths.context }, paths.erasures),
         ];
         let open = |(reading, paths): (Reading<'_>, &[PathBuf])| {
             let files = paths.iter().map(|path| Opened::open(path, &reading, watch));

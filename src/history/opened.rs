@@ -6,13 +6,12 @@ use std::rc::Rc;
 
 use serde::Deserialize;
 
-use super::chosen_map::{ChosenMap, FoundTable, ProgramMap};
+use super::chosen_map::{ChosenMap, FoundTable, MapContext, ProgramMap};
 use super::input::{InputFile, Watch};
 use super::kind::{self, JsonLayout, Kind};
 use crate::domain::values::money::Currency;
 use crate::exit::{Exit, Failure};
 use crate::formats::order_lines::Role;
-use crate::maps::Options;
 use crate::topic::Input;
 
 /// A file that can be read.
@@ -36,7 +35,7 @@ pub(super) enum WhoChose {
 pub(super) struct Reading<'a> {
     pub(super) input: Input,
     pub(super) map: Option<ChosenMap>,
-    pub(super) options: &'a Options,
+    pub(super) context: MapContext<'a>,
 }
 
 impl Opened {
@@ -77,7 +76,7 @@ impl Opened {
         }
         let head = file.head();
         let end = memchr::memrchr2(b'\n', b'\r', head).unwrap_or(head.len());
-        let map = ChosenMap::find(&file.name, &head[..end], reading.options)?;
+        let map = ChosenMap::find(&file.name, &head[..end], reading.context)?;
         let (name, bytes) = (file.name.clone(), file.read_all()?);
         Ok(Self::Table(map.table(name, bytes)?, WhoChose::Columns))
     }

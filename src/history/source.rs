@@ -174,6 +174,11 @@ impl Source {
         self.customers.get(&line.place).map(Option::is_some)
     }
 
+    /// The customer of a return that names none itself, found by its order.
+    pub(crate) fn found_customer(&self, line: &Line) -> Option<&str> {
+        self.customers.get(&line.place)?.as_deref()
+    }
+
     /// Sets the customer of a return that names none itself.
     pub(super) fn set_customer(&mut self, place: Place, customer: Box<str>) {
         self.customers.insert(place, Some(customer));

@@ -13,11 +13,21 @@ use crate::topic::{Input, Output, Topic};
 /// One question. An unreachable broker is asked again until the patience is over.
 const WITHIN: Duration = Duration::from_secs(5);
 
+/// A history is written within it. It is the longest that brokers allow unless `transaction.max.timeout.ms` says otherwise.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(900);
+
 impl KafkaSettings {
     /// Those of the intake of the same application: a group and transactional ids of its own.
     #[must_use]
     pub fn of_intake(&self) -> Self {
         Self { application: intake_group(&self.application), ..self.clone() }
+    }
+
+    /// Those of `intake load`: one producer at a time, of a name that no instance may have, and one long transaction.
+    #[must_use]
+    pub fn of_load(&self) -> Self {
+        let (instance, transaction_timeout) = ("intake-load".to_owned(), LOAD_TIMEOUT);
+        Self { instance, transaction_timeout, workers: 1, ..self.of_intake() }
     }
 }
 

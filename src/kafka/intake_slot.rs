@@ -10,7 +10,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::context::Callbacks;
 use super::error::{Call, ClientError};
-use super::lookup::{partition_count, position, refused_or, signed};
+use super::lookup::{committed_of, edges, number, partition_count, refused_or, signed};
 use super::producer::{Outgoing, Written, offset_list};
 use super::queue::{MessageBatch, SharedConsumer, serve};
 use super::settings::KafkaSettings;
@@ -18,8 +18,12 @@ use super::slot::{HasSlot, KafkaSlot, SlotSettings};
 use super::subscription::{RawPartitions, Subscription};
 use crate::exit::Exit;
 use crate::observe::metrics::Metrics;
-use crate::stream::broker::{BrokerError, FetchProgress, Membership, Moment, Position, RecordBatch};
-use crate::stream::intake::port::{IntakeOutput, NativeOutput, RawBatch, RawBroker, RawExtent, RawRecord};
+use crate::stream::broker::{
+    BrokerError, Committed, FetchProgress, Membership, Moment, Position, RecordBatch,
+};
+use crate::stream::intake::port::{
+    IntakeOutput, NativeOutput, RawBatch, RawBroker, RawExtent, RawOffset, RawRecord,
+};
 use crate::topic::{Input, Output, Partition, Topic};
 
 /// Partitions of raw topics that one worker's memory for fetches is shared by, at least.
@@ -57,59 +61,18 @@ impl KafkaIntake {
         refused_or(self.reader.context(), error)
     }
 
-    /// An edge of each log.
-    fn edges(
-        &self,
-        logs: &[(String, i32)],
-        edge: Offset,
-        within: Duration,
-    ) -> Result<Vec<Position>, ClientError> {
-        let failed = |error: &rdkafka::error::KafkaError| ClientError::from_kafka(Call::Query, error);
-        let mut list = TopicPartitionList::new();
-        for (topic, number) in logs {
-            list.add_partition_offset(topic, *number, edge).map_err(|error| failed(&error))?;
-        }
-        let list = self.reader.offsets_for_times(list, within).map_err(|error| failed(&error))?;
-        let elements = list.elements();
-        let positions = elements.iter().map(|element| {
-            element.error().map_err(|error| failed(&error))?;
-            match element.offset() {
-                Offset::Offset(offset) => Ok(position(offset)),
-                Offset::Beginning
-                | Offset::End
-                | Offset::Stored
-                | Offset::Invalid
-                | Offset::OffsetTail(_) => Err(ClientError::timed_out(Call::Query)),
-            }
-        });
-        positions.collect()
-    }
-
     /// What the group has committed of each log, once no transaction with offsets of it is open.
     fn committed(
         &self,
         logs: &[(String, i32)],
         within: Duration,
-    ) -> Result<Vec<Option<Position>>, ClientError> {
-        let failed = |error: &rdkafka::error::KafkaError| ClientError::from_kafka(Call::Query, error);
+    ) -> Result<Vec<Option<Committed>>, ClientError> {
         let mut list = TopicPartitionList::new();
         for (topic, number) in logs {
             list.add_partition(topic, *number);
         }
-        let list = self.reader.committed_offsets(list, within).map_err(|error| failed(&error))?;
-        let elements = list.elements();
-        let positions = elements.iter().map(|element| {
-            element.error().map_err(|error| failed(&error))?;
-            Ok(match element.offset() {
-                Offset::Offset(offset) => Some(position(offset)),
-                Offset::Beginning
-                | Offset::End
-                | Offset::Stored
-                | Offset::Invalid
-                | Offset::OffsetTail(_) => None,
-            })
-        });
-        positions.collect()
+        let list = self.reader.committed_offsets(list, within);
+        committed_of(&list.map_err(|error| ClientError::from_kafka(Call::Query, &error))?)
     }
 
     /// The topics of which the group has committed any offset.
@@ -122,7 +85,7 @@ impl KafkaIntake {
         for topic in topics {
             let count = partition_count(&self.reader, topic, within)?;
             let logs: Vec<(String, i32)> =
-                (0..count).map(|number| (topic.clone(), super::lookup::number(Partition(number)))).collect();
+                (0..count).map(|index| (topic.clone(), number(Partition(index)))).collect();
             known.insert(topic.clone(), self.committed(&logs, within)?.iter().any(Option::is_some));
         }
         Ok(known)
@@ -137,8 +100,11 @@ impl KafkaIntake {
             })
             .collect();
         let committed = self.committed(&logs, within)?;
-        let low = self.edges(&logs, Offset::Beginning, within)?;
-        let high = self.edges(&logs, Offset::End, within)?;
+        let edges = |edge| {
+            let logs = logs.iter().map(|(topic, number)| (topic.as_str(), partition(*number)));
+            edges(&self.reader, edge, logs, within)
+        };
+        let (low, high) = (edges(Offset::Beginning)?, edges(Offset::End)?);
         let mut unknown: Vec<String> = logs
             .iter()
             .zip(&committed)
@@ -152,11 +118,17 @@ impl KafkaIntake {
             .map(|(((topic, _), committed), (low, high))| RawExtent {
                 low,
                 high,
-                committed,
+                committed: committed.as_ref().map(|committed| committed.position),
+                metadata: committed.map(|committed| committed.metadata).unwrap_or_default(),
                 is_topic_known: known.get(topic).copied().unwrap_or(true),
             })
             .collect())
     }
+}
+
+/// A partition as the client numbered it.
+fn partition(number: i32) -> Partition {
+    Partition(u32::try_from(number).expect("assigned partitions are not negative"))
 }
 
 fn written(settings: &KafkaSettings) -> Vec<Written<'_>> {
@@ -246,13 +218,13 @@ impl RawBroker for KafkaIntake {
 
     fn send_offsets(
         &mut self,
-        positions: &[(Partition, Position)],
+        offsets: &[RawOffset<'_>],
         membership: &Membership,
         within: Duration,
     ) -> Result<(), BrokerError> {
-        let list = offset_list(positions.iter().map(|(partition, position)| {
+        let list = offset_list(offsets.iter().map(|RawOffset { partition, position, metadata }| {
             let (topic, number) = self.slot.member.log(*partition, 0);
-            (topic, number, signed(*position), "")
+            (topic, number, signed(*position), *metadata)
         }))?;
         self.slot.send_offsets(&list, membership, within)
     }

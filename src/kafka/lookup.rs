@@ -163,6 +163,17 @@ impl KafkaLookup {
         &self.clients
     }
 
+    /// What the intake's group has committed of each raw partition, with what stands beside it.
+    ///
+    /// # Errors
+    /// The brokers do not answer within this time, or refuse.
+    pub fn raw_committed(
+        &mut self,
+        within: Duration,
+    ) -> Result<Vec<(RawPartition, Option<Committed>)>, BrokerError> {
+        self.raw.committed(&self.clients, within)
+    }
+
     fn changelog_topic(&self) -> &str {
         self.clients.settings.topic_name(Topic::Output(Output::Changelog))
     }

@@ -11,7 +11,7 @@ use super::error::{Call, ClientError};
 use super::log_reading::LogReading;
 use super::lookup::{QueryClients, committed_of, edges, number, partition_count};
 use crate::stream::broker::{
-    BrokerError, Moment, Position, RawPartition, RawProgress, RawSearch, RecordBatch,
+    BrokerError, Committed, Moment, Position, RawPartition, RawProgress, RawSearch, RecordBatch,
 };
 use crate::topic::Partition;
 
@@ -39,16 +39,7 @@ impl RawTopics {
             self.search = None;
         }
         let partitions = self.partitions(clients, within)?;
-        let intake = clients.intake()?;
-        let mut list = TopicPartitionList::new();
-        for RawPartition { topic, partition } in partitions {
-            list.add_partition(topic, number(*partition));
-        }
-        let committed = intake
-            .committed_offsets(list, within)
-            .map_err(|error| ClientError::from_kafka(Call::Query, &error))
-            .and_then(|list| committed_of(&list))
-            .map_err(|error| clients.explain(intake, error))?;
+        let committed = committed(partitions, clients, within)?;
         let client = &clients.read_uncommitted;
         let logs = partitions.iter().map(|of| (&*of.topic, of.partition));
         let ends =
@@ -60,6 +51,17 @@ impl RawTopics {
             end,
         });
         Ok(progress.collect())
+    }
+
+    /// What the intake's group has committed, with what stands beside it.
+    pub fn committed(
+        &mut self,
+        clients: &QueryClients,
+        within: Duration,
+    ) -> Result<Vec<(RawPartition, Option<Committed>)>, BrokerError> {
+        let partitions = self.partitions(clients, within)?;
+        let committed = committed(partitions, clients, within)?;
+        Ok(partitions.iter().cloned().zip(committed).collect())
     }
 
     pub fn search(
@@ -120,6 +122,24 @@ impl RawTopics {
         };
         Ok(&self.partitions.insert(known).1)
     }
+}
+
+/// Of each partition, in their order.
+fn committed(
+    partitions: &[RawPartition],
+    clients: &QueryClients,
+    within: Duration,
+) -> Result<Vec<Option<Committed>>, BrokerError> {
+    let intake = clients.intake()?;
+    let mut list = TopicPartitionList::new();
+    for RawPartition { topic, partition } in partitions {
+        list.add_partition(topic, number(*partition));
+    }
+    intake
+        .committed_offsets(list, within)
+        .map_err(|error| ClientError::from_kafka(Call::Query, &error))
+        .and_then(|list| committed_of(&list))
+        .map_err(|error| clients.explain(intake, error))
 }
 
 fn not_there(topic: &str, error: ClientError) -> ClientError {

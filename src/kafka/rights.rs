@@ -48,6 +48,8 @@ pub enum Role {
     Service,
     /// Runs `intake`.
     Intake,
+    /// Runs `intake load`.
+    Loader,
     /// Runs `topics plan` and `topics apply`.
     Operator,
     /// Runs `dead-letters list` and `dead-letters show`.
@@ -91,6 +93,15 @@ pub fn rights(topics: &Topics, raw_topics: &[String], application: &str, role: &
             let resource = Resource::TransactionalIds(format!("{}-", intake_group(application)));
             rights.push(Right { resource, operation: Operation::Write });
         }
+        Role::Loader => {
+            rights.extend(raw_topics.iter().map(|topic| Right::on_topic(Operation::Describe, topic)));
+            // Whether `run` or the intake has started.
+            for resource in [Resource::Group(application.to_owned()), intake()] {
+                rights.push(Right { resource, operation: Operation::Describe });
+            }
+            let resource = Resource::TransactionalIds(format!("{}-", intake_group(application)));
+            rights.push(Right { resource, operation: Operation::Write });
+        }
         Role::Consumer(group) => {
             rights.push(Right { resource: Resource::Group(group.clone()), operation: Operation::Read });
         }
@@ -109,6 +120,10 @@ fn on_topic(topic: Topic, role: &Role) -> &'static [Operation] {
             &[Write, DescribeConfigs]
         }
         (Role::Intake, Topic::Input(_) | Topic::Output(Output::DeadLetters)) => &[Write, DescribeConfigs],
+        (Role::Loader, Topic::Input(_)) => &[Read, Write, DescribeConfigs],
+        (Role::Loader, Topic::Output(Output::DeadLetters)) => &[Describe, DescribeConfigs],
+        (Role::Loader, Topic::Output(Output::Changelog)) => &[Describe],
+        (Role::Loader, Topic::Output(Output::Signals | Output::Customers) | Topic::Registry) => &[],
         (
             Role::Intake,
             Topic::Output(Output::Signals | Output::Customers | Output::Changelog) | Topic::Registry,

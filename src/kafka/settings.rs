@@ -154,6 +154,8 @@ pub struct KafkaSettings {
     pub(super) raw_topics: Vec<String>,
     pub(super) workers: u64,
     pub(super) log_level: RDKafkaLogLevel,
+    /// After it the brokers abort a transaction that is open.
+    pub(super) transaction_timeout: Duration,
 }
 
 impl KafkaSettings {
@@ -165,6 +167,7 @@ impl KafkaSettings {
             topics: config.topics.clone(),
             raw_topics: config.intake.iter().flat_map(IntakeSettings::topics).cloned().collect(),
             workers: config.workers as u64,
+            transaction_timeout: TRANSACTION_TIMEOUT,
             // What `kafka.debug` asks for comes at the client's last level, and is written at ours.
             log_level: match config.log.level {
                 LogLevel::Trace => RDKafkaLogLevel::Debug,
@@ -225,7 +228,7 @@ impl KafkaSettings {
         override_with(&mut config, self.options.for_producers());
         set_all(&mut config, PRODUCER_GUARANTEES);
         set(&mut config, "transactional.id", transactional_id);
-        set(&mut config, "transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis());
+        set(&mut config, "transaction.timeout.ms", self.transaction_timeout.as_millis());
         // The smallest limit of the output topics: what they would refuse is found before it is sent.
         set(&mut config, "message.max.bytes", message_bytes_max);
         self.finish(config)
@@ -478,11 +481,8 @@ mod tests {
     fn the_send_budget_is_shared_by_the_workers() {
         for (workers, room) in [(1, "16384"), (2, "8192"), (8, "8192")] {
             let settings = settings(&[&format!("workers={workers}")]);
-            assert_eq!(
-                settings.producer("shop-one-0", 1 << 20).get(SEND_QUEUE),
-                Some(room),
-                "{workers} workers"
-            );
+            let producer = settings.producer("shop-one-0", 1 << 20);
+            assert_eq!(producer.get(SEND_QUEUE), Some(room), "{workers} workers");
         }
     }
 

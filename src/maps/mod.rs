@@ -65,6 +65,7 @@ pub struct Map {
     program: Program,
     options: Val,
     secret: Option<[u8; 32]>,
+    hashes_identities: bool,
     /// Of records for which the program gives none.
     store: Option<String>,
 }
@@ -158,6 +159,9 @@ impl Map {
             }
         }
         let hash = hasher.finalize().to_hex()[..16].to_owned();
+        // The choice of presets by which they do not hash although their program can.
+        let hashes_by_choice = chosen.get("identity").and_then(Option::as_deref) != Some("id");
+        let hashes_identities = hashes_by_choice && program.uses_hashed();
         let options = chosen.into_iter().map(|(name, value)| {
             let value = value.map_or(Val::Null, Val::from);
             (Val::from(name), value)
@@ -171,6 +175,7 @@ impl Map {
             program,
             options: Val::obj(options.collect()),
             secret,
+            hashes_identities,
             store: None,
         })
     }
@@ -208,6 +213,11 @@ impl Map {
     /// Whether its program hashes with the secret.
     pub fn needs_secret(&self) -> bool {
         self.program.uses_hashed()
+    }
+
+    /// Whether customers are hashes under the secret, with the options that were chosen.
+    pub fn hashes_identities(&self) -> bool {
+        self.hashes_identities
     }
 
     /// What a source record means.

@@ -175,6 +175,12 @@ pub fn secret_fingerprint(secret: &[u8]) -> [u8; 8] {
     *digest.first_chunk().expect("32 bytes")
 }
 
+/// What the committed offsets of an intake remember of the secret that identities were hashed with. It does not reveal it.
+pub fn intake_secret_fingerprint(secret: &[u8]) -> [u8; 8] {
+    let digest = blake3::derive_key("retention-signals 2026-11 intake secret fingerprint", secret);
+    *digest.first_chunk().expect("32 bytes")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -162,7 +162,9 @@ fn disagreement(
 }
 
 /// Asks until it is answered, for a while.
-fn patiently<T>(mut ask: impl FnMut() -> Result<T, BrokerError>) -> Result<T, Failure> {
+pub(in crate::commands) fn patiently<T>(
+    mut ask: impl FnMut() -> Result<T, BrokerError>,
+) -> Result<T, Failure> {
     let deadline = Instant::now() + 3 * WITHIN;
     loop {
         match ask() {

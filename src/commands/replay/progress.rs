@@ -10,6 +10,7 @@ const STEP: u64 = 8_192;
 
 const READING: &str = "reading  {bar:30} {percent:>3} %  {bytes} of {total_bytes}";
 const APPLYING: &str = "applying {bar:30} {percent:>3} %  {human_pos} of {human_len} events, {per_sec}";
+const WRITING: &str = "writing  {bar:30} {percent:>3} %  {human_pos} of {human_len} records, {per_sec}";
 
 /// The bar, drawn on standard error.
 pub(crate) struct Progress {
@@ -31,12 +32,21 @@ impl Progress {
 
     /// All is read; now events are applied.
     pub(crate) fn applying(&self, events: u64) {
-        self.bar.reset();
-        self.bar.set_length(events);
-        self.bar.set_style(style(APPLYING));
+        self.begin(events, APPLYING);
     }
 
-    /// So many events were applied so far.
+    /// All is read; now records are written.
+    pub(crate) fn writing(&self, records: u64) {
+        self.begin(records, WRITING);
+    }
+
+    fn begin(&self, length: u64, template: &str) {
+        self.bar.reset();
+        self.bar.set_length(length);
+        self.bar.set_style(style(template));
+    }
+
+    /// So many events were applied, or records written, so far.
     pub(crate) fn applied(&self, events: u64) {
         if events.is_multiple_of(STEP) {
             self.bar.set_position(events);

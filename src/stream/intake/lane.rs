@@ -20,6 +20,8 @@ pub struct Start {
     pub position: Position,
     /// Before it if the group has committed less: then the position is committed although no record was read.
     pub committed: Position,
+    /// The position is to be committed again, for what stands beside it.
+    pub is_to_commit: bool,
 }
 
 /// How far a partition is.
@@ -35,6 +37,7 @@ pub enum LanePhase<T> {
 pub struct Reading<T> {
     /// What the group has committed, or where it began.
     pub committed: Position,
+    pub is_to_commit: bool,
     /// Behind the last record that was taken.
     pub next: Position,
     /// The end as the client knows it.
@@ -77,6 +80,7 @@ impl<T: RawBatch> Reading<T> {
     pub fn new(start: Start) -> Self {
         Self {
             committed: start.committed,
+            is_to_commit: start.is_to_commit,
             next: start.position,
             end: None,
             batch: None,

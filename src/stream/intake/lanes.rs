@@ -7,7 +7,7 @@ use tracing::warn;
 
 use super::lane::{Lane, LanePhase, Reading, Start};
 use super::port::{RawBatch, RawBroker, RawExtent};
-use super::rules::WithoutOffsets;
+use super::rules::{IntakeRules, MappedSource, OnOtherSecret, WithoutOffsets};
 use crate::config::DeadLetterLimit;
 use crate::observe::metrics::FatalKind;
 use crate::stream::broker::{BrokerError, Moment, Position};
@@ -59,10 +59,14 @@ impl<T: RawBatch> Lanes<T> {
         self.lanes.iter().filter_map(|(partition, lane)| Some((*partition, lane.reading()?)))
     }
 
-    /// Positions beyond what is committed: by records, or by control records alone.
-    pub fn moved(&self) -> impl Iterator<Item = (Partition, Position)> {
-        let moved = self.readings().filter(|(_, reading)| reading.next > reading.committed);
-        moved.map(|(partition, reading)| (partition, reading.next))
+    /// Positions beyond what is committed, by records or by control records alone, each with its source; and those that are to be
+    /// committed again.
+    pub fn moved(&self) -> impl Iterator<Item = (Partition, Position, usize)> {
+        self.lanes.iter().filter_map(|(partition, lane)| {
+            let reading = lane.reading()?;
+            let is_moved = reading.next > reading.committed || reading.is_to_commit;
+            is_moved.then_some((*partition, reading.next, lane.source))
+        })
     }
 
     /// Whether more can be read at once, or fetched.
@@ -73,6 +77,7 @@ impl<T: RawBatch> Lanes<T> {
     pub fn on_committed(&mut self) {
         for reading in self.lanes.values_mut().filter_map(Lane::reading_mut) {
             reading.committed = reading.next;
+            reading.is_to_commit = false;
         }
     }
 
@@ -91,7 +96,8 @@ impl<T: RawBatch> Lanes<T> {
     pub fn locate<B: RawBroker<Batch = T>>(
         &mut self,
         broker: &mut B,
-        without_offsets: WithoutOffsets,
+        rules: &IntakeRules,
+        sources: &[MappedSource],
     ) -> Result<(), Stop> {
         let unlocated = self.lanes.iter().filter(|(_, lane)| matches!(lane.phase, LanePhase::Unlocated));
         let unlocated: Vec<Partition> = unlocated.map(|(partition, _)| *partition).collect();
@@ -105,9 +111,11 @@ impl<T: RawBatch> Lanes<T> {
             Err(error) => return Err(error.into()),
         };
         for (partition, extent) in unlocated.into_iter().zip(extents) {
-            let start = start(broker, partition, extent, without_offsets)?;
             let lane = self.lanes.get_mut(&partition).expect("it was listed");
-            lane.phase = LanePhase::Located(start);
+            let source = &sources[lane.source];
+            let is_to_commit = is_to_commit(broker, partition, &extent, rules, source)?;
+            let start = start(broker, partition, &extent, rules.without_offsets)?;
+            lane.phase = LanePhase::Located(Start { is_to_commit, ..start });
         }
         Ok(())
     }
@@ -183,16 +191,33 @@ impl<T: RawBatch> Lanes<T> {
     }
 }
 
+/// Whether what stands beside a committed offset is to be replaced.
+fn is_to_commit<B: RawBroker>(
+    broker: &B,
+    partition: Partition,
+    extent: &RawExtent,
+    rules: &IntakeRules,
+    source: &MappedSource,
+) -> Result<bool, Stop> {
+    if source.has_other_secret(&extent.metadata) && rules.on_other_secret == OnOtherSecret::Stop {
+        let (topic, _) = broker.log_of(partition);
+        return Err(Stop::new(FatalKind::Configuration, source.explain_other_secret(topic)));
+    }
+    let has_secret = !source.offset_metadata.is_empty();
+    Ok(has_secret && extent.committed.is_some() && extent.metadata != source.offset_metadata)
+}
+
 /// Where a partition is read from.
 fn start<B: RawBroker>(
     broker: &B,
     partition: Partition,
-    extent: RawExtent,
+    extent: &RawExtent,
     without_offsets: WithoutOffsets,
 ) -> Result<Start, Stop> {
-    let RawExtent { low, high, committed, is_topic_known } = extent;
+    let RawExtent { low, high, committed, is_topic_known, .. } = *extent;
     let is_empty = low == high;
-    let at = |position| Start { position, committed: position };
+    let from = |position, committed| Start { position, committed, is_to_commit: false };
+    let at = |position| from(position, position);
     match committed {
         Some(position) if position >= low => return Ok(at(position)),
         // What was deleted before it was read is gone, whatever is decided here.
@@ -205,7 +230,7 @@ fn start<B: RawBroker>(
                 first = low.0,
                 "records were deleted before they were read"
             );
-            return Ok(Start { position: low, committed: position });
+            return Ok(from(low, position));
         }
         None if is_empty || is_topic_known => return Ok(at(low)),
         None => {}
@@ -213,7 +238,7 @@ fn start<B: RawBroker>(
     match without_offsets {
         WithoutOffsets::FromBeginning => Ok(at(low)),
         // Committed at once: the service waits for an offset, and a restart needs one.
-        WithoutOffsets::FromEnd => Ok(Start { position: high, committed: low }),
+        WithoutOffsets::FromEnd => Ok(from(high, low)),
         WithoutOffsets::Stop => {
             let (topic, number) = broker.log_of(partition);
             Err(Stop::new(

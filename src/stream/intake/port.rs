@@ -52,13 +52,24 @@ pub struct NativeOutput<'a> {
 }
 
 /// Where a raw partition begins and ends, and how far the group has committed it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RawExtent {
     pub low: Position,
     pub high: Position,
     pub committed: Option<Position>,
+    /// What was committed beside the offset.
+    pub metadata: String,
     /// The group has committed an offset of another partition of this topic: this one was added later.
     pub is_topic_known: bool,
+}
+
+/// The position to commit for a raw partition.
+#[derive(Clone, Copy, Debug)]
+pub struct RawOffset<'a> {
+    pub partition: Partition,
+    pub position: Position,
+    /// Given back with [`RawBroker::extents`].
+    pub metadata: &'a str,
 }
 
 /// The port of the intake. A [`Partition`] is one partition of one raw topic, numbered by the implementation.
@@ -92,7 +103,7 @@ pub trait RawBroker: Session {
     /// Adds the next positions to the transaction, fenced by `membership`.
     fn send_offsets(
         &mut self,
-        positions: &[(Partition, Position)],
+        offsets: &[RawOffset<'_>],
         membership: &Membership,
         within: Duration,
     ) -> Result<(), BrokerError>;

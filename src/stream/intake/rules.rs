@@ -7,11 +7,15 @@ use crate::exit::{Exit, Failure};
 use crate::formats::native::{Decoder, Limits};
 use crate::maps::Map;
 use crate::topic::{Input, Output, Topic};
+use crate::wire::hash::intake_secret_fingerprint;
 
 use super::port::IntakeOutput;
 
 /// The option of presets, and its choice, with which they hash. What another map hashes without a secret becomes a dead letter.
 const IDENTITY: (&str, &str) = ("identity", "email");
+
+/// How the fingerprint of a secret begins, where it is committed beside an offset.
+const SECRET_METADATA: &str = "secret ";
 
 /// What to do where the group has committed no offset of a topic that holds records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,6 +26,15 @@ pub enum WithoutOffsets {
     FromBeginning,
     /// Passes over what is there.
     FromEnd,
+}
+
+/// What to do where the group has committed offsets under another secret than the configured one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnOtherSecret {
+    /// Ends the process: each customer who is a hash would become another one.
+    Stop,
+    /// Goes on with the configured one, and remembers it.
+    Accept,
 }
 
 /// The same for all workers of a process.
@@ -36,6 +49,7 @@ pub struct IntakeRules {
     /// Refused records that were appended before do not count towards the limit.
     pub dead_letters_accepted_before_ms: Option<i64>,
     pub without_offsets: WithoutOffsets,
+    pub on_other_secret: OnOtherSecret,
     topics: Topics,
 }
 
@@ -45,6 +59,8 @@ pub struct MappedSource {
     pub map: Map,
     /// For headers: the map's name and hash.
     pub map_label: String,
+    /// What is committed beside its offsets: a fingerprint of the secret, if its map hashes identities.
+    pub offset_metadata: String,
 }
 
 impl IntakeRules {
@@ -62,6 +78,7 @@ impl IntakeRules {
             dead_letter_values: intake.dead_letter_values,
             dead_letters_accepted_before_ms: None,
             without_offsets,
+            on_other_secret: OnOtherSecret::Stop,
             topics: config.topics.clone(),
         })
     }
@@ -92,7 +109,9 @@ impl IntakeRules {
                 map.set_store(store);
             }
             let map_label = format!("{} {}", map.name(), map.hash());
-            Ok(MappedSource { name: source.name.clone(), map, map_label })
+            let offset_metadata = secret.filter(|_| map.hashes_identities()).map(secret_metadata);
+            let offset_metadata = offset_metadata.unwrap_or_default();
+            Ok(MappedSource { name: source.name.clone(), map, map_label, offset_metadata })
         };
         self.sources.iter().map(load).collect()
     }
@@ -111,6 +130,34 @@ impl IntakeRules {
             IntakeOutput::DeadLetters => self.topics.name(Topic::Output(Output::DeadLetters)),
         }
     }
+}
+
+impl MappedSource {
+    /// Whether offsets with this beside them were committed while identities were hashed with another secret.
+    pub fn has_other_secret(&self, metadata: &str) -> bool {
+        self.map.hashes_identities()
+            && metadata.starts_with(SECRET_METADATA)
+            && *metadata != *self.offset_metadata
+    }
+
+    /// What a start with another secret costs, and how to go on.
+    pub fn explain_other_secret(&self, topic: &str) -> String {
+        format!(
+            "intake.sources.{}: customers of {topic} were hashed with another secret than the one in intake.secret_file: with this one each \
+             of them would be a new customer, and the old ones would lapse. Put the old secret back; if it is lost, start `intake` once \
+             with --accept-new-secret (docs/INTAKE.md says what that costs)",
+            self.name
+        )
+    }
+}
+
+fn secret_metadata(secret: &[u8]) -> String {
+    use std::fmt::Write;
+    let mut metadata = SECRET_METADATA.to_owned();
+    for byte in intake_secret_fingerprint(secret) {
+        write!(metadata, "{byte:02x}").expect("a text takes what is written");
+    }
+    metadata
 }
 
 impl IntakeOutput {

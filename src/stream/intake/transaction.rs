@@ -9,7 +9,8 @@ use tracing::warn;
 
 use super::counts::Counts;
 use super::lanes::Lanes;
-use super::port::{NativeOutput, RawBroker};
+use super::mapping::Mapper;
+use super::port::{NativeOutput, RawBroker, RawOffset};
 use crate::fault::{self, Milestone};
 use crate::observe::metrics::{FatalKind, Metrics};
 use crate::stream::broker::{BrokerError, Moment, Unknown};
@@ -73,6 +74,7 @@ impl IntakeTransaction {
         broker: &mut B,
         events: &mut GroupEvents,
         lanes: &Lanes<B::Batch>,
+        mapper: &Mapper,
         deadline: Moment,
         tick: impl Fn(),
     ) -> Result<Counts, AttemptError> {
@@ -87,9 +89,13 @@ impl IntakeTransaction {
         if !membership.is_fencing() {
             return Err(AttemptError::Abort("the worker is not a member of its group".into()));
         }
-        let positions: Vec<_> = lanes.moved().collect();
-        if !positions.is_empty() {
-            let send_offsets = |broker: &mut B, within| broker.send_offsets(&positions, &membership, within);
+        let offsets = lanes.moved().map(|(partition, position, source)| {
+            let metadata = &mapper.sources[source].offset_metadata;
+            RawOffset { partition, position, metadata }
+        });
+        let offsets: Vec<_> = offsets.collect();
+        if !offsets.is_empty() {
+            let send_offsets = |broker: &mut B, within| broker.send_offsets(&offsets, &membership, within);
             session::bounded(broker, events, deadline, send_offsets, |_| tick())?;
         }
         fault::reach(Milestone::AfterOffsets);

@@ -104,7 +104,7 @@ impl<'m, B: RawBroker> IntakeWorker<'m, B> {
         }
         self.events.record(&mut self.broker)?;
         self.handle_group_events()?;
-        self.lanes.locate(&mut self.broker, self.rules.without_offsets)?;
+        self.lanes.locate(&mut self.broker, &self.rules, &self.mapper.sources)?;
         self.lanes.start_reading(&mut self.broker)?;
         self.lanes.fetch(&mut self.broker)?;
         let has_read = self.map_records()?;
@@ -227,7 +227,8 @@ impl<'m, B: RawBroker> IntakeWorker<'m, B> {
     }
 
     fn is_open_in(&self, partitions: &[Partition]) -> bool {
-        self.transaction.is_open() && self.lanes.moved().any(|(partition, _)| partitions.contains(&partition))
+        self.transaction.is_open()
+            && self.lanes.moved().any(|(partition, ..)| partitions.contains(&partition))
     }
 
     // === Read and map ===
@@ -310,9 +311,9 @@ impl<'m, B: RawBroker> IntakeWorker<'m, B> {
         if !self.transaction.is_open() && self.lanes.moved().next().is_none() {
             return Ok(());
         }
-        let Self { broker, events, lanes, transaction, hub, .. } = self;
+        let Self { broker, events, lanes, transaction, hub, mapper, .. } = self;
         let tick = || (hub.tick)(&hub.status);
-        match transaction.commit(broker, events, lanes, started_at.plus(patience), tick) {
+        match transaction.commit(broker, events, lanes, mapper, started_at.plus(patience), tick) {
             Ok(counts) => {
                 self.on_committed(&counts, started_at);
                 Ok(())

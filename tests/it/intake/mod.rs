@@ -1,8 +1,10 @@
 //! The intake on a real Kafka: what a shop sends, with any key, becomes native records exactly once.
 
 mod killed;
+mod load;
 mod raw;
 mod refusals;
+mod secret;
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
@@ -19,7 +21,9 @@ pub fn trials() -> Vec<Trial> {
         kafka::on_shared_node("intake::a_shop_of_webhooks", a_shop_of_webhooks),
     ];
     trials.extend(killed::trials());
+    trials.extend(load::trials());
     trials.extend(refusals::trials());
+    trials.extend(secret::trials());
     trials
 }
 

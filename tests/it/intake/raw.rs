@@ -39,9 +39,12 @@ impl RawShop {
         Ok(RawShop { native, topic, folder })
     }
 
+    pub fn map_path(&self) -> String {
+        self.folder.path().join("wrapped.toml").display().to_string()
+    }
+
     pub fn settings(&self, instance: &str) -> ServiceSettings {
-        let map = self.folder.path().join("wrapped.toml");
-        self.settings_with_map(instance, map.to_str().expect("a temporary folder in UTF-8"))
+        self.settings_with_map(instance, &self.map_path())
     }
 
     /// Of the intake and the service alike.
@@ -63,8 +66,8 @@ impl RawShop {
             .environment("RETENTION_BOUND", "40")
     }
 
-    /// Appends the records of a history in the order of time, each in the partition that is chosen for its number.
-    pub fn append(&self, history: &History, partition_of: impl Fn(usize) -> i32) -> Result<()> {
+    /// The records of a history as this shop sends them, in the order of time.
+    pub fn wrapped(history: &History) -> Vec<Value> {
         let order_kind =
             |value: &Value| if value["cancelled_at"].is_null() { "order" } else { "cancellation" };
         let time = |value: &Value| {
@@ -78,8 +81,13 @@ impl RawShop {
         let erasures = history.erasures.iter().map(|value| ("erasure", value));
         let mut records: Vec<(&str, &Value)> = orders.chain(returns).chain(erasures).collect();
         records.sort_by_key(|(_, value)| time(value));
-        let records = records.into_iter().enumerate().map(|(number, (kind, value))| {
-            let value = json!({"kind": kind, "value": value, "number": number});
+        let wrap = |(number, (kind, value))| json!({"kind": kind, "value": value, "number": number});
+        records.into_iter().enumerate().map(wrap).collect()
+    }
+
+    /// Appends the records of a history in the order of time, each in the partition that is chosen for its number.
+    pub fn append(&self, history: &History, partition_of: impl Fn(usize) -> i32) -> Result<()> {
+        let records = RawShop::wrapped(history).into_iter().enumerate().map(|(number, value)| {
             Record::json(format!("any-{number}"), &value).at_partition(partition_of(number))
         });
         self.native.client().produce(&self.topic, records)?;
