@@ -2,10 +2,11 @@
 
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
-use rdkafka::producer::{BaseProducer, Producer};
+use anyhow::{Result, anyhow, ensure};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use crate::kafka::{Client, Record};
 
@@ -34,7 +35,7 @@ impl Feed {
             let mut is_hurrying = false;
             for chunk in records.chunks(chunk) {
                 for record in chunk {
-                    producer.send(record.to(&topic)).map_err(|(error, _)| error)?;
+                    append(&producer, record.to(&topic))?;
                 }
                 producer.poll(Duration::ZERO);
                 // While a test waits for the end, pauses only delay it.
@@ -56,5 +57,20 @@ impl Feed {
     /// Whether every record was appended.
     pub fn is_over(&self) -> bool {
         self.thread.is_finished()
+    }
+}
+
+/// Appends a record once the queue of the producer has room: behind a slow broker it is full.
+fn append(producer: &BaseProducer, record: BaseRecord<'_, [u8], [u8]>) -> Result<()> {
+    let deadline = Instant::now() + FLUSH_PATIENCE;
+    let mut unsent = record;
+    loop {
+        match producer.send(unsent) {
+            Ok(()) => return Ok(()),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), same)) => unsent = same,
+            Err((error, _)) => return Err(error.into()),
+        }
+        ensure!(Instant::now() < deadline, "the broker has taken no record in {FLUSH_PATIENCE:?}");
+        producer.poll(Duration::from_millis(100));
     }
 }
