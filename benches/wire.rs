@@ -189,6 +189,7 @@ fn profile(index: usize) -> Profile {
         purchase_days: orders,
         mean_gap: Ratio::new(scattered(index) as i64 % 400, 3),
         expected_gap: Ratio::new(scattered(index) as i64 % 400 + 90, 5),
+        outlook: None,
         truncated: false,
         blocks: [block(orders), block(orders.min(1)), block(orders.min(2)), block(orders)],
     }
@@ -205,6 +206,7 @@ fn signal(index: usize) -> Signal {
             deadline: time(index),
             last_order_at: time(index).minus(Span::days(67)),
             expected_gap: Ratio::new(135, 3),
+            order_probability: None,
         };
         (SignalKind::AtRisk(silence), Cause::Deadline(time(index)))
     };

@@ -170,7 +170,7 @@ settings! {
     RECORDS_MAX_BYTES: usize = setting("records.max_bytes", Kind::SizeBytes { min: KIB, max: 16 * MIB }, "1MiB", values::size);
     RECORDS_MAX_DEPTH: usize = setting("records.max_depth", count("levels", 4, 120), "32", values::count);
 
-    LAPSE_POLICY: PolicyName = setting("lapse.policy", Kind::Choice(&["cadence", "fixed"]), "cadence", values::policy);
+    LAPSE_POLICY: PolicyName = setting("lapse.policy", Kind::Choice(&["cadence", "fixed", "model"]), "cadence", values::policy);
     LAPSE_FIXED_AT_RISK_DAYS: Decimal = decimal("lapse.fixed.at_risk_days", days(), "30");
     LAPSE_FIXED_LAPSED_DAYS: Decimal = decimal("lapse.fixed.lapsed_days", days(), "60");
     LAPSE_CADENCE_PRIOR_GAP_DAYS: Decimal = decimal("lapse.cadence.prior_gap_days", days(), "45");
@@ -181,6 +181,13 @@ settings! {
     LAPSE_CADENCE_LAPSED_FACTOR: Decimal = decimal("lapse.cadence.lapsed_factor", factor(), "3");
     LAPSE_CADENCE_LAPSED_DAYS_MIN: Decimal = decimal("lapse.cadence.lapsed_days_min", days(), "30");
     LAPSE_CADENCE_LAPSED_DAYS_MAX: Decimal = decimal("lapse.cadence.lapsed_days_max", days(), "365");
+    LAPSE_MODEL_HORIZON: Span = span("lapse.model.horizon", 7 * DAY, 365 * DAY, "90d");
+    LAPSE_MODEL_AT_RISK_SHARE: Decimal = decimal("lapse.model.at_risk_share", share_of_new(), "0.75");
+    LAPSE_MODEL_LAPSED_SHARE: Decimal = decimal("lapse.model.lapsed_share", share_of_new(), "0.4");
+    LAPSE_MODEL_AT_RISK_DAYS_MIN: Decimal = decimal("lapse.model.at_risk_days_min", days(), "14");
+    LAPSE_MODEL_AT_RISK_DAYS_MAX: Decimal = decimal("lapse.model.at_risk_days_max", days(), "180");
+    LAPSE_MODEL_LAPSED_DAYS_MIN: Decimal = decimal("lapse.model.lapsed_days_min", days(), "30");
+    LAPSE_MODEL_LAPSED_DAYS_MAX: Decimal = decimal("lapse.model.lapsed_days_max", days(), "365");
 
     SIGNALS_FREQUENCY_FELL: Decimal = decimal("signals.frequency_fell", above_one(), "1.5");
     SIGNALS_FREQUENCY_FELL_REARM: Decimal = decimal("signals.frequency_fell_rearm", above_one(), "1.25");
@@ -237,6 +244,7 @@ pub(super) enum KeyForm {
 pub(super) enum PolicyName {
     Cadence,
     Fixed,
+    Model,
 }
 
 const fn setting<T>(path: &'static str, kind: Kind, default: &'static str, parse: Parse<T>) -> Setting<T> {
@@ -278,6 +286,10 @@ const fn bounds(unit: &'static str, min: u64, max: u64) -> Kind {
 
 const fn days() -> Kind {
     bounds("days", ONE / 100, 3_650 * ONE)
+}
+
+const fn share_of_new() -> Kind {
+    bounds("share of a new customer's probability", ONE / 100, 2 * ONE)
 }
 
 const fn factor() -> Kind {

@@ -2,18 +2,21 @@
 
 use super::keys::{self, PolicyName, Setting};
 use super::reader::Reader;
+use crate::domain::lapse::model::ModelSettings;
 use crate::domain::lapse::{Cadence, LapsePolicy};
 use crate::domain::settings::Thresholds;
 use crate::domain::values::number::Decimal;
 use crate::domain::values::time::Span;
 
-/// The policy in force; the settings of the other one are checked too.
+/// The policy in force; the settings of the others are checked too.
 pub(super) fn read_lapse(reader: &mut Reader<'_>) -> LapsePolicy {
     let fixed = read_fixed(reader);
     let cadence = read_cadence(reader);
+    let model = read_model(reader);
     match reader.get(&keys::LAPSE_POLICY) {
         PolicyName::Fixed => fixed,
         PolicyName::Cadence => LapsePolicy::Cadence(cadence),
+        PolicyName::Model => LapsePolicy::Model(model),
     }
 }
 
@@ -45,6 +48,24 @@ fn read_cadence(reader: &mut Reader<'_>) -> Cadence {
     above(reader, &keys::LAPSE_CADENCE_LAPSED_DAYS_MIN, &keys::LAPSE_CADENCE_AT_RISK_DAYS_MIN);
     above(reader, &keys::LAPSE_CADENCE_LAPSED_DAYS_MAX, &keys::LAPSE_CADENCE_AT_RISK_DAYS_MAX);
     cadence
+}
+
+fn read_model(reader: &mut Reader<'_>) -> ModelSettings {
+    let model = ModelSettings {
+        horizon: reader.get(&keys::LAPSE_MODEL_HORIZON),
+        at_risk_share: reader.get(&keys::LAPSE_MODEL_AT_RISK_SHARE),
+        lapsed_share: reader.get(&keys::LAPSE_MODEL_LAPSED_SHARE),
+        at_risk_min: reader.get(&keys::LAPSE_MODEL_AT_RISK_DAYS_MIN),
+        at_risk_max: reader.get(&keys::LAPSE_MODEL_AT_RISK_DAYS_MAX),
+        lapsed_min: reader.get(&keys::LAPSE_MODEL_LAPSED_DAYS_MIN),
+        lapsed_max: reader.get(&keys::LAPSE_MODEL_LAPSED_DAYS_MAX),
+    };
+    above(reader, &keys::LAPSE_MODEL_AT_RISK_SHARE, &keys::LAPSE_MODEL_LAPSED_SHARE);
+    above(reader, &keys::LAPSE_MODEL_AT_RISK_DAYS_MAX, &keys::LAPSE_MODEL_AT_RISK_DAYS_MIN);
+    above(reader, &keys::LAPSE_MODEL_LAPSED_DAYS_MAX, &keys::LAPSE_MODEL_LAPSED_DAYS_MIN);
+    above(reader, &keys::LAPSE_MODEL_LAPSED_DAYS_MIN, &keys::LAPSE_MODEL_AT_RISK_DAYS_MIN);
+    above(reader, &keys::LAPSE_MODEL_LAPSED_DAYS_MAX, &keys::LAPSE_MODEL_AT_RISK_DAYS_MAX);
+    model
 }
 
 /// When ratio signals fire and are armed again.

@@ -119,6 +119,7 @@ pub(super) fn policy(text: &str, kind: Kind) -> Result<PolicyName, String> {
     match text {
         "cadence" => Ok(PolicyName::Cadence),
         "fixed" => Ok(PolicyName::Fixed),
+        "model" => Ok(PolicyName::Model),
         _ => Err(none_of(text, kind)),
     }
 }

@@ -131,6 +131,12 @@ impl Engine {
         }
     }
 
+    /// Goes on under other settings. Only models may differ: a silence that one of them judges must begin later, or the customer's deadlines
+    /// change with the next record or timer.
+    pub fn use_settings(&mut self, settings: Arc<Settings>) {
+        self.settings = settings;
+    }
+
     /// The partition's clock; none before the first record.
     pub fn clock(&self) -> Option<Time> {
         self.clock

@@ -1,10 +1,17 @@
 //! Lapse policies: how long a customer's silence may last before signals report it.
 //!
-//! A policy sees a [`PurchaseHistory`] and gives [`Deadlines`]. Those of today's policies are exact rationals, clamped, then
-//! floored to milliseconds.
+//! A policy sees a [`PurchaseHistory`] and gives [`Deadlines`]. Those of `fixed` and `cadence` are exact rationals, clamped, then
+//! floored to milliseconds; those of `model` are whole hours.
 
+pub mod model;
+pub mod outlook;
+
+use std::sync::Arc;
+
+use super::values::ids::ShopIndex;
 use super::values::number::{Decimal, Ratio};
 use super::values::time::{Span, Time};
+use model::{Model, ModelInForce, ModelSettings, Models};
 
 /// The kept orders of a customer, as far as a policy looks at them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,7 +35,7 @@ pub struct Deadlines {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PolicyId {
     pub name: &'static str,
-    /// XXH3-64 of [`LapsePolicy::text`].
+    /// XXH3-64 of [`LapsePolicy::text`]; under `model` of the model's version and the policy's settings.
     pub version: u64,
 }
 
@@ -37,6 +44,15 @@ pub struct PolicyId {
 pub struct LapsePolicies {
     policy: LapsePolicy,
     id: PolicyId,
+    /// Under the policy `model`.
+    models: Option<Arc<Models>>,
+    hash: fn(&[u8]) -> u64,
+}
+
+/// What judges one silence.
+enum InForce<'p> {
+    Policy(&'p LapsePolicy),
+    Model(&'p ModelInForce),
 }
 
 /// Decides from the history alone when a customer is at risk and when lapsed.
@@ -46,6 +62,8 @@ pub enum LapsePolicy {
     Fixed { at_risk: Span, lapsed: Span },
     /// The customer's own rhythm, pulled towards a prior.
     Cadence(Cadence),
+    /// The probability of another order, by the model that was in force at the last one.
+    Model(ModelSettings),
 }
 
 /// Expected gap g = (n · own mean gap + k · prior gap) / (n + k) days with n gaps seen. At risk after a · g, lapsed after l · g.
@@ -93,33 +111,65 @@ impl LapsePolicies {
     /// One policy that is always in force. `hash` is XXH3-64.
     pub fn new(policy: LapsePolicy, hash: fn(&[u8]) -> u64) -> Self {
         let id = PolicyId { name: policy.name(), version: hash(policy.text().as_bytes()) };
-        Self { policy, id }
+        Self { policy, id, models: None, hash }.with_models(Vec::new())
+    }
+
+    /// The same policy with these models, in any order, beside the prior. Only the policy `model` uses them.
+    pub fn with_models(&self, models: Vec<Model>) -> Self {
+        let models = match &self.policy {
+            LapsePolicy::Model(settings) => Some(Arc::new(Models::new(models, settings, self.hash))),
+            LapsePolicy::Fixed { .. } | LapsePolicy::Cadence(_) => None,
+        };
+        Self { policy: self.policy.clone(), id: self.id, models, hash: self.hash }
     }
 
     /// When this customer's silence is reported; none if the policy never reports it.
-    pub fn deadlines(&self, history: &PurchaseHistory) -> Option<Deadlines> {
-        self.in_force(Some(history)).0.deadlines(history)
+    #[inline]
+    pub fn deadlines(&self, shop: ShopIndex, history: &PurchaseHistory) -> Option<Deadlines> {
+        match self.in_force(shop, history.last_order_at) {
+            InForce::Policy(policy) => policy.deadlines(history),
+            InForce::Model(model) => Some(model.deadlines(history)),
+        }
     }
 
     /// The gap in days that the policy expects before the next order; none under a policy that expects none.
     pub fn expected_gap(&self, history: &PurchaseHistory) -> Option<Ratio> {
-        self.in_force(Some(history)).0.expected_gap(history)
+        self.policy.expected_gap(history)
     }
 
-    /// The identity of the policy that judges this customer; one without a kept order has no history.
-    pub fn id(&self, history: Option<&PurchaseHistory>) -> PolicyId {
-        self.in_force(history).1
+    /// The probability of an order within the policy's horizon from `at` on, with four decimals; none under a policy without a model.
+    pub fn order_probability(&self, shop: ShopIndex, history: &PurchaseHistory, at: Time) -> Option<Ratio> {
+        match self.in_force(shop, history.last_order_at) {
+            InForce::Policy(_) => None,
+            InForce::Model(model) => Some(model.order_probability(history, at)),
+        }
     }
 
-    /// The policy that judges this customer, with its settings.
-    pub fn policy(&self, history: Option<&PurchaseHistory>) -> &LapsePolicy {
-        self.in_force(history).0
+    /// The identity of the policy that judges this customer. Without a kept order it is the first one that was in force.
+    pub fn id(&self, shop: ShopIndex, history: Option<&PurchaseHistory>) -> PolicyId {
+        match self.in_force(shop, history.map_or(Time::MIN, |history| history.last_order_at)) {
+            InForce::Policy(_) => self.id,
+            InForce::Model(model) => model.id,
+        }
     }
 
-    /// The one place that selects a policy. A policy that comes into force at an instant must be selected by
-    /// [`PurchaseHistory::last_order_at`], so that no deadline of a running silence moves.
-    fn in_force(&self, _history: Option<&PurchaseHistory>) -> (&LapsePolicy, PolicyId) {
-        (&self.policy, self.id)
+    /// The policy with its settings.
+    pub fn policy(&self) -> &LapsePolicy {
+        &self.policy
+    }
+
+    /// The newest model of a shop at an instant; none under a policy without a model.
+    pub fn model(&self, shop: ShopIndex, at: Time) -> Option<&Model> {
+        self.models.as_ref().map(|models| &models.at(shop, at).model)
+    }
+
+    /// The one place that selects what judges a silence: by its beginning, so that no deadline of a running silence moves.
+    #[inline]
+    fn in_force(&self, shop: ShopIndex, last_order_at: Time) -> InForce<'_> {
+        match &self.models {
+            Some(models) => InForce::Model(models.at(shop, last_order_at)),
+            None => InForce::Policy(&self.policy),
+        }
     }
 }
 
@@ -129,6 +179,7 @@ impl LapsePolicy {
         match self {
             Self::Fixed { .. } => "fixed",
             Self::Cadence(_) => "cadence",
+            Self::Model(_) => "model",
         }
     }
 
@@ -150,13 +201,16 @@ impl LapsePolicy {
                 cadence.lapsed_min,
                 cadence.lapsed_max,
             ),
+            Self::Model(settings) => format!("model {}", settings.text()),
         }
     }
 
+    /// Those that follow from the history alone.
     fn deadlines(&self, history: &PurchaseHistory) -> Option<Deadlines> {
         let thresholds = match self {
             Self::Fixed { at_risk, lapsed } => LapseThresholds { at_risk: *at_risk, lapsed: *lapsed },
             Self::Cadence(cadence) => cadence.thresholds(history),
+            Self::Model(_) => return None,
         };
         Some(Deadlines {
             at_risk: history.last_order_at.plus(thresholds.at_risk),
@@ -166,7 +220,7 @@ impl LapsePolicy {
 
     fn expected_gap(&self, history: &PurchaseHistory) -> Option<Ratio> {
         match self {
-            Self::Fixed { .. } => None,
+            Self::Fixed { .. } | Self::Model(_) => None,
             Self::Cadence(cadence) => Some(cadence.expected_gap(history)),
         }
     }
@@ -258,7 +312,7 @@ mod tests {
     fn deadlines(cadence: Cadence, repeat_days: u32, span_days: i32) -> Deadlines {
         let policies = LapsePolicies::new(LapsePolicy::Cadence(cadence), |_| 0);
         let history = PurchaseHistory { repeat_days, span_days, last_order_at: LAST };
-        policies.deadlines(&history).expect("a policy with deadlines")
+        policies.deadlines(ShopIndex(0), &history).expect("a policy with deadlines")
     }
 
     fn days(days: i64, millis: i64) -> Span {

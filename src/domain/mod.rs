@@ -5,6 +5,8 @@
 
 pub mod values;
 
+pub mod model;
+
 pub mod lapse;
 pub mod settings;
 

@@ -215,7 +215,7 @@ impl Service {
         let config =
             config::load(&sources, Purpose::Offline).unwrap_or_else(|error| panic!("{error}\n{text}"));
         let shops = &config.settings.shops;
-        let policy_version = format!("{:016x}", config.settings.lapse.id(None).version);
+        let policy_version = format!("{:016x}", config.settings.lapse.id(ShopIndex(0), None).version);
         Service {
             decoder: Decoder::new(shops.clone(), Limits::default()),
             signals: SignalEncoder::new(shops),

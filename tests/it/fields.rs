@@ -78,8 +78,10 @@ struct Check<'s> {
 impl Check<'_> {
     fn object(&self, at: &str, schema: &Value, fields: &[Field]) -> Result<(), Failed> {
         let names: Vec<&str> = fields.iter().map(|field| field.name).collect();
+        let is_required = |field: &&Field| !matches!(field.shape, Shape::Optional(_));
+        let always: Vec<&str> = fields.iter().filter(is_required).map(|field| field.name).collect();
         let required = if names.is_empty() { &schema["properties"] } else { &schema["required"] };
-        let expected = if names.is_empty() { json!({}) } else { json!(names) };
+        let expected = if names.is_empty() { json!({}) } else { json!(always) };
         same(&format!("{at}: fields"), required, &expected)?;
         let properties = schema["properties"].as_object().map_or(0, Map::len);
         same(&format!("{at}: properties"), &json!(properties), &json!(names.len()))?;
@@ -133,6 +135,7 @@ impl Check<'_> {
                 same(at, &counts, &plain(&Shape::Count))
             }
             Shape::Nullable(shape) => self.nullable(at, property, shape),
+            Shape::Optional(shape) => self.shape(at, property, shape),
         }
     }
 
@@ -159,9 +162,11 @@ impl Check<'_> {
                 expected["type"] = json!([expected["type"], "null"]);
                 same(at, property, &expected)
             }
-            Shape::Data | Shape::ByCurrency(_) | Shape::Counts(_) | Shape::Nullable(_) => {
-                Err(format!("{at}: no field is null or this").into())
-            }
+            Shape::Data
+            | Shape::ByCurrency(_)
+            | Shape::Counts(_)
+            | Shape::Nullable(_)
+            | Shape::Optional(_) => Err(format!("{at}: no field is null or this").into()),
         }
     }
 
@@ -195,7 +200,8 @@ fn plain(shape: &Shape) -> Value {
         | Shape::ByCurrency(_)
         | Shape::Counts(_)
         | Shape::List(_)
-        | Shape::Nullable(_) => Value::Null,
+        | Shape::Nullable(_)
+        | Shape::Optional(_) => Value::Null,
     }
 }
 
@@ -258,7 +264,9 @@ fn collect(fields: &[Field], above: &str, known: &mut BTreeSet<String>) {
 fn parts(shape: &Shape) -> &'static [Field] {
     match shape {
         Shape::Object(fields) => fields,
-        Shape::Nullable(shape) | Shape::ByCurrency(shape) | Shape::List(shape) => parts(shape),
+        Shape::Nullable(shape) | Shape::Optional(shape) | Shape::ByCurrency(shape) | Shape::List(shape) => {
+            parts(shape)
+        }
         Shape::Defined(_)
         | Shape::Count
         | Shape::From1

@@ -40,9 +40,9 @@ pub struct AddedOrder {
 
 impl<'s> Facts<'s> {
     /// The facts at the instant of `totals`, or at any later one for which its year lasts.
-    pub fn new(totals: &'s CustomerTotals, settings: &Settings) -> Self {
+    pub fn new(totals: &'s CustomerTotals, shop: ShopIndex, settings: &Settings) -> Self {
         let history = totals.kept.history();
-        let deadlines = history.and_then(|history| settings.lapse.deadlines(&history));
+        let deadlines = history.and_then(|history| settings.lapse.deadlines(shop, &history));
         Self { totals, deadlines }
     }
 
@@ -124,6 +124,9 @@ impl<'s> Facts<'s> {
             purchase_days: kept.days.count,
             mean_gap: kept.days.mean_gap(),
             expected_gap: kept.history().and_then(|history| settings.lapse.expected_gap(&history)),
+            outlook: kept
+                .history()
+                .and_then(|history| settings.lapse.outlook(shop, &history, kept.order_values(), as_of)),
             truncated: customer.summary.is_truncated(as_of),
             blocks: self.totals.by_window,
         }

@@ -1,6 +1,7 @@
 //! The kept orders of one customer, taken in time order: how many, how far apart, how much.
 
 use crate::domain::lapse::PurchaseHistory;
+use crate::domain::lapse::outlook::OrderValues;
 use crate::domain::values::ids::OrderHash;
 use crate::domain::values::money::ShopAmount;
 use crate::domain::values::number::Ratio;
@@ -111,6 +112,12 @@ impl PurchaseStats {
             span_days: self.days.span(),
             last_order_at: self.last_at,
         })
+    }
+
+    /// What a model of values looks at.
+    pub fn order_values(&self) -> OrderValues {
+        let [_, _, last] = self.last_values;
+        OrderValues { orders: self.count, purchase_days: self.days.count, net: self.net, last }
     }
 
     /// The sum of the last three values and of those before them; none with fewer than `earlier_min` of these.

@@ -85,7 +85,7 @@ impl Engine {
         }
         attribution.derive(&customer.ledger, shop_settings, settings.return_window);
         *totals = customer.totals(at, attribution, shop_settings);
-        let facts = Facts::new(totals, settings);
+        let facts = Facts::new(totals, shop, settings);
         let (state, deadlines) = (facts.state(at), facts.deadlines);
         Some(CustomerAsOf {
             key: self.store.key(slot),

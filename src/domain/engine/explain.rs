@@ -62,14 +62,15 @@ impl Engine {
     /// How the profile of the same instant came about.
     pub fn explain(&self, slot: CustomerSlot, as_of: Time) -> Explanation {
         let settings = &*self.settings;
-        let shop = settings.shops.get(self.shop_of(slot));
+        let index = self.shop_of(slot);
+        let shop = settings.shops.get(index);
         let mut customer = Customer::default();
         packed::unpack(self.store.packed(slot), &mut customer).expect("packed by this engine");
         let Customer { emitted, summary, ledger, .. } = &customer;
         let mut attribution = Attribution::default();
         attribution.derive(ledger, shop, settings.return_window);
         let totals = customer.totals(as_of, &attribution, shop);
-        let facts = Facts::new(&totals, settings);
+        let facts = Facts::new(&totals, index, settings);
         let history = totals.kept.history();
         let due = Some(self.timers.due(slot)).filter(|due| *due < Time::MAX);
         let window = |index: usize| WindowBounds {
@@ -78,8 +79,8 @@ impl Engine {
             next_end: totals.window_end(index + 1),
         };
         Explanation {
-            policy: settings.lapse.id(history.as_ref()),
-            policy_settings: settings.lapse.policy(history.as_ref()).clone(),
+            policy: settings.lapse.id(index, history.as_ref()),
+            policy_settings: settings.lapse.policy().clone(),
             history,
             deadlines: facts.deadlines,
             next: due.map(|due| (due, next_change(&facts, emitted.state(), due))),

@@ -2,7 +2,7 @@
 
 use super::shop_totals::{GuestTotals, ShopTotals};
 use super::{Engine, Progress};
-use crate::domain::customer::facts::Facts;
+use crate::domain::customer::facts::{CustomerTotals, Facts};
 use crate::domain::signals::signal::Profile;
 use crate::domain::store::packed::Format;
 use crate::domain::values::ids::{CustomerKey, CustomerSlot, ShopIndex};
@@ -39,7 +39,14 @@ impl Engine {
         let index = self.shop_of(slot);
         let (settings, bytes) = (&*self.settings, self.store.packed(slot));
         let totals = self.scratch.read(slot, bytes, as_of, settings.shops.get(index), settings);
-        Facts::new(&totals, settings).profile(index, &self.scratch.customer, as_of, settings)
+        Facts::new(&totals, index, settings).profile(index, &self.scratch.customer, as_of, settings)
+    }
+
+    /// What the customer's orders add up to at `as_of`, which may not lie before the customer's last change.
+    pub fn totals(&mut self, slot: CustomerSlot, as_of: Time) -> CustomerTotals {
+        let shop = self.settings.shops.get(self.shop_of(slot));
+        let bytes = self.store.packed(slot);
+        self.scratch.read(slot, bytes, as_of, shop, &self.settings)
     }
 
     /// Every customer, in no particular order.

@@ -142,7 +142,7 @@ impl<'e> CustomerVisit<'e> {
         // Borrowed, not counted: two atomic steps a record are a twentieth of it.
         let settings: &Settings = settings;
         let shop = settings.shops.get(self.shop);
-        let facts = Facts::new(totals, settings);
+        let facts = Facts::new(totals, self.shop, settings);
         let mut emitter = SignalEmitter {
             customer: self.slot,
             shop: self.shop,
@@ -195,7 +195,7 @@ impl<'e> CustomerVisit<'e> {
     pub(super) fn apply_instant(&mut self) -> bool {
         let Engine { settings, effects, signals_from, scratch: Scratch { customer, totals, .. }, .. } =
             &mut *self.engine;
-        let facts = Facts::new(totals, settings);
+        let facts = Facts::new(totals, self.shop, settings);
         let signals_before = effects.signals.len();
         let mut emitter = SignalEmitter {
             customer: self.slot,
@@ -225,7 +225,7 @@ impl<'e> CustomerVisit<'e> {
         let shop = settings.shops.get(self.shop);
         attribution.derive(&customer.ledger, shop, settings.return_window);
         *totals = customer.totals(self.clock, attribution, shop);
-        let facts = Facts::new(totals, settings);
+        let facts = Facts::new(totals, self.shop, settings);
         let mut emitter = SignalEmitter {
             customer: self.slot,
             shop: self.shop,
@@ -326,7 +326,7 @@ impl<'e> CustomerVisit<'e> {
         let shop_settings = settings.shops.get(shop);
         attribution.derive(&customer.ledger, shop_settings, settings.return_window);
         let totals = customer.totals(partition_totals.window_ends.at(), attribution, shop_settings);
-        let (state, facts) = (customer.emitted.state(), Facts::new(&totals, settings));
+        let (state, facts) = (customer.emitted.state(), Facts::new(&totals, shop, settings));
         timers.schedule(slot, next_instant(state, &facts, &settings.thresholds), || key_hash);
         partition_totals.recount(slot, shop, None, Some((state, &totals)));
     }

@@ -221,6 +221,8 @@ impl SignalEmitter<'_> {
             deadline,
             last_order_at: kept.last_at,
             expected_gap: history.and_then(|history| self.settings.lapse.expected_gap(&history)),
+            order_probability: history
+                .and_then(|history| self.settings.lapse.order_probability(self.shop, &history, deadline)),
         }
     }
 
@@ -304,7 +306,7 @@ impl SignalEmitter<'_> {
             before: self.before,
             after: self.facts.state(self.clock),
             cause,
-            policy: self.settings.lapse.id(self.facts.kept().history().as_ref()),
+            policy: self.settings.lapse.id(self.shop, self.facts.kept().history().as_ref()),
         });
     }
 }

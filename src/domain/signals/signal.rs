@@ -2,6 +2,7 @@
 
 use super::kind::{SignalKind, SignalType};
 use crate::domain::lapse::PolicyId;
+use crate::domain::lapse::outlook::Outlook;
 use crate::domain::values::event::{CancellationRecord, Record};
 use crate::domain::values::ids::{CustomerSlot, OrderHash, ReturnHash, ShopIndex};
 use crate::domain::values::number::Ratio;
@@ -61,8 +62,10 @@ pub struct Signal {
 pub struct Silence {
     pub deadline: Time,
     pub last_order_at: Time,
-    /// In days; none under the `fixed` policy.
+    /// In days, under the policy `cadence`.
     pub expected_gap: Option<Ratio>,
+    /// Of an order within the horizon of the policy `model`, at the deadline.
+    pub order_probability: Option<Ratio>,
 }
 
 /// Which signal a retraction takes back.
@@ -211,8 +214,10 @@ pub struct Profile {
     pub purchase_days: u32,
     /// In days.
     pub mean_gap: Option<Ratio>,
-    /// In days; none without a kept order and under the `fixed` policy.
+    /// In days; none without a kept order, and under every policy but `cadence`.
     pub expected_gap: Option<Ratio>,
+    /// None without a kept order, and under every policy but `model`.
+    pub outlook: Option<Outlook>,
     /// Whether orders that folded early are missing from the windows.
     pub truncated: bool,
     /// All time, then the windows of [`WINDOWS`](crate::domain::values::window::WINDOWS).

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::status_body::instant;
 use crate::domain::customer::Armed;
 use crate::domain::engine::explain::{Explanation, NextChange, Remembered, WindowBounds};
+use crate::domain::lapse::model::ModelSettings;
 use crate::domain::lapse::{Cadence, LapsePolicy};
 use crate::domain::signals::kind::SignalType;
 use crate::domain::signals::signal::OpenAlert;
@@ -46,6 +47,15 @@ enum ParametersBody {
         at_risk_days_min: f64,
         at_risk_days_max: f64,
         lapsed_factor: f64,
+        lapsed_days_min: f64,
+        lapsed_days_max: f64,
+    },
+    Model {
+        horizon_days: f64,
+        at_risk_share: f64,
+        lapsed_share: f64,
+        at_risk_days_min: f64,
+        at_risk_days_max: f64,
         lapsed_days_min: f64,
         lapsed_days_max: f64,
     },
@@ -178,6 +188,23 @@ fn parameters(policy: &LapsePolicy) -> ParametersBody {
             at_risk_days_min: decimal(*at_risk_min),
             at_risk_days_max: decimal(*at_risk_max),
             lapsed_factor: decimal(*lapsed_factor),
+            lapsed_days_min: decimal(*lapsed_min),
+            lapsed_days_max: decimal(*lapsed_max),
+        },
+        LapsePolicy::Model(ModelSettings {
+            horizon,
+            at_risk_share,
+            lapsed_share,
+            at_risk_min,
+            at_risk_max,
+            lapsed_min,
+            lapsed_max,
+        }) => ParametersBody::Model {
+            horizon_days: days(*horizon),
+            at_risk_share: decimal(*at_risk_share),
+            lapsed_share: decimal(*lapsed_share),
+            at_risk_days_min: decimal(*at_risk_min),
+            at_risk_days_max: decimal(*at_risk_max),
             lapsed_days_min: decimal(*lapsed_min),
             lapsed_days_max: decimal(*lapsed_max),
         },

@@ -226,6 +226,9 @@ const number = value => value.toLocaleString("en", { maximumFractionDigits: 6 })
 function policyInWords(explanation) {
   const { name, parameters: of } = explanation.policy;
   if (name === "fixed") return `Policy fixed: at risk after ${number(of.at_risk_days)} days of silence, lapsed after ${number(of.lapsed_days)}.`;
+  if (name === "model") return `Policy model: at risk below ${number(of.at_risk_share)} times a new customer's probability of an order within `
+    + `${number(of.horizon_days)} days (${number(of.at_risk_days_min)} to ${number(of.at_risk_days_max)} days), lapsed below `
+    + `${number(of.lapsed_share)} times (${number(of.lapsed_days_min)} to ${number(of.lapsed_days_max)} days).`;
   const seen = explanation.history;
   const gap = seen ? `${counted(seen.gaps, "gap")} over ${counted(seen.span_days, "day")} and ${number(of.prior_weight)} expected ones of ${number(of.prior_gap_days)} days`
     : "no kept order";

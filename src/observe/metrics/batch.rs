@@ -191,6 +191,7 @@ impl CurrencyLabel {
     }
 
     /// Minor units as whole units. Rounded: metrics are for watching, the topics have the exact amounts.
+    #[expect(clippy::disallowed_methods, reason = "nothing is decided by it")]
     pub(super) fn whole_units(self, minor: f64) -> f64 {
         minor / 10_f64.powi(i32::from(self.digits))
     }

@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 
 use super::text::{Text, Word};
 use crate::domain::daily_count::month::Month as CalendarMonth;
+use crate::domain::lapse::model::ModelVersion as Version64;
 use crate::domain::segments::names::{Segment, ValueMatrix};
 use crate::domain::signals::kind::{CauseKind, SignalType};
 use crate::domain::signals::signal::{ActiveKind, CustomerType, RetractedKind, State};
@@ -58,6 +59,8 @@ pub enum Shape {
     List(&'static Self),
     /// This or null.
     Nullable(&'static Self),
+    /// Present only where a part of the program is in use that has it.
+    Optional(&'static Self),
 }
 
 /// A type of fields: what it is in the schema, and how a value is written.
@@ -186,6 +189,9 @@ field_types! {
     /// A string that is no id.
     Words(&'v [u8]) = Shape::Text, |text, words, _| text.string(words);
     Base64(&'v str) = Shape::Pattern(BASE64), |text, bytes, _| text.put(b"\"").slice(bytes.as_bytes()).put(b"\"");
+    ModelVersion(Version64) = Shape::Pattern("^(prior|[0-9a-f]{16})$"), |text, version, _| {
+        text.put(b"\"").slice(version.to_string().as_bytes()).put(b"\"")
+    };
     LineNumber(u64) = Shape::From1, |text, number, _| text.integer(number);
     Rate(u64) = Shape::Positive, |text, rate, _| text.integer(rate);
     Seconds(f64) = Shape::Positive, |text, seconds, _| text.slice(seconds.to_string().as_bytes());

@@ -1,11 +1,12 @@
 //! Profiles as JSON: the latest facts about a customer.
 
 use super::fields::{
-    Count, Currency, Field, FieldType, Flag, Id, MeanDays, Money, Named, NextState, Nullable, Shape,
-    SignedMoney, StoreId, Time, record,
+    Count, Currency, Field, FieldType, Flag, Id, MeanDays, ModelVersion, Money, Named, NextState, Nullable,
+    Shape, Share, SignedMoney, StoreId, Time, record,
 };
 use super::shops::ShopTexts;
 use super::text::append;
+use crate::domain::lapse::outlook::Outlook;
 use crate::domain::settings::Shops;
 use crate::domain::signals::signal::{ActiveKind, CustomerType, Profile, State};
 use crate::domain::values::money::{self, ShopAmount};
@@ -43,13 +44,20 @@ record! {
         "purchase_days": Count = of.profile.purchase_days.into();
         /// The mean gap between neighbouring purchase days, in days; null with fewer than two of them.
         "mean_gap_days": Nullable<MeanDays> = of.profile.mean_gap;
-        /// The gap that is expected of this customer, in days, under the policy 'cadence'; null under 'fixed' and for prospects.
+        /// The gap that is expected of this customer, in days, under the policy 'cadence'; null under the others and for prospects.
         "expected_gap_days": Nullable<MeanDays> = of.profile.expected_gap;
         /// Whether orders of the last 365 days are missing from the windows, because the customer has more than records.max_orders.
         /// Counts and sums in the windows are then lower bounds; all_time is complete.
         "truncated": Flag = of.profile.truncated;
     }
 }
+
+/// What a model says, where one is in use.
+const MODEL: Field = Field {
+    name: "model",
+    shape: Shape::Optional(&Model::SHAPE),
+    about: "What the newest model says at as_of. The field is there if the customer has a kept order and lapse.policy is 'model'.",
+};
 
 /// What comes behind the facts. Equal figures are copied, so [`figures`] writes them.
 const FIGURES: [Field; 2] = [
@@ -72,6 +80,30 @@ record! {
         "state": NextState = next.0;
         /// When it begins.
         "at": Time = next.1;
+    }
+}
+
+record! {
+    /// Figures of a model: estimates, which rank customers well; their level varies with the season.
+    Model(outlook: &'v Outlook) {
+        /// Which model: 'prior', or the version of one that was fitted.
+        "version": ModelVersion = outlook.version;
+        /// The probability that the customer will ever order again.
+        "p_alive": Share = outlook.alive;
+        /// The probability of at least one order within 30 days.
+        "p_order_30d": Share = outlook.order_30d;
+        /// The probability of at least one order within 90 days.
+        "p_order_90d": Share = outlook.order_90d;
+        /// The expected number of purchase days within 90 days; null where it cannot be computed.
+        "expected_orders_90d": Nullable<Share> = outlook.expected_orders_90d;
+        /// The expected number of purchase days within 365 days; null where it cannot be computed.
+        "expected_orders_365d": Nullable<Share> = outlook.expected_orders_365d;
+        /// The expected net value of a purchase day. Null if the model holds no values.
+        "expected_order_value": Nullable<Money> = outlook.expected_order_value;
+        /// The expected net value of the next 365 days, not discounted. Null if the model holds no values.
+        "expected_value_365d": Nullable<Money> = outlook.expected_value_365d;
+        /// When half of the customers like this one who order again have ordered, in whole hours. Null beyond ten years.
+        "next_order_at": Nullable<Time> = outlook.next_order_at;
     }
 }
 
@@ -107,7 +139,7 @@ record! {
 
 /// The fields of a profile.
 pub fn fields() -> Vec<Field> {
-    [Facts::FIELDS, &FIGURES].concat()
+    [Facts::FIELDS, &[MODEL], &FIGURES].concat()
 }
 
 /// What the facts of a profile are written from.
@@ -137,12 +169,18 @@ impl ProfileEncoder {
             Parts { customer_id, store_id: shop.store_id.as_deref(), currency: shop.currency, profile };
         let room = FACTS_ROOM + ESCAPED * (customer_id.len() + parts.store_id.map_or(0, <[u8]>::len));
         append(out, room, |text| Facts::put_fields(text, &parts, shop.digits));
+        if let Some(outlook) = &profile.outlook {
+            append(out, MODEL_ROOM, |text| Model::put(text.put(b",\"model\":"), outlook, shop.digits));
+        }
         figures(out, &profile.blocks, shop.digits);
     }
 }
 
 /// Five times, two numbers of 48 digits, and names.
 const FACTS_ROOM: usize = 640;
+
+/// Six ratios of 48 digits, two amounts, a time, and names.
+const MODEL_ROOM: usize = 640;
 
 /// An escaped byte takes so many.
 const ESCAPED: usize = 6;
@@ -221,6 +259,7 @@ mod tests {
             purchase_days: u32::MAX,
             mean_gap: ratio,
             expected_gap: ratio,
+            outlook: None,
             truncated: false,
             blocks: [block, windows[0], windows[1], windows[2]],
         }

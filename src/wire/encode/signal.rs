@@ -88,7 +88,16 @@ impl FieldType for Data {
             SignalKind::FirstOrder { value } | SignalKind::SecondOrder { value } => {
                 OrderValue::put(text, (*value, of.currency), digits)
             }
-            SignalKind::AtRisk(silence) | SignalKind::Lapsed(silence) => Silence::put(text, silence, digits),
+            SignalKind::AtRisk(silence) | SignalKind::Lapsed(silence) => {
+                let text = Silence::put_fields(text, silence, digits);
+                let text = match silence.order_probability {
+                    Some(probability) => {
+                        Share::put(text.put(b",\"order_probability\":"), probability, digits)
+                    }
+                    None => text,
+                };
+                text.put(b"}")
+            }
             SignalKind::Recovered { away } | SignalKind::WonBack { away } => Away::put(text, *away, digits),
             SignalKind::LapseRetracted { retracted, emitted: _ } => {
                 Retraction::put(text, (of.retracts, *retracted), digits)
@@ -122,7 +131,7 @@ pub const fn fields() -> &'static [Field] {
 pub const fn data_fields(signal_type: SignalType) -> &'static [Field] {
     match signal_type {
         SignalType::FirstOrder | SignalType::SecondOrder => OrderValue::FIELDS,
-        SignalType::AtRisk | SignalType::Lapsed => Silence::FIELDS,
+        SignalType::AtRisk | SignalType::Lapsed => &SILENCE,
         SignalType::Recovered | SignalType::WonBack => Away::FIELDS,
         SignalType::LapseRetracted => Retraction::FIELDS,
         SignalType::FrequencyFell | SignalType::FrequencyRose => FrequencyChange::FIELDS,
@@ -154,10 +163,22 @@ record! {
         /// deadline − last_order_at, in days of 24 hours.
         "silence_days": Days = silence.deadline.since(silence.last_order_at);
         /// The gap between purchases that is expected of this customer, in days, from which the deadline was computed. Null under the
-        /// policy 'fixed', which expects none.
+        /// policies 'fixed' and 'model', which expect none.
         "expected_gap_days": Nullable<MeanDays> = silence.expected_gap;
     }
 }
+
+/// The data of `at_risk` and `lapsed`, with what only a model tells.
+const SILENCE: [Field; 5] = {
+    let [deadline, last_order_at, silence_days, expected_gap_days] =
+        *Silence::FIELDS.first_chunk().expect("four fields");
+    let order_probability = Field {
+        name: "order_probability",
+        shape: Shape::Optional(&Share::SHAPE),
+        about: "The probability of an order within lapse.model.horizon after the deadline. The field is there under the policy 'model'.",
+    };
+    [deadline, last_order_at, silence_days, expected_gap_days, order_probability]
+};
 
 record! {
     /// The data of `recovered` and `won_back`.
@@ -400,7 +421,12 @@ mod tests {
     fn the_longest_signals_have_their_room() {
         let ratio = Ratio::new(i128::MIN / 1_000_000, 1).expect("a positive denominator");
         let mean = Ratio::new(i64::MIN, 1).expect("a positive denominator");
-        let silence = Silence { deadline: Time::MIN, last_order_at: Time::MAX, expected_gap: Some(ratio) };
+        let silence = Silence {
+            deadline: Time::MIN,
+            last_order_at: Time::MAX,
+            expected_gap: Some(ratio),
+            order_probability: Some(ratio),
+        };
         let frequency = FrequencyChange { ratio, recent: ratio, earlier: ratio };
         let order_value = OrderValueChange { ratio, recent: mean, earlier: mean };
         let emitted = OpenAlert { deadline: Time::MAX, record: None };

@@ -286,9 +286,10 @@ impl Shop {
 /// Of the default policy; the version is not the oracle's to know.
 fn policy_version() -> String {
     use retention_signals::domain::lapse::{Cadence, LapsePolicies, LapsePolicy};
+    use retention_signals::domain::values::ids::ShopIndex;
     let policies =
         LapsePolicies::new(LapsePolicy::Cadence(Cadence::default()), retention_signals::wire::hash::hash);
-    format!("{:016x}", policies.id(None).version)
+    format!("{:016x}", policies.id(ShopIndex(0), None).version)
 }
 
 pub fn time_text(millis: i64) -> String {

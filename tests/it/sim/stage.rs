@@ -5,6 +5,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use retention_signals::commands::run;
 use retention_signals::config::{self, AtEnd, CommitPace, Purpose, Sources};
+use retention_signals::domain::values::ids::ShopIndex;
 use retention_signals::domain::values::time::{Span, Time};
 use retention_signals::observe::metrics::Metrics;
 use retention_signals::snapshot::SnapshotRules;
@@ -55,7 +56,7 @@ impl Setup {
             ..Sources::default()
         };
         let config = config::load(&sources, Purpose::Offline).expect("a valid configuration");
-        let policy_version = format!("{:016x}", config.settings.lapse.id(None).version);
+        let policy_version = format!("{:016x}", config.settings.lapse.id(ShopIndex(0), None).version);
         let rules = Rules::new(&config, ShopTime::Wall, OnOtherOffsets::Stop);
         let snapshots = SnapshotRules::new(&config);
         Setup { rules, snapshots, oracle: OracleConfig { policy_version, ..oracle } }

@@ -4,6 +4,8 @@ use retention_signals::domain::daily_count::KeptOrders;
 use retention_signals::domain::daily_count::projection::Projection;
 use retention_signals::domain::engine::shop_totals::{GuestTotals, ShopTotals, WindowTotals};
 use retention_signals::domain::lapse::PolicyId;
+use retention_signals::domain::lapse::model::ModelVersion;
+use retention_signals::domain::lapse::outlook::Outlook;
 use retention_signals::domain::segments::counts::SegmentCounts;
 use retention_signals::domain::segments::names::{Segment, ValueMatrix};
 use retention_signals::domain::signals::kind::SignalKind;
@@ -86,6 +88,7 @@ fn policy(json: &Value) -> PolicyId {
     let name = match text(&json["name"]) {
         "cadence" => "cadence",
         "fixed" => "fixed",
+        "model" => "model",
         other => panic!("{other} is no policy"),
     };
     PolicyId { name, version: u64::from_str_radix(text(&json["version"]), 16).expect("hexadecimal digits") }
@@ -120,6 +123,7 @@ fn signal_kind(name: &str, data: &Value) -> SignalKind {
         deadline: time(&data["deadline"]),
         last_order_at: time(&data["last_order_at"]),
         expected_gap: some(&data["expected_gap_days"], ratio),
+        order_probability: data.get("order_probability").map(ratio),
     };
     let frequency = || FrequencyChange {
         ratio: ratio(&data["ratio"]),
@@ -217,8 +221,26 @@ pub fn profile(json: &Value, shop: ShopIndex) -> Profile {
         purchase_days: small(&json["purchase_days"]),
         mean_gap: some(&json["mean_gap_days"], ratio),
         expected_gap: some(&json["expected_gap_days"], ratio),
+        outlook: json.get("model").map(outlook),
         truncated: json["truncated"] == true,
         blocks: [block(&json["all_time"]), windows[0], windows[1], windows[2]],
+    }
+}
+
+fn outlook(json: &Value) -> Outlook {
+    Outlook {
+        version: match text(&json["version"]) {
+            "prior" => ModelVersion::Prior,
+            version => ModelVersion::Fitted(u64::from_str_radix(version, 16).expect("16 digits")),
+        },
+        alive: ratio(&json["p_alive"]),
+        order_30d: ratio(&json["p_order_30d"]),
+        order_90d: ratio(&json["p_order_90d"]),
+        expected_orders_90d: some(&json["expected_orders_90d"], ratio),
+        expected_orders_365d: some(&json["expected_orders_365d"], ratio),
+        expected_order_value: some(&json["expected_order_value"], money),
+        expected_value_365d: some(&json["expected_value_365d"], money),
+        next_order_at: some(&json["next_order_at"], time),
     }
 }
 

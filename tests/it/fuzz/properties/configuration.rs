@@ -5,6 +5,7 @@
 //! ```
 
 use retention_signals::config::{Config, Origin, Purpose, Sources, load};
+use retention_signals::domain::values::ids::ShopIndex;
 
 use super::Verdict;
 
@@ -99,7 +100,7 @@ fn check_printed(config: &Config) {
     assert_eq!(config.topics, again.topics);
     assert_eq!(config.commit, again.commit);
     assert_eq!(config.settings.thresholds, again.settings.thresholds);
-    assert_eq!(config.settings.lapse.id(None), again.settings.lapse.id(None));
+    assert_eq!(config.settings.lapse.id(ShopIndex(0), None), again.settings.lapse.id(ShopIndex(0), None));
 }
 
 /// In the environment, where it may be; in the file and in an argument, where it may not.
