@@ -48,6 +48,8 @@ pub mod kafka;
 
 pub mod history;
 
+pub mod analysis;
+
 pub mod observe;
 
 pub mod config;

@@ -18,6 +18,7 @@ use retention_signals::commands::replay;
 use retention_signals::commands::report;
 use retention_signals::commands::run;
 use retention_signals::commands::topics;
+use retention_signals::commands::{backtest, fit};
 use retention_signals::config::{LogSettings, Purpose};
 use retention_signals::exit::{Failure, output_closed};
 use retention_signals::observe::telemetry;
@@ -54,6 +55,8 @@ fn errors_of(arguments: &Arguments) -> Errors {
         | Command::Check(_)
         | Command::Topics(_)
         | Command::DeadLetters(_)
+        | Command::Backtest(_)
+        | Command::Fit(_)
         | Command::Replay(_)
         | Command::Report(_)
         | Command::Maps(_)
@@ -108,6 +111,8 @@ fn execute(arguments: Arguments) -> Result<(), Failure> {
             dead_letters::run(&config, &command, &mut io::stdout())
         }
         Command::Acls(AclsCommand::Print(arguments)) => print(&acls::run(common, &arguments)?),
+        Command::Backtest(arguments) => print(&backtest::run(common, &arguments)?),
+        Command::Fit(arguments) => print(&fit::run(common, &arguments)?),
         Command::Replay(arguments) => print(&replay::run(common, &arguments)?),
         Command::Report(arguments) => print(&report::run(common, &arguments)?),
         Command::Maps(command) => maps::run(common, &command, &mut io::stdout()),

@@ -12,8 +12,10 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::acls::{self, AclsCommand};
+use crate::commands::backtest::arguments::BacktestArguments;
 use crate::commands::dead_letters::DeadLettersCommand;
 use crate::commands::erase::EraseArguments;
+use crate::commands::fit::FitArguments;
 use crate::commands::healthcheck::HealthcheckArguments;
 use crate::commands::intake::IntakeArguments;
 use crate::commands::manual::{CompletionsArguments, ManArguments};
@@ -74,6 +76,18 @@ pub(super) const DEAD_LETTERS_CODES: &str = exit_codes!(
     "69  Kafka cannot be reached",
     "77  no permission",
     "78  wrong configuration, or no such topic",
+);
+const FIT_CODES: &str = exit_codes!(
+    "the model is written",
+    "65  unusable input, or something speaks against the model",
+    "77  no permission to read or write a file",
+    "78  wrong settings",
+);
+const BACKTEST_CODES: &str = exit_codes!(
+    "the results are written",
+    "65  unusable input, or a history that is too short",
+    "77  no permission to read or write a file",
+    "78  wrong settings",
 );
 const REPLAY_CODES: &str = exit_codes!(
     "the results are written",
@@ -185,6 +199,12 @@ pub enum Command {
     /// Prints the least rights that brokers must grant
     #[command(subcommand, after_long_help = acls::CODES)]
     Acls(AclsCommand),
+    /// Tells from a shop's history whether its lapse policy would have been right, and which would have been better
+    #[command(after_long_help = BACKTEST_CODES)]
+    Backtest(BacktestArguments),
+    /// Fits the model of the lapse policy `model` to a shop's history from files
+    #[command(after_long_help = FIT_CODES)]
+    Fit(FitArguments),
     /// Applies a shop's history from files, with the same engine as `run`, and writes what comes of it to files
     #[command(after_long_help = REPLAY_CODES)]
     Replay(ReplayArguments),

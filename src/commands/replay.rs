@@ -9,7 +9,6 @@
 
 pub mod arguments;
 
-pub(crate) mod progress;
 pub(crate) mod results;
 
 pub(crate) mod dead_letters;
@@ -25,21 +24,20 @@ mod report;
 use std::path::Path;
 use std::time::Instant;
 
-use crate::commands::cli::{self, CommonArguments};
-use crate::config::{Config, Purpose};
+use crate::commands::cli::CommonArguments;
+use crate::commands::history_files;
+use crate::commands::progress::Progress;
+use crate::config::Config;
 use crate::domain::values::money::Currency;
 use crate::exit::{Exit, Failure};
-use crate::formats::native::{Decoder, Limits};
-use crate::maps::Options;
-use crate::stream::registry::Registry;
+use crate::formats::native::Decoder;
 use crate::wire::encode::{Retention, Summary, encode_summary};
 
-use crate::history::files::{Files, Hashing, History, InputPaths, MapContext};
+use crate::history::files::{Files, History};
 use crate::history::source;
 use arguments::ReplayArguments;
 use dead_letters::DeadLetters;
 use input_remarks::InputRemarks;
-use progress::Progress;
 use replay_run::{Observer, ReplayRun};
 use report::Report;
 use result_files::ResultFiles;
@@ -52,20 +50,15 @@ use result_files::ResultFiles;
 pub fn run(common: &CommonArguments, arguments: &ReplayArguments) -> Result<String, Failure> {
     let started = Instant::now();
     let progress = Progress::new();
-    let options = arguments.options.iter().cloned().collect();
-    let paths = paths(arguments, &options);
+    let options = arguments.files.others.map_options();
+    let paths = arguments.files.paths(&options);
     let files = Files::open(paths, &|file| progress.reading(file))?;
-    let config = load(common, &files)?;
-    if let Some(path) = &config.registry_file {
-        // No part of the engine uses its records yet; a file that cannot be read is refused before the history is read.
-        Registry::read_file(path)?;
-    }
+    let config = history_files::load(common, &files)?;
     let inputs: Vec<&Path> = paths.all().collect();
     let [signals, mut customers, shop_metrics, cohorts, dead_letters, mut summary_file] =
         results::create(results::NAMES, &arguments.out, &inputs, arguments.force)?;
 
-    let limits =
-        Limits { bytes_max: config.record_bounds.bytes_max, depth_max: config.record_bounds.depth_max };
+    let limits = history_files::limits(&config);
     let decoder = Decoder::new(config.settings.shops.clone(), limits);
     let mut dead_letters = DeadLetters::new(dead_letters, limits.bytes_max);
     let history = files.read(&decoder, limits, &mut |unusable| dead_letters.write(&unusable))?;
@@ -151,18 +144,6 @@ pub(crate) fn summary<O: Observer>(
     }
 }
 
-fn paths<'a>(arguments: &'a ReplayArguments, options: &'a Options) -> InputPaths<'a> {
-    InputPaths {
-        orders: &arguments.orders,
-        returns: &arguments.returns,
-        erasures: &arguments.erasures,
-        map: arguments.map.as_deref(),
-        returns_map: arguments.returns_map.as_deref(),
-        context: MapContext { options, hashing: Hashing::Alone, store: None },
-        with: &arguments.with,
-    }
-}
-
 /// What is wrong with the inputs as a whole, if so many records are refused that the service would stop.
 pub(crate) fn refused_too_many(config: &Config, summary: &Summary, events: u64) -> Option<String> {
     let share = config.dead_letters.share_max;
@@ -176,21 +157,4 @@ pub(crate) fn refused_too_many(config: &Config, summary: &Summary, events: u64) 
             summary.records
         )),
     }
-}
-
-/// The configuration; what it leaves out, the inputs may say.
-pub(crate) fn load(common: &CommonArguments, files: &Files) -> Result<Config, Failure> {
-    let mut sources = common.sources()?;
-    sources.fallbacks = files.fallbacks();
-    let names_currency = sources.fallbacks.iter().any(|(key, _, _)| *key == "shop.currency");
-    cli::load(&sources, Purpose::Offline).map_err(|failure| {
-        if names_currency {
-            return failure;
-        }
-        let message = format!(
-            "{failure}\n{} names no currency in its first lines either; if it is CSV, give its column map with --map",
-            files.orders_names()
-        );
-        Failure::message(failure.exit, message)
-    })
 }

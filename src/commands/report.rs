@@ -5,29 +5,32 @@
 
 pub mod arguments;
 
-mod html;
-mod svg;
+pub(crate) mod html;
+pub(crate) mod svg;
 
 mod observed;
 mod stage;
 
-mod page;
+pub(crate) mod page;
 mod sections;
 mod settings_file;
 
 use std::path::Path;
 use std::time::Instant;
 
+use crate::commands::backtest;
+use crate::commands::backtest::result::Backtest;
 use crate::commands::cli::CommonArguments;
+use crate::commands::history_files;
+use crate::commands::progress::Progress;
 use crate::commands::replay::dead_letters::DeadLetters;
 use crate::commands::replay::input_remarks::InputRemarks;
-use crate::commands::replay::progress::Progress;
 use crate::commands::replay::replay_run::ReplayRun;
 use crate::commands::replay::{self, results};
+use crate::commands::shop_history::ShopHistory;
 use crate::exit::{Exit, Failure};
-use crate::formats::native::{Decoder, Limits};
-use crate::history::files::{Files, Hashing, InputPaths, MapContext};
-use crate::maps::Options;
+use crate::formats::native::Decoder;
+use crate::history::files::Files;
 use crate::wire::encode::Summary;
 use arguments::ReportArguments;
 use observed::{Observed, ReportObserver};
@@ -38,6 +41,8 @@ const NAMES: [&str; 3] = ["report.html", settings_file::NAME, "dead-letters.json
 /// Everything that the page is about.
 pub(crate) struct Report<'a> {
     config: &'a crate::config::Config,
+    /// None where the history is too short.
+    backtest: Option<&'a Backtest>,
     summary: &'a Summary,
     observed: &'a Observed,
     /// What looks wrong with the inputs, as paragraphs of lines.
@@ -52,23 +57,14 @@ pub(crate) struct Report<'a> {
 pub fn run(common: &CommonArguments, arguments: &ReportArguments) -> Result<String, Failure> {
     let started = Instant::now();
     let progress = Progress::new();
-    let options: Options = arguments.options.iter().cloned().collect();
-    let paths = InputPaths {
-        orders: &arguments.files,
-        returns: &arguments.returns,
-        erasures: &arguments.erasures,
-        map: arguments.map.as_deref(),
-        returns_map: arguments.returns_map.as_deref(),
-        context: MapContext { options: &options, hashing: Hashing::Alone, store: None },
-        with: &arguments.with,
-    };
+    let options = arguments.others.map_options();
+    let paths = arguments.others.paths(&arguments.files, &options);
     let files = Files::open(paths, &|file| progress.reading(file))?;
-    let config = replay::load(common, &files)?;
+    let config = history_files::load(common, &files)?;
     let inputs: Vec<&Path> = paths.all().collect();
     let [mut page, mut settings, dead_letters] =
         results::create(NAMES, &arguments.out, &inputs, arguments.force)?;
-    let limits =
-        Limits { bytes_max: config.record_bounds.bytes_max, depth_max: config.record_bounds.depth_max };
+    let limits = history_files::limits(&config);
     let decoder = Decoder::new(config.settings.shops.clone(), limits);
     let mut dead_letters = DeadLetters::new(dead_letters, limits.bytes_max);
     let history = files.read(&decoder, limits, &mut |unusable| dead_letters.write(&unusable))?;
@@ -92,8 +88,17 @@ pub fn run(common: &CommonArguments, arguments: &ReportArguments) -> Result<Stri
     };
     let names =
         paths.all().map(|path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned());
-    let report =
-        Report { config: &config, summary: &summary, observed: &observed, remarks, files: names.collect() };
+    let history = ShopHistory::new(config, decoder, history, summary.refused());
+    let backtest = backtest::of(&history, &progress);
+    progress.end();
+    let report = Report {
+        config: &history.config,
+        backtest: backtest.as_ref(),
+        summary: &summary,
+        observed: &observed,
+        remarks,
+        files: names.collect(),
+    };
     page.write(page::html(&report).as_bytes())?;
     settings.write(settings_file::toml(&report).as_bytes())?;
     for output in [page, settings, dead_letters.into_output()] {

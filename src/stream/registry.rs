@@ -19,10 +19,13 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::config::Config;
+use crate::domain::lapse::model::Model;
+use crate::domain::settings::Shops;
 use crate::exit::{Exit, Failure};
 use crate::fault;
 use crate::stream::broker::{BrokerError, Lookup, Moment, Position, RecordBatch, Watermark};
 use crate::topic::{Partition, Topic};
+use crate::wire::registry::{MODEL, ModelRecord};
 
 /// The only one.
 pub const PARTITION: Partition = Partition(0);
@@ -55,6 +58,18 @@ impl Registry {
         self.records.is_empty()
     }
 
+    /// The models of the shops that are configured, and why the others cannot be used, by key.
+    pub fn models(&self, shops: &Shops) -> (Vec<Model>, Vec<String>) {
+        let (mut models, mut unusable) = (Vec::new(), Vec::new());
+        for (key, value) in self.of_kind(MODEL) {
+            match ModelRecord::read(value, shops) {
+                Ok(model) => models.extend(model),
+                Err(problem) => unusable.push(format!("{}: {problem}", String::from_utf8_lossy(key))),
+            }
+        }
+        (models, unusable)
+    }
+
     /// The records of a kind, by key.
     pub fn of_kind<'r>(&'r self, kind: &'r str) -> impl Iterator<Item = (&'r [u8], &'r [u8])> {
         self.records
@@ -83,6 +98,7 @@ impl RegistrySource {
         match (&config.registry_file, &config.topics.registry) {
             (Some(path), _) => {
                 let registry = Registry::read_file(path)?;
+                registry.models_of_file(path, &config.settings.shops)?;
                 info!(records = registry.len(), file = %path.display(), "registry read");
                 Ok(Self::File(Arc::new(registry)))
             }
@@ -119,12 +135,28 @@ impl Registry {
         }
         Ok(registry)
     }
+
+    /// The models of a file.
+    ///
+    /// # Errors
+    /// [`Exit::Configuration`] if one of them cannot be used: the operator is there to mend a file.
+    pub fn models_of_file(&self, path: &Path, shops: &Shops) -> Result<Vec<Model>, Failure> {
+        match self.models(shops) {
+            (models, unusable) if unusable.is_empty() => Ok(models),
+            (_, unusable) => {
+                let message = format!("registry {}: {}", path.display(), unusable.join("; "));
+                Err(Failure::message(Exit::Configuration, message))
+            }
+        }
+    }
 }
 
 /// Has the records of the registry, and reads its topic if it is one.
 pub struct RegistryReader {
     registry: Arc<Registry>,
     stage: Stage,
+    /// Whether records came since [`Self::take_news`].
+    has_news: bool,
     /// An outage is logged once.
     is_out: bool,
 }
@@ -153,7 +185,12 @@ impl RegistryReader {
             RegistrySource::Topic => (Arc::default(), Stage::Unread),
             RegistrySource::File(registry) => (Arc::clone(registry), Stage::Off),
         };
-        Self { registry, stage, is_out: false }
+        Self { has_news: !registry.is_empty(), registry, stage, is_out: false }
+    }
+
+    /// The registry, if it has changed since the last call.
+    pub fn take_news(&mut self) -> Option<&Registry> {
+        std::mem::take(&mut self.has_news).then_some(&self.registry)
     }
 
     pub fn registry(&self) -> &Registry {
@@ -233,6 +270,7 @@ impl RegistryReader {
             registry.apply(record.key, record.value);
         }
         if !batch.is_empty() {
+            self.has_news = true;
             fault::note_registry(&self.registry);
         }
         Ok(next)

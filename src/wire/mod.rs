@@ -9,6 +9,7 @@
 
 pub mod hash;
 pub mod reason;
+pub mod registry;
 pub mod remark;
 
 pub mod encode;

@@ -26,6 +26,7 @@ mod kills;
 mod laws;
 mod live;
 mod maps;
+mod model;
 mod openapi;
 mod oracle;
 mod page;
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
     trials.extend(kafka_node::trials());
     trials.extend(laws::trials());
     trials.extend(maps::trials());
+    trials.extend(model::trials());
     trials.extend(openapi::trials());
     trials.extend(oracle::trials());
     trials.extend(page::trials());

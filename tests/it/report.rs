@@ -21,7 +21,7 @@ const PICTURES_VARIABLE: &str = "RETENTION_SCREENSHOTS";
 const TELEPHONE: u32 = 390;
 const DESK: u32 = 1_280;
 
-const HEADINGS: [&str; 11] = [
+const HEADINGS: [&str; 12] = [
     "Where the shop stands",
     "Who to look after now",
     "The four base metrics by month",
@@ -31,6 +31,7 @@ const HEADINGS: [&str; 11] = [
     "The rhythm of the shop",
     "Returns and refunds",
     "What more retention is worth",
+    "Would the lapse policy have been right?",
     "Settings for this shop",
     "What this report is made from",
 ];

@@ -11,8 +11,8 @@ use clap::Args;
 
 use super::earlier::{self, Earlier};
 use super::loaded::{Loaded, Refusals};
-use crate::commands::replay::arguments::{file_pair, pair};
-use crate::commands::replay::progress::Progress;
+use crate::commands::history_files::{file_pair, pair};
+use crate::commands::progress::Progress;
 use crate::config::{Config, IntakeSettings, IntakeSource};
 use crate::exit::{Exit, Failure};
 use crate::formats::native::{Decoder, Limits};

@@ -52,7 +52,8 @@ impl Report<'_> {
 
     fn head(&self, out: &mut String) {
         let arguments = self.arguments;
-        let inputs = [&arguments.orders, &arguments.returns, &arguments.erasures];
+        let inputs =
+            [&arguments.files.orders, &arguments.files.others.returns, &arguments.files.others.erasures];
         let names: Vec<String> =
             inputs.into_iter().flatten().map(|path| path.display().to_string()).collect();
         let seconds = self.summary.elapsed.as_secs_f64();

@@ -94,7 +94,7 @@ impl Drop for Output {
     }
 }
 
-fn unwritable(path: &Path, error: &io::Error) -> Failure {
+pub(crate) fn unwritable(path: &Path, error: &io::Error) -> Failure {
     let exit =
         if error.kind() == io::ErrorKind::PermissionDenied { Exit::Permission } else { Exit::Unavailable };
     Failure::message(exit, format!("cannot write {}: {error}", path.display()))

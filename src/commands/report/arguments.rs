@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::commands::cli::time;
-use crate::commands::replay::arguments::{file_pair, pair};
+use crate::commands::history_files::OtherFileArguments;
 use crate::domain::values::time::Time;
 
 /// Arguments of `report`.
@@ -15,30 +15,8 @@ pub struct ReportArguments {
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
 
-    /// Returns: JSON, or CSV with --returns-map
-    #[arg(long, value_name = "FILE")]
-    pub returns: Vec<PathBuf>,
-
-    /// Erasures: JSON
-    #[arg(long, value_name = "FILE")]
-    pub erasures: Vec<PathBuf>,
-
-    /// What files hold that are no native records: a preset (`maps list`) or the path of a map. Without it CSV is read if its columns are
-    /// those of one preset
-    #[arg(long, value_name = "NAME_OR_PATH")]
-    pub map: Option<String>,
-
-    /// The same for returns; default: --map
-    #[arg(long, value_name = "NAME_OR_PATH", requires = "returns")]
-    pub returns_map: Option<String>,
-
-    /// An option of the map. Give it again for another one
-    #[arg(long = "option", value_name = "NAME=VALUE", value_parser = pair)]
-    pub options: Vec<(String, String)>,
-
-    /// A file that the map joins to documents, by the name in the map. Give it again for another one
-    #[arg(long, value_name = "NAME=FILE", value_parser = file_pair)]
-    pub with: Vec<(String, PathBuf)>,
+    #[command(flatten)]
+    pub others: OtherFileArguments,
 
     /// The day of the report (RFC 3339, with offset); default: the last event
     #[arg(long, value_name = "TIME", value_parser = time)]

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 /// Text between tags or in an attribute.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -22,24 +22,24 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 /// A table of which the first column names the row.
-pub(super) struct Table {
-    pub(super) caption: String,
-    pub(super) head: Vec<String>,
-    pub(super) rows: Vec<Vec<String>>,
+pub(crate) struct Table {
+    pub(crate) caption: String,
+    pub(crate) head: Vec<String>,
+    pub(crate) rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(super) fn new(caption: &str, head: &[&str]) -> Self {
+    pub(crate) fn new(caption: &str, head: &[&str]) -> Self {
         let head = head.iter().map(|name| (*name).to_owned()).collect();
         Self { caption: caption.to_owned(), head, rows: Vec::new() }
     }
 
-    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().collect());
     }
 
     /// In a box that scrolls where the table is wider than the page.
-    pub(super) fn html(&self) -> String {
+    pub(crate) fn html(&self) -> String {
         let caption = escape(&self.caption);
         // Only the table scrolls, so the caption is shown above it; readers of the table itself hear it there.
         let mut out = format!(
@@ -78,28 +78,28 @@ impl Table {
     }
 
     /// Folded away.
-    pub(super) fn details(&self) -> String {
+    pub(crate) fn details(&self) -> String {
         format!("<details><summary>The numbers as a table</summary>{}</details>\n", self.html())
     }
 }
 
 /// A chart with its caption and its table. `chart` is markup.
-pub(super) fn figure(caption: &str, chart: &str, table: &Table) -> String {
+pub(crate) fn figure(caption: &str, chart: &str, table: &Table) -> String {
     format!("<figure><figcaption>{}</figcaption>\n{chart}{}</figure>\n", escape(caption), table.details())
 }
 
 /// A paragraph of plain text.
-pub(super) fn paragraph(text: &str) -> String {
+pub(crate) fn paragraph(text: &str) -> String {
     format!("<p>{}</p>\n", escape(text))
 }
 
 /// A quieter one, about how to read something.
-pub(super) fn hint(text: &str) -> String {
+pub(crate) fn hint(text: &str) -> String {
     format!("<p class=\"soft\">{}</p>\n", escape(text))
 }
 
 /// A part of the page. `lead` is the one sentence to take away; `body` is markup.
-pub(super) fn section(id: &str, title: &str, lead: &str, body: &str) -> String {
+pub(crate) fn section(id: &str, title: &str, lead: &str, body: &str) -> String {
     format!(
         "<section id=\"{id}\" aria-labelledby=\"{id}-title\"><h2 id=\"{id}-title\">{}</h2>\n<p class=\"lead\">{}</p>\n{body}</section>\n",
         escape(title),
@@ -107,7 +107,7 @@ pub(super) fn section(id: &str, title: &str, lead: &str, body: &str) -> String {
     )
 }
 
-pub(super) fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
+pub(crate) fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
     out.write_fmt(text).expect("in memory");
 }
 

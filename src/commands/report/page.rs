@@ -1,15 +1,16 @@
 //! The page as a whole: head, contents, sections, and how it was made.
 
 use super::Report;
-use super::html::{escape, hint, put, section};
+use super::html::{Table, escape, hint, put, section};
 use super::observed::{Part, utc_date};
 use super::sections::{
     cohorts, customers, metrics, projection, returns, revenue, rhythm, segments, standing,
 };
 use super::settings_file;
+use crate::commands::backtest::result::{MeanResult, mean_text};
 use crate::commands::numbers::grouped;
 
-const STYLE: &str = include_str!("page.css");
+pub(crate) const STYLE: &str = include_str!("page.css");
 
 /// Sections of each currency: anchor, what the contents call it, and its markup.
 const SECTIONS: [(&str, &str, fn(&Part, &str) -> String); 9] = [
@@ -48,7 +49,7 @@ pub(super) fn html(report: &Report<'_>) -> String {
             put(&mut out, format_args!("<li><a href=\"#{}\">{title}{suffix}</a></li>\n", anchor(part, name)));
         }
     }
-    out.push_str("<li><a href=\"#settings\">Settings</a></li>\n</ul></nav>\n<main>\n");
+    out.push_str("<li><a href=\"#policy\">Lapse policy</a></li>\n<li><a href=\"#settings\">Settings</a></li>\n</ul></nav>\n<main>\n");
     for part in parts {
         if has_several {
             put(&mut out, format_args!("<h2 class=\"currency\">Stores in {}</h2>\n", part.currency));
@@ -57,10 +58,46 @@ pub(super) fn html(report: &Report<'_>) -> String {
             out.push_str(&of(part, &anchor(part, name)));
         }
     }
+    out.push_str(&policy(report));
     out.push_str(&settings(report));
     out.push_str(&inputs(report));
     out.push_str("</main>\n</body>\n</html>\n");
     out
+}
+
+/// The backtest in short.
+fn policy(report: &Report<'_>) -> String {
+    const TITLE: &str = "Would the lapse policy have been right?";
+    let Some(backtest) = report.backtest else {
+        let lead = "The history is too short to tell: it takes 180 days, and 90 days after them.";
+        let body = hint(
+            "Until then the lapse policy `model` works with its built-in parameters, and `cadence` with its defaults.",
+        );
+        return section("policy", TITLE, lead, &body);
+    };
+    let mut table = Table::new(
+        "Customers at risk or lapsed, against who ordered in the 90 days after",
+        &["Policy", "Flagged", "Right", "Found", "Cost a customer"],
+    );
+    for policy in &backtest.policies {
+        let percent = |mean: Option<MeanResult>| {
+            mean.map_or_else(|| "–".to_owned(), |mean| format!("{:.1} %", 100.0 * mean.mean))
+        };
+        table.row([
+            format!("{}{}", policy.name, if policy.in_use { " (in use)" } else { "" }),
+            percent(policy.at_risk.flagged_share),
+            percent(policy.at_risk.precision),
+            percent(policy.at_risk.recall),
+            mean_text(policy.at_risk.cost, 2),
+        ]);
+    }
+    let mut body = table.html();
+    body.push_str(&hint(&format!(
+        "Right is the share of flags whose customers did not order, found the share of those who did not order that were flagged. A customer who is \
+         gone and was not flagged costs {}, one who was flagged and orders anyway {}; `backtest --cost` takes your own, and makes a page of its own.",
+        backtest.cost.missed, backtest.cost.wasted
+    )));
+    section("policy", TITLE, &backtest.verdict, &body)
 }
 
 fn settings(report: &Report<'_>) -> String {

@@ -26,6 +26,17 @@ pub(super) fn toml(report: &Report<'_>) -> String {
         }
         put(&mut out, format_args!("{key} = \"{}\"\n", escaped(&value)));
     }
+    if let Some(backtest) = report.backtest {
+        let recommended = &backtest.recommended;
+        put(
+            &mut out,
+            format_args!(
+                "\n# {}\n# With the policy `model`, these shares would have cost least, {:.2} a customer:\n\
+                 # [lapse]\n# policy = \"model\"\n# model.at_risk_share = {}\n# model.lapsed_share = {}\n",
+                backtest.verdict, recommended.cost, recommended.at_risk_share, recommended.lapsed_share
+            ),
+        );
+    }
     out
 }
 

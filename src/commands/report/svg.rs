@@ -6,27 +6,27 @@
 use super::html::{escape, put};
 
 /// Values over the same places, one line or one part of each bar.
-pub(super) struct Series {
-    pub(super) name: &'static str,
+pub(crate) struct Series {
+    pub(crate) name: &'static str,
     /// None where there is no value.
-    pub(super) values: Vec<Option<i64>>,
+    pub(crate) values: Vec<Option<i64>>,
 }
 
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Lines,
     /// Parts stand on each other.
     Bars,
 }
 
 /// A chart with an axis of values from zero on.
-pub(super) struct Chart<'a> {
+pub(crate) struct Chart<'a> {
     /// What it shows, for those who cannot see it.
-    pub(super) label: &'a str,
-    pub(super) kind: Kind,
-    pub(super) places: &'a [String],
-    pub(super) series: Vec<Series>,
+    pub(crate) label: &'a str,
+    pub(crate) kind: Kind,
+    pub(crate) places: &'a [String],
+    pub(crate) series: Vec<Series>,
     /// How a value is written.
-    pub(super) write: &'a dyn Fn(i64) -> String,
+    pub(crate) write: &'a dyn Fn(i64) -> String,
 }
 
 struct Size {
@@ -48,7 +48,7 @@ const RIGHT: i64 = 14;
 
 impl Chart<'_> {
     /// Both drawings, with a legend if there are several series.
-    pub(super) fn html(&self) -> String {
+    pub(crate) fn html(&self) -> String {
         let mut out = String::new();
         SIZES.iter().for_each(|size| self.draw(&mut out, size));
         if self.series.len() > 1 {
@@ -209,11 +209,11 @@ impl Chart<'_> {
 }
 
 /// Shares by row and column, the darker the greater.
-pub(super) struct HeatMap<'a> {
-    pub(super) label: &'a str,
-    pub(super) columns: Vec<String>,
+pub(crate) struct HeatMap<'a> {
+    pub(crate) label: &'a str,
+    pub(crate) columns: Vec<String>,
     /// Name, and in each column the share in millionths, if there is one.
-    pub(super) rows: Vec<(String, Vec<Option<i64>>)>,
+    pub(crate) rows: Vec<(String, Vec<Option<i64>>)>,
 }
 
 /// Steps of colour, of which the greatest share has the darkest.
@@ -237,7 +237,7 @@ const HEAT_ROW: i64 = 24;
 
 impl HeatMap<'_> {
     /// Both drawings.
-    pub(super) fn html(&self) -> String {
+    pub(crate) fn html(&self) -> String {
         let mut out = String::new();
         HEAT_SIZES.iter().for_each(|size| self.draw(&mut out, size));
         out

@@ -1,14 +1,16 @@
 //! What all parts of a worker work with: the log, the rules, the membership, the partitions, and where to report.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::info;
+use tracing::{info, warn};
 
 use super::hub::Hub;
 use super::membership::Membership;
 use super::owned::OwnedPartitions;
 use super::query::WaitingQueries;
 use super::{Stop, report, snapshot};
+use crate::domain::settings::Settings;
 use crate::fault::{self, Milestone, Mutation};
 use crate::stream::broker::{Broker, BrokerError, Moment};
 use crate::stream::partition::{Phase, Running};
@@ -98,6 +100,23 @@ impl<'m, B: Broker> Context<'m, B> {
         if self.registry.is_due(self.broker.now()) {
             self.registry.follow(self.broker.lookup());
         }
+        self.use_new_models();
+    }
+
+    /// Lets every partition judge by the models of the registry once they have changed.
+    fn use_new_models(&mut self) {
+        let Some(registry) = self.registry.take_news() else { return };
+        let settings = &*self.rules.settings;
+        let (models, unusable) = registry.models(&settings.shops);
+        for problem in unusable {
+            warn!(problem, "a model of the registry is not used");
+        }
+        info!(models = models.len(), "models taken from the registry");
+        let lapse = settings.lapse.with_models(models);
+        self.rules.settings = Arc::new(Settings { lapse, ..settings.clone() });
+        for (_, running) in self.partitions.running_mut_all() {
+            running.engine.use_settings(Arc::clone(&self.rules.settings));
+        }
     }
 
     pub fn check_partition_counts_now_and_then(&mut self) -> Result<(), Stop> {
@@ -157,7 +176,9 @@ impl<'m, B: Broker> Context<'m, B> {
             self.hub.on_restore_progress(partition, restored.records_unreported, 0);
             self.hub.on_restored(partition, duration);
             let snapshots = snapshot::schedule(self, partition, &restored, now);
-            let running = Running::new(*restored, snapshots, now);
+            let mut running = Running::new(*restored, snapshots, now);
+            // Models may have come while it was restored.
+            running.engine.use_settings(Arc::clone(&self.rules.settings));
             self.hub.status.in_history(partition, report::history(&running, None));
             self.partitions.set_phase(partition, Phase::Restored(Box::new(running)));
         }

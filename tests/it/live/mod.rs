@@ -6,6 +6,7 @@ mod faults;
 pub mod history;
 mod intake;
 mod loading;
+mod models;
 mod outage;
 mod poison;
 pub mod shop;
@@ -41,6 +42,7 @@ pub fn trials() -> Vec<Trial> {
     trials.extend(faults::trials());
     trials.extend(intake::trials());
     trials.extend(loading::trials());
+    trials.extend(models::trials());
     trials.extend(outage::trials());
     trials.extend(poison::trials());
     trials.extend(snapshots::trials());

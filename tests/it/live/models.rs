@@ -1,0 +1,102 @@
+//! Models that are published while the service runs.
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+use retention_signals::domain::values::time::Time;
+use retention_signals::wire::registry::{FittedOn, Instant, ModelRecord, Number, Params};
+use serde_json::{Value, json};
+
+use super::PATIENCE;
+use super::shop::Shop;
+use crate::kafka::{self, KafkaNode, Record};
+use crate::service::ServiceProcess;
+
+const DAY_MS: i64 = 86_400_000;
+/// Long ago, so that wall time brings every deadline.
+const START_MS: i64 = 1_600_000_000_000 / DAY_MS * DAY_MS;
+
+pub fn trials() -> Vec<Trial> {
+    vec![kafka::on_shared_node("live::a_model_published_while_running", a_model_published_while_running)]
+}
+
+fn day(number: i64) -> Time {
+    Time::from_millis(START_MS + number * DAY_MS).expect("a time of this era")
+}
+
+/// Customers who order often: their silences become suspicious early.
+fn model(effective_day: i64) -> ModelRecord {
+    ModelRecord::new(ModelRecord {
+        kind: String::new(),
+        version: String::new(),
+        math: 0,
+        store_id: None,
+        fitted_at: Instant(day(effective_day - 2)),
+        effective_at: Instant(day(effective_day)),
+        params: Params::of([4.0, 20.0, 0.5, 2.0]),
+        log_se: None,
+        value: None,
+        correction: None,
+        fitted_on: FittedOn {
+            customers: 1,
+            repeaters: 0,
+            orders: 1,
+            from: Instant(day(0)),
+            to: Instant(day(effective_day - 2)),
+        },
+        log_likelihood: Number(-1.0),
+        check: None,
+    })
+}
+
+/// It judges the silences that begin once it is in force, and moves no deadline of one that runs; a restart changes nothing about that.
+/// What is no model is passed over.
+fn a_model_published_while_running(node: &KafkaNode) -> Result<()> {
+    let shop = Shop::open(node, 1)?;
+    let registry = format!("{}.registry", shop.application);
+    shop.client().create_topic(&registry, 1, &[("cleanup.policy", "compact")])?;
+    let settings = |end: i64| {
+        shop.settings("one", day(end).as_millis())
+            .set(&["topics", "registry"], registry.as_str())
+            .set(&["lapse", "policy"], "model")
+            .set(&["signals", "history"], "publish")
+    };
+    let order = |customer: &str, at: i64| json!({"order_id": format!("o-{customer}-{at}"), "customer_id": customer, "placed_at": day(at).as_millis(), "currency": "GBP", "total": "10.00"});
+    shop.append_orders(&[order("early", 0), order("both", 0)])?;
+    let service = ServiceProcess::start(&settings(9))?;
+    shop.wait_until_idle(&[&service], PATIENCE)?;
+    let record = model(5);
+    shop.client().produce(
+        &registry,
+        [Record::new("model/*/broken", "{}"), Record::new(record.key(), record.to_json())],
+    )?;
+    service.wait_until("told of the models", PATIENCE, |service| {
+        Ok(service.has_logged("models taken from the registry"))
+    })?;
+    ensure!(
+        service.has_logged("a model of the registry is not used"),
+        "the broken one was passed over in silence"
+    );
+    shop.append_orders(&[order("late", 6), order("both", 6)])?;
+    shop.wait_until_idle(&[&service], PATIENCE)?;
+    service.terminate(PATIENCE)?.expect_clean();
+    let service = ServiceProcess::start(&settings(400))?;
+    shop.wait_until_idle(&[&service], PATIENCE)?;
+    service.terminate(PATIENCE)?.expect_clean();
+
+    let signals = shop.signals()?;
+    let at_risk = |customer: &str| -> Result<&Value> {
+        let is = |signal: &&Value| signal["customer_id"] == customer && signal["type"] == "at_risk";
+        let found: Vec<&Value> = signals.iter().filter(is).collect();
+        ensure!(found.len() == 1, "{customer}: {found:?}");
+        Ok(found[0])
+    };
+    let (early, late, both) = (at_risk("early")?, at_risk("late")?, at_risk("both")?);
+    let version =
+        |signal: &Value| signal["policy"]["version"].as_str().map(str::to_owned).context("a version");
+    ensure!(version(early)? != version(late)?, "one model judged both silences");
+    ensure!(version(both)? == version(late)?, "a silence that began later was judged by the model before");
+    // The prior calls one order at risk after 820 hours; this model is quicker.
+    ensure!(early["data"]["silence_days"] == json!(34.166_667), "{early}");
+    ensure!(late["data"]["silence_days"].as_f64() < Some(34.0), "{late}");
+    Ok(())
+}
