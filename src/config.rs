@@ -234,6 +234,14 @@ pub fn log_settings(sources: &Sources) -> LogSettings {
     sections::read_log(&mut reader::Reader { layers: &layers, problems: &mut problems })
 }
 
+/// The key under which the intake hashes identities, if a file of it is configured and can be read.
+pub fn intake_secret(sources: &Sources) -> Option<Secret> {
+    // Problems are reported when the configuration is loaded.
+    let mut problems = problem::Problems::default();
+    let layers = layers::Layers::merge(sources, &mut problems);
+    intake::read_secret(&mut reader::Reader { layers: &layers, problems: &mut problems })
+}
+
 impl Config {
     /// Tells configurations apart in logs: 16 hexadecimal digits over every setting that has a value. Instances of one application
     /// have the same if they differ in their names only. No secret is part of it.

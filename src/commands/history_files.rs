@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::commands::cli::{self, CommonArguments};
-use crate::config::{Config, Purpose};
+use crate::config::{self, Config, Purpose, Secret};
 use crate::exit::Failure;
 use crate::formats::native::Limits;
 use crate::history::files::{Files, Hashing, InputPaths, MapContext};
@@ -53,26 +53,42 @@ pub struct OtherFileArguments {
     pub with: Vec<(String, PathBuf)>,
 }
 
+/// What the maps of a history are given.
+pub(crate) struct MapSettings {
+    options: Options,
+    /// What the intake hashes identities with, so that customers have the same ids here.
+    secret: Option<Secret>,
+}
+
+impl MapSettings {
+    /// # Errors
+    /// The configuration cannot be read.
+    pub(crate) fn of(common: &CommonArguments, others: &OtherFileArguments) -> Result<Self, Failure> {
+        let secret = config::intake_secret(&common.sources()?);
+        Ok(Self { options: others.options.iter().cloned().collect(), secret })
+    }
+
+    fn context(&self) -> MapContext<'_> {
+        let hashing = self.secret.as_ref().map_or(Hashing::Alone, |secret| Hashing::AsIntake(Some(secret)));
+        MapContext { options: &self.options, hashing, store: None }
+    }
+}
+
 impl FileArguments {
-    pub(crate) fn paths<'a>(&'a self, options: &'a Options) -> InputPaths<'a> {
-        self.others.paths(&self.orders, options)
+    pub(crate) fn paths<'a>(&'a self, maps: &'a MapSettings) -> InputPaths<'a> {
+        self.others.paths(&self.orders, maps)
     }
 }
 
 impl OtherFileArguments {
-    /// The options of the map, by name.
-    pub(crate) fn map_options(&self) -> Options {
-        self.options.iter().cloned().collect()
-    }
-
-    pub(crate) fn paths<'a>(&'a self, orders: &'a [PathBuf], options: &'a Options) -> InputPaths<'a> {
+    pub(crate) fn paths<'a>(&'a self, orders: &'a [PathBuf], maps: &'a MapSettings) -> InputPaths<'a> {
         InputPaths {
             orders,
             returns: &self.returns,
             erasures: &self.erasures,
             map: self.map.as_deref(),
             returns_map: self.returns_map.as_deref(),
-            context: MapContext { options, hashing: Hashing::Alone, store: None },
+            context: maps.context(),
             with: &self.with,
         }
     }

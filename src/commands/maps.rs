@@ -1,6 +1,7 @@
 //! `maps`: lists the maps that ship, shows one, tries one on records, runs fixtures.
 
 mod arguments;
+mod documents;
 mod source_values;
 mod trial;
 
@@ -17,8 +18,9 @@ use trial::Trial;
 use crate::commands::cli::CommonArguments;
 use crate::config::Purpose;
 use crate::exit::{Exit, Failure, output_closed};
+use crate::formats::csv::DocumentInput;
 use crate::formats::native::{Decoder, Limits};
-use crate::maps::{self, FixtureReport, InputFormat, Map, Options, PRESETS, Preset, PresetKind};
+use crate::maps::{self, Content, FixtureReport, InputFormat, Map, Options, PRESETS, Preset, PresetKind};
 
 /// Does what the command says.
 ///
@@ -58,20 +60,29 @@ fn try_map(
 ) -> Result<(), Failure> {
     let options: Options = arguments.options.iter().cloned().collect();
     let map = Map::load(&arguments.map, &options, Some(TRIAL_SECRET))?;
-    if let InputFormat::Csv(_) = map.input() {
-        let message = format!("the map {} is for CSV files; `replay --map` reads them", map.name());
-        return Err(Failure::message(Exit::Configuration, message));
-    }
     let decoder = decoder(common)?;
-    let values = SourceValues::read(&arguments.file)?;
     let mut trial = Trial::new(&map, arguments);
-    for (line, value) in values.iter() {
-        trial.record(line, value, &decoder, output)?;
+    match map.input() {
+        InputFormat::Csv(settings) => {
+            let input = DocumentInput::new(settings).map_err(|problem| {
+                Failure::message(Exit::Configuration, format!("{}: {problem}", map.name()))
+            })?;
+            documents::try_documents(&mut trial, &input, arguments, &decoder, output)?;
+        }
+        InputFormat::Json if !arguments.with.is_empty() => {
+            let message = format!("the map {} reads JSON, and no map of JSON joins files", map.name());
+            return Err(Failure::message(Exit::Usage, message));
+        }
+        InputFormat::Json => {
+            for (line, value) in SourceValues::read(&arguments.file)?.iter() {
+                trial.record(line as u64, Content::Json(value), &decoder, output)?;
+            }
+        }
     }
     trial.end()
 }
 
-/// Hashes of a trial are not those of the service, whose secret is nobody's business at a desk.
+/// Hashes of a trial differ from those of the service, so that a map can be tried without the service's secret.
 const TRIAL_SECRET: &[u8] = b"hashes of a trial";
 
 /// As the service would decode, if a configuration is given; else every currency is taken.

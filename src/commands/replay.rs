@@ -25,7 +25,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::commands::cli::CommonArguments;
-use crate::commands::history_files;
+use crate::commands::history_files::{self, MapSettings};
 use crate::commands::progress::Progress;
 use crate::config::Config;
 use crate::domain::values::money::Currency;
@@ -50,8 +50,8 @@ use result_files::ResultFiles;
 pub fn run(common: &CommonArguments, arguments: &ReplayArguments) -> Result<String, Failure> {
     let started = Instant::now();
     let progress = Progress::new();
-    let options = arguments.files.others.map_options();
-    let paths = arguments.files.paths(&options);
+    let maps = MapSettings::of(common, &arguments.files.others)?;
+    let paths = arguments.files.paths(&maps);
     let files = Files::open(paths, &|file| progress.reading(file))?;
     let config = history_files::load(common, &files)?;
     let inputs: Vec<&Path> = paths.all().collect();
@@ -62,11 +62,12 @@ pub fn run(common: &CommonArguments, arguments: &ReplayArguments) -> Result<Stri
     let decoder = Decoder::new(config.settings.shops.clone(), limits);
     let mut dead_letters = DeadLetters::new(dead_letters, limits.bytes_max);
     let history = files.read(&decoder, limits, &mut |unusable| dead_letters.write(&unusable))?;
-    let records = history.events() + dead_letters.total();
+    let records = history.events() + history.repeated_guest_orders + dead_letters.total();
 
     let files_of_run = ResultFiles::new(&config.settings, signals, shop_metrics, cohorts);
     let mut run = ReplayRun::new(&config, &decoder, files_of_run);
     apply_all(&mut run, &history, &mut dead_letters, &progress)?;
+    run.counts.events.duplicates += history.repeated_guest_orders;
     let last_event_at = run.clock();
     if let Some(until) = arguments.until {
         run.advance(until)?;
@@ -74,7 +75,7 @@ pub fn run(common: &CommonArguments, arguments: &ReplayArguments) -> Result<Stri
     run.end()?;
     run.write_profiles(&mut customers)?;
 
-    let input_remarks = InputRemarks::new(&run, &config, history.amounts());
+    let input_remarks = InputRemarks::new(&run, &config, &history);
     let retention = run.observer().retention().to_vec();
     let summary = summary(&mut run, &dead_letters, &input_remarks, retention, (records, started));
     let mut text = Vec::new();

@@ -21,7 +21,7 @@ use std::time::Instant;
 use crate::commands::backtest;
 use crate::commands::backtest::result::Backtest;
 use crate::commands::cli::CommonArguments;
-use crate::commands::history_files;
+use crate::commands::history_files::{self, MapSettings};
 use crate::commands::progress::Progress;
 use crate::commands::replay::dead_letters::DeadLetters;
 use crate::commands::replay::input_remarks::InputRemarks;
@@ -57,8 +57,8 @@ pub(crate) struct Report<'a> {
 pub fn run(common: &CommonArguments, arguments: &ReportArguments) -> Result<String, Failure> {
     let started = Instant::now();
     let progress = Progress::new();
-    let options = arguments.others.map_options();
-    let paths = arguments.others.paths(&arguments.files, &options);
+    let maps = MapSettings::of(common, &arguments.others)?;
+    let paths = arguments.others.paths(&arguments.files, &maps);
     let files = Files::open(paths, &|file| progress.reading(file))?;
     let config = history_files::load(common, &files)?;
     let inputs: Vec<&Path> = paths.all().collect();
@@ -68,15 +68,16 @@ pub fn run(common: &CommonArguments, arguments: &ReportArguments) -> Result<Stri
     let decoder = Decoder::new(config.settings.shops.clone(), limits);
     let mut dead_letters = DeadLetters::new(dead_letters, limits.bytes_max);
     let history = files.read(&decoder, limits, &mut |unusable| dead_letters.write(&unusable))?;
-    let records = history.events() + dead_letters.total();
+    let records = history.events() + history.repeated_guest_orders + dead_letters.total();
 
     let mut run = ReplayRun::new(&config, &decoder, ReportObserver::new(&config.settings));
     replay::apply_all(&mut run, &history, &mut dead_letters, &progress)?;
+    run.counts.events.duplicates += history.repeated_guest_orders;
     if let Some(until) = arguments.until {
         run.advance(until)?;
     }
     run.end()?;
-    let input_remarks = InputRemarks::new(&run, &config, history.amounts());
+    let input_remarks = InputRemarks::new(&run, &config, &history);
     let remarks = input_remarks.paragraphs().into_iter().chain(run.remarks.paragraphs()).collect();
     let retention = run.observer().retention().to_vec();
     let summary = replay::summary(&mut run, &dead_letters, &input_remarks, retention, (records, started));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::commands::cli::CommonArguments;
-use crate::commands::history_files::{self, FileArguments};
+use crate::commands::history_files::{self, FileArguments, MapSettings};
 use crate::commands::progress::Progress;
 use crate::config::Config;
 use crate::domain::engine::{Applied, Engine, Outcome, Progress as ClockProgress};
@@ -48,8 +48,8 @@ impl ShopHistory {
         arguments: &FileArguments,
         progress: &Progress,
     ) -> Result<Self, Failure> {
-        let options = arguments.others.map_options();
-        let files = Files::open(arguments.paths(&options), &|file| progress.reading(file))?;
+        let maps = MapSettings::of(common, &arguments.others)?;
+        let files = Files::open(arguments.paths(&maps), &|file| progress.reading(file))?;
         let config = history_files::load(common, &files)?;
         let limits = history_files::limits(&config);
         let decoder = Decoder::new(config.settings.shops.clone(), limits);

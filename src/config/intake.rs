@@ -55,10 +55,7 @@ pub(super) fn read(
     application: &str,
     instance: &str,
 ) -> Option<IntakeSettings> {
-    let secret = reader.optional(&keys::INTAKE_SECRET_FILE).and_then(|path| {
-        let secret = Secret::from_file_of_ours(&path);
-        secret.map_err(|message| reader.refuse(Path::of(keys::INTAKE_SECRET_FILE.key.path), message)).ok()
-    });
+    let secret = read_secret(reader);
     let dead_letter_values = reader.get(&keys::INTAKE_DEAD_LETTER_VALUES);
     let names = reader.layers.names_below_two("intake", "sources");
     if names.is_empty() {
@@ -84,6 +81,13 @@ pub(super) fn read(
         }
     }
     Some(IntakeSettings { sources, secret, dead_letter_values })
+}
+
+/// The key under which identities are hashed.
+pub(super) fn read_secret(reader: &mut Reader<'_>) -> Option<Secret> {
+    let path = reader.optional(&keys::INTAKE_SECRET_FILE)?;
+    let secret = Secret::from_file_of_ours(&path);
+    secret.map_err(|message| reader.refuse(Path::of(keys::INTAKE_SECRET_FILE.key.path), message)).ok()
 }
 
 fn read_source(reader: &mut Reader<'_>, name: &str) -> Option<IntakeSource> {

@@ -44,7 +44,7 @@ pub enum Kind {
     Topics,
     /// A preset or a map file.
     Map,
-    /// Whatever a map makes of it.
+    /// An option of a map, which says what it may be.
     Text,
     /// A folder or file, relative to the working directory.
     Path,

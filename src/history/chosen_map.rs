@@ -34,6 +34,14 @@ pub(crate) enum Hashing<'a> {
 }
 
 impl<'a> Hashing<'a> {
+    /// Whether it agrees with an intake.
+    pub(super) const fn is_of_intake(self) -> bool {
+        match self {
+            Self::Alone => false,
+            Self::AsIntake(_) => true,
+        }
+    }
+
     fn secret(self) -> Option<&'a [u8]> {
         match self {
             Self::Alone => Some(NO_SECRET),

@@ -14,7 +14,9 @@ pub(crate) struct FileCounts {
     pub(crate) records: u64,
     /// By the rules of the map.
     pub(crate) skipped: Vec<(String, u64)>,
-    /// Documents that an earlier file has too.
+    /// Records or documents of which a map has hashed something.
+    pub(crate) hashed: u64,
+    /// Documents that an earlier file has too, and JSON records that are passed over again.
     pub(crate) repeated: u64,
     /// Documents with lines that cannot be read.
     pub(crate) left_out: u64,

@@ -8,9 +8,10 @@ use super::chosen_map::{ChosenMap, FoundTable};
 pub(crate) use super::chosen_map::{Hashing, MapContext};
 use super::counts::FileCounts;
 use super::customers;
+use super::guests;
 use super::input::{InputFile, Watch};
 use super::kind::JsonLayout;
-use super::mapped::{self, GroupedDocuments};
+use super::mapped::{self, EarlierJson, GroupedDocuments};
 use super::opened::{Opened, Reading, WhoChose, role};
 use super::source::{AmountForms, Line, Origin, Source};
 use crate::domain::values::money::Currency;
@@ -39,17 +40,25 @@ pub(crate) struct InputPaths<'a> {
 
 /// Inputs that are open.
 pub(crate) struct Files {
+    /// Whether maps hash with the secret of the intake.
+    has_secret: bool,
     /// In the order of ties.
     inputs: Vec<(Input, Vec<Opened>)>,
     joined: Vec<JoinedFile>,
 }
 
 /// Everything that was read.
+#[derive(Default)]
 pub(crate) struct History {
     /// In the order of ties.
     pub(crate) sources: Vec<Source>,
     /// Where documents come from.
     tables: Vec<Grouped>,
+    mapped_json: EarlierJson,
+    /// Records that repeat an order of a guest, which are not among the sources.
+    pub(crate) repeated_guest_orders: u64,
+    /// Source records of which a map has hashed something without the secret of the intake.
+    pub(crate) hashed_without_secret: u64,
     /// By file.
     pub(crate) counts: Vec<FileCounts>,
 }
@@ -108,7 +117,7 @@ impl Files {
             Ok((reading.input, files.collect::<Result<_, Failure>>()?))
         };
         let inputs = inputs.into_iter().map(open).collect::<Result<_, Failure>>()?;
-        let mut files = Self { inputs, joined: Vec::new() };
+        let mut files = Self { has_secret: paths.context.hashing.is_of_intake(), inputs, joined: Vec::new() };
         files.joined = files.join(paths.with, watch)?;
         Ok(files)
     }
@@ -183,7 +192,7 @@ impl Files {
         limits: Limits,
         unusable: &mut OnUnusable<'_>,
     ) -> Result<History, Failure> {
-        let mut history = History { sources: Vec::new(), tables: Vec::new(), counts: Vec::new() };
+        let mut history = History::default();
         for (input, files) in self.inputs {
             let first_table = history.tables.len();
             for file in files {
@@ -196,8 +205,12 @@ impl Files {
             history.sources.extend(sources);
             history.counts.push(counts);
         }
+        if !self.has_secret {
+            history.hashed_without_secret = history.counts.iter().map(|file| file.hashed).sum();
+        }
         // Stable: files of one input stay in their order.
         history.sources.sort_by_key(|source| source.input.index());
+        history.repeated_guest_orders = guests::count_once(&mut history.sources);
         customers::find(&mut history.sources, decoder);
         Ok(history)
     }
@@ -225,7 +238,9 @@ impl History {
                 self.sources.push(source);
             }
             Opened::MappedJson(file, layout, program) => {
-                let (sources, counts) = mapped::read_json(file, layout, &program, decoder, limits, unusable)?;
+                let json = &mut self.mapped_json;
+                let (sources, counts) =
+                    mapped::read_json(file, layout, &program, decoder, limits, json, unusable)?;
                 self.sources.extend(sources);
                 self.counts.push(counts);
             }
@@ -257,6 +272,7 @@ impl History {
     pub(crate) fn original<'s>(&'s self, source: &'s Source, line: &Line) -> Cow<'s, [u8]> {
         match source.origin {
             Origin::Documents(index) => self.tables[index].original(line.number),
+            Origin::Records(index) => Cow::Borrowed(self.mapped_json.originals[index].get(line.original)),
             Origin::Lines => Cow::Borrowed(source.record(line)),
         }
     }
@@ -369,6 +385,7 @@ impl GroupedLines {
             lines: Some(documents.lines),
             records: documents.used.len() as u64,
             skipped: skipped.map(|(skip, count)| (skip.name.clone(), *count)).collect(),
+            hashed: 0,
             repeated: documents.repeated,
             left_out: documents.left_out,
         }

@@ -1,6 +1,7 @@
 //! Records that a program makes of source records: JSON of another system, or documents of a CSV file.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use jaq_json::Val;
@@ -12,14 +13,16 @@ use super::files::{OnUnusable, UnusableLine};
 use super::input::InputFile;
 use super::json_values::for_each_record;
 use super::kind::JsonLayout;
+use super::originals::Originals;
 use super::source::{Origin, Source};
 use crate::domain::values::money::Currency;
 use crate::exit::Failure;
 use crate::formats::csv::{CsvDocuments, DocumentTable, DocumentValues, JoinedFile};
 use crate::formats::native::{Decoder, Limits};
 use crate::formats::{NativeRecord, Unusable};
-use crate::maps::{Content, Meta, SourceRecord, any_currency_decoder};
+use crate::maps::{Content, Mapped, Meta, SourceRecord, any_currency_decoder};
 use crate::topic::Input;
+use crate::wire::hash::hash;
 use crate::wire::reason::{Reason, Refusal};
 
 /// How many source records are looked at for a currency.
@@ -34,6 +37,10 @@ pub(super) struct Mapping<'m> {
     pub(super) counts: FileCounts,
     /// By reason of the map.
     skipped: Vec<u64>,
+    /// Of JSON: what native records were made from.
+    originals: Originals,
+    /// Of JSON: hashes of source records that were passed over, in this file or an earlier one.
+    seen: HashSet<u64>,
     key: Vec<u8>,
 }
 
@@ -46,6 +53,8 @@ impl<'m> Mapping<'m> {
             sources: Input::ALL.map(source).into_iter().collect(),
             counts: FileCounts { map: Some(program.map.name().to_owned()), ..FileCounts::of(file) },
             skipped: vec![0; program.map.skip_reasons().len()],
+            originals: Originals::default(),
+            seen: HashSet::new(),
             key: Vec::new(),
         }
     }
@@ -55,14 +64,16 @@ impl<'m> Mapping<'m> {
         self.counts.records += 1;
         let source = SourceRecord { content, meta: Meta::default() };
         let mapped = self.program.map.records(&source, self.decoder)?;
+        self.counts.hashed += u64::from(mapped.has_hashed);
         let lengths: Vec<usize> = self.sources.iter().map(|source| source.lines().len()).collect();
+        self.sources.iter_mut().for_each(|source| source.set_original(self.originals.next()));
         let added = mapped.records.iter().try_for_each(|record| {
             let input = record.input();
             let native = NativeRecord { input, value: &record.value };
             self.sources[input.index()].add(native, line, self.decoder, &mut self.key)
         });
         match added {
-            Ok(()) => mapped.skipped.into_iter().for_each(|reason| self.skipped[reason] += 1),
+            Ok(()) => self.count(content, &mapped),
             Err(_) => {
                 self.sources.iter_mut().zip(lengths).for_each(|(source, length)| source.truncate(length))
             }
@@ -70,14 +81,37 @@ impl<'m> Mapping<'m> {
         added
     }
 
-    pub(super) fn end(mut self) -> (Vec<Source>, FileCounts) {
+    /// A JSON record that is passed over as a whole counts once, however often it comes: exports may overlap. That of records and
+    /// documents is told by what they mean.
+    fn count(&mut self, content: Content<'_>, mapped: &Mapped) {
+        if let Content::Json(original) = content {
+            if !mapped.records.is_empty() {
+                self.originals.add(original);
+            } else if !self.seen.insert(hash(original)) {
+                self.counts.repeated += 1;
+                return;
+            }
+        }
+        mapped.skipped.iter().for_each(|reason| self.skipped[*reason] += 1);
+    }
+
+    pub(super) fn end(mut self) -> (Vec<Source>, FileCounts, Originals) {
         let reasons = self.program.map.skip_reasons().iter().zip(&self.skipped);
         let skipped =
             reasons.filter(|(_, count)| **count > 0).map(|(reason, count)| (reason.clone(), *count));
         self.counts.skipped = skipped.collect();
         self.sources.iter_mut().for_each(Source::sort);
-        (self.sources, self.counts)
+        (self.sources, self.counts, self.originals)
     }
+}
+
+/// What is kept of the mapped JSON files that were read.
+#[derive(Default)]
+pub(crate) struct EarlierJson {
+    /// By file.
+    pub(super) originals: Vec<Originals>,
+    /// Hashes of source records that were passed over.
+    seen: HashSet<u64>,
 }
 
 /// Reads JSON of another system.
@@ -87,10 +121,13 @@ pub(super) fn read_json(
     program: &ProgramMap,
     decoder: &Decoder,
     limits: Limits,
+    earlier: &mut EarlierJson,
     unusable: &mut OnUnusable<'_>,
 ) -> Result<(Vec<Source>, FileCounts), Failure> {
+    let EarlierJson { originals, seen } = earlier;
     let name = file.name.clone();
-    let mut mapping = Mapping::new(&name, program, Origin::Lines, decoder);
+    let mut mapping = Mapping::new(&name, program, Origin::Records(originals.len()), decoder);
+    mapping.seen = std::mem::take(seen);
     let mut add = |record: &[u8], length: u64, line: u64| {
         let added = if length > limits.bytes_max as u64 {
             let detail = format!("{length} bytes, allowed are {}", limits.bytes_max);
@@ -125,7 +162,10 @@ pub(super) fn read_json(
             }
         }
     }
-    Ok(mapping.end())
+    *seen = std::mem::take(&mut mapping.seen);
+    let (sources, counts, of_file) = mapping.end();
+    originals.push(of_file);
+    Ok((sources, counts))
 }
 
 /// A CSV file and the documents in it.
@@ -177,7 +217,8 @@ impl GroupedDocuments {
         mapping.counts.lines = Some(self.documents.lines);
         mapping.counts.left_out = self.documents.left_out;
         mapping.counts.repeated = self.documents.repeated;
-        Ok(mapping.end())
+        let (sources, counts, _) = mapping.end();
+        Ok((sources, counts))
     }
 }
 

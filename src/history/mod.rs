@@ -13,9 +13,11 @@ pub mod source;
 mod chosen_map;
 pub mod counts;
 mod customers;
+mod guests;
 mod json_values;
 mod kind;
 mod mapped;
 mod opened;
+mod originals;
 
 pub mod files;

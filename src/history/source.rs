@@ -1,8 +1,9 @@
 //! The records of one input, in the order of their times: what is merged and applied.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::files::{OnUnusable, UnusableLine};
+use super::guests::GuestOrder;
 use super::input::InputFile;
 use super::json_values::for_each_record;
 use crate::domain::values::event::{GuestRecord, Record};
@@ -26,12 +27,18 @@ pub(crate) struct Source {
     pub(super) amounts: AmountForms,
     /// Returns that name an order but no customer, and whose they are once that is known.
     customers: BTreeMap<Place, Option<Box<str>>>,
+    /// Orders of guests, and their versions.
+    guest_orders: BTreeMap<Place, (GuestOrder, u64)>,
+    /// Of the source record whose native records are added.
+    original: u32,
 }
 
 /// Whether the records are the lines of the file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Origin {
     Lines,
+    /// They were made from records of another system, in this file of the history.
+    Records(usize),
     /// They were made from documents of this table of the history.
     Documents(usize),
 }
@@ -43,6 +50,8 @@ pub(crate) struct Line {
     /// In the file, from 1; of a document, the first of its lines.
     pub(crate) number: u64,
     pub(super) place: Place,
+    /// For [`Origin::Records`]: which source record of the file it was made from.
+    pub(super) original: u32,
 }
 
 impl Source {
@@ -55,6 +64,8 @@ impl Source {
             lines: Vec::new(),
             amounts: AmountForms::default(),
             customers: BTreeMap::new(),
+            guest_orders: BTreeMap::new(),
+            original: 0,
         }
     }
 
@@ -142,14 +153,18 @@ impl Source {
     ) -> Result<(), Refusal> {
         let event = decoder.decode_line(record, None, key)?;
         let time = event.time();
-        if self.origin == Origin::Lines {
-            self.amounts.add(&event, record.value);
+        match self.origin {
+            Origin::Lines | Origin::Records(_) => self.amounts.add(&event, record.value),
+            Origin::Documents(_) => {}
         }
         let place = self.texts.add(record.value);
         if event.is_return_without_customer() {
             self.customers.insert(place, None);
         }
-        self.lines.push(Line { time, number, place });
+        if let Subject::Guest(GuestRecord::Order { placed_at, .. }) = event.subject {
+            self.guest_orders.insert(place, GuestOrder::of(record.value, event.shop, placed_at));
+        }
+        self.lines.push(Line { time, number, place, original: self.original });
         Ok(())
     }
 
@@ -188,7 +203,23 @@ impl Source {
     pub(super) fn truncate(&mut self, length: usize) {
         for line in self.lines.drain(length..) {
             self.customers.remove(&line.place);
+            self.guest_orders.remove(&line.place);
         }
+    }
+
+    /// What is added next is made from this source record.
+    pub(super) fn set_original(&mut self, original: u32) {
+        self.original = original;
+    }
+
+    /// Orders of guests, and their versions.
+    pub(super) fn guest_orders(&self) -> impl Iterator<Item = (&Place, &(GuestOrder, u64))> {
+        self.guest_orders.iter()
+    }
+
+    /// Forgets the records at these places.
+    pub(super) fn leave_out(&mut self, places: &HashSet<Place>) {
+        self.lines.retain(|line| !places.contains(&line.place));
     }
 
     /// Stable: records of one instant stay in their order.
@@ -251,14 +282,14 @@ fn amount_of(subject: &Subject<'_>) -> Option<(Currency, &'static [u8])> {
 
 /// Many texts one after the other, in blocks: a single one would be copied whenever it grows, and take twice the memory then.
 #[derive(Default)]
-struct Texts {
+pub(super) struct Texts {
     blocks: Vec<Vec<u8>>,
 }
 
 const BLOCK_BYTES: usize = 8 << 20;
 
 /// Where a text is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(super) struct Place {
     block: u32,
     start: u32,
@@ -266,7 +297,7 @@ pub(super) struct Place {
 }
 
 impl Texts {
-    fn add(&mut self, text: &[u8]) -> Place {
+    pub(super) fn add(&mut self, text: &[u8]) -> Place {
         let fits = self.blocks.last().is_some_and(|block| block.capacity() - block.len() >= text.len());
         if !fits {
             self.blocks.push(Vec::with_capacity(text.len().max(BLOCK_BYTES)));
@@ -281,7 +312,7 @@ impl Texts {
         place
     }
 
-    fn get(&self, place: Place) -> &[u8] {
+    pub(super) fn get(&self, place: Place) -> &[u8] {
         &self.blocks[place.block as usize][place.start as usize..][..place.length as usize]
     }
 }

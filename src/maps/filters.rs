@@ -135,7 +135,7 @@ fn hashed(run: &Run<'_>, value: &Val) -> Outcome {
     let Some(text) = text(value) else {
         return refuse(Reason::InvalidType, "only texts are hashed");
     };
-    let Some(key) = run.secret else {
+    let Some(key) = run.secret() else {
         return refuse(Reason::Unmapped, "no secret is configured; name a file in intake.secret_file");
     };
     Ok(Val::from(blake3::keyed_hash(key, text.as_bytes()).to_hex()[..32].to_owned()))

@@ -104,6 +104,8 @@ pub struct Mapped {
     pub records: Vec<MappedRecord>,
     /// Positions in [`Map::skip_reasons`].
     pub skipped: Vec<usize>,
+    /// Whether the program has hashed something with the secret.
+    pub has_hashed: bool,
 }
 
 /// Why a source record is refused, and what jq says about it. The message may hold data of the record: it is for the person who
@@ -254,7 +256,10 @@ impl Map {
             emitter.add(&output).map_err(Failed::Refused)
         });
         match outcome {
-            Ok(()) => emitter.finish().map_err(Refused::from),
+            Ok(()) => {
+                let mapped = emitter.finish()?;
+                Ok(Mapped { has_hashed: run.has_hashed(), ..mapped })
+            }
             Err(Failed::Refused(refusal)) => Err(refusal.into()),
             Err(Failed::Jq { refusal, message }) => Err(Refused { refusal, message: Some(message) }),
         }
@@ -263,7 +268,7 @@ impl Map {
     /// A tombstone follows each deleted row of Debezium; of all others a record without a value means nothing.
     fn without_value(&self) -> Result<Mapped, Refused> {
         if self.envelopes.contains(&Envelope::Debezium) {
-            return Ok(Mapped { records: Vec::new(), skipped: vec![self.skip_reasons().len() - 1] });
+            return Ok(Mapped { skipped: vec![self.skip_reasons().len() - 1], ..Mapped::default() });
         }
         Err(Refusal::new(Reason::NullValue, "the value is null").into())
     }

@@ -44,7 +44,8 @@ pub(super) struct Run<'a> {
     lut: &'a Lut<Kind>,
     pub(super) meta: &'a Meta<'a>,
     pub(super) decoder: &'a Decoder,
-    pub(super) secret: Option<&'a [u8; 32]>,
+    secret: Option<&'a [u8; 32]>,
+    has_hashed: Cell<bool>,
     steps_left: Cell<u64>,
     stack_base: Cell<usize>,
     /// What our own filters refused, so that a caught refusal can be told from texts of the record.
@@ -78,10 +79,21 @@ impl<'a> Run<'a> {
             meta,
             decoder,
             secret,
+            has_hashed: Cell::new(false),
             steps_left: Cell::new(STEPS_MAX),
             stack_base: Cell::new(0),
             refused: RefCell::default(),
         }
+    }
+
+    /// The secret, for a filter that hashes with it.
+    pub(super) fn secret(&self) -> Option<&'a [u8; 32]> {
+        self.has_hashed.set(true);
+        self.secret
+    }
+
+    pub(super) fn has_hashed(&self) -> bool {
+        self.has_hashed.get()
     }
 
     #[inline]

@@ -70,10 +70,12 @@ pub enum InputRemark {
     FirstOfMonth,
     /// More than half of the times lie before the year 2000.
     Before2000,
+    /// Identities were hashed without the secret of the intake.
+    HashedWithoutSecret,
 }
 
 impl InputRemark {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::NoCustomer,
         Self::DecimalCustomer,
         Self::CutCustomer,
@@ -81,6 +83,7 @@ impl InputRemark {
         Self::WholeAmounts,
         Self::FirstOfMonth,
         Self::Before2000,
+        Self::HashedWithoutSecret,
     ];
 
     /// The name in records.
@@ -93,6 +96,7 @@ impl InputRemark {
             Self::WholeAmounts => "whole_amounts",
             Self::FirstOfMonth => "first_of_month",
             Self::Before2000 => "before_2000",
+            Self::HashedWithoutSecret => "hashed_without_secret",
         }
     }
 

@@ -34,6 +34,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("maps::presets_are_listed_and_shown", presets_are_listed_and_shown),
         Trial::test("maps::a_map_is_tried_on_records", a_map_is_tried_on_records),
+        Trial::test("maps::a_map_is_tried_on_documents", a_map_is_tried_on_documents),
         Trial::test("maps::fixtures_are_run", fixtures_are_run),
         Trial::test("maps::what_is_wrong_is_named", what_is_wrong_is_named),
     ]
@@ -99,6 +100,31 @@ fn a_map_is_tried_on_records() -> Result<(), Failed> {
         }
     }
     stdout(&run(&["try", map, "-", "--option", "money=paid"], RECEIPTS)?, 0).map(drop)
+}
+
+/// A document of two lines, one passed over, one whose lines disagree, and a line that cannot be read.
+fn a_map_is_tried_on_documents() -> Result<(), Failed> {
+    let export = "Beleg;Zu Beleg;Art;Kunde;Datum;Menge;Artikel;Preis\n\
+        R-1;;Rechnung;K-1;02.03.2025 09:15;2;TEE;1,50\n\
+        R-1;;Rechnung;;02.03.2025 09:15;1;KANNE;7,00\n\
+        A-1;;Abschreibung;;01.04.2025 10:00;1;;-99,00\n\
+        R-2;;Rechnung;A;01.04.2025 10:00;1;TEE;1,00\n\
+        R-2;;Rechnung;B;01.04.2025 10:00;1;TEE;1,00\n\
+        R-3;;Rechnung;C;\"01.04.2025 10:00;1;TEE;1,00\n";
+    let output = run(&["try", "spreadsheet", "-"], export)?;
+    let found = stdout(&output, 65)?;
+    let mut lines =
+        found.lines().skip(1).map(|line| line.split_whitespace().take(3).collect::<Vec<_>>().join(" "));
+    for expected in ["7 refused ", "2 order", "4 skip Bad", "5 refused invalid_event:"] {
+        if !lines.next().is_some_and(|line| line.starts_with(expected)) {
+            return Err(format!("{expected} is not next\n{found}").into());
+        }
+    }
+    let order = "{\"customer_id\":\"K-1\",\"order_id\":\"R-1\",\"placed_at\":\"2025-03-02T08:15:00Z\",\"currency\":\"EUR\",\"total\":\"10.00\"";
+    if !found.contains(order) || lines.next().is_some() {
+        return Err(found.into());
+    }
+    Ok(())
 }
 
 fn fixtures_are_run() -> Result<(), Failed> {

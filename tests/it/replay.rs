@@ -7,6 +7,7 @@ mod counts;
 mod csv_files;
 mod history;
 mod inputs;
+mod mapped_json;
 mod shop_cases;
 
 use std::fs;
@@ -25,6 +26,7 @@ pub fn trials() -> Vec<Trial> {
     trials.extend(counts::trials());
     trials.extend(shop_cases::trials());
     trials.extend(csv_files::trials());
+    trials.extend(mapped_json::trials());
     trials.extend(arguments::trials());
     trials
 }

@@ -15,7 +15,7 @@ pub enum MapsCommand {
     /// Prints a map that ships as a file, to be copied and changed
     #[command(after_long_help = MAPS_CODES)]
     Show(ShowArguments),
-    /// Prints what a map makes of each record of a file: input records, or why it is passed over or refused. Writes nothing
+    /// Prints what a map makes of each record or document of a file: input records, or why it is passed over or refused. Writes nothing
     #[command(after_long_help = MAPS_CODES)]
     Try(TryArguments),
     /// Runs the fixtures of maps: records of which the right result is known
@@ -38,7 +38,7 @@ pub struct TryArguments {
     #[arg(value_name = "MAP")]
     pub map: String,
 
-    /// JSON Lines, one JSON value, an array, or a page such as {"orders": […]}; - is standard input
+    /// JSON Lines, one JSON value, an array, or a page such as {"orders": […]}; for a map of CSV files, such a file; - is standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
@@ -49,6 +49,10 @@ pub struct TryArguments {
     /// A header that every record is given, such as X-Shopify-Topic=orders/create. May be given again
     #[arg(long = "header", value_name = "NAME=VALUE", value_parser = pair)]
     pub headers: Vec<(String, String)>,
+
+    /// A file that a map of CSV files joins to documents, such as orders=orders.csv. May be given again
+    #[arg(long = "with", value_name = "NAME=FILE", value_parser = pair)]
+    pub with: Vec<(String, String)>,
 
     /// Prints JSON Lines instead of text
     #[arg(long)]

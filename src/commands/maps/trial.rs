@@ -1,4 +1,4 @@
-//! What a map makes of records, told to the person who tries it.
+//! What a map makes of records, printed for the person who tries it.
 
 use std::io::Write;
 
@@ -6,6 +6,7 @@ use super::arguments::TryArguments;
 use crate::exit::{Exit, Failure, output_closed};
 use crate::formats::native::Decoder;
 use crate::maps::{Content, EventKind, Map, Mapped, Meta, Refused, SourceRecord};
+use crate::wire::reason::Refusal;
 
 /// Counts what came of the records.
 pub(super) struct Trial<'a> {
@@ -26,20 +27,16 @@ impl<'a> Trial<'a> {
     /// Tries one record and prints what comes of it.
     pub(super) fn record(
         &mut self,
-        line: usize,
-        value: &[u8],
+        line: u64,
+        content: Content<'_>,
         decoder: &Decoder,
         output: &mut impl Write,
     ) -> Result<(), Failure> {
-        if self.sources == 0 && !self.arguments.json {
-            let how = "# line of the file, then what its record means: input records, or why it is passed over or refused";
-            writeln!(output, "{how}").or_else(output_closed)?;
-        }
-        self.sources += 1;
+        self.begin(output)?;
         let headers: Vec<(&str, &[u8])> =
             self.arguments.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         let meta = Meta { headers: &headers, ..Meta::default() };
-        let source = SourceRecord { content: Content::Json(value), meta };
+        let source = SourceRecord { content, meta };
         let text = match self.map.try_records(&source, decoder) {
             Ok(mapped) => self.mapped(line, &mapped),
             Err(refused) => self.refused(line, &refused),
@@ -47,7 +44,32 @@ impl<'a> Trial<'a> {
         output.write_all(text.as_bytes()).or_else(output_closed)
     }
 
-    fn mapped(&mut self, line: usize, mapped: &Mapped) -> String {
+    /// Prints why a line or a document never comes to the map.
+    pub(super) fn refusal(
+        &mut self,
+        line: u64,
+        refusal: &Refusal,
+        output: &mut impl Write,
+    ) -> Result<(), Failure> {
+        self.begin(output)?;
+        let text = self.refused(line, &Refused::from(refusal.clone()));
+        output.write_all(text.as_bytes()).or_else(output_closed)
+    }
+
+    pub(super) fn map_name(&self) -> &str {
+        self.map.name()
+    }
+
+    fn begin(&mut self, output: &mut impl Write) -> Result<(), Failure> {
+        if self.sources == 0 && !self.arguments.json {
+            let how = "# line of the file, then what its record means: input records, or why it is passed over or refused";
+            writeln!(output, "{how}").or_else(output_closed)?;
+        }
+        self.sources += 1;
+        Ok(())
+    }
+
+    fn mapped(&mut self, line: u64, mapped: &Mapped) -> String {
         let mut text = String::new();
         for record in &mapped.records {
             self.emitted[record.kind as usize] += 1;
@@ -63,7 +85,7 @@ impl<'a> Trial<'a> {
         text
     }
 
-    fn refused(&mut self, line: usize, refused: &Refused) -> String {
+    fn refused(&mut self, line: u64, refused: &Refused) -> String {
         self.refused += 1;
         let refusal = &refused.refusal;
         let detail = refused.message.as_deref().unwrap_or(&refusal.detail);
@@ -74,7 +96,7 @@ impl<'a> Trial<'a> {
         self.line(line, "refused", &format!("{}: {detail}", refusal.reason.name()))
     }
 
-    fn line(&self, line: usize, what: &str, value: &str) -> String {
+    fn line(&self, line: u64, what: &str, value: &str) -> String {
         if self.arguments.json {
             format!("{{\"line\":{line},\"{what}\":{value}}}\n")
         } else {

@@ -11,7 +11,7 @@ use crate::domain::settings::Shops;
 use crate::domain::values::ids::ShopIndex;
 use crate::domain::values::money::Currency;
 use crate::domain::values::time::Time;
-use crate::history::source::AmountForms;
+use crate::history::files::History;
 use crate::wire::hash::hash;
 use crate::wire::remark::InputRemark;
 
@@ -44,12 +44,14 @@ pub(crate) struct InputRemarks {
     customers: CustomerRemarks,
     times: TimeRemarks,
     whole_amounts: u64,
+    hashed_without_secret: u64,
     currency: Currency,
 }
 
 impl InputRemarks {
     /// Looks at everything that was applied.
-    pub(crate) fn new<O: Observer>(run: &ReplayRun<'_, O>, config: &Config, amounts: AmountForms) -> Self {
+    pub(crate) fn new<O: Observer>(run: &ReplayRun<'_, O>, config: &Config, history: &History) -> Self {
+        let amounts = history.amounts();
         let shops = &config.settings.shops;
         let currency = shops.get(ShopIndex(0)).currency;
         let is_whole = !amounts.has_decimals && currency.digits() > 0;
@@ -57,6 +59,7 @@ impl InputRemarks {
             customers: CustomerRemarks::new(|| run.customer_keys(), shops),
             times: run.times,
             whole_amounts: if is_whole { amounts.whole } else { 0 },
+            hashed_without_secret: history.hashed_without_secret,
             currency,
         }
     }
@@ -81,6 +84,7 @@ impl InputRemarks {
             InputRemark::WholeAmounts => self.whole_amounts,
             InputRemark::FirstOfMonth => self.times.mostly(self.times.on_the_first, TIMES_MIN),
             InputRemark::Before2000 => self.times.mostly(self.times.before_2000, 1),
+            InputRemark::HashedWithoutSecret => self.hashed_without_secret,
         }
     }
 
@@ -109,6 +113,9 @@ impl InputRemarks {
             InputRemark::Before2000 => {
                 format!("{count} of {} times lie before the year 2000", self.times.all)
             }
+            InputRemark::HashedWithoutSecret => format!(
+                "hashed identities of this run do not equal those of the intake: {count} source records were hashed without its secret"
+            ),
         }
     }
 }
@@ -123,6 +130,9 @@ const fn help(remark: InputRemark) -> &'static str {
             "if they are in cents, money.minor_units = true in the map, or divide them"
         }
         InputRemark::FirstOfMonth => "day and month may be swapped: look at time.format of the map",
+        InputRemark::HashedWithoutSecret => {
+            "give the intake's configuration with --config, or --set intake.secret_file=FILE"
+        }
         InputRemark::Before2000 => "the unit of times may be another: look at time.format of the map",
     }
 }

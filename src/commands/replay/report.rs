@@ -238,7 +238,11 @@ fn read(out: &mut String, file: &FileCounts) {
     }
     if file.repeated > 0 {
         let count = grouped(file.repeated.into());
-        line(out, "repeated", &format!("{count} documents that an earlier file has too count once"));
+        let what = match file.lines {
+            Some(_) => "documents that an earlier file has too count once",
+            None => "records that are passed over again count once",
+        };
+        line(out, "repeated", &format!("{count} {what}"));
     }
     if file.left_out > 0 {
         let count = grouped(file.left_out.into());

@@ -84,7 +84,7 @@ pub(super) struct DocumentRules {
     pub(super) drops_repeated_lines: bool,
 }
 
-/// How customers are told.
+/// How the ids of customers are read.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(super) struct CustomerRules {
     /// Ids that stand for no customer.

@@ -36,7 +36,7 @@ impl Counts {
         self.outputs += written;
         let counts = self.by_source.entry(mapped.source).or_default();
         match &mapped.content {
-            Ok(Mapped { records, skipped }) => {
+            Ok(Mapped { records, skipped, has_hashed: _ }) => {
                 let count = if records.is_empty() { &mut counts.skipped } else { &mut counts.mapped };
                 *count += 1;
                 for record in records {

