@@ -9,6 +9,7 @@ pub mod arguments;
 mod page;
 mod policies;
 pub(crate) mod result;
+mod verdict;
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +17,7 @@ use std::path::Path;
 use crate::analysis::cut::{CustomerAtCut, Cut};
 use crate::analysis::fitting::{self, Fitted, fitted};
 use crate::analysis::measures::{
-    Costs as CostsOfFlags, Flags, Mean, Scored, auc, bins, brier, calibration_error, mean_log_loss,
+    Costs as CostsOfFlags, Flags, Scored, auc, bins, brier, calibration_error, mean_log_loss,
 };
 use crate::commands::cli::CommonArguments;
 use crate::commands::fit::{day_text, model_settings};
@@ -36,8 +37,9 @@ use arguments::BacktestArguments;
 use policies::{Signals, quartiles};
 use result::{
     Backtest, BinResult, CostPoint, Costs, CutResult, DataPoint, FlagResult, MeanResult, ModelParameters,
-    PolicyResult, Recommended, ScoreResult, SignalResult,
+    PolicyResult, ScoreResult, SignalResult,
 };
+use verdict::{recommended, verdict};
 
 /// Of the command, if nothing else is asked for.
 const EVERY: Span = Span::days(30);
@@ -45,8 +47,6 @@ const HORIZON: Span = Span::days(90);
 const COSTS: CostsOfFlags = CostsOfFlags { missed: 10.0, wasted: 4.0 };
 /// Before the first cut, so that silences can be long.
 const WARM_UP: Span = Span::days(180);
-/// A policy that flags so many rightly may call customers lapsed.
-const LAPSED_PRECISION_MIN: f64 = 0.9;
 /// Draws for each point of the curve of data.
 const DRAWS: u64 = 6;
 
@@ -451,53 +451,6 @@ impl Observer for Taker<'_> {
         if self.at.contains(&at) {
             self.cuts.push(Cut::take(engine, self.shops, at));
         }
-    }
-}
-
-/// The share with the least cost, and below it the greatest one whose flags were right nine times in ten. Where none was so sure, lapsed
-/// stays in its usual proportion to at risk.
-fn recommended(curve: &[CostPoint]) -> Recommended {
-    let at_risk =
-        curve[1..].iter().min_by(|one, other| one.cost.total_cmp(&other.cost)).expect("a curve has points");
-    let below = || curve.iter().take_while(|point| point.share < at_risk.share);
-    let is_sure =
-        |point: &&CostPoint| point.precision.is_some_and(|precision| precision >= LAPSED_PRECISION_MIN);
-    let in_proportion = |point: &&CostPoint| point.share <= at_risk.share * 0.4 / 0.75;
-    let lapsed =
-        below().filter(is_sure).last().or_else(|| below().filter(in_proportion).last()).unwrap_or(&curve[0]);
-    Recommended {
-        at_risk_share: at_risk.share,
-        lapsed_share: lapsed.share,
-        at_risk_flagged: at_risk.flagged_share,
-        lapsed_flagged: lapsed.lapsed_flagged_share,
-        cost: at_risk.cost,
-    }
-}
-
-/// One sentence: a policy is better only if its cost is lower by more than two standard errors of the difference.
-fn verdict(policies: &[PolicyResult], cuts: usize) -> String {
-    let in_use = policies.iter().find(|policy| policy.in_use).map_or("", |policy| policy.name);
-    let better = |policy: &&PolicyResult| {
-        let difference =
-            policy.cost_against_in_use.map(|mean| Mean { mean: mean.mean, error: mean.standard_error });
-        difference.is_some_and(Mean::is_below_zero)
-    };
-    let difference = |policy: &PolicyResult| policy.cost_against_in_use.map_or(0.0, |mean| mean.mean);
-    let best =
-        policies.iter().filter(better).min_by(|one, other| difference(one).total_cmp(&difference(other)));
-    match best {
-        Some(best) => format!(
-            "The policy {} would have cost {} a customer less than {in_use}, the policy in use, over {cuts} cuts: it is better.",
-            best.name,
-            best.cost_against_in_use
-                .map_or(String::new(), |mean| MeanResult { mean: -mean.mean, ..mean }.text(2))
-        ),
-        None if cuts < 2 => format!(
-            "One cut shows how {in_use}, the policy in use, did, but not whether another one is better."
-        ),
-        None => format!(
-            "No policy would have cost less than {in_use}, the policy in use, by more than chance explains ({cuts} cuts)."
-        ),
     }
 }
 

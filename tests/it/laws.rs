@@ -9,9 +9,7 @@ use libtest_mimic::{Failed, Trial};
 use retention_signals::domain::customer::Customer;
 use retention_signals::domain::engine::restore::Restore;
 use retention_signals::domain::engine::{Engine, Outcome, Progress};
-use retention_signals::domain::lapse::model::{Model, ModelSettings, ModelVersion};
-use retention_signals::domain::lapse::{Cadence, LapsePolicies, LapsePolicy};
-use retention_signals::domain::model::mbg_nbd::MbgNbd;
+use retention_signals::domain::lapse::{LapsePolicies, LapsePolicy};
 use retention_signals::domain::settings::{Settings, Shop, Shops};
 use retention_signals::domain::signals::signal::Signal;
 use retention_signals::domain::store::packed;
@@ -62,19 +60,6 @@ pub fn settings(random: &mut Rng) -> Arc<Settings> {
     let euro = currency("EUR");
     let rate = Decimal::parse("0.85").expect("a decimal");
     let conversion = Conversion::new(currency("USD"), rate, euro, Decimal::whole(1)).expect("a rate");
-    let lapse = match random.u8(0..3) {
-        0 => LapsePolicy::Cadence(Cadence::default()),
-        1 => LapsePolicy::Fixed { at_risk: Span::days(5), lapsed: Span::days(9) },
-        _ => LapsePolicy::Model(ModelSettings::default()),
-    };
-    // Models that come into force while the histories last.
-    let model = |version, days| Model {
-        version: ModelVersion::Fitted(version),
-        effective_at: Time::MIN.plus(Span::days(days)),
-        orders: MbgNbd { r: 0.3 + version as f64, alpha_days: 20.0, a: 0.5, b: 2.0 },
-        ..Model::PRIOR
-    };
-    let models = (1..=random.u64(0..=3)).map(|version| model(version, random.i64(0..1_000))).collect();
     let shop = Shop { conversions: vec![conversion], ..Shop::in_currency(euro) };
     let erasure_hash =
         Arc::new(|key: &[u8]| std::array::from_fn(|index| key.get(index).copied().unwrap_or(0)));
@@ -82,7 +67,7 @@ pub fn settings(random: &mut Rng) -> Arc<Settings> {
     Arc::new(Settings {
         return_window: RETURN_WINDOW,
         lateness: LATENESS,
-        lapse: LapsePolicies::new(lapse, hash).with_models(models),
+        lapse: crate::policies::random(random),
         ..defaults
     })
 }

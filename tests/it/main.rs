@@ -30,6 +30,7 @@ mod model;
 mod openapi;
 mod oracle;
 mod page;
+mod policies;
 mod process;
 mod python;
 mod record_pages;
