@@ -73,7 +73,9 @@ fn stop_one_of_two(shop: &Shop, history: &History) -> Result<()> {
     let settings = |instance| slow(shop.settings(instance, history.end));
     let one = ServiceProcess::start(&settings("one"))?;
     let two = ServiceProcess::start(&settings("two"))?;
-    wait_until_busy(&one)?;
+    one.wait_until_ready(PATIENCE)?;
+    // The other may have got all partitions first, and read them to their ends.
+    one.wait_until("busy, or the other", PATIENCE, |one| Ok(is_busy(one)? || is_busy(&two)?))?;
     note_where("restarted", shop)?;
     one.terminate(PATIENCE)?.expect_clean();
     let one = ServiceProcess::start(&settings("one"))?;
@@ -144,10 +146,12 @@ fn slow(settings: ServiceSettings) -> ServiceSettings {
 
 fn wait_until_busy(service: &ServiceProcess) -> Result<()> {
     service.wait_until_ready(PATIENCE)?;
-    service.wait_until("busy", PATIENCE, |service| {
-        let applied = service.metric("retention_records_total", &["outcome=\"applied\""])?;
-        Ok(applied.is_some_and(|applied| applied > 100.0))
-    })
+    service.wait_until("busy", PATIENCE, is_busy)
+}
+
+fn is_busy(service: &ServiceProcess) -> Result<bool> {
+    let applied = service.metric("retention_records_total", &["outcome=\"applied\""])?;
+    Ok(applied.is_some_and(|applied| applied > 100.0))
 }
 
 /// Where an instance was interrupted depends on the machine; what comes out must not.
