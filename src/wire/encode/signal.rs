@@ -330,7 +330,7 @@ pub(super) struct PolicyName;
 
 impl FieldType for PolicyName {
     type Value<'v> = &'v str;
-    const SHAPE: Shape = Shape::Names(&["fixed", "cadence"]);
+    const SHAPE: Shape = Shape::Names(&["fixed", "cadence", "model"]);
 
     fn put<'o>(text: Text<'o>, name: &str, _: u8) -> Text<'o> {
         text.put(b"\"").slice(name.as_bytes()).put(b"\"")
