@@ -49,7 +49,7 @@ fn guests_count_once() -> Result<(), Failed> {
         &json!({"orders": 4, "returns": 0, "revenue": {"EUR": {"gross": "114.00", "refunded": "0.00", "net": "114.00"}}}),
     )?;
     expect(&results.summary["events"]["duplicates"], &json!(3))?;
-    expect(&results.summary["records"], &json!(7))
+    expect(&results.summary["events"]["orders"], &json!(4))
 }
 
 fn shopify_order(id: u64, customer: &Value, refunds: &Value) -> Value {
