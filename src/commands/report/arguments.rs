@@ -11,7 +11,7 @@ use crate::domain::values::time::Time;
 /// Arguments of `report`.
 #[derive(Args, Clone, Debug)]
 pub struct ReportArguments {
-    /// Orders, and whatever else the map makes of these files: as --orders of replay
+    /// Orders, and everything else that the map reads from these files: as --orders of replay
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
 

@@ -1,5 +1,5 @@
 //! A history that is written before anything has started: one transaction holds all of it, so it is there as a whole or not at all, and
-//! whoever dies, the same history can be written again.
+//! whichever process dies, the same history can be written again.
 
 use std::time::Duration;
 
