@@ -123,6 +123,7 @@ pub(crate) fn record(
         },
         log_likelihood: Number(log_likelihood),
         check,
+        withdrawn_at: None,
     })
 }
 

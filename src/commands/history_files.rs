@@ -110,8 +110,8 @@ pub(crate) fn load(common: &CommonArguments, files: &Files) -> Result<Config, Fa
         Failure::message(failure.exit, message)
     })?;
     if let Some(path) = &config.registry_file {
-        let models = Registry::read_file(path)?.models_of_file(path, &config.settings.shops)?;
-        config.settings.lapse = config.settings.lapse.with_models(models);
+        let contents = Registry::read_file(path)?.contents_of_file(path, &config.settings.shops)?;
+        config.settings.lapse = config.settings.lapse.with_models(contents.models);
     }
     Ok(config)
 }

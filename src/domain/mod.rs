@@ -5,6 +5,8 @@
 
 pub mod values;
 
+pub mod in_force;
+
 pub mod model;
 
 pub mod lapse;

@@ -20,11 +20,13 @@ use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::domain::lapse::model::Model;
+use crate::domain::segments::published::PublishedCuts;
 use crate::domain::settings::Shops;
 use crate::exit::{Exit, Failure};
 use crate::fault;
 use crate::stream::broker::{BrokerError, Lookup, Moment, Position, RecordBatch, Watermark};
 use crate::topic::{Partition, Topic};
+use crate::wire::registry::cuts::{CUTS, CutsRecord};
 use crate::wire::registry::{MODEL, ModelRecord};
 
 /// The only one.
@@ -58,16 +60,28 @@ impl Registry {
         self.records.is_empty()
     }
 
-    /// The models of the shops that are configured, and why the others cannot be used, by key.
-    pub fn models(&self, shops: &Shops) -> (Vec<Model>, Vec<String>) {
-        let (mut models, mut unusable) = (Vec::new(), Vec::new());
-        for (key, value) in self.of_kind(MODEL) {
-            match ModelRecord::read(value, shops) {
-                Ok(model) => models.extend(model),
+    /// What the records mean for the shops that are configured.
+    pub fn contents(&self, shops: &Shops) -> RegistryContents {
+        let mut unusable = Vec::new();
+        let models = self.usable(MODEL, |value| ModelRecord::read(value, shops), &mut unusable);
+        let cuts = self.usable(CUTS, |value| CutsRecord::read(value, shops), &mut unusable);
+        RegistryContents { models, cuts, unusable }
+    }
+
+    fn usable<R>(
+        &self,
+        kind: &str,
+        read: impl Fn(&[u8]) -> Result<Option<R>, String>,
+        unusable: &mut Vec<String>,
+    ) -> Vec<R> {
+        let mut usable = Vec::new();
+        for (key, value) in self.of_kind(kind) {
+            match read(value) {
+                Ok(record) => usable.extend(record),
                 Err(problem) => unusable.push(format!("{}: {problem}", String::from_utf8_lossy(key))),
             }
         }
-        (models, unusable)
+        usable
     }
 
     /// The records of a kind, by key.
@@ -78,6 +92,14 @@ impl Registry {
             .filter(|(key, _)| key.get(kind.len()) == Some(&b'/'))
             .map(|(key, value)| (&**key, &**value))
     }
+}
+
+/// The records of a registry that count for the configured shops, and why others cannot be used, by key.
+#[derive(Default, Debug)]
+pub struct RegistryContents {
+    pub models: Vec<Model>,
+    pub cuts: Vec<PublishedCuts>,
+    pub unusable: Vec<String>,
 }
 
 /// Where the registry is.
@@ -98,7 +120,7 @@ impl RegistrySource {
         match (&config.registry_file, &config.topics.registry) {
             (Some(path), _) => {
                 let registry = Registry::read_file(path)?;
-                registry.models_of_file(path, &config.settings.shops)?;
+                registry.contents_of_file(path, &config.settings.shops)?;
                 info!(records = registry.len(), file = %path.display(), "registry read");
                 Ok(Self::File(Arc::new(registry)))
             }
@@ -136,18 +158,17 @@ impl Registry {
         Ok(registry)
     }
 
-    /// The models of a file.
+    /// What the records of a file mean.
     ///
     /// # Errors
     /// [`Exit::Configuration`] if one of them cannot be used: the operator is there to mend a file.
-    pub fn models_of_file(&self, path: &Path, shops: &Shops) -> Result<Vec<Model>, Failure> {
-        match self.models(shops) {
-            (models, unusable) if unusable.is_empty() => Ok(models),
-            (_, unusable) => {
-                let message = format!("registry {}: {}", path.display(), unusable.join("; "));
-                Err(Failure::message(Exit::Configuration, message))
-            }
+    pub fn contents_of_file(&self, path: &Path, shops: &Shops) -> Result<RegistryContents, Failure> {
+        let contents = self.contents(shops);
+        if contents.unusable.is_empty() {
+            return Ok(contents);
         }
+        let message = format!("registry {}: {}", path.display(), contents.unusable.join("; "));
+        Err(Failure::message(Exit::Configuration, message))
     }
 }
 

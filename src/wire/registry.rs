@@ -8,6 +8,8 @@
 //! Floats are strings, the shortest decimals that give the same bits again. The version is XXH3-64 of everything that the model
 //! says; its times and its check are left out, so a model that is published again keeps its version.
 
+pub mod cuts;
+
 use serde::{Deserialize, Serialize};
 
 use super::hash;
@@ -17,6 +19,7 @@ use crate::domain::model::gamma_gamma::GammaGamma;
 use crate::domain::model::math;
 use crate::domain::model::mbg_nbd::MbgNbd;
 use crate::domain::settings::Shops;
+use crate::domain::values::ids::ShopIndex;
 use crate::domain::values::time::Time;
 
 /// The kind of registry records that models are, as their keys begin.
@@ -49,6 +52,9 @@ pub struct ModelRecord {
     pub log_likelihood: Number,
     /// How the model did on the last complete window before the fit; null without one.
     pub check: Option<Check>,
+    /// The record does not count, if it was withdrawn before `effective_at`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn_at: Option<Instant>,
 }
 
 /// The parameters of [`MbgNbd`].
@@ -155,7 +161,7 @@ impl ModelRecord {
         let mut content = self.clone();
         let from = content.fitted_on.from;
         (content.version, content.fitted_at, content.effective_at) = (String::new(), from, from);
-        content.check = None;
+        (content.check, content.withdrawn_at) = (None, None);
         hash::hash(&serde_json::to_vec(&content).expect("strings and numbers only"))
     }
 
@@ -169,7 +175,7 @@ impl ModelRecord {
         serde_json::to_string(self).expect("strings and numbers only")
     }
 
-    /// Reads a value of the registry and gives the model; none if it is for a store that `shops` does not hold.
+    /// Reads a value of the registry and gives the model; none if it is withdrawn, or for a store that `shops` does not hold.
     ///
     /// # Errors
     /// What is wrong with it, for the log.
@@ -185,19 +191,11 @@ impl ModelRecord {
                 record.math
             ));
         }
-        let version = u64::from_str_radix(&record.version, 16).ok().filter(|_| record.version.len() == 16);
-        let Some(version) = version.filter(|version| *version == record.computed_version()) else {
-            return Err(format!("its version {:?} is not that of its content", record.version));
-        };
-        let shop = match &record.store_id {
-            None => None,
-            Some(store) => {
-                let Some(shop) = shops.indexes().find(|shop| shops.store_id(*shop) == Some(store)) else {
-                    return Ok(None);
-                };
-                Some(shop)
-            }
-        };
+        let version = read_version(&record.version, record.computed_version())?;
+        if is_withdrawn(record.withdrawn_at, record.effective_at) {
+            return Ok(None);
+        }
+        let Some(shop) = named_shop(record.store_id.as_deref(), shops) else { return Ok(None) };
         let Params { r, alpha_days, a, b } = record.params;
         let orders = MbgNbd { r: r.0, alpha_days: alpha_days.0, a: a.0, b: b.0 };
         let value = record.value.map(|Value { p, q, v }| GammaGamma { p: p.0, q: q.0, v: v.0 });
@@ -229,4 +227,22 @@ impl ModelRecord {
         record.version = format!("{:016x}", record.computed_version());
         record
     }
+}
+
+/// The number of a version, which must be that of the content.
+fn read_version(text: &str, computed: u64) -> Result<u64, String> {
+    let version = u64::from_str_radix(text, 16).ok().filter(|_| text.len() == 16);
+    let version = version.filter(|version| *version == computed);
+    version.ok_or_else(|| format!("its version {text:?} is not that of its content"))
+}
+
+/// Whether a record was withdrawn in time: what counts already cannot be withdrawn any more.
+fn is_withdrawn(withdrawn_at: Option<Instant>, effective_at: Instant) -> bool {
+    withdrawn_at.is_some_and(|at| at.0 < effective_at.0)
+}
+
+/// The shop that a record is for, or all; none if no shop is configured for its store.
+fn named_shop(store_id: Option<&str>, shops: &Shops) -> Option<Option<ShopIndex>> {
+    let Some(store) = store_id else { return Some(None) };
+    shops.indexes().find(|shop| shops.store_id(*shop) == Some(store)).map(Some)
 }

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Deadlines, PolicyId, PurchaseHistory};
+use crate::domain::in_force::{Effect, RecordsInForce};
 use crate::domain::model::correction::Correction;
 use crate::domain::model::gamma_gamma::GammaGamma;
 use crate::domain::model::mbg_nbd::{MbgNbd, Pattern};
@@ -112,32 +113,22 @@ impl Model {
 #[derive(Debug)]
 pub(super) struct Models {
     prior: ModelInForce,
-    /// By shop, those for all shops first; then by the time from which on they count.
-    fitted: Vec<ModelInForce>,
+    fitted: RecordsInForce<ModelVersion, ModelInForce>,
 }
 
 impl Models {
     pub(super) fn new(models: Vec<Model>, settings: &ModelSettings, hash: fn(&[u8]) -> u64) -> Self {
         let in_force = |model| ModelInForce::new(model, settings, hash);
-        let mut fitted: Vec<ModelInForce> = models.into_iter().map(in_force).collect();
-        fitted.sort_by_key(|in_force| {
-            let Model { shop, effective_at, published_at, version, .. } = in_force.model;
-            (shop.map(|shop| shop.0), effective_at, published_at, version)
+        let fitted = models.into_iter().map(|model| {
+            let Model { shop, effective_at, published_at, version, .. } = model;
+            (Effect { shop, effective_at, published_at, version }, in_force(model))
         });
-        Self { prior: in_force(Model::PRIOR), fitted }
+        Self { prior: in_force(Model::PRIOR), fitted: RecordsInForce::new(fitted.collect()) }
     }
 
-    /// The model that counts at an instant: the shop's own before those of all shops, the latest of them.
+    /// The model that counts at an instant.
     pub(super) fn at(&self, shop: ShopIndex, at: Time) -> &ModelInForce {
-        let latest = |of: Option<ShopIndex>| {
-            let key = |in_force: &ModelInForce| in_force.model.shop.map(|shop| shop.0);
-            let of = of.map(|shop| shop.0);
-            let end = self
-                .fitted
-                .partition_point(|in_force| (key(in_force), in_force.model.effective_at) <= (of, at));
-            self.fitted[..end].last().filter(|in_force| key(in_force) == of)
-        };
-        latest(Some(shop)).or_else(|| latest(None)).unwrap_or(&self.prior)
+        self.fitted.at(shop, at).unwrap_or(&self.prior)
     }
 }
 

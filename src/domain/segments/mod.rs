@@ -7,3 +7,4 @@ pub mod counts;
 pub mod cuts;
 pub mod histogram;
 pub mod names;
+pub mod published;

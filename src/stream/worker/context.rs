@@ -14,7 +14,7 @@ use crate::domain::settings::Settings;
 use crate::fault::{self, Milestone, Mutation};
 use crate::stream::broker::{Broker, BrokerError, Moment};
 use crate::stream::partition::{Phase, Running};
-use crate::stream::registry::RegistryReader;
+use crate::stream::registry::{RegistryContents, RegistryReader};
 use crate::stream::rules::Rules;
 use crate::stream::session::{self, Attempt, AttemptError, GroupEvents};
 use crate::topic::{Partition, listed};
@@ -100,18 +100,18 @@ impl<'m, B: Broker> Context<'m, B> {
         if self.registry.is_due(self.broker.now()) {
             self.registry.follow(self.broker.lookup());
         }
-        self.use_new_models();
+        self.use_new_records();
     }
 
-    /// Lets every partition judge by the models of the registry once they have changed.
-    fn use_new_models(&mut self) {
+    /// Lets every partition judge by the records of the registry once they have changed.
+    fn use_new_records(&mut self) {
         let Some(registry) = self.registry.take_news() else { return };
         let settings = &*self.rules.settings;
-        let (models, unusable) = registry.models(&settings.shops);
+        let RegistryContents { models, cuts, unusable } = registry.contents(&settings.shops);
         for problem in unusable {
-            warn!(problem, "a model of the registry is not used");
+            warn!(problem, "a record of the registry is not used");
         }
-        info!(models = models.len(), "models taken from the registry");
+        info!(models = models.len(), cuts = cuts.len(), "records taken from the registry");
         let lapse = settings.lapse.with_models(models);
         self.rules.settings = Arc::new(Settings { lapse, ..settings.clone() });
         for (_, running) in self.partitions.running_mut_all() {

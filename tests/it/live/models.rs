@@ -45,6 +45,7 @@ fn model(effective_day: i64) -> ModelRecord {
         },
         log_likelihood: Number(-1.0),
         check: None,
+        withdrawn_at: None,
     })
 }
 
@@ -70,10 +71,10 @@ fn a_model_published_while_running(node: &KafkaNode) -> Result<()> {
         [Record::new("model/*/broken", "{}"), Record::new(record.key(), record.to_json())],
     )?;
     service.wait_until("told of the models", PATIENCE, |service| {
-        Ok(service.has_logged("models taken from the registry"))
+        Ok(service.has_logged("records taken from the registry"))
     })?;
     ensure!(
-        service.has_logged("a model of the registry is not used"),
+        service.has_logged("a record of the registry is not used"),
         "the broken one was passed over in silence"
     );
     shop.append_orders(&[order("late", 6), order("both", 6)])?;

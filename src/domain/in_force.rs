@@ -1,0 +1,43 @@
+//! Which record of the registry counts for a shop at an instant.
+
+use super::values::ids::ShopIndex;
+use super::values::time::Time;
+
+/// Where and from when on a record counts. The last fields decide between records that count from the same instant.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Effect<V> {
+    /// The shop that it is for; none: all that have no record of their own.
+    pub shop: Option<ShopIndex>,
+    pub effective_at: Time,
+    pub published_at: Time,
+    pub version: V,
+}
+
+/// Records of one kind.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RecordsInForce<V, R> {
+    /// By [`Effect`].
+    records: Vec<(Effect<V>, R)>,
+}
+
+impl<V: Ord + Copy, R> RecordsInForce<V, R> {
+    /// Records in any order.
+    pub fn new(mut records: Vec<(Effect<V>, R)>) -> Self {
+        records.sort_by_key(|(effect, _)| *effect);
+        Self { records }
+    }
+
+    /// The record that counts at an instant: the shop's own before those of all shops, the latest of them.
+    pub fn at(&self, shop: ShopIndex, at: Time) -> Option<&R> {
+        if self.records.is_empty() {
+            return None;
+        }
+        self.latest(Some(shop), at).or_else(|| self.latest(None, at))
+    }
+
+    fn latest(&self, shop: Option<ShopIndex>, at: Time) -> Option<&R> {
+        let end =
+            self.records.partition_point(|(effect, _)| (effect.shop, effect.effective_at) <= (shop, at));
+        self.records[..end].last().filter(|(effect, _)| effect.shop == shop).map(|(_, record)| record)
+    }
+}
