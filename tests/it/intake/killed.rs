@@ -1,7 +1,8 @@
-//! Two instances of the intake and two of the service, killed at random.
+//! A shop of Shopify webhooks, two instances of the intake and two of the service, killed at random.
 //!
 //! ```text
-//!  RETENTION_INTAKE_KILLS=50 cargo test --test it -- intake::killed --nocapture      RETENTION_INTAKE_SEED=0x… for the same plan
+//!  RETENTION_INTAKE_KILLS=50 RETENTION_INTAKE_ORDERS=100000 cargo test --test it -- intake::killed --nocapture
+//!  RETENTION_INTAKE_SEED=0x… for the same plan
 //! ```
 
 use std::env;
@@ -11,19 +12,20 @@ use anyhow::{Context, Result, ensure};
 use fastrand::Rng;
 use libtest_mimic::Trial;
 
-use super::check_facts;
 use super::raw::RawShop;
+use super::replayed::{Compared, Replayed};
+use super::webhooks::{Deliveries, Webhooks};
 use crate::kafka::{self, KafkaNode};
 use crate::kills::fleet::COMMIT_STEPS;
 use crate::live::PATIENCE;
-use crate::live::history;
 use crate::live::shop::time_text;
 use crate::service::ServiceProcess;
 
 const KILLS: &str = "RETENTION_INTAKE_KILLS";
-const CUSTOMERS: &str = "RETENTION_INTAKE_CUSTOMERS";
+const ORDERS: &str = "RETENTION_INTAKE_ORDERS";
 const SEED: &str = "RETENTION_INTAKE_SEED";
 const KILLS_DEFAULT: u64 = 6;
+const ORDERS_DEFAULT: u64 = 1_500;
 
 pub fn trials() -> Vec<Trial> {
     vec![kafka::on_shared_node("intake::killed", killed)]
@@ -47,15 +49,15 @@ struct Mortal {
     dies_at: Instant,
 }
 
-/// Each record of a shop passes once, whoever dies: facts are those of the history, no signal and no native record is there twice.
+/// Each webhook passes once, whatever dies: profiles are those of a replay of the same file, each id is there once, the emitted state is that
+/// of the facts, and signals are those of the replay once retracted alarms are taken out.
 fn killed(node: &KafkaNode) -> Result<()> {
     let (kills, seed) = (number(KILLS, KILLS_DEFAULT)?, number(SEED, 0x5eed_2201)?);
     let mut rng = Rng::with_seed(seed);
     eprintln!("{SEED}={seed:#x}");
-    let shop = RawShop::open(node, 4, 3)?;
-    let history = history::random(seed, usize::try_from(number(CUSTOMERS, 300)?)?, 300);
-    // Any order within the lateness: what is later in one partition may come before what is earlier in another.
-    shop.append(&history, |number| i32::try_from(number % 3).expect("one of three"))?;
+    let shop = RawShop::open_shopify(node, 4, 3)?;
+    let webhooks = Webhooks::random(seed, number(ORDERS, ORDERS_DEFAULT)?, 300, Deliveries::AsShopifyDoes);
+    shop.append_deliveries(&webhooks)?;
     let mut died = 0;
     let mut mortals = Vec::new();
     for (command, instance) in [("intake", "one"), ("intake", "two"), ("run", "one"), ("run", "two")] {
@@ -81,16 +83,23 @@ fn killed(node: &KafkaNode) -> Result<()> {
         }
     }
     drop(mortals);
-    eprintln!("{died} processes died");
     let intake = ServiceProcess::start_command(&shop.hurried("three"), &["intake", "--from-beginning"])?;
-    let last = run_settings(&shop, "three").set(&["clock", "at_end"], time_text(history.end));
+    let last = run_settings(&shop, "three").set(&["clock", "at_end"], time_text(webhooks.end));
     let service = ServiceProcess::start(&last)?;
     shop.wait_until_passed_on(&[&intake])?;
     shop.native.wait_until_idle(&[&service], PATIENCE)?;
     intake.terminate(PATIENCE)?.expect_clean();
     service.terminate(PATIENCE)?.expect_clean();
     shop.check_headers()?;
-    check_facts(&shop, &history).with_context(|| format!("{SEED}={seed:#x}"))
+    let replayed = Replayed::of(&shop, &webhooks, &last)?;
+    replayed.check_profiles(&shop).with_context(|| format!("{SEED}={seed:#x}"))?;
+    let compared = replayed.check_signals(&shop, &webhooks).with_context(|| format!("{SEED}={seed:#x}"))?;
+    let Compared { signals, moved_alarms } = compared;
+    let webhooks = webhooks.deliveries.len();
+    eprintln!(
+        "{webhooks} webhooks, {died} killed, {signals} signals compared, {moved_alarms} alarms of late records"
+    );
+    Ok(())
 }
 
 fn run_settings(shop: &RawShop, instance: &str) -> crate::service::ServiceSettings {

@@ -94,8 +94,8 @@ fn native_records(shop: &RawShop) -> Result<Vec<((String, String), bool)>> {
 
 fn compare_with_replay(shop: &RawShop, files: &[&Path], folder: &Path, end: i64) -> Result<()> {
     let out = folder.join("out");
-    let (map, out_text, until) = (shop.map_path(), out.display().to_string(), time_text(end));
-    let mut arguments = vec!["replay", "--map", &map, "--until", &until, "--out", &out_text];
+    let (map, out_text, until) = (shop.map(), out.display().to_string(), time_text(end));
+    let mut arguments = vec!["replay", "--map", map, "--until", &until, "--out", &out_text];
     for file in files {
         arguments.extend(["--orders", file.to_str().expect("as above")]);
     }

@@ -4,16 +4,20 @@ mod killed;
 mod load;
 mod raw;
 mod refusals;
+mod replayed;
 mod secret;
+mod webhooks;
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 
 use crate::kafka::{self, KafkaNode};
 use crate::live::PATIENCE;
-use crate::live::history::{self, History};
+use crate::live::shop::time_text;
 use crate::service::ServiceProcess;
 use raw::RawShop;
+use replayed::Replayed;
+use webhooks::{Deliveries, Webhooks};
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![
@@ -27,12 +31,12 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// One raw partition in the order of time, one instance that dies at three steps of a commit: exactly what the service makes of the native
-/// records themselves.
+/// One raw partition in the order of time, one instance that dies at three steps of a commit: exactly what a replay of the same webhooks
+/// makes of them.
 fn in_order_and_killed(node: &KafkaNode) -> Result<()> {
-    let shop = RawShop::open(node, 3, 1)?;
-    let history = history::random(0x5eed_2200, 60, 400);
-    shop.append(&history, |_| 0)?;
+    let shop = RawShop::open_shopify(node, 3, 1)?;
+    let webhooks = Webhooks::random(0x5eed_2200, 400, 400, Deliveries::InOrder);
+    shop.append_deliveries(&webhooks)?;
     for step in ["AfterSend:3", "AfterOffsets:2", "AfterCommit:4"] {
         let settings = shop.hurried("one").environment("RETENTION_KILL_AT", step);
         let intake = ServiceProcess::start_command(&settings, &["intake", "--from-beginning"])?;
@@ -44,10 +48,11 @@ fn in_order_and_killed(node: &KafkaNode) -> Result<()> {
     intake.terminate(PATIENCE)?.expect_clean();
     shop.check_headers()?;
 
-    let service = shop.native.start("one", history.end)?;
+    let settings = shop.settings("one").set(&["clock", "at_end"], time_text(webhooks.end));
+    let service = ServiceProcess::start(&settings)?;
     shop.native.wait_until_idle(&[&service], PATIENCE)?;
     service.terminate(PATIENCE)?.expect_clean();
-    shop.native.check(&history)
+    Replayed::of(&shop, &webhooks, &settings)?.check_exactly(&shop)
 }
 
 /// Shopify's webhooks through its preset, with a configuration of ten lines: an order of a customer, its touched repetition, a refund and
@@ -94,33 +99,5 @@ fn a_shop_of_webhooks(node: &KafkaNode) -> Result<()> {
     let profiles = shop.native.profiles()?;
     let profile = profiles.get("7100000000042").with_context(|| format!("{profiles:?}"))?;
     ensure!(profile["all_time"]["net"] == "32.00", "{profile}");
-    Ok(())
-}
-
-/// The facts of a history, whatever the order in which its records came.
-pub fn check_facts(shop: &RawShop, history: &History) -> Result<()> {
-    let expected = history.expected(&shop.native.oracle_config(), shop.native.partitions);
-    let found = shop.native.profiles()?;
-    ensure!(
-        found.len() == expected.profiles.len(),
-        "{} profiles, not {}",
-        found.len(),
-        expected.profiles.len()
-    );
-    for (key, profile) in &found {
-        let mut profile = profile.clone();
-        let mut expected =
-            expected.profiles.get(key).with_context(|| format!("no such customer: {key}"))?.clone();
-        // When it was last published depends on the order of the records, and windows are of that instant.
-        for value in [&mut profile, &mut expected] {
-            let fields = value.as_object_mut().context("an object")?;
-            fields.remove("as_of");
-            fields.remove("windows");
-        }
-        ensure!(profile == expected, "{key}\nfound    {profile}\nexpected {expected}");
-    }
-    let signals = shop.native.signals()?;
-    let by_id = history::by_id(&signals);
-    ensure!(by_id.len() == signals.len(), "{} signals under {} ids", signals.len(), by_id.len());
     Ok(())
 }

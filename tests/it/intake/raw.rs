@@ -1,13 +1,16 @@
 //! A shop whose records come in its own form: a topic with any key, a map, and the native shop behind it.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::webhooks::Webhooks;
 use crate::kafka::{KafkaNode, Record};
 use crate::live::PATIENCE;
 use crate::live::history::History;
-use crate::live::shop::Shop;
+use crate::live::shop::{Shop, time_text};
 use crate::service::{ServiceProcess, ServiceSettings};
 
 /// What these shops send: the kind beside the record. Numbers of order are left in, for whoever looks at the topics.
@@ -25,7 +28,9 @@ if .kind == \"ping\" then {skip: \"ping\"} else {event: .kind} + .value end
 pub struct RawShop {
     pub native: Shop,
     pub topic: String,
+    pub raw_partitions: i32,
     folder: TempDir,
+    map: String,
 }
 
 impl RawShop {
@@ -35,16 +40,27 @@ impl RawShop {
         let topic = format!("{}.webhooks", native.application);
         native.client().create_topic(&topic, raw_partitions, &[])?;
         let folder = tempfile::Builder::new().prefix("map-").tempdir()?;
-        std::fs::write(folder.path().join("wrapped.toml"), MAP)?;
-        Ok(RawShop { native, topic, folder })
+        let path = folder.path().join("wrapped.toml");
+        std::fs::write(&path, MAP)?;
+        Ok(RawShop { native, topic, raw_partitions, folder, map: path.display().to_string() })
     }
 
-    pub fn map_path(&self) -> String {
-        self.folder.path().join("wrapped.toml").display().to_string()
+    /// The same, for a shop that sends Shopify's webhooks.
+    pub fn open_shopify(node: &KafkaNode, partitions: u32, raw_partitions: i32) -> Result<RawShop> {
+        Ok(RawShop { map: "shopify".to_owned(), ..RawShop::open(node, partitions, raw_partitions)? })
+    }
+
+    /// The name or the path of the map.
+    pub fn map(&self) -> &str {
+        &self.map
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub fn settings(&self, instance: &str) -> ServiceSettings {
-        self.settings_with_map(instance, &self.map_path())
+        self.settings_with_map(instance, &self.map)
     }
 
     /// Of the intake and the service alike.
@@ -85,10 +101,17 @@ impl RawShop {
         records.into_iter().enumerate().map(wrap).collect()
     }
 
-    /// Appends the records of a history in the order of time, each in the partition that is chosen for its number.
-    pub fn append(&self, history: &History, partition_of: impl Fn(usize) -> i32) -> Result<()> {
-        let records = RawShop::wrapped(history).into_iter().enumerate().map(|(number, value)| {
-            Record::json(format!("any-{number}"), &value).at_partition(partition_of(number))
+    /// Appends the deliveries of a shop as they come; those of one order lie in one partition.
+    pub fn append_deliveries(&self, webhooks: &Webhooks) -> Result<()> {
+        let partitions = u64::try_from(self.raw_partitions)?;
+        let records = webhooks.deliveries.iter().map(|delivery| {
+            let headers = vec![
+                ("X-Shopify-Topic".to_owned(), delivery.topic.as_bytes().to_vec()),
+                ("X-Shopify-Triggered-At".to_owned(), time_text(delivery.at).into_bytes()),
+            ];
+            let partition = i32::try_from(delivery.order_id % partitions).expect("below their number");
+            let record = Record::json(delivery.order_id.to_string(), &delivery.body);
+            Record { headers, ..record }.at_partition(partition)
         });
         self.native.client().produce(&self.topic, records)?;
         Ok(())
@@ -126,12 +149,14 @@ impl RawShop {
     /// Every native record says where it comes from, and none comes twice from one place.
     pub fn check_headers(&self) -> Result<()> {
         let mut places = std::collections::BTreeSet::new();
+        let map_name = if self.map == "shopify" { "shopify " } else { "wrapped " };
         for name in self.native.input_names() {
             for record in self.native.client().read_committed(name)? {
                 let header = |name: &str| record.header(name).map(str::to_owned);
                 ensure!(header("intake_topic").as_deref() == Some(self.topic.as_str()), "{record:?}");
-                ensure!(header("intake_map").is_some_and(|map| map.starts_with("wrapped ")), "{record:?}");
-                let place = (header("intake_partition"), header("intake_offset"));
+                ensure!(header("intake_map").is_some_and(|map| map.starts_with(map_name)), "{record:?}");
+                // One webhook may give an order, a cancellation and returns.
+                let place = (header("intake_partition"), header("intake_offset"), name, record.value.clone());
                 ensure!(places.insert(place.clone()), "{place:?} is there twice");
             }
         }
