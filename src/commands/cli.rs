@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::commands::acls::{self, AclsCommand};
 use crate::commands::backtest::arguments::BacktestArguments;
 use crate::commands::dead_letters::DeadLettersCommand;
+use crate::commands::demo::arguments::DemoArguments;
 use crate::commands::erase::EraseArguments;
 use crate::commands::fit::FitArguments;
 use crate::commands::healthcheck::HealthcheckArguments;
@@ -280,22 +281,6 @@ pub struct TopicsArguments {
     pub replication_factor: Option<u16>,
 }
 
-/// Arguments of `demo`.
-#[derive(Args, Clone, Debug)]
-pub struct DemoArguments {
-    /// Address of metrics, probes, customers and the live page
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9464")]
-    pub listen: SocketAddr,
-
-    /// Ends after this time with a summary, such as 30s; default: runs until it is interrupted
-    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
-    pub duration: Option<Duration>,
-
-    /// Another number gives another shop
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
-    pub seed: u64,
-}
-
 /// Arguments of `explain`.
 #[derive(Args, Clone, Debug)]
 pub struct ExplainArguments {
@@ -387,7 +372,7 @@ pub fn load(sources: &Sources, purpose: Purpose) -> Result<Config, Failure> {
     config::load(sources, purpose).map_err(|error| Failure::new(Exit::Configuration, error))
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     config::parse_duration(text).map(Duration::from_millis)
 }
 

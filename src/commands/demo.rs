@@ -3,29 +3,33 @@
 //!
 //! ```text
 //!  population ─► shop (thread) ─► orders, returns ─► the service: workers, HTTP ─► retention.signals ─► narrator (thread) ─► screen
+//!                      └─► shopify.webhooks ─► intake (thread) ─┘   with --source shopify
 //! ```
 //!
 //! Only the shop's time runs fast. Latencies, time-outs and what guards the clocks use the machine's.
 
+pub mod arguments;
+mod intake;
 mod line;
 mod narrator;
 mod population;
 mod screen;
 mod shop;
 mod summary;
+mod webhooks;
 
 use std::future::Future;
 use std::io::{self, Stdout, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use tokio::sync::oneshot;
 
-use crate::commands::cli::{self, CommonArguments, DemoArguments};
+use crate::commands::cli::{self, CommonArguments};
 use crate::commands::run::{self, StateFolder};
 use crate::commands::service::{self, Service};
 use crate::config::{AtEnd, Config, Purpose, Sources};
@@ -43,11 +47,14 @@ use crate::stream::rules::Rules;
 use crate::stream::shop_time::ShopTime;
 use crate::stream::worker::Stop;
 
+use arguments::{DemoArguments, DemoSource};
+use intake::DemoIntake;
 use narrator::Narrator;
 use population::Population;
 use screen::Screen;
-use shop::{Shop, WrittenCounts};
+use shop::{Form, Shop, WrittenCounts};
 use summary::Summary;
+use webhooks::WebhookShop;
 
 /// A year of 365 days passes in a minute.
 const FACTOR: u32 = 525_600;
@@ -80,7 +87,7 @@ const ASSUMED: &[(&str, &str)] = &[
 pub fn run(common: &CommonArguments, arguments: &DemoArguments) -> Result<(), Failure> {
     let folder = TemporaryFolder::new();
     let kafka = MockCluster::start().map_err(stopped)?;
-    let config = load(common, arguments.listen, &folder, &kafka)?;
+    let config = load(common, arguments, &folder, &kafka)?;
     let runtime = service::new_runtime()?;
     let wall = host_wall_clock();
     let start_ms = wall();
@@ -109,14 +116,18 @@ pub fn run(common: &CommonArguments, arguments: &DemoArguments) -> Result<(), Fa
 /// A configuration of the demo's own: that of a real cluster has no effect here.
 fn load(
     common: &CommonArguments,
-    listen: SocketAddr,
+    arguments: &DemoArguments,
     folder: &TemporaryFolder,
     kafka: &MockCluster,
 ) -> Result<Config, Failure> {
     let mut assignments = common.assignments();
-    assignments.push(format!("http.listen={listen}"));
+    assignments.push(format!("http.listen={}", arguments.listen));
     assignments.push(format!("state_dir={}", folder.path.display()));
     assignments.push(format!("kafka.bootstrap.servers={}", kafka.bootstrap_servers()));
+    match arguments.source {
+        DemoSource::Native => {}
+        DemoSource::Shopify => assignments.extend(intake::SOURCE.map(str::to_owned)),
+    }
     let fallbacks = ASSUMED.iter().map(|(key, value)| (*key, (*value).to_owned(), "demo")).collect();
     let sources = Sources { assignments, fallbacks, ..Sources::default() };
     let mut config = cli::load(&sources, Purpose::Kafka)?;
@@ -158,12 +169,15 @@ impl Demo<'_> {
         let shop = self.shop(opened_at);
         let currency = shop.currency.to_string();
         let narrator = self.narrator(&currency, address)?;
+        let intake = DemoIntake::new(self.config, self.slot(self.settings.of_intake(), 0), self.metrics)?;
+        let intake_stop = OnceLock::new();
         let (open, opened) = crossbeam_channel::bounded(0);
         let (end, ended) = crossbeam_channel::bounded(1);
         let (closed, closing) = oneshot::channel();
         let (narrating, silence) = oneshot::channel();
         thread::scope(|scope| {
             scope.spawn(move || drop(closed.send(shop.keep_open(&opened))));
+            let intake = intake.map(|intake| scope.spawn(|| intake.run(&intake_stop)));
             let narrator = scope.spawn(move || {
                 let _narrating: oneshot::Sender<()> = narrating;
                 narrator.print(&ended)
@@ -181,10 +195,14 @@ impl Demo<'_> {
                 Ok(())
             };
             let served = run::run_workers(service, &rules, |slot| self.open_slot(slot), until);
+            let _ = intake_stop.set(service::End::ShutDown);
+            let passed =
+                intake.map_or(Ok(()), |intake| intake.join().expect("a panic has printed its message"));
             // The narrator waits for so many, and ends.
             let _ = end.send(self.metrics.overview().signals.iter().map(|(_, count)| count).sum());
             let read = narrator.join().expect("a panic has printed its message");
             served?;
+            passed.map_err(Stop::into_failure)?;
             match (close?, read) {
                 (_, Err(error)) => output_closed(error),
                 (None, Ok(_)) => Ok(()),
@@ -199,6 +217,10 @@ impl Demo<'_> {
     fn shop(&self, opened_at: Time) -> Shop<'_> {
         Shop {
             population: Population::new(self.arguments.seed, opened_at),
+            form: match self.arguments.source {
+                DemoSource::Native => Form::Native,
+                DemoSource::Shopify => Form::Shopify(WebhookShop::default()),
+            },
             now: self.now,
             currency: self.config.settings.shops.get(ShopIndex(0)).currency,
             kafka: self.kafka,
@@ -225,14 +247,18 @@ impl Demo<'_> {
     }
 
     fn open_slot(&self, slot: usize) -> Result<KafkaBroker, BrokerError> {
-        let slot = SlotSettings {
-            settings: Arc::clone(&self.settings),
+        let slot = self.slot(KafkaSettings::clone(&self.settings), slot);
+        KafkaBroker::open(slot, Some(Arc::clone(self.metrics)))
+    }
+
+    fn slot(&self, settings: KafkaSettings, slot: usize) -> SlotSettings {
+        SlotSettings {
+            settings: Arc::new(settings),
             layout: self.layout,
             slot,
             wall: host_wall_clock(),
             troubles: Arc::default(),
-        };
-        KafkaBroker::open(slot, Some(Arc::clone(self.metrics)))
+        }
     }
 
     /// Until it is over; then the shop closes, and what it has written is waited for. None if the shop has closed before.
@@ -258,7 +284,7 @@ impl Demo<'_> {
         loop {
             let overview = self.metrics.overview();
             let applied: u64 = overview.outcomes.iter().map(|(_, count)| count).sum();
-            if applied >= written.total() || Instant::now() >= deadline {
+            if applied >= written.natives || Instant::now() >= deadline {
                 return Ok(Some(Closed { at, written, overview }));
             }
             tokio::time::sleep(CATCH_UP_EVERY).await;

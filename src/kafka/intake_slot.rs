@@ -19,7 +19,7 @@ use super::subscription::{RawPartitions, Subscription};
 use crate::exit::Exit;
 use crate::observe::metrics::Metrics;
 use crate::stream::broker::{
-    BrokerError, Committed, FetchProgress, Membership, Moment, Position, RecordBatch,
+    BrokerError, Capabilities, Committed, FetchProgress, Membership, Moment, Position, RecordBatch,
 };
 use crate::stream::intake::port::{
     IntakeOutput, NativeOutput, RawBatch, RawBroker, RawExtent, RawOffset, RawRecord,
@@ -35,6 +35,9 @@ pub struct KafkaIntake {
     /// Asks for offsets; it never joins the group.
     reader: SharedConsumer,
     origin: Instant,
+    capabilities: Capabilities,
+    /// Offsets of the open transaction, for a cluster that does not keep them.
+    unkept: Option<TopicPartitionList>,
 }
 
 impl KafkaIntake {
@@ -52,8 +55,9 @@ impl KafkaIntake {
         let reader = BaseConsumer::from_config_and_context(&config, callbacks)
             .map_err(|error| ClientError::from_kafka(Call::Create, &error))?;
         let subscription = Subscription::Raw(RawPartitions::new(topics));
+        let capabilities = slot.layout.capabilities;
         let slot = KafkaSlot::create(slot, subscription, QUEUES, written, metrics)?;
-        Ok(Self { slot, reader: Arc::new(reader), origin: Instant::now() })
+        Ok(Self { slot, reader: Arc::new(reader), origin: Instant::now(), capabilities, unkept: None })
     }
 
     fn explain(&self, error: ClientError) -> BrokerError {
@@ -155,6 +159,16 @@ impl HasSlot for KafkaIntake {
     fn serve(&mut self) {
         let _comes_again = serve(&self.reader);
     }
+
+    /// The service must learn how far the intake has come, also from the in-process cluster of the demo. The next commit says more than
+    /// one that fails.
+    fn after_commit(&mut self) {
+        if let Some(offsets) = self.unkept.take()
+            && let Err(error) = self.slot.member.commit(&offsets)
+        {
+            tracing::debug!(%error, "offsets were not committed");
+        }
+    }
 }
 
 impl RawBroker for KafkaIntake {
@@ -226,7 +240,11 @@ impl RawBroker for KafkaIntake {
             let (topic, number) = self.slot.member.log(*partition, 0);
             (topic, number, signed(*position), *metadata)
         }))?;
-        self.slot.send_offsets(&list, membership, within)
+        self.slot.send_offsets(&list, membership, within)?;
+        if !self.capabilities.transactional_offsets {
+            self.unkept = Some(list);
+        }
+        Ok(())
     }
 }
 

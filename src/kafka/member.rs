@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tracing::{debug, warn};
@@ -162,6 +162,11 @@ impl Member {
         }
         self.unanswered.pop_front();
         self.consumer.incremental_unassign(&list).map_err(|error| group_error(&error))
+    }
+
+    /// Commits offsets outside of transactions.
+    pub fn commit(&self, offsets: &TopicPartitionList) -> Result<(), ClientError> {
+        self.consumer.commit(offsets, CommitMode::Sync).map_err(|error| group_error(&error))
     }
 
     pub fn membership(&self) -> Result<Membership, ClientError> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka_sys as sys;
 
@@ -21,13 +22,14 @@ pub struct MockCluster {
     client: BaseProducer<Callbacks>,
 }
 
-/// A record for an input.
+/// A record for an input, or for a topic of webhooks.
 #[derive(Clone, Copy, Debug)]
 pub struct InputRecord<'a> {
     pub topic: &'a str,
     /// None for a guest's.
     pub key: Option<&'a [u8]>,
     pub value: &'a [u8],
+    pub header: Option<(&'a str, &'a [u8])>,
     /// Milliseconds since 1970.
     pub timestamp_ms: i64,
 }
@@ -72,9 +74,10 @@ impl MockCluster {
         let cluster = self.client.client().mock_cluster().expect("looked at when it started");
         let count =
             i32::try_from(partitions).map_err(|error| BrokerError::stop(crate::exit::Exit::Usage, error))?;
-        for topic in Topic::all() {
+        let raw_topics = settings.raw_topics.iter().map(String::as_str);
+        for name in Topic::all().map(|topic| settings.topic_name(topic)).chain(raw_topics) {
             cluster
-                .create_topic(settings.topic_name(topic), count, 1)
+                .create_topic(name, count, 1)
                 .map_err(|error| ClientError::from_kafka(Call::Create, &error))?;
         }
         let capabilities = Capabilities { transactional_offsets: false, topic_configuration: false };
@@ -88,6 +91,8 @@ impl MockCluster {
     pub fn produce(&self, record: &InputRecord<'_>) -> Result<(), BrokerError> {
         let mut outgoing = BaseRecord::to(record.topic).payload(record.value).timestamp(record.timestamp_ms);
         outgoing.key = record.key;
+        outgoing.headers =
+            record.header.map(|(key, value)| OwnedHeaders::new().insert(Header { key, value: Some(value) }));
         self.client.poll(Duration::ZERO);
         self.client.send(outgoing).map_err(|(error, _)| ClientError::from_kafka(Call::Send, &error).into())
     }

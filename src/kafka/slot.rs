@@ -146,6 +146,9 @@ pub(super) trait HasSlot: Send + Sized + 'static {
     /// Takes logs and errors of clients beside the slot.
     fn serve(&mut self);
 
+    /// What is left to do when a transaction is committed.
+    fn after_commit(&mut self) {}
+
     /// Ends what runs beside the worker, at the latest then.
     fn stop_tasks(&mut self, _deadline: Instant) {}
 }
@@ -246,7 +249,9 @@ impl<P: HasSlot> Session for P {
     }
 
     fn commit(&mut self, within: Duration) -> Result<(), BrokerError> {
-        Ok(self.slot().producer()?.commit(within)?)
+        self.slot().producer()?.commit(within)?;
+        self.after_commit();
+        Ok(())
     }
 
     fn abort(&mut self, within: Duration) -> Result<(), BrokerError> {

@@ -167,6 +167,14 @@ impl Metrics {
         Ok((metrics, IntakeMetrics::new(&Registrar(registry))?))
     }
 
+    /// Those of an intake in the process of a service, as the demo has it.
+    ///
+    /// # Errors
+    /// There is one already.
+    pub fn intake_beside(&self) -> prometheus::Result<IntakeMetrics> {
+        IntakeMetrics::new(&Registrar(&self.registry))
+    }
+
     /// Counts a committed batch, or one part of it. Never called for one that was aborted, retried or restored.
     pub fn on_batch(&self, batch: &BatchSummary, committed_at_ms: i64) {
         let Self { counters, input, timers, business, .. } = self;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::population::{Population, ShopEvent, ShopRecord};
+use super::webhooks::{self, WebhookShop};
 use crate::config::Topics;
 use crate::domain::values::money::Currency;
 use crate::domain::values::time::{Span, Time};
@@ -23,10 +24,23 @@ const MISSED_MAX: Span = Span::days(16);
 
 /// A record for Kafka.
 pub struct Written {
-    pub input: Input,
-    /// None for a guest.
+    pub to: WrittenTo,
+    /// None for a guest's native record.
     pub key: Option<String>,
     pub value: Vec<u8>,
+}
+
+/// Which topic a record is for.
+pub enum WrittenTo {
+    Input(Input),
+    /// The topic of webhooks, with what Shopify calls the webhook's topic.
+    Webhooks(&'static str),
+}
+
+/// What the shop's systems send.
+pub enum Form {
+    Native,
+    Shopify(WebhookShop),
 }
 
 /// What was written, by kind.
@@ -37,14 +51,13 @@ pub struct WrittenCounts {
     pub guest_orders: u64,
     pub cancellations: u64,
     pub returns: u64,
+    /// Native records that come of them: a webhook holds an order with all that became of it.
+    pub natives: u64,
 }
 
 impl WrittenCounts {
-    pub fn total(&self) -> u64 {
-        self.orders + self.cancellations + self.returns
-    }
-
-    fn add(&mut self, event: &ShopEvent) {
+    fn add(&mut self, event: &ShopEvent, natives: u64) {
+        self.natives += natives;
         match event {
             ShopEvent::Order { customer_id, .. } => {
                 self.orders += 1;
@@ -59,6 +72,7 @@ impl WrittenCounts {
 /// A shop and where it writes to.
 pub struct Shop<'a> {
     pub population: Population,
+    pub form: Form,
     /// The shop's time.
     pub now: &'a (dyn Fn() -> Time + Sync),
     pub currency: Currency,
@@ -90,11 +104,18 @@ impl Shop<'_> {
         // Records carry the machine's time; the events that they describe happened in the shop's time.
         let timestamp_ms = host_wall_clock()();
         while let Some(record) = self.population.next_record(now) {
-            let Written { input, key, value } = written(&record, self.currency);
-            let topic = &self.topics.inputs[input];
+            let written = match &mut self.form {
+                Form::Native => Some((native(&record, self.currency), 1)),
+                Form::Shopify(shop) => shop.webhook(&record, self.currency),
+            };
+            let Some((Written { to, key, value }, natives)) = written else { continue };
+            let (topic, header) = match to {
+                WrittenTo::Input(input) => (&*self.topics.inputs[input], None),
+                WrittenTo::Webhooks(of) => (webhooks::TOPIC, Some((webhooks::HEADER, of.as_bytes()))),
+            };
             let key = key.as_ref().map(String::as_bytes);
-            self.write(&InputRecord { topic, key, value: &value, timestamp_ms })?;
-            counts.add(&record.event);
+            self.write(&InputRecord { topic, key, value: &value, header, timestamp_ms })?;
+            counts.add(&record.event, natives);
         }
         Ok(())
     }
@@ -110,8 +131,8 @@ impl Shop<'_> {
     }
 }
 
-/// A record as the shop's systems write it.
-pub fn written(record: &ShopRecord, currency: Currency) -> Written {
+/// A record in the form of the inputs.
+fn native(record: &ShopRecord, currency: Currency) -> Written {
     let mut value = Vec::new();
     let (input, key) = match &record.event {
         ShopEvent::Order { order_id, customer_id, total, skus } => {
@@ -154,7 +175,7 @@ pub fn written(record: &ShopRecord, currency: Currency) -> Written {
             (Input::Returns, Some(customer_id.clone()))
         }
     };
-    Written { input, key, value }
+    Written { to: WrittenTo::Input(input), key, value }
 }
 
 #[cfg(test)]
@@ -186,7 +207,8 @@ mod tests {
         for day in 0..365 {
             let now = opening.plus(Span::days(day));
             while let Some(record) = population.next_record(now) {
-                let Written { input, key, value } = written(&record, currency);
+                let Written { to, key, value } = native(&record, currency);
+                let WrittenTo::Input(input) = to else { panic!("a native record is for an input") };
                 let event = decoder.decode(input, key.as_ref().map(String::as_bytes), Some(&value)).unwrap();
                 let outcome = match &event.subject {
                     Subject::Customer(customer) => {

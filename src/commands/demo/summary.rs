@@ -34,7 +34,7 @@ impl Display for Summary {
 
 impl Summary {
     fn records(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        let WrittenCounts { orders, guest_orders, cancellations, returns } = self.written;
+        let WrittenCounts { orders, guest_orders, cancellations, returns, natives } = self.written;
         let applied = self.overview.outcomes[Outcome::Applied];
         writeln!(
             out,
@@ -44,11 +44,15 @@ impl Summary {
             HumanCount(cancellations),
             HumanCount(returns)
         )?;
+        let repeated = match self.overview.outcomes[Outcome::Duplicate] {
+            0 => String::new(),
+            count => format!(" ({} only repeated what was known)", HumanCount(count)),
+        };
         writeln!(
             out,
-            "  applied      {} of {} records, {} dead letters",
+            "  applied      {} of {} records{repeated}, {} dead letters",
             HumanCount(applied),
-            HumanCount(self.written.total()),
+            HumanCount(natives),
             HumanCount(self.overview.outcomes[Outcome::DeadLettered])
         )
     }

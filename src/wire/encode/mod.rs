@@ -35,7 +35,7 @@ pub use headers::{CloudEvents, Headers, INTAKE_MAP};
 pub use json::time_text;
 pub use metrics::{ShopMetrics, encode as encode_shop_metrics, fields as shop_metrics_fields};
 pub use profile::{ProfileEncoder, fields as profile_fields};
-pub use record::{CancellationText, ErasureText, OrderText, ReturnText};
+pub use record::{CancellationText, ErasureText, OrderText, ReturnText, money_text};
 pub use retention::{PROJECTED_POINTS, Retention};
 pub use signal::{SignalEncoder, data_fields as signal_data_fields, fields as signal_fields};
 pub use summary::{

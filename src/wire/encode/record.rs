@@ -45,6 +45,13 @@ impl OrderText<'_> {
     }
 }
 
+/// An amount of minor units as records have it: `14.44`.
+pub fn money_text(minor: i64, currency: Currency) -> String {
+    let mut text = Vec::new();
+    json::money(&mut text, minor, currency.digits());
+    String::from_utf8_lossy(&text).trim_matches('"').to_owned()
+}
+
 /// A cancellation as a producer would write it.
 #[derive(Clone, Copy, Debug)]
 pub struct CancellationText<'a> {

@@ -29,8 +29,13 @@ fn slot_on_mock() -> Result<()> {
     let shop = Shop { client, group: "demo".to_owned(), settings, layout };
     let orders = shop.name(Topic::Input(Input::Orders));
     // Java's murmur2 of "21" is −973,932,308, as Kafka's own test has it.
-    let record =
-        InputRecord { topic: orders, key: Some(b"21"), value: b"{}", timestamp_ms: 1_291_191_900_000 };
+    let record = InputRecord {
+        topic: orders,
+        key: Some(b"21"),
+        value: b"{}",
+        header: None,
+        timestamp_ms: 1_291_191_900_000,
+    };
     cluster.produce(&record)?;
     cluster.flush(PATIENCE)?;
     let partition = Partition(u32::try_from((-973_932_308_i32 & i32::MAX) % 4)?);
