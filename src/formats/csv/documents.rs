@@ -197,6 +197,11 @@ impl CsvDocuments {
 }
 
 impl CsvDocument {
+    /// How many lines of the file it has.
+    pub fn lines(&self) -> usize {
+        self.rows.len()
+    }
+
     /// Whether it has the first or the last of these lines.
     fn reaches(&self, (first, last): (u64, u64)) -> bool {
         self.line == first || self.rows.last().is_some_and(|(_, line)| *line == last)

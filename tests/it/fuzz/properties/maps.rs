@@ -9,7 +9,8 @@ use std::sync::LazyLock;
 use retention_signals::formats::NativeRecord;
 use retention_signals::formats::native::Decoder;
 use retention_signals::maps::{
-    Content, EMITTED_MAX, InputFormat, Map, Meta, Options, PRESETS, SourceRecord, any_currency_decoder,
+    Content, EMITTED_MAX, InputFormat, Map, Mapped, Meta, Options, PRESETS, SourceRecord,
+    any_currency_decoder,
 };
 
 use super::Verdict;
@@ -34,6 +35,12 @@ pub fn maps(bytes: &[u8]) -> Verdict {
     let Ok(mapped) = map.records(&SourceRecord { content: Content::Json(record), meta }, decoder) else {
         return Verdict::Refused;
     };
+    check(map, mapped, decoder);
+    Verdict::Accepted
+}
+
+/// What a map has made of a record is bounded, and the service can read it.
+pub fn check(map: &Map, mapped: Mapped, decoder: &Decoder) {
     let outputs = mapped.records.len() + mapped.skipped.len();
     assert!((1..=EMITTED_MAX).contains(&outputs), "{outputs} outputs");
     for skip in mapped.skipped {
@@ -46,5 +53,4 @@ pub fn maps(bytes: &[u8]) -> Verdict {
         assert_eq!(event.time(), record.time);
         assert_eq!(event.customer_key().map(|key| key.bytes), record.key.as_deref());
     }
-    Verdict::Accepted
 }

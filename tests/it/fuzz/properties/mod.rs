@@ -3,6 +3,7 @@
 
 mod changelog;
 mod configuration;
+mod csv;
 mod customer;
 mod maps;
 mod records;
@@ -11,6 +12,7 @@ mod snapshot;
 
 pub use changelog::changelog;
 pub use configuration::configuration;
+pub use csv::csv;
 pub use customer::customer;
 pub use maps::maps;
 pub use records::records;
@@ -27,11 +29,12 @@ pub enum Verdict {
 pub type Target = (&'static str, fn(&[u8]) -> Verdict);
 
 /// Every target.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("records", records),
     ("changelog", changelog),
     ("customer", customer),
     ("snapshot", snapshot),
     ("configuration", configuration),
     ("maps", maps),
+    ("csv", csv),
 ];
