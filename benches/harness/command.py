@@ -51,6 +51,8 @@ def parse(arguments):
     add("--quick", action="store_true", help="a small run to see that everything works; writes no results unless told where")
     add("--check", action="store_true", help="compares what the systems write, not how fast")
     add("--growth", action="store_true", help="the service alone over many sizes; writes docs/PERFORMANCE.md")
+    add("--intake", action="store_true", help="the intake alone, on webhooks of 12 KB; prints what it costs")
+    add("--webhooks", type=int, default=30_000, help="of --intake (%(default)s)")
     add("--series", default=SERIES, help="which of --growth (%(default)s)")
     add("--customers-max", type=int, default=1_000_000, help="the most customers of --growth (%(default)s)")
     options = parser.parse_args(arguments)
@@ -59,7 +61,7 @@ def parse(arguments):
         parser.error(f"no such series of --growth: {', '.join(sorted(unknown))}; there are {SERIES}")
     if options.quick:
         options.events, options.customers, options.rounds = min(options.events, 100_000), min(options.customers, 10_000), 1
-        options.latency_seconds = 5
+        options.webhooks, options.latency_seconds = min(options.webhooks, 2_000), 5
     if options.check:
         options.events, options.customers = min(options.events, 30_000), min(options.customers, 2_000)
         options.returns, options.repeats = options.returns or 0.05, options.repeats or 0.02
@@ -93,6 +95,10 @@ def main(arguments):
                 from . import check
 
                 return check.run(stage, systems, options)
+            if options.intake:
+                from . import intake
+
+                return intake.run(stage, binary, options)
             if options.growth:
                 from . import growth
 

@@ -87,6 +87,19 @@ listen = "127.0.0.1:0"
         return [self.binary, "run", "--config", config, *sets]
 
 
+class Intake(Ours):
+    """The intake: one worker that reads `webhooks`, which are Shopify's."""
+
+    def __init__(self, binary):
+        super().__init__(binary, 1)
+        self.outputs = ("dead-letters",)
+
+    def command(self, job, restart):
+        binary, _, *rest = super().command(job, restart)
+        source = ["--set", "intake.sources.shop.topics=webhooks", "--set", "intake.sources.shop.map=shopify"]
+        return [binary, "intake", "--from-beginning", *rest, *source]
+
+
 class Java:
     """A peer: one JVM."""
 

@@ -73,6 +73,8 @@ public final class Tool {
                 return topics.size(List.of(options.text("topics").split(",")));
             case "load":
                 return new Loader(servers, options).load();
+            case "lines":
+                return Lines.load(servers, options);
             case "more":
                 return new Loader(servers, options).more();
             case "watch":
