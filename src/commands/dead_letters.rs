@@ -3,6 +3,7 @@
 mod arguments;
 mod filter;
 mod list;
+mod raw;
 mod repair;
 mod requeue;
 mod show;

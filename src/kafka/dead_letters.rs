@@ -175,7 +175,7 @@ pub struct Requeued<'a> {
     pub topic: &'a str,
     pub key: Option<&'a [u8]>,
     pub value: Option<&'a [u8]>,
-    pub headers: &'a [(&'a str, String)],
+    pub headers: &'a [(&'a str, &'a [u8])],
 }
 
 impl Requeuer {
@@ -205,7 +205,7 @@ impl Requeuer {
         outgoing.key = record.key;
         outgoing.payload = record.value;
         let headers = record.headers.iter().fold(OwnedHeaders::new(), |headers, (name, value)| {
-            headers.insert(Header { key: name, value: Some(value.as_bytes()) })
+            headers.insert(Header { key: name, value: Some(*value) })
         });
         outgoing = outgoing.headers(headers);
         let deadline = Instant::now() + self.patience;

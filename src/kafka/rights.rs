@@ -64,7 +64,8 @@ pub enum Role {
     Producer,
 }
 
-/// All that a role needs, and nothing more. An intake reads `raw_topics`; without one there are none.
+/// All that a role needs, and nothing more. An intake reads `raw_topics`; without one there are none. What it has refused is written to
+/// them again.
 pub fn rights(topics: &Topics, raw_topics: &[String], application: &str, role: &Role) -> Vec<Right> {
     let mut rights = Vec::new();
     for topic in topics.all() {
@@ -105,7 +106,10 @@ pub fn rights(topics: &Topics, raw_topics: &[String], application: &str, role: &
         Role::Consumer(group) => {
             rights.push(Right { resource: Resource::Group(group.clone()), operation: Operation::Read });
         }
-        Role::Operator | Role::Reviewer | Role::Repairer | Role::Eraser | Role::Producer => {}
+        Role::Repairer => {
+            rights.extend(raw_topics.iter().map(|topic| Right::on_topic(Operation::Write, topic)));
+        }
+        Role::Operator | Role::Reviewer | Role::Eraser | Role::Producer => {}
     }
     rights
 }

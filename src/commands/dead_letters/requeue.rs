@@ -1,13 +1,14 @@
 //! `dead-letters requeue`: writes the original records again, to their topic or another one, perhaps repaired. Without `--yes` it only
 //! says what it would write.
 //!
-//! What is written to an input must be a record that this service accepts as it is, with its customer's key: what would be refused
-//! again is skipped and counted. The service recognises a record by its id, so one that is written twice counts once.
+//! What is written to an input must be a record that this service accepts as it is, with its customer's key, and what is written to a raw
+//! topic one that the source's map reads: what would be refused again is skipped and counted. The service recognises a record by its id, so one that is written twice counts once.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use super::raw::RawSources;
 use super::repair::{self, Repair};
 use super::{Origin, filter};
 use crate::commands::dead_letters::RequeueArguments;
@@ -42,7 +43,7 @@ pub(super) fn run(
     arguments: &RequeueArguments,
     output: &mut impl Write,
 ) -> Result<(), Failure> {
-    let plan = Plan::new(config, arguments);
+    let plan = Plan::new(config, arguments)?;
     let mut writer = Writer { settings, patience: config.commit.patience, requeuer: None };
     let mut outcome = Outcome::default();
     reader.read(|letter| {
@@ -69,20 +70,22 @@ pub(super) fn run(
 struct Plan<'a> {
     config: &'a Config,
     decoder: Decoder,
+    raw: Option<RawSources>,
     to: Option<&'a str>,
     through: Option<&'a str>,
 }
 
 impl<'a> Plan<'a> {
-    fn new(config: &'a Config, arguments: &'a RequeueArguments) -> Self {
+    fn new(config: &'a Config, arguments: &'a RequeueArguments) -> Result<Self, Failure> {
         let limits =
             Limits { bytes_max: config.record_bounds.bytes_max, depth_max: config.record_bounds.depth_max };
-        Self {
+        Ok(Self {
             config,
             decoder: Decoder::new(config.settings.shops.clone(), limits),
+            raw: RawSources::load(config)?,
             to: arguments.to.as_deref(),
             through: arguments.through.as_deref(),
-        }
+        })
     }
 
     /// The record to write, or why there is none.
@@ -105,10 +108,25 @@ impl<'a> Plan<'a> {
         let inputs = &self.config.topics;
         let input = Input::ALL.into_iter().find(|input| inputs.name(Topic::Input(*input)) == topic);
         let key = match input {
-            None => Ok(letter.key.clone()),
+            None => self.raw_key(&topic, letter, value.as_deref()),
             Some(input) => self.key(input, letter, value.as_deref()),
         };
         Ok(key.map(|key| Prepared { topic, key, value }))
+    }
+
+    /// The key of a record that is for a raw topic, or for one that is none of ours: what it had.
+    fn raw_key(
+        &self,
+        topic: &str,
+        letter: &StoredLetter,
+        value: Option<&[u8]>,
+    ) -> Result<Option<Vec<u8>>, String> {
+        let key = letter.key.as_deref();
+        let refusal = self.raw.as_ref().and_then(|raw| raw.refusal(topic, key, value, &own_headers(letter)));
+        match refusal {
+            Some(refusal) => Err(refused_again(refusal.reason.name())),
+            None => Ok(letter.key.clone()),
+        }
     }
 
     /// The key that a record of an input must have: its customer's, or for a guest's what it had.
@@ -118,16 +136,25 @@ impl<'a> Plan<'a> {
         letter: &StoredLetter,
         value: Option<&[u8]>,
     ) -> Result<Option<Vec<u8>>, String> {
-        let refused = |reason: &str| format!("would be refused again ({reason})");
-        let value = value.ok_or_else(|| refused("null_value"))?;
+        let value = value.ok_or_else(|| refused_again("null_value"))?;
         let mut key = Vec::new();
         let event = self.decoder.decode_line(NativeRecord { input, value }, None, &mut key);
-        let event = event.map_err(|refusal| refused(refusal.reason.name()))?;
+        let event = event.map_err(|refusal| refused_again(refusal.reason.name()))?;
         Ok(match event.customer_key() {
             Some(key) => Some(key.bytes.to_vec()),
             None => letter.key.clone(),
         })
     }
+}
+
+fn refused_again(reason: &str) -> String {
+    format!("would be refused again ({reason})")
+}
+
+/// The headers that the record itself had.
+fn own_headers(letter: &StoredLetter) -> Vec<(&str, &[u8])> {
+    let own = letter.headers.iter().filter(|(name, _)| !name.starts_with("dlq_"));
+    own.map(|(name, value)| (name.as_str(), value.as_slice())).collect()
 }
 
 /// Writes once something is to be written.
@@ -150,11 +177,14 @@ impl Writer<'_> {
             none => none.insert(Requeuer::open(self.settings, &[&prepared.topic], self.patience)?),
         };
         let place = format!("{dead_letters} {} {}", letter.partition, letter.offset);
+        let mut headers = own_headers(letter);
+        headers.push(("dlq_requeued_from", place.as_bytes()));
+        headers.push(("dlq_requeued_reason", origin.reason.as_bytes()));
         requeuer.send(&Requeued {
             topic: &prepared.topic,
             key: prepared.key.as_deref(),
             value: prepared.value.as_deref(),
-            headers: &[("dlq_requeued_from", place), ("dlq_requeued_reason", origin.reason.clone())],
+            headers: &headers,
         })
     }
 
@@ -213,7 +243,10 @@ mod tests {
         );
         letter.value = Some(value.as_bytes().to_vec());
         let origin = Origin::of(&letter).expect("a dead letter");
-        let prepared = Plan::new(&config, arguments).prepare(&letter, &origin).expect("there is a shell");
+        let prepared = Plan::new(&config, arguments)
+            .expect("no maps")
+            .prepare(&letter, &origin)
+            .expect("there is a shell");
         let text = |bytes: Option<Vec<u8>>| String::from_utf8(bytes.expect("not null")).expect("UTF-8");
         let found = prepared.map(|Prepared { key, value, .. }| (text(key), text(value)));
         assert_eq!(

@@ -11,7 +11,7 @@ mod counts;
 pub mod lane;
 mod lanes;
 pub mod load;
-mod mapping;
+pub mod mapping;
 pub mod port;
 pub mod rules;
 mod transaction;

@@ -1,13 +1,13 @@
 //! What the intake refuses: a start whose offsets nobody knows, records that no map can read, too many of them.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use serde_json::json;
 
 use super::raw::RawShop;
 use crate::kafka::{self, KafkaNode, Record};
 use crate::live::PATIENCE;
-use crate::service::ServiceProcess;
+use crate::service::{ServiceProcess, run_command};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -63,6 +63,29 @@ fn offsets_that_nobody_knows(node: &KafkaNode) -> Result<()> {
     Ok(())
 }
 
+/// What the map would refuse again is not written; what is repaired goes back to the raw topic with the headers that it had.
+fn written_again(shop: &RawShop) -> Result<()> {
+    let settings = shop.settings("one");
+    let requeue = |more: &[&str]| -> Result<String> {
+        let exit = run_command(&settings, &[&["dead-letters", "requeue", "--yes"], more].concat(), PATIENCE)?;
+        exit.expect_code(0);
+        Ok(exit.stdout)
+    };
+    let as_it_is = requeue(&[])?;
+    for reason in ["malformed_json", "invalid_event"] {
+        ensure!(as_it_is.contains(&format!("1  would be refused again ({reason})")), "{as_it_is}");
+    }
+    ensure!(as_it_is.contains("nothing to write"), "{as_it_is}");
+    let repair = format!("cat > /dev/null; echo '{}'", order(7));
+    let repaired = requeue(&["--reason", "malformed_json", "--through", &repair])?;
+    ensure!(repaired.contains(&format!("1  to {}", shop.topic)), "{repaired}");
+    let raw = shop.native.client().read_committed(&shop.topic)?;
+    let last = raw.last().context("a record")?;
+    ensure!(last.key_text() == "k" && last.header("X-Shop") == Some("berlin"), "{last:?}");
+    ensure!(last.header("dlq_requeued_reason") == Some("malformed_json"), "{last:?}");
+    Ok(())
+}
+
 /// Dead letters say where they come from and keep their headers; a secret topic keeps digests alone; too many end the intake.
 fn records_of_no_use(node: &KafkaNode) -> Result<()> {
     let shop = RawShop::open(node, 1, 1)?;
@@ -91,6 +114,7 @@ fn records_of_no_use(node: &KafkaNode) -> Result<()> {
     ensure!(letters[0].header("X-Shop") == Some("berlin"), "its own headers are kept: {letters:?}");
     ensure!(letters[0].value_text() == "{\"kind\"", "{letters:?}");
 
+    written_again(&shop)?;
     shop.native.client().produce(&shop.topic, [bad("{\"secret\"")])?;
     let settings = shop.settings("one").set(&["intake", "dead_letter_values"], "drop");
     let intake = ServiceProcess::start_command(&settings, &["intake"])?;
