@@ -56,7 +56,9 @@ fn killed(node: &KafkaNode) -> Result<()> {
     let mut rng = Rng::with_seed(seed);
     eprintln!("{SEED}={seed:#x}");
     let shop = RawShop::open_shopify(node, 4, 3)?;
-    let webhooks = Webhooks::random(seed, number(ORDERS, ORDERS_DEFAULT)?, 300, Deliveries::AsShopifyDoes);
+    let orders = number(ORDERS, ORDERS_DEFAULT)?;
+    let patience = PATIENCE * u32::try_from(1 + orders / 5_000)?;
+    let webhooks = Webhooks::random(seed, orders, 300, Deliveries::AsShopifyDoes);
     shop.append_deliveries(&webhooks)?;
     let mut died = 0;
     let mut mortals = Vec::new();
@@ -86,8 +88,8 @@ fn killed(node: &KafkaNode) -> Result<()> {
     let intake = ServiceProcess::start_command(&shop.hurried("three"), &["intake", "--from-beginning"])?;
     let last = run_settings(&shop, "three").set(&["clock", "at_end"], time_text(webhooks.end));
     let service = ServiceProcess::start(&last)?;
-    shop.wait_until_passed_on(&[&intake])?;
-    shop.native.wait_until_idle(&[&service], PATIENCE)?;
+    shop.wait_until_passed_on_within(&[&intake], patience)?;
+    shop.native.wait_until_idle(&[&service], patience)?;
     intake.terminate(PATIENCE)?.expect_clean();
     service.terminate(PATIENCE)?.expect_clean();
     shop.check_headers()?;

@@ -1,6 +1,7 @@
 //! A shop whose records come in its own form: a topic with any key, a map, and the native shop behind it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -129,8 +130,12 @@ impl RawShop {
 
     /// Waits until the group of the intake has committed the ends of the raw topic.
     pub fn wait_until_passed_on(&self, intakes: &[&ServiceProcess]) -> Result<()> {
+        self.wait_until_passed_on_within(intakes, PATIENCE)
+    }
+
+    pub fn wait_until_passed_on_within(&self, intakes: &[&ServiceProcess], patience: Duration) -> Result<()> {
         let first = intakes.first().context("an intake to ask")?;
-        first.wait_until("at the ends of the raw topic", PATIENCE, |_| self.is_passed_on())
+        first.wait_until("at the ends of the raw topic", patience, |_| self.is_passed_on())
     }
 
     pub fn is_passed_on(&self) -> Result<bool> {

@@ -1,6 +1,8 @@
 //! A shop that sends Shopify webhooks, from a seed: orders that are touched, edited, refunded and cancelled, customers who are to be
 //! forgotten, deliveries that come twice or late.
 
+use std::collections::BTreeSet;
+
 use fastrand::Rng;
 use serde_json::{Value, json};
 
@@ -39,6 +41,8 @@ pub struct Webhooks {
     pub deliveries: Vec<Delivery>,
     /// Customers who are to be forgotten, and since when.
     pub redacted: Vec<(u64, i64)>,
+    /// Orders whose payment was voided at some time.
+    voided: BTreeSet<u64>,
     /// An instant after everything.
     pub end: i64,
 }
@@ -67,7 +71,7 @@ impl Webhooks {
                 redacted.push((FIRST_CUSTOMER + customer, START + seconds(&mut rng, days * DAY)));
             }
         }
-        let mut all = Vec::new();
+        let (mut all, mut voided) = (Vec::new(), BTreeSet::new());
         for number in 0..orders {
             let customer = (rng.u8(0..33) > 0).then(|| FIRST_CUSTOMER + rng.u64(0..customers));
             let placed_at = START + seconds(&mut rng, days * DAY);
@@ -83,6 +87,9 @@ impl Webhooks {
             };
             let forgotten_at = redacted.iter().find(|(of, _)| Some(*of) == customer).map(|(_, at)| *at);
             let life = order.life(&mut rng, deliveries);
+            if life.iter().any(|delivery| delivery.body["financial_status"] == "voided") {
+                voided.insert(FIRST_ORDER + number);
+            }
             all.extend(life.into_iter().filter(|delivery| forgotten_at.is_none_or(|at| delivery.at < at)));
         }
         all.extend(redacted.iter().map(|(customer, at)| Delivery {
@@ -92,7 +99,11 @@ impl Webhooks {
             body: json!({"shop_id": 1, "customer": {"id": customer}, "orders_to_redact": []}),
         }));
         all.sort_by_key(|delivery| delivery.at);
-        Webhooks { deliveries: all, redacted, end: START + (days + 200) * DAY }
+        Webhooks { deliveries: all, redacted, voided, end: START + (days + 200) * DAY }
+    }
+
+    pub fn was_voided(&self, order_id: &str) -> bool {
+        order_id.parse().is_ok_and(|order: u64| self.voided.contains(&order))
     }
 
     pub fn is_redacted(&self, customer: &str) -> bool {
