@@ -64,6 +64,8 @@ pub struct Config {
     pub snapshot_interval: Duration,
     pub dead_letters: DeadLetterLimit,
     pub history: HistoryRules,
+    /// None: there are no segments.
+    pub segments: Option<SegmentSettings>,
     /// None: the inputs get their records from elsewhere.
     pub intake: Option<IntakeSettings>,
     /// Distinguishes erasure secrets without showing them: a restart with another secret must be noticed.
@@ -164,6 +166,24 @@ pub struct HistoryRules {
     pub signals: HistorySignals,
     /// None: the shop's time at the partition's first assignment.
     pub signals_from: Option<Time>,
+}
+
+/// How cut points of segments are computed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SegmentSettings {
+    /// With fewer customers who have a kept order, a store's cut points are fixed ones.
+    pub customers_min: u64,
+    pub refresh: SegmentRefresh,
+}
+
+/// When cut points are computed anew.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SegmentRefresh {
+    /// At the first midnight (UTC) of each month.
+    Monthly,
+    /// At that of each Monday.
+    Weekly,
+    Never,
 }
 
 /// Whether signals about a partition's history are published.

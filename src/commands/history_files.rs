@@ -111,7 +111,7 @@ pub(crate) fn load(common: &CommonArguments, files: &Files) -> Result<Config, Fa
     })?;
     if let Some(path) = &config.registry_file {
         let contents = Registry::read_file(path)?.contents_of_file(path, &config.settings.shops)?;
-        config.settings.lapse = config.settings.lapse.with_models(contents.models);
+        config.settings = config.settings.with_registry(contents.models, &contents.cuts);
     }
     Ok(config)
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::text::{format_duration, format_size};
-use super::{AtEnd, DeadLetterValues, HistorySignals, LogFormat, LogLevel, values};
+use super::{AtEnd, DeadLetterValues, HistorySignals, LogFormat, LogLevel, SegmentRefresh, values};
 use crate::domain::values::money::{CURRENCY_DIGITS_MAX, Currency};
 use crate::domain::values::number::Decimal;
 use crate::domain::values::time::{Span, Time, Zone};
@@ -188,6 +188,10 @@ settings! {
     LAPSE_MODEL_AT_RISK_DAYS_MAX: Decimal = decimal("lapse.model.at_risk_days_max", days(), "180");
     LAPSE_MODEL_LAPSED_DAYS_MIN: Decimal = decimal("lapse.model.lapsed_days_min", days(), "30");
     LAPSE_MODEL_LAPSED_DAYS_MAX: Decimal = decimal("lapse.model.lapsed_days_max", days(), "365");
+
+    SEGMENTS_ENABLED: bool = setting("segments.enabled", Kind::Choice(&["true", "false"]), "false", values::flag);
+    SEGMENTS_CUSTOMERS_MIN: u64 = setting("segments.customers_min", count("customers", 20, 1_000_000), "100", values::count);
+    SEGMENTS_REFRESH: SegmentRefresh = setting("segments.refresh", Kind::Choice(&["monthly", "weekly", "never"]), "monthly", values::segment_refresh);
 
     SIGNALS_FREQUENCY_FELL: Decimal = decimal("signals.frequency_fell", above_one(), "1.5");
     SIGNALS_FREQUENCY_FELL_REARM: Decimal = decimal("signals.frequency_fell_rearm", above_one(), "1.25");

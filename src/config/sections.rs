@@ -1,5 +1,7 @@
 //! Section by section from the layers to the validated configuration.
 
+use std::sync::Arc;
+
 use super::keys::{self, Setting};
 use super::layers::{Layers, Path};
 use super::problem::Problems;
@@ -7,9 +9,10 @@ use super::reader::Reader;
 use super::secret::Secret;
 use super::{
     ClockRules, CommitPace, Config, DeadLetterLimit, HistoryRules, HttpSettings, LogSettings, Purpose,
-    RecordBounds, Topics, intake, kafka, policy, shops,
+    RecordBounds, SegmentSettings, Topics, intake, kafka, policy, shops,
 };
 use crate::domain::lapse::LapsePolicies;
+use crate::domain::segments::published::CutsInForce;
 use crate::domain::settings::Settings;
 use crate::domain::values::time::Span;
 use crate::topic::{Input, Output, PerInput, PerOutput};
@@ -32,7 +35,8 @@ pub(super) fn read(layers: Layers, purpose: Purpose, problems: &mut Problems) ->
         "the registry is a topic or a file, not both: leave one of them out".to_owned()
     });
     let erasure = ErasureSecrets::read(reader, &application);
-    let settings = read_settings(reader, &erasure);
+    let segments = read_segments(reader);
+    let settings = read_settings(reader, &erasure, segments.as_ref());
     let clock = read_clock(reader);
     let record_bounds = RecordBounds {
         bytes_max: reader.get(&keys::RECORDS_MAX_BYTES),
@@ -81,12 +85,21 @@ pub(super) fn read(layers: Layers, purpose: Purpose, problems: &mut Problems) ->
         snapshot_interval,
         dead_letters,
         history,
+        segments,
         intake,
         http,
         kafka,
         log,
         layers,
     })
+}
+
+fn read_segments(reader: &mut Reader<'_>) -> Option<SegmentSettings> {
+    let settings = SegmentSettings {
+        customers_min: reader.get(&keys::SEGMENTS_CUSTOMERS_MIN),
+        refresh: reader.get(&keys::SEGMENTS_REFRESH),
+    };
+    reader.get(&keys::SEGMENTS_ENABLED).then_some(settings)
 }
 
 fn read_topics(reader: &mut Reader<'_>) -> Topics {
@@ -129,7 +142,11 @@ fn read_topics(reader: &mut Reader<'_>) -> Topics {
     }
 }
 
-fn read_settings(reader: &mut Reader<'_>, erasure: &ErasureSecrets) -> Option<Settings> {
+fn read_settings(
+    reader: &mut Reader<'_>,
+    erasure: &ErasureSecrets,
+    segments: Option<&SegmentSettings>,
+) -> Option<Settings> {
     let key_form = reader.get(&keys::KEY);
     let shops = shops::read(reader, key_form);
     let orders_max = reader.get(&keys::RECORDS_MAX_ORDERS);
@@ -149,6 +166,8 @@ fn read_settings(reader: &mut Reader<'_>, erasure: &ErasureSecrets) -> Option<Se
         lateness,
         orders_max,
         lapse,
+        // Cut points come with the registry.
+        segments: segments.map(|_| Arc::new(CutsInForce::new(&[]))),
         thresholds,
         hash: wire::hash::hash,
         erasure_hash: wire::hash::erasure_hash(erasure.secret.expose()),

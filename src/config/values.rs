@@ -8,7 +8,7 @@ use chrono::DateTime;
 
 use super::keys::{DECIMAL_DIGITS_MAX, KeyForm, Kind, NAME_BYTES_MAX, ONE, PolicyName, TOPIC_BYTES_MAX};
 use super::text::{parse_duration, parse_size};
-use super::{AtEnd, DeadLetterValues, HistorySignals, LogFormat, LogLevel, suggest};
+use super::{AtEnd, DeadLetterValues, HistorySignals, LogFormat, LogLevel, SegmentRefresh, suggest};
 use crate::domain::values::money::Currency;
 use crate::domain::values::number::Decimal;
 use crate::domain::values::time::{Span, Time, Zone};
@@ -103,6 +103,23 @@ pub(super) fn history_signals(text: &str, kind: Kind) -> Result<HistorySignals, 
     match text {
         "hold_back" => Ok(HistorySignals::HoldBack),
         "publish" => Ok(HistorySignals::Publish),
+        _ => Err(none_of(text, kind)),
+    }
+}
+
+pub(super) fn flag(text: &str, kind: Kind) -> Result<bool, String> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(none_of(text, kind)),
+    }
+}
+
+pub(super) fn segment_refresh(text: &str, kind: Kind) -> Result<SegmentRefresh, String> {
+    match text {
+        "monthly" => Ok(SegmentRefresh::Monthly),
+        "weekly" => Ok(SegmentRefresh::Weekly),
+        "never" => Ok(SegmentRefresh::Never),
         _ => Err(none_of(text, kind)),
     }
 }

@@ -17,6 +17,7 @@ use super::customer::ledger::{
     Attribution, Cancellation, CancelledUpTo, Ledger, Order, Return, ReturnTarget,
 };
 use super::customer::purchases::PurchaseStats;
+use super::segments::names::Segment;
 use super::settings::{Settings, Shop};
 use super::signals::signal::{OpenAlert, State, content_hash};
 use super::values::event::{CancellationRecord, OrderRecord, Record, ReturnRecord, SkuVariety};
@@ -39,6 +40,8 @@ pub struct Emitted {
     pub first_order: bool,
     pub second_order: bool,
     pub armed: Armed,
+    /// None without segments, before the first cut points, and of a prospect.
+    pub segment: Option<Segment>,
 }
 
 /// The state that signals have reported, with the alerts that a later record may retract or end.
@@ -105,6 +108,7 @@ impl Emitted {
             order_value_rose: true,
             return_rate_high: true,
         },
+        segment: None,
     };
 
     pub const fn state(&self) -> State {

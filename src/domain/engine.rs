@@ -13,6 +13,7 @@ pub mod export;
 mod look_ahead;
 mod partition_totals;
 pub mod queries;
+pub mod rescheduling;
 pub mod restore;
 mod scratch;
 pub mod settling;
@@ -49,6 +50,8 @@ pub struct Engine {
     pub(in crate::domain) settings: Arc<Settings>,
     pub(in crate::domain) clock: Option<Time>,
     pub(in crate::domain) stage: Stage,
+    /// The customers below this slot have timers under the settings; none: all have.
+    pub(in crate::domain) rescheduled: Option<usize>,
     /// What time alone causes before this instant is not published.
     pub(in crate::domain) signals_from: Option<Time>,
     pub(in crate::domain) store: Store,
@@ -121,6 +124,7 @@ impl Engine {
             settings,
             clock: None,
             stage: Stage::Live,
+            rescheduled: None,
             signals_from: None,
             timers: Timers::default(),
             markers: Markers::default(),
@@ -129,12 +133,6 @@ impl Engine {
             effects: Effects::default(),
             scratch: Scratch::default(),
         }
-    }
-
-    /// Goes on under other settings. Only models may differ: a silence that one of them judges must begin later, or the customer's deadlines
-    /// change with the next record or timer.
-    pub fn use_settings(&mut self, settings: Arc<Settings>) {
-        self.settings = settings;
     }
 
     /// The partition's clock; none before the first record.

@@ -35,6 +35,15 @@ impl<V: Ord + Copy, R> RecordsInForce<V, R> {
         self.latest(Some(shop), at).or_else(|| self.latest(None, at))
     }
 
+    /// Whether the same records count up to `clock`.
+    pub fn are_same_until(&self, other: &Self, clock: Time) -> bool {
+        let counting = |records: &'_ Self| -> Vec<Effect<V>> {
+            let effects = records.records.iter().map(|(effect, _)| *effect);
+            effects.filter(|effect| effect.effective_at <= clock).collect()
+        };
+        counting(self) == counting(other)
+    }
+
     fn latest(&self, shop: Option<ShopIndex>, at: Time) -> Option<&R> {
         let end =
             self.records.partition_point(|(effect, _)| (effect.shop, effect.effective_at) <= (shop, at));

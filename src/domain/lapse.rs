@@ -163,6 +163,15 @@ impl LapsePolicies {
         self.models.as_ref().map(|models| &models.at(shop, at).model)
     }
 
+    /// Whether the same models count up to `clock`.
+    pub fn models_are_same_until(&self, other: &Self, clock: Time) -> bool {
+        match (&self.models, &other.models) {
+            (Some(mine), Some(theirs)) => mine.are_same_until(theirs, clock),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+
     /// The one place that selects what judges a silence: by its beginning, so that no deadline of a running silence moves.
     #[inline]
     fn in_force(&self, shop: ShopIndex, last_order_at: Time) -> InForce<'_> {

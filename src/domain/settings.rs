@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use super::lapse::model::Model;
 use super::lapse::{Cadence, LapsePolicies, LapsePolicy};
+use super::segments::published::{CutsInForce, PublishedCuts};
 use super::values::ids::ShopIndex;
 use super::values::money::{Conversion, Currency, SentAmount, ShopAmount};
 use super::values::number::Decimal;
-use super::values::time::{Span, Zone};
+use super::values::time::{Span, Time, Zone};
 
 /// Everything that facts and signals depend on beside the records and the clock.
 #[derive(Clone)]
@@ -19,6 +21,8 @@ pub struct Settings {
     /// Orders (and returns) a customer's ledger holds at most; older ones fold early.
     pub orders_max: usize,
     pub lapse: LapsePolicies,
+    /// The cut points of segments; none: there are no segments.
+    pub segments: Option<Arc<CutsInForce>>,
     pub thresholds: Thresholds,
     /// XXH3-64; injected because the domain depends on nothing.
     pub hash: fn(&[u8]) -> u64,
@@ -37,11 +41,31 @@ impl Settings {
             lateness: Span::days(35),
             orders_max: 1_000,
             lapse: LapsePolicies::new(LapsePolicy::Cadence(Cadence::default()), hash),
+            segments: None,
             thresholds: Thresholds::default(),
             hash,
             erasure_hash,
             former_erasure_hash: None,
         }
+    }
+
+    /// The same settings with these records of the registry. Only the policy `model` uses models, and only segments use cut points.
+    pub fn with_registry(&self, models: Vec<Model>, cuts: &[PublishedCuts]) -> Self {
+        Self {
+            lapse: self.lapse.with_models(models),
+            segments: self.segments.as_ref().map(|_| Arc::new(CutsInForce::new(cuts))),
+            ..self.clone()
+        }
+    }
+
+    /// Whether the same records of the registry count for every silence that has begun by `clock`.
+    pub fn judges_same_until(&self, other: &Self, clock: Time) -> bool {
+        let are_same_cuts = match (&self.segments, &other.segments) {
+            (Some(mine), Some(theirs)) => mine.are_same_until(theirs, clock),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        are_same_cuts && self.lapse.models_are_same_until(&other.lapse, clock)
     }
 
     /// R + L: what is older than this before the clock can no longer change.

@@ -18,8 +18,8 @@ pub struct Store {
     slots: Vec<Slot>,
     free: Vec<CustomerSlot>,
     room_bytes: usize,
-    /// How many customers the first format does not express.
-    beyond_v1: usize,
+    /// How many customers need each of the formats behind the first one.
+    newer: [usize; 2],
 }
 
 /// A customer in the table.
@@ -41,9 +41,13 @@ impl IndexEntry {
     }
 }
 
-/// 1 for a customer whom the first format does not express.
-fn beyond_v1(packed: &[u8]) -> usize {
-    usize::from(Format::of(packed) > Format::V1)
+/// The position in [`Store::newer`].
+fn newer(format: Format) -> Option<usize> {
+    match format {
+        Format::V1 => None,
+        Format::V2 => Some(0),
+        Format::V3 => Some(1),
+    }
 }
 
 /// So much of a key's hash as an entry holds.
@@ -88,7 +92,7 @@ impl Store {
             slots: Vec::new(),
             free: Vec::new(),
             room_bytes: 0,
-            beyond_v1: 0,
+            newer: [0; 2],
         }
     }
 
@@ -136,8 +140,9 @@ impl Store {
             .remove();
         let held = &mut self.slots[slot.0 as usize];
         self.room_bytes -= held.room.len();
-        self.beyond_v1 -= beyond_v1(held.packed());
+        let format = Format::of(held.packed());
         *held = Slot::default();
+        self.count_format(format, Format::V1);
     }
 
     /// Gives back the slot of a customer who was removed: another may have it from now on.
@@ -154,7 +159,7 @@ impl Store {
         {
             return false;
         }
-        self.beyond_v1 = self.beyond_v1 + beyond_v1(bytes) - beyond_v1(held.packed());
+        let (format_before, format) = (Format::of(held.packed()), Format::of(bytes));
         let step = (length / ROOM_PART).next_power_of_two().max(ROOM_STEP);
         let room = length.next_multiple_of(step);
         // A customer who was folded gives back what is no longer needed.
@@ -170,7 +175,16 @@ impl Store {
             held.room[bytes.len()..length].copy_from_slice(rest);
         }
         held.length = u32::try_from(length).expect("the ledger is bounded");
+        self.count_format(format_before, format);
         true
+    }
+
+    /// A slot without a customer counts as of the first format.
+    fn count_format(&mut self, before: Format, after: Format) {
+        if before != after {
+            newer(before).into_iter().for_each(|format| self.newer[format] -= 1);
+            newer(after).into_iter().for_each(|format| self.newer[format] += 1);
+        }
     }
 
     pub fn packed(&self, slot: CustomerSlot) -> &[u8] {
@@ -195,7 +209,11 @@ impl Store {
 
     /// The lowest format that expresses every customer.
     pub fn format(&self) -> Format {
-        if self.beyond_v1 == 0 { Format::V1 } else { Format::NEWEST }
+        match self.newer {
+            [0, 0] => Format::V1,
+            [_, 0] => Format::V2,
+            [_, _] => Format::V3,
+        }
     }
 
     /// Every customer, by slot.

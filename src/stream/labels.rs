@@ -10,6 +10,7 @@ pub fn timer_outcome(signal: &Signal) -> Option<TimerOutcome> {
         (Cause::Deadline(_), SignalType::Lapsed) => Some(TimerOutcome::Lapsed),
         (Cause::Deadline(_), _) => Some(TimerOutcome::AtRisk),
         (Cause::Expiry(_), _) => Some(TimerOutcome::ReturnRateHigh),
+        (Cause::Boundary(_), _) => Some(TimerOutcome::SegmentChanged),
         (
             Cause::Record(_)
             | Cause::DeadlineByRecord(..)

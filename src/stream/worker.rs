@@ -103,6 +103,7 @@ impl<'m, B: Broker> Worker<'m, B> {
         self.end_histories_behind_intake()?;
         self.ctx.answer_queries();
         let has_read = self.read_and_apply()?;
+        let has_more_timers = self.ctx.reschedule_timers();
         self.stop_at_limit()?;
         self.move_clocks()?;
         self.refresh_old_offsets();
@@ -114,7 +115,7 @@ impl<'m, B: Broker> Worker<'m, B> {
         snapshot::take_slices(&mut self.ctx, &self.transaction);
         self.gauges.refresh_now_and_then(&mut self.ctx, &self.transaction, &self.clock_gate.intake);
         self.refusals.log(&self.ctx.rules, self.ctx.broker.now());
-        if !has_read {
+        if !has_read && !has_more_timers {
             let idle_for =
                 self.schedule.idle_for(&self.fill(), &self.ctx.rules.commit, self.ctx.broker.now());
             self.ctx.broker.wait(idle_for);

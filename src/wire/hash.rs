@@ -123,7 +123,9 @@ impl CauseBytes {
         let mut this = Self { bytes: [0; 29], length: 4 };
         match *cause {
             Cause::Record(digest) => this.push(b"r").push_digest(digest),
-            Cause::Deadline(deadline) => this.push(b"d").push(&deadline.as_millis().to_le_bytes()),
+            Cause::Deadline(instant) | Cause::Boundary(instant) => {
+                this.push(b"d").push(&instant.as_millis().to_le_bytes())
+            }
             Cause::DeadlineByRecord(deadline, digest) => {
                 this.push(b"q").push(&deadline.as_millis().to_le_bytes()).push_digest(digest)
             }

@@ -104,6 +104,7 @@ impl Check<'_> {
             Shape::Count
             | Shape::From1
             | Shape::UpTo(_)
+            | Shape::Between(..)
             | Shape::Number
             | Shape::Positive
             | Shape::Flag
@@ -153,6 +154,7 @@ impl Check<'_> {
             Shape::Count
             | Shape::From1
             | Shape::UpTo(_)
+            | Shape::Between(..)
             | Shape::Number
             | Shape::Positive
             | Shape::Flag
@@ -188,6 +190,7 @@ fn plain(shape: &Shape) -> Value {
         Shape::Count => json!({"type": "integer", "minimum": 0}),
         Shape::From1 => json!({"type": "integer", "minimum": 1}),
         Shape::UpTo(max) => json!({"type": "integer", "minimum": 0, "maximum": max}),
+        Shape::Between(min, max) => json!({"type": "integer", "minimum": min, "maximum": max}),
         Shape::Number => json!({"type": "number"}),
         Shape::Positive => json!({"type": "number", "minimum": 0}),
         Shape::Flag => json!({"type": "boolean"}),
@@ -271,6 +274,7 @@ fn parts(shape: &Shape) -> &'static [Field] {
         | Shape::Count
         | Shape::From1
         | Shape::UpTo(_)
+        | Shape::Between(..)
         | Shape::Number
         | Shape::Positive
         | Shape::Flag

@@ -1,15 +1,19 @@
 //! The story that the examples tell, lived through by decoder and engine: what the pages show is what users get.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use libtest_mimic::{Failed, Trial};
 use retention_signals::domain::engine::{Engine, Outcome};
+use retention_signals::domain::segments::published::CutsInForce;
 use retention_signals::domain::settings::{Settings, Shop, Shops};
 use retention_signals::domain::signals::signal::Signal;
 use retention_signals::domain::values::money::Currency;
 use retention_signals::domain::values::time::Time;
 use retention_signals::formats::native::{Decoder, Limits, Subject};
+use retention_signals::stream::registry::Registry;
 use retention_signals::topic::Input;
+use retention_signals::wire::encode::{RecordContext, SignalEncoder};
 use retention_signals::wire::hash::{SignalId, erasure_hash, hash};
 use serde_json::Value;
 
@@ -34,8 +38,30 @@ c-3310 became_prospect 2025-09-22T16:40:00.000Z active prospect
 c-1042 won_back 2025-09-25T12:15:00.000Z lapsed active
 ";
 
+/// Every change of a segment, with the cut points of `schemas/examples/story/cuts.jsonl`: customer, instant, names.
+const SEGMENTS: &str = "\
+c-1042 2025-01-05T09:30:00.000Z none new
+c-1042 2025-01-20T09:30:00.000Z new promising
+c-1042 2025-02-04T18:15:00.000Z promising potential_loyalist
+c-2077 2025-02-11T14:05:00.000Z none new
+c-1042 2025-03-09T18:15:00.000Z potential_loyalist about_to_sleep
+c-1042 2025-04-17T18:15:00.000Z about_to_sleep hibernating
+c-1042 2025-04-20T06:15:00.000Z hibernating potential_loyalist
+c-1042 2025-05-23T06:15:00.000Z potential_loyalist need_attention
+c-1042 2025-07-01T06:15:00.000Z need_attention slipping
+c-2077 2025-08-20T15:30:00.000Z none new
+c-2077 2025-09-04T15:30:00.000Z new promising
+c-3310 2025-09-12T16:40:00.000Z none new
+c-2077 2025-09-22T15:30:00.000Z promising about_to_sleep
+c-1042 2025-09-25T12:15:00.000Z slipping champions
+";
+
+/// A file of the registry.
+const CUTS: &str = "schemas/examples/story/cuts.jsonl";
+
 pub fn trials() -> Vec<Trial> {
     vec![
+        Trial::test("story::says_the_segments_of_the_examples", says_the_segments_of_the_examples),
         Trial::test("story::says_the_signals_of_the_examples", says_the_signals_of_the_examples),
         Trial::test("story::counts_as_the_summary_says", counts_as_the_summary_says),
     ]
@@ -53,7 +79,7 @@ fn says_the_signals_of_the_examples() -> Result<(), Failed> {
         let text = |pointer: &str| signal.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let is_of_story = ["c-1042", "c-2077", "c-3310"].contains(&text("/customer_id"));
         // The story is told under the policy `cadence`.
-        if !is_of_story || text("/policy/name") == "model" {
+        if !is_of_story || text("/policy/name") == "model" || text("/type") == "segment_changed" {
             continue;
         }
         let line =
@@ -67,6 +93,52 @@ fn says_the_signals_of_the_examples() -> Result<(), Failed> {
     }
     if compared < 8 {
         return Err(format!("only {compared} examples are of the story").into());
+    }
+    Ok(())
+}
+
+/// The same story with segments. All other signals are as without.
+fn says_the_segments_of_the_examples() -> Result<(), Failed> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(CUTS);
+    let settings = settings();
+    let contents = Registry::read_file(&path)?.contents_of_file(&path, &settings.shops)?;
+    let settings = Settings { segments: Some(Arc::new(CutsInForce::new(&contents.cuts))), ..settings };
+    let story = live_with(settings);
+    let (changes, others): (Vec<&Told>, Vec<&Told>) =
+        story.signals.iter().partition(|told| told.json["type"] == "segment_changed");
+    let others: String = others.iter().map(|told| told.line.clone() + "\n").collect();
+    if others != TOLD {
+        return Err(format!("told\n{others}expected\n{TOLD}").into());
+    }
+    let line = |told: &Told| {
+        let Value::Object(signal) = &told.json else { panic!("a signal is an object") };
+        let (customer, at, data) = (&signal["customer_id"], &signal["occurred_at"], &signal["data"]);
+        let text = |value: &Value| value.as_str().unwrap_or("none").to_owned();
+        format!("{} {} {} {}\n", text(customer), text(at), text(&data["before"]), text(&data["after"]))
+    };
+    let told: String = changes.iter().map(|told| line(told)).collect();
+    if told != SEGMENTS {
+        let json: Vec<String> = changes.iter().map(|told| told.json.to_string()).collect();
+        return Err(format!("told\n{told}expected\n{SEGMENTS}{}", json.join("\n")).into());
+    }
+    let mut compared = 0;
+    for example in examples::valid("signals") {
+        let signal: Value = serde_json::from_str(&example.text)?;
+        if signal["type"] == "segment_changed" {
+            if !changes.iter().any(|told| told.json == signal) {
+                return Err(format!("{} is not in the story", example.path).into());
+            }
+            compared += 1;
+        }
+    }
+    if compared < 2 {
+        return Err(format!("only {compared} examples").into());
+    }
+    // The page shows the very record.
+    let record = examples::read(CUTS).replace(", ", ",");
+    let page = examples::read("docs/SEGMENTS.md").replace(",\n ", ", ").replace(", ", ",");
+    if !page.contains(record.trim_end()) {
+        return Err(format!("docs/SEGMENTS.md does not show {CUTS}").into());
     }
     Ok(())
 }
@@ -99,11 +171,16 @@ struct Story {
 struct Told {
     line: String,
     id: String,
+    json: Value,
 }
 
 /// Reads the story's files and applies them in the order of their times, as a replay does.
 fn live() -> Story {
-    let settings = settings();
+    live_with(settings())
+}
+
+fn live_with(settings: Settings) -> Story {
+    let encoder = SignalEncoder::new(&settings.shops);
     let decoder = Decoder::new(settings.shops.clone(), Limits::default());
     let mut engine = Engine::new(Arc::new(settings));
     let mut story = Story::default();
@@ -138,17 +215,23 @@ fn live() -> Story {
             Outcome::Duplicate => story.duplicates += 1,
             Outcome::Refused(_) | Outcome::TimersPending => story.refused += 1,
         }
-        story.signals.extend(engine.drain_signals().map(|(key, signal)| told(key, &signal)));
+        let record = RecordContext::of(&event);
+        story.signals.extend(
+            engine.drain_signals().map(|(key, signal)| told(&encoder, key, &signal, record.as_ref())),
+        );
     }
     story
 }
 
-fn told(key: &[u8], signal: &Signal) -> Told {
+fn told(encoder: &SignalEncoder, key: &[u8], signal: &Signal, record: Option<&RecordContext<'_>>) -> Told {
+    let mut json = Vec::new();
+    encoder.encode(key, signal, record, &mut json);
     let customer = String::from_utf8_lossy(key);
     let (kind, at) = (signal.kind.name(), written(signal.occurred_at));
     Told {
         line: format!("{customer} {kind} {at} {} {}", signal.before.name(), signal.after.name()),
         id: SignalId::of(key, kind, &signal.cause, &mut Vec::new()).to_string(),
+        json: serde_json::from_slice(&json).expect("JSON"),
     }
 }
 

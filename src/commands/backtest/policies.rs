@@ -121,6 +121,7 @@ impl Observer for Signals {
             | SignalKind::OrderValueFell(_)
             | SignalKind::OrderValueRose(_)
             | SignalKind::ReturnRateHigh { .. }
+            | SignalKind::SegmentChanged(_)
             | SignalKind::OrderCancelled { .. }
             | SignalKind::OrderReturned { .. } => {}
         }

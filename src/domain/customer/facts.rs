@@ -5,8 +5,9 @@ use super::ledger::{Attribution, UnattributedRefund};
 use super::purchases::{KeptOrder, PurchaseStats};
 use super::{Customer, Summary};
 use crate::domain::lapse::Deadlines;
+use crate::domain::segments::customer::SegmentBasis;
 use crate::domain::settings::{Settings, Shop};
-use crate::domain::signals::signal::{ActiveKind, CustomerType, Lifecycle, Profile, State};
+use crate::domain::signals::signal::{ActiveKind, CustomerType, Lifecycle, Profile, ProfileSegment, State};
 use crate::domain::store::packed::ValuedOrders;
 use crate::domain::values::event::SkuVariety;
 use crate::domain::values::ids::ShopIndex;
@@ -18,6 +19,8 @@ use crate::domain::values::window::{OrderTotals, TotalsByWindow, WINDOWS, YEAR, 
 pub struct Facts<'s> {
     totals: &'s CustomerTotals,
     pub deadlines: Option<Deadlines>,
+    /// None without segments, without a kept order, and before the first cut points.
+    pub segment: Option<SegmentBasis<'s>>,
 }
 
 /// What the orders and refunds of one customer add up to at one instant: the customer's part in the totals of its shop.
@@ -40,10 +43,12 @@ pub struct AddedOrder {
 
 impl<'s> Facts<'s> {
     /// The facts at the instant of `totals`, or at any later one for which its year lasts.
-    pub fn new(totals: &'s CustomerTotals, shop: ShopIndex, settings: &Settings) -> Self {
+    pub fn new(totals: &'s CustomerTotals, shop: ShopIndex, settings: &'s Settings) -> Self {
         let history = totals.kept.history();
         let deadlines = history.and_then(|history| settings.lapse.deadlines(shop, &history));
-        Self { totals, deadlines }
+        let cuts = settings.segments.as_ref().zip(history);
+        let cuts = cuts.and_then(|(cuts, history)| cuts.at(shop, history.last_order_at));
+        Self { totals, deadlines, segment: cuts.map(|cuts| SegmentBasis::new(cuts, &totals.kept)) }
     }
 
     pub fn all_time(&self) -> &'s OrderTotals {
@@ -127,6 +132,11 @@ impl<'s> Facts<'s> {
             outlook: kept
                 .history()
                 .and_then(|history| settings.lapse.outlook(shop, &history, kept.order_values(), as_of)),
+            segment: match (&settings.segments, self.segment) {
+                (None, _) => ProfileSegment::LeftOut,
+                (Some(_), None) => ProfileSegment::Unknown,
+                (Some(_), Some(basis)) => ProfileSegment::Known(basis.at(as_of)),
+            },
             truncated: customer.summary.is_truncated(as_of),
             blocks: self.totals.by_window,
         }

@@ -64,9 +64,10 @@ impl<'e> CustomerVisit<'e> {
         }
         let added = AddedOrder::new(orders.orders().next_back()?, at);
         customer.skus = customer.skus.and(skus);
-        let state_before = customer.emitted.state();
+        let (state_before, segment_before) = (customer.emitted.state(), customer.emitted.segment);
         let form = Form::Appended(Appended { order, added, folding, staying, head_length });
-        Some(Self { engine, slot, shop, key_hash: key.hash, clock, state_before, due: None, form })
+        let key_hash = key.hash;
+        Some(Self { engine, slot, shop, key_hash, clock, state_before, segment_before, due: None, form })
     }
 
     /// Counts the customer anew and saves its bytes, which have changed.

@@ -33,6 +33,8 @@ pub struct Explanation {
 pub enum NextChange {
     /// Silence leads to this state.
     State(State),
+    /// Silence leads to another segment.
+    Segment,
     /// An order leaves the window of 365 days, which may raise the return rate.
     ReturnRate,
 }
@@ -83,7 +85,7 @@ impl Engine {
             policy_settings: settings.lapse.policy().clone(),
             history,
             deadlines: facts.deadlines,
-            next: due.map(|due| (due, next_change(&facts, emitted.state(), due))),
+            next: due.map(|due| (due, next_change(&facts, emitted, due))),
             emitted: *emitted,
             windows: [window(0), window(1), window(2)],
             remembered: Remembered {
@@ -97,9 +99,11 @@ impl Engine {
     }
 }
 
-fn next_change(facts: &Facts<'_>, emitted: State, due: Time) -> NextChange {
-    match facts.next(emitted) {
+fn next_change(facts: &Facts<'_>, emitted: &Emitted, due: Time) -> NextChange {
+    let segment = facts.segment.and_then(|basis| basis.next_change(emitted.segment, due));
+    match facts.next(emitted.state()) {
         Some((state, at)) if at == due => NextChange::State(state),
+        Some(_) | None if segment == Some(due) => NextChange::Segment,
         Some(_) | None => NextChange::ReturnRate,
     }
 }

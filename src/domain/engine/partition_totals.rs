@@ -3,6 +3,7 @@
 use super::shop_totals::ShopTotals;
 use super::window_ends::WindowEnds;
 use crate::domain::customer::facts::{AddedOrder, CustomerTotals};
+use crate::domain::segments::names::Segment;
 use crate::domain::signals::signal::State;
 use crate::domain::values::ids::{CustomerSlot, ShopIndex};
 use crate::domain::values::window::TotalsByWindow;
@@ -10,16 +11,31 @@ use crate::domain::values::window::TotalsByWindow;
 /// The sums over all customers, kept up to date by differences.
 pub(in crate::domain) struct PartitionTotals {
     shops: Vec<ShopTotals>,
+    /// Customers by emitted segment, in the order of [`Segment::ALL`].
+    segments: [u64; Segment::ALL.len()],
     pub(in crate::domain) window_ends: WindowEnds,
 }
 
 impl PartitionTotals {
     pub fn new(shops: usize, window_ends: WindowEnds) -> Self {
-        Self { shops: vec![ShopTotals::default(); shops], window_ends }
+        Self { shops: vec![ShopTotals::default(); shops], segments: Default::default(), window_ends }
     }
 
     pub fn shop(&self, shop: ShopIndex) -> &ShopTotals {
         &self.shops[usize::from(shop.0)]
+    }
+
+    /// Customers of a segment.
+    pub fn customers_in(&self, segment: Segment) -> u64 {
+        self.segments[segment as usize]
+    }
+
+    /// The emitted segment of a customer was `before` and is `after` from now on.
+    pub fn recount_segment(&mut self, before: Option<Segment>, after: Option<Segment>) {
+        if before != after {
+            before.into_iter().for_each(|segment| self.segments[segment as usize] -= 1);
+            after.into_iter().for_each(|segment| self.segments[segment as usize] += 1);
+        }
     }
 
     /// Whether no customer counts.

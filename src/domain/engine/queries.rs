@@ -3,6 +3,7 @@
 use super::shop_totals::{GuestTotals, ShopTotals};
 use super::{Engine, Progress};
 use crate::domain::customer::facts::{CustomerTotals, Facts};
+use crate::domain::segments::names::Segment;
 use crate::domain::signals::signal::Profile;
 use crate::domain::store::packed::Format;
 use crate::domain::values::ids::{CustomerKey, CustomerSlot, ShopIndex};
@@ -72,6 +73,11 @@ impl Engine {
     /// The totals of one shop at the instant of the last [`Self::settle_figures`].
     pub fn settled_figures(&self, shop: ShopIndex) -> &ShopTotals {
         self.totals.shop(shop)
+    }
+
+    /// Customers by the segment that was emitted last.
+    pub fn customers_in(&self, segment: Segment) -> u64 {
+        self.totals.customers_in(segment)
     }
 
     /// What guests did since this engine was made.

@@ -16,6 +16,7 @@ use super::{Applied, Engine, Standing};
 use crate::domain::customer::facts::Facts;
 use crate::domain::customer::ledger::Attribution;
 use crate::domain::customer::{Change as LedgerChange, Customer, Emitted};
+use crate::domain::segments::names::Segment;
 use crate::domain::settings::Settings;
 use crate::domain::signals::lifecycle::{SignalEmitter, TriggeringRecord, next_instant};
 use crate::domain::signals::signal::State;
@@ -32,8 +33,9 @@ pub(super) struct CustomerVisit<'e> {
     pub(super) key_hash: u64,
     /// The partition's clock: the instant of the facts.
     pub(super) clock: Time,
-    /// The emitted state at the opening.
+    /// The emitted state and segment at the opening.
     pub(super) state_before: State,
+    pub(super) segment_before: Option<Segment>,
     /// When time alone may next cause a signal, once the change is applied.
     pub(super) due: Option<Time>,
     pub(super) form: Form,
@@ -60,12 +62,15 @@ impl<'e> CustomerVisit<'e> {
         shop: ShopIndex,
         clock: Time,
     ) -> Self {
-        let state_before = engine.scratch.customer.emitted.state();
+        let emitted = engine.scratch.customer.emitted;
+        let (state_before, segment_before) = (emitted.state(), emitted.segment);
         let (slot, form) = match slot {
             Some(slot) => (slot, Form::Held),
             None => (engine.scratch.insert(&mut engine.store, key), Form::New),
         };
-        let visit = Self { engine, slot, shop, key_hash: key.hash, clock, state_before, due: None, form };
+        let key_hash = key.hash;
+        let visit =
+            Self { engine, slot, shop, key_hash, clock, state_before, segment_before, due: None, form };
         match visit.form {
             Form::Held => visit.with_totals_before(),
             Form::New | Form::Appended(_) | Form::Head { .. } => visit,
@@ -80,8 +85,9 @@ impl<'e> CustomerVisit<'e> {
         clock: Time,
     ) -> Self {
         let shop = engine.shop_of(slot);
-        let state_before = engine.scratch.customer.emitted.state();
-        Self { engine, slot, shop, key_hash, clock, state_before, due: None, form: Form::New }
+        let emitted = engine.scratch.customer.emitted;
+        let (state_before, segment_before) = (emitted.state(), emitted.segment);
+        Self { engine, slot, shop, key_hash, clock, state_before, segment_before, due: None, form: Form::New }
     }
 
     /// Opens a customer whose timer fires.
@@ -96,8 +102,9 @@ impl<'e> CustomerVisit<'e> {
         let packed = store.packed(slot);
         scratch.totals = scratch.read(slot, packed, instant, settings.shops.get(shop), settings);
         let emitted_before = scratch.customer.emitted;
-        let (state_before, form) = (emitted_before.state(), Form::Head { emitted_before });
-        Self { engine, slot, shop, key_hash, clock: instant, state_before, due: None, form }
+        let (state_before, segment_before) = (emitted_before.state(), emitted_before.segment);
+        let form = Form::Head { emitted_before };
+        Self { engine, slot, shop, key_hash, clock: instant, state_before, segment_before, due: None, form }
     }
 
     /// Derives how the customer counts in the totals of its shop.
@@ -187,7 +194,7 @@ impl<'e> CustomerVisit<'e> {
             },
         };
         emitter.emit_record(&mut customer.emitted, TriggeringRecord { record, hash: settings.hash });
-        self.due = next_instant(customer.emitted.state(), &facts, &settings.thresholds);
+        self.due = next_instant(&customer.emitted, &facts, &settings.thresholds, self.clock);
         applied
     }
 
@@ -213,7 +220,7 @@ impl<'e> CustomerVisit<'e> {
             effects.signals.truncate(signals_before);
         }
         effects.timers_silent += u64::from(effects.signals.len() == signals_before);
-        self.due = next_instant(customer.emitted.state(), &facts, &settings.thresholds);
+        self.due = next_instant(&customer.emitted, &facts, &settings.thresholds, self.clock);
         moved
     }
 
@@ -238,7 +245,7 @@ impl<'e> CustomerVisit<'e> {
         };
         effects.held_back += emitter.settle(customer, attribution, *signals_from);
         self.state_before = customer.emitted.state();
-        self.due = next_instant(customer.emitted.state(), &facts, &settings.thresholds);
+        self.due = next_instant(&customer.emitted, &facts, &settings.thresholds, self.clock);
     }
 
     /// Unpacks the ledger too, if the timer has changed what was emitted. Only a few do.
@@ -286,8 +293,10 @@ impl<'e> CustomerVisit<'e> {
             }
             Form::Head { .. } => false,
         };
-        let Self { engine, slot, key_hash, state_before, due, .. } = self;
-        engine.effects.count_transition(state_before, engine.scratch.customer.emitted.state());
+        let Self { engine, slot, key_hash, state_before, segment_before, due, .. } = self;
+        let emitted = &engine.scratch.customer.emitted;
+        engine.effects.count_transition(state_before, emitted.state());
+        engine.totals.recount_segment(segment_before, emitted.segment);
         engine.timers.schedule(slot, due, || key_hash);
         if has_changed {
             engine.touch(slot, profile_at);
@@ -321,14 +330,28 @@ impl<'e> CustomerVisit<'e> {
 
     /// Opens and ends a visit of a restored customer that lies unpacked in the scratch memory: it counts, and it gets its timer.
     pub(super) fn restore(engine: &'e mut Engine, slot: CustomerSlot, shop: ShopIndex, key_hash: u64) {
-        let Engine { settings, totals: partition_totals, timers, scratch, .. } = engine;
+        let Engine { settings, clock, totals: partition_totals, timers, scratch, .. } = engine;
         let Scratch { customer, attribution, .. } = scratch;
         let shop_settings = settings.shops.get(shop);
         attribution.derive(&customer.ledger, shop_settings, settings.return_window);
         let totals = customer.totals(partition_totals.window_ends.at(), attribution, shop_settings);
-        let (state, facts) = (customer.emitted.state(), Facts::new(&totals, shop, settings));
-        timers.schedule(slot, next_instant(state, &facts, &settings.thresholds), || key_hash);
-        partition_totals.recount(slot, shop, None, Some((state, &totals)));
+        let facts = Facts::new(&totals, shop, settings);
+        let due = next_instant(&customer.emitted, &facts, &settings.thresholds, clock.unwrap_or(Time::MIN));
+        timers.schedule(slot, due, || key_hash);
+        partition_totals.recount_segment(None, customer.emitted.segment);
+        partition_totals.recount(slot, shop, None, Some((customer.emitted.state(), &totals)));
+    }
+
+    /// Sets the timer of a customer anew, because other records of the registry count for it. Nothing else changes.
+    pub(super) fn reschedule(engine: &'e mut Engine, slot: CustomerSlot, clock: Time) {
+        let shop = engine.shop_of(slot);
+        let Engine { settings, store, timers, scratch, .. } = engine;
+        // What leaves the year at the very clock may still have to fire.
+        let at = clock.just_before();
+        let totals = scratch.read(slot, store.packed(slot), at, settings.shops.get(shop), settings);
+        let facts = Facts::new(&totals, shop, settings);
+        let due = next_instant(&scratch.customer.emitted, &facts, &settings.thresholds, clock);
+        timers.schedule(slot, due, || store.key_hash(slot));
     }
 
     /// Brings a customer's part in the totals of its shop to the instant that these are brought to.
@@ -354,6 +377,7 @@ impl<'e> CustomerVisit<'e> {
         let before = scratch.read(slot, packed, at, settings.shops.get(shop), settings);
         let state = scratch.customer.emitted.state();
         partition_totals.recount(slot, shop, Some((state, &before.by_window)), None);
+        partition_totals.recount_segment(scratch.customer.emitted.segment, None);
         timers.schedule(slot, None, || key.hash);
         effects.erase(slot, key.bytes, store.mark(slot));
         store.remove(slot);

@@ -126,6 +126,11 @@ impl Models {
         Self { prior: in_force(Model::PRIOR), fitted: RecordsInForce::new(fitted.collect()) }
     }
 
+    /// Whether the same models count up to `clock`.
+    pub(super) fn are_same_until(&self, other: &Self, clock: Time) -> bool {
+        self.fitted.are_same_until(&other.fitted, clock)
+    }
+
     /// The model that counts at an instant.
     pub(super) fn at(&self, shop: ShopIndex, at: Time) -> &ModelInForce {
         self.fitted.at(shop, at).unwrap_or(&self.prior)

@@ -1,5 +1,6 @@
 //! Cut points, and the scores that follow from them.
 
+use super::customer::silence_beyond;
 use super::histogram::{Histogram, upper};
 use super::names::{Segment, ValueMatrix};
 use crate::domain::values::money::ShopAmount;
@@ -124,10 +125,7 @@ impl CutPoints {
     }
 
     pub fn scores(&self, values: &RfmValues) -> Scores {
-        let silent = |cut: &&u64| {
-            let days = i64::try_from(**cut).expect("whole days of a time");
-            values.silence >= Span::days(days + 1)
-        };
+        let silent = |cut: &&u64| values.silence >= silence_beyond(**cut);
         Scores {
             r: 5 - self.r.iter().filter(silent).count() as u8,
             f: score(&self.f, u64::from(values.kept)),

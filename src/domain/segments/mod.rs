@@ -4,6 +4,7 @@
 //! decides about a customer.
 
 pub mod counts;
+pub mod customer;
 pub mod cuts;
 pub mod histogram;
 pub mod names;

@@ -44,6 +44,11 @@ impl CutsInForce {
         Self { records: RecordsInForce::new(records.collect()) }
     }
 
+    /// Whether the same cut points count up to `clock`.
+    pub fn are_same_until(&self, other: &Self, clock: Time) -> bool {
+        self.records.are_same_until(&other.records, clock)
+    }
+
     /// Those that count for a customer with this last kept order; none before the first ones.
     pub fn at(&self, shop: ShopIndex, last_order_at: Time) -> Option<&VersionedCuts> {
         self.records.at(shop, last_order_at)

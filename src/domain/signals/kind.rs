@@ -4,7 +4,7 @@
 //! tables in `docs/` and of the dashboards. [`lifecycle`](super::lifecycle) decides when a signal is emitted.
 
 use super::signal::{
-    FrequencyChange, OpenAlert, OrderValueChange, RetractedKind, ReturnedOrder, Silence, State,
+    FrequencyChange, OpenAlert, OrderValueChange, RetractedKind, ReturnedOrder, SegmentChange, Silence, State,
 };
 use crate::domain::values::ids::{OrderHash, ReturnHash};
 use crate::domain::values::money::ShopAmount;
@@ -21,10 +21,13 @@ pub enum CauseKind {
     Deadline,
     /// An order or a refund left the 365-day window.
     Expiry,
+    /// A silence went beyond a cut point of segments.
+    Boundary,
 }
 
 impl CauseKind {
-    pub const ALL: [Self; 5] = [Self::Order, Self::Cancellation, Self::Return, Self::Deadline, Self::Expiry];
+    pub const ALL: [Self; 6] =
+        [Self::Order, Self::Cancellation, Self::Return, Self::Deadline, Self::Expiry, Self::Boundary];
 
     /// The name in records.
     pub const fn name(self) -> &'static str {
@@ -34,6 +37,7 @@ impl CauseKind {
             Self::Return => "return",
             Self::Deadline => "deadline",
             Self::Expiry => "expiry",
+            Self::Boundary => "boundary",
         }
     }
 }
@@ -76,6 +80,8 @@ const RECORDS_AND_DEADLINE: &[CauseKind] =
     &[CauseKind::Order, CauseKind::Cancellation, CauseKind::Return, CauseKind::Deadline];
 const RECORDS_AND_EXPIRY: &[CauseKind] =
     &[CauseKind::Order, CauseKind::Cancellation, CauseKind::Return, CauseKind::Expiry];
+const RECORDS_AND_BOUNDARY: &[CauseKind] =
+    &[CauseKind::Order, CauseKind::Cancellation, CauseKind::Return, CauseKind::Boundary];
 
 /// What the table says about a type, beside its data.
 #[derive(Clone, Copy, Debug)]
@@ -269,6 +275,16 @@ signal_types! {
         repeats: WhenRearmed,
         tone: Warning,
         line: "{refunded} {currency} sent back, {ratio:percent} of {gross}",
+    }
+
+    /// The customer's segment has another name.
+    SegmentChanged(SegmentChange) = {
+        name: "segment_changed",
+        causes: RECORDS_AND_BOUNDARY,
+        after: None,
+        repeats: EachTime,
+        tone: Neutral,
+        line: "{after}, was {before}",
     }
 
     /// An order was cancelled.

@@ -5,11 +5,12 @@
 use super::kind::SignalKind;
 use super::signal::{
     Cause, FrequencyChange, Lifecycle, OpenAlert, OrderValueChange, RecordDigest, RetractedKind,
-    ReturnedOrder, Signal, Silence, State,
+    ReturnedOrder, SegmentChange, Signal, Silence, State,
 };
 use crate::domain::customer::facts::Facts;
 use crate::domain::customer::ledger::{Attribution, CancelledUpTo, Ledger, ReturnTarget};
 use crate::domain::customer::{Armed, Emitted, EmittedLifecycle};
+use crate::domain::segments::names::Segment;
 use crate::domain::settings::{Settings, Thresholds};
 use crate::domain::values::event::{Record, ReturnRecord};
 use crate::domain::values::ids::{CustomerSlot, OrderHash, ShopIndex};
@@ -17,15 +18,21 @@ use crate::domain::values::money::ShopAmount;
 use crate::domain::values::number::{Decimal, Ratio};
 use crate::domain::values::time::Time;
 
-/// When time alone may next cause a signal: at a deadline, or at an end of the year that the return rate looks at. An end of the
-/// year matters only while something was refunded in it: without, the rate is nothing before and after, and a record that brought
-/// an order has armed the signal already.
-pub fn next_instant(emitted: State, facts: &Facts<'_>, thresholds: &Thresholds) -> Option<Time> {
-    let deadline = facts.next(emitted).map(|(_, at)| at);
+/// When time alone may next cause a signal, from `clock` on: at a deadline, where silence leads to another segment, or at an end of the
+/// year that the return rate looks at. An end of the year matters only while something was refunded in it: without, the rate is nothing
+/// before and after, and a record that brought an order has armed the signal already.
+pub fn next_instant(
+    emitted: &Emitted,
+    facts: &Facts<'_>,
+    thresholds: &Thresholds,
+    clock: Time,
+) -> Option<Time> {
+    let deadline = facts.next(emitted.state()).map(|(_, at)| at);
+    let segment = facts.segment.and_then(|basis| basis.next_change(emitted.segment, clock));
     let year = facts.year();
     let rate_may_move = year.refunded > ShopAmount::ZERO && year.placed >= thresholds.return_rate_orders_min;
     let year_end = facts.year_end().filter(|_| rate_may_move);
-    deadline.into_iter().chain(year_end).min()
+    deadline.into_iter().chain(segment).chain(year_end).min()
 }
 
 /// The record that may cause signals. Most cause none, so the digest is computed when one does.
@@ -63,14 +70,20 @@ impl SignalEmitter<'_> {
             self.emit(SignalKind::BecameProspect, Cause::Record(record.digest()));
             *emitted = Emitted::NOTHING;
         }
+        let first_segment = match emitted.first_order {
+            true => FirstSegment::Silent,
+            false => FirstSegment::Emitted, // If the customer has a segment, the first order comes with it.
+        };
         self.emit_first_orders(emitted, record);
         emitted.lifecycle = self.emit_lifecycle(emitted.lifecycle, record);
         self.emit_frequency(&mut emitted.armed, record);
         self.emit_order_value(&mut emitted.armed, record);
         self.emit_return_rate(&mut emitted.armed, || Cause::Record(record.digest()));
+        self.emit_segment(&mut emitted.segment, first_segment, || Cause::Record(record.digest()));
     }
 
-    /// What an instant changed: the clock reached a deadline, or an order left a window. Returns whether the state moved.
+    /// What an instant changed: the clock reached a deadline or a cut point of segments, or an order left a window. Returns whether the
+    /// state or the segment moved.
     pub fn emit_instant(&mut self, emitted: &mut Emitted) -> bool {
         let reached = self.emit_deadline(emitted.lifecycle);
         if let Some(lifecycle) = reached {
@@ -78,9 +91,10 @@ impl SignalEmitter<'_> {
             // The signal about the expiry comes after the one about the deadline.
             self.before = lifecycle.state();
         }
-        let occurred_at = self.occurred_at;
+        let (occurred_at, segment) = (self.occurred_at, emitted.segment);
+        self.emit_segment(&mut emitted.segment, FirstSegment::Silent, || Cause::Boundary(occurred_at));
         self.emit_return_rate(&mut emitted.armed, || Cause::Expiry(occurred_at));
-        reached.is_some()
+        reached.is_some() || emitted.segment != segment
     }
 
     /// The order has become cancelled for the first time, or its first cancellation has come before it. Without a version, a
@@ -297,6 +311,27 @@ impl SignalEmitter<'_> {
         }
     }
 
+    fn emit_segment(
+        &mut self,
+        emitted: &mut Option<Segment>,
+        first: FirstSegment,
+        cause: impl FnOnce() -> Cause,
+    ) {
+        let Some(basis) = self.facts.segment else {
+            *emitted = None; // What was emitted when there were cut points is forgotten.
+            return;
+        };
+        let (before, after) = (*emitted, basis.at(self.clock));
+        if before == Some(after.name) {
+            return;
+        }
+        *emitted = Some(after.name);
+        if before.is_some() || first == FirstSegment::Emitted {
+            let silence = self.clock.since(self.facts.kept().last_at);
+            self.emit(SignalKind::SegmentChanged(SegmentChange { before, after, silence }), cause());
+        }
+    }
+
     pub(super) fn emit(&mut self, kind: SignalKind, cause: Cause) {
         self.signals.push(Signal {
             customer: self.customer,
@@ -309,6 +344,14 @@ impl SignalEmitter<'_> {
             policy: self.settings.lapse.id(self.shop, self.facts.kept().history().as_ref()),
         });
     }
+}
+
+/// Whether a first name is reported.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum FirstSegment {
+    Emitted,
+    /// The customer was there before the cut points.
+    Silent,
 }
 
 /// Mean of the last three against the mean of those before.

@@ -48,6 +48,7 @@ impl SignalEmitter<'_> {
             first_order: kept >= 1,
             second_order: kept >= 2 || (kept == 1 && has_kept_two_at_once(&customer.ledger, attribution)),
             armed: self.armed(),
+            segment: self.facts.segment.map(|basis| basis.at(self.clock).name),
         };
         self.settle_cancellations(&mut customer.ledger);
         held_back

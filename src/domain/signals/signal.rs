@@ -3,6 +3,8 @@
 use super::kind::{SignalKind, SignalType};
 use crate::domain::lapse::PolicyId;
 use crate::domain::lapse::outlook::Outlook;
+use crate::domain::segments::customer::CustomerSegment;
+use crate::domain::segments::names::Segment;
 use crate::domain::values::event::{CancellationRecord, Record};
 use crate::domain::values::ids::{CustomerSlot, OrderHash, ReturnHash, ShopIndex};
 use crate::domain::values::number::Ratio;
@@ -102,6 +104,16 @@ pub struct OrderValueChange {
     pub earlier: Ratio,
 }
 
+/// The customer's segment has another name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SegmentChange {
+    /// What was emitted before; none with the first order.
+    pub before: Option<Segment>,
+    pub after: CustomerSegment,
+    /// From the last kept order on.
+    pub silence: Span,
+}
+
 /// The order that a return was attributed to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ReturnedOrder {
@@ -122,6 +134,8 @@ pub enum Cause {
     DeadlineByRecord(Time, RecordDigest),
     /// The clock crossed the end of a window.
     Expiry(Time),
+    /// The clock crossed a cut point of silences.
+    Boundary(Time),
     /// An order is reported cancelled once.
     Cancelled(OrderHash),
     /// A return is reported once.
@@ -218,10 +232,21 @@ pub struct Profile {
     pub expected_gap: Option<Ratio>,
     /// None without a kept order, and under every policy but `model`.
     pub outlook: Option<Outlook>,
+    pub segment: ProfileSegment,
     /// Whether orders that folded early are missing from the windows.
     pub truncated: bool,
     /// All time, then the windows of [`WINDOWS`](crate::domain::values::window::WINDOWS).
     pub blocks: [OrderTotals; 4],
+}
+
+/// What a profile says about the customer's segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProfileSegment {
+    /// There are no segments.
+    LeftOut,
+    /// The customer has no kept order, or no cut points count for it.
+    Unknown,
+    Known(CustomerSegment),
 }
 
 /// Where a customer stands, since when, and what silence brings next.

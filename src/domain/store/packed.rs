@@ -15,6 +15,7 @@ mod size;
 
 use crate::domain::customer::ledger::{Cancellation, CancelledUpTo, Ledger, Return};
 use crate::domain::customer::{Armed, Customer, Emitted, EmittedLifecycle, Summary};
+use crate::domain::segments::names::Segment;
 use crate::domain::signals::signal::{OpenAlert, RecordDigest};
 use crate::domain::values::event::SkuVariety;
 use crate::domain::values::ids::{OrderHash, ReturnHash};
@@ -24,7 +25,7 @@ use bytes::{Reader, put_48, put_signed, put_varint};
 use orders::{put_orders, read_orders};
 use sections::{put_sections, read_sections};
 
-pub use format::{Format, upgrade};
+pub use format::{Format, LedgerFormat, upgrade};
 pub use orders::{FixedWidthOrders, ValuedOrders};
 pub use sections::NEWEST_SECTION;
 pub use size::bytes_max;
@@ -67,7 +68,7 @@ pub fn has_key(packed: &[u8], key: &[u8]) -> bool {
 
 /// Packs a customer after clearing `bytes`.
 pub fn pack(key: &[u8], customer: &Customer, bytes: &mut Vec<u8>) {
-    pack_head(key, customer, Format::needed(&customer.ledger), bytes);
+    pack_head(key, customer, LedgerFormat::needed(&customer.ledger), bytes);
     put_varint(bytes, customer.ledger.orders.len() as u64);
     put_orders(bytes, &customer.ledger.orders);
     put_varint(bytes, customer.ledger.returns.len() as u64);
@@ -91,7 +92,7 @@ pub fn pack(key: &[u8], customer: &Customer, bytes: &mut Vec<u8>) {
 
 /// Packs all of a customer that stands before the entries of the ledger, after clearing `bytes`. `format` is the lowest one that
 /// expresses the ledger.
-pub fn pack_head(key: &[u8], customer: &Customer, format: Format, bytes: &mut Vec<u8>) {
+pub fn pack_head(key: &[u8], customer: &Customer, format: LedgerFormat, bytes: &mut Vec<u8>) {
     bytes.clear();
     put_varint(bytes, key.len() as u64);
     bytes.extend_from_slice(key);
@@ -105,13 +106,13 @@ pub fn pack_head(key: &[u8], customer: &Customer, format: Format, bytes: &mut Ve
 /// Unpacks into a customer whose memory is reused.
 pub fn unpack(packed: &[u8], customer: &mut Customer) -> Result<(), Unreadable> {
     let entries = unpack_head(packed, customer)?;
-    let format = Format::of(packed);
+    let format = LedgerFormat::of(packed);
     unpack_entries(entries, &mut customer.ledger).map_err(|error| match format {
-        Format::V1 => Unreadable::Corrupt, // It has no sections.
-        Format::V2 => error,
+        LedgerFormat::V1 => Unreadable::Corrupt, // It has no sections.
+        LedgerFormat::V2 => error,
     })?;
     // A customer has one form, so that what is not exactly ours is noticed.
-    if format == Format::needed(&customer.ledger) { Ok(()) } else { Err(Unreadable::Corrupt) }
+    if format == LedgerFormat::needed(&customer.ledger) { Ok(()) } else { Err(Unreadable::Corrupt) }
 }
 
 /// Unpacks all but the entries of the ledger, of which there are none then. Gives their bytes.
@@ -143,12 +144,17 @@ const LAPSED_BY_RECORD: u32 = 1 << 12;
 const ONE_SKU: u32 = 1 << 13;
 const VARIED_GOODS: u32 = 1 << 14;
 const SUMMARY: u32 = 1 << 15;
-/// The customer is not expressed by the first format.
+/// The ledger is not expressed by the first format.
 const FORMAT_2: u32 = 1 << 16;
+/// Four bits: 0 without a segment, else its position in [`Segment::ALL`] from 1 on. Only the third format sets them.
+const SEGMENT_SHIFT: u32 = 17;
+const SEGMENT_MASK: u32 = 15;
 /// Bits that no format sets.
-const UNUSED: u32 = !0 << 17;
+const UNUSED: u32 = !0 << 21;
 
-fn put_emitted(bytes: &mut Vec<u8>, customer: &Customer, has_summary: bool, format: Format) {
+const _: () = assert!(Segment::ALL.len() <= SEGMENT_MASK as usize);
+
+fn put_emitted(bytes: &mut Vec<u8>, customer: &Customer, has_summary: bool, format: LedgerFormat) {
     let Customer { emitted, skus, .. } = *customer;
     let bit = |on: bool, bit: u32| if on { bit } else { 0 };
     let totals = |cause: Option<OpenAlert>, said: u32, by_record: u32| {
@@ -177,7 +183,8 @@ fn put_emitted(bytes: &mut Vec<u8>, customer: &Customer, has_summary: bool, form
         | totals(lapsed, LAPSED, LAPSED_BY_RECORD)
         | goods_bits
         | bit(has_summary, SUMMARY)
-        | bit(format == Format::V2, FORMAT_2);
+        | bit(format == LedgerFormat::V2, FORMAT_2)
+        | emitted.segment.map_or(0, |segment| segment as u32 + 1) << SEGMENT_SHIFT;
     bytes.extend_from_slice(&flags.to_le_bytes());
     for cause in [at_risk, lapsed].into_iter().flatten() {
         put_48(bytes, cause.deadline.as_millis());
@@ -213,6 +220,10 @@ fn read_head(reader: &mut Reader<'_>, customer: &mut Customer) -> Option<()> {
         (3, at_risk, Some(lapsed)) => EmittedLifecycle::Lapsed { lapsed, at_risk },
         _ => return None, // The engine leads to no other combination.
     };
+    let segment = match (flags >> SEGMENT_SHIFT & SEGMENT_MASK) as usize {
+        0 => None,
+        number => Some(*Segment::ALL.get(number - 1)?),
+    };
     customer.emitted = Emitted {
         lifecycle,
         first_order: has(FIRST_ORDER),
@@ -224,6 +235,7 @@ fn read_head(reader: &mut Reader<'_>, customer: &mut Customer) -> Option<()> {
             order_value_rose: has(ORDER_VALUE_ROSE),
             return_rate_high: has(RETURN_RATE_HIGH),
         },
+        segment,
     };
     customer.skus = match (has(ONE_SKU), has(VARIED_GOODS)) {
         (true, _) => SkuVariety::One(reader.u64()?),

@@ -155,6 +155,7 @@ pub(super) fn explanation(explained: &Explained) -> ExplanationBody {
             at: time(at),
             change: match change {
                 NextChange::State(state) => state.name(),
+                NextChange::Segment => SignalType::SegmentChanged.name(),
                 NextChange::ReturnRate => SignalType::ReturnRateHigh.name(),
             },
         }),

@@ -1,6 +1,10 @@
 //! How a value of a partition is exported: as one gauge, as one for each value of a label, or as that for each currency.
 
-use std::{collections::BTreeMap, fmt::Debug, sync::Mutex};
+use std::{
+    collections::BTreeMap,
+    fmt::Debug,
+    sync::{Mutex, OnceLock},
+};
 
 use prometheus::{Gauge, GaugeVec};
 
@@ -108,6 +112,43 @@ impl<L: Label + Debug, N: Number> GaugeValue for PerLabel<L, N> {
 
     fn remove(family: &GaugeVec, _: &PerLabel<L, Gauge>, partition: &str) {
         L::all().for_each(|label| remove_one(family, &[label.values(), vec![partition]].concat()));
+    }
+}
+
+/// The gauges of something that may be off. They appear with the first value.
+#[derive(Debug)]
+pub(super) struct WhereUsed<G> {
+    family: GaugeVec,
+    partition: String,
+    gauges: OnceLock<G>,
+}
+
+impl<L: Label + Debug, N: Number> GaugeValue for Option<PerLabel<L, N>> {
+    type Gauges = WhereUsed<PerLabel<L, Gauge>>;
+
+    fn keys() -> Vec<&'static str> {
+        L::keys()
+    }
+
+    fn series() -> String {
+        PerLabel::<L, N>::series()
+    }
+
+    fn gauges(family: &GaugeVec, partition: &str, _: &[CurrencyLabel]) -> Self::Gauges {
+        WhereUsed { family: family.clone(), partition: partition.to_owned(), gauges: OnceLock::new() }
+    }
+
+    fn set(&self, gauges: &Self::Gauges) {
+        if let Some(value) = self {
+            let WhereUsed { family, partition, gauges } = gauges;
+            value.set(gauges.get_or_init(|| PerLabel::<L, N>::gauges(family, partition, &[])));
+        }
+    }
+
+    fn remove(family: &GaugeVec, gauges: &Self::Gauges, partition: &str) {
+        if let Some(gauges) = gauges.gauges.get() {
+            PerLabel::<L, N>::remove(family, gauges, partition);
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! dashboards and alerts fit every installation.
 
 use super::label::{Label, label, label_of, pair};
+use crate::domain::segments::names::Segment;
 use crate::domain::signals::kind::SignalType;
 use crate::domain::signals::signal::State;
 use crate::topic::{Input, Output};
@@ -12,6 +13,7 @@ use crate::wire::reason::Reason;
 pub use crate::wire::remark::Remark;
 
 label_of!(State, "state");
+label_of!(Segment, "segment");
 label_of!(Input, "topic");
 label_of!(Output, "topic");
 label_of!(Reason, "reason");
@@ -100,6 +102,8 @@ label!(
         Lapsed = "lapsed",
         /// The return rate is high since something left the year.
         ReturnRateHigh = "return_rate_high",
+        /// The customer's segment has another name.
+        SegmentChanged = "segment_changed",
         /// Nothing: the return rate is not high yet, or an erasure marker ended.
         None = "none",
     }

@@ -18,6 +18,7 @@ use super::{
     labels::{WindowBasis, WindowRevenue},
     registrar::Registrar,
 };
+use crate::domain::segments::names::Segment;
 use crate::domain::signals::signal::State;
 use crate::topic::{Input, Partition};
 
@@ -40,6 +41,8 @@ gauge_table! {
             "Timers that are set";
         customers: PerLabel<State, u64> = "retention_customers",
             "Customers by state, at the partition's clock";
+        customers_by_segment: Option<PerLabel<Segment, u64>> = "retention_customers_by_segment",
+            "Customers by the segment that was emitted last. Not there unless segments.enabled is true";
         window_customers: PerLabel<WindowBasis, u64> = "retention_window_customers",
             "Customers with an order in the window";
         window_repeat_customers: PerLabel<WindowBasis, u64> = "retention_window_repeat_customers",

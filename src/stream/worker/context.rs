@@ -10,7 +10,7 @@ use super::membership::Membership;
 use super::owned::OwnedPartitions;
 use super::query::WaitingQueries;
 use super::{Stop, report, snapshot};
-use crate::domain::settings::Settings;
+use crate::domain::engine::Progress;
 use crate::fault::{self, Milestone, Mutation};
 use crate::stream::broker::{Broker, BrokerError, Moment};
 use crate::stream::partition::{Phase, Running};
@@ -18,6 +18,9 @@ use crate::stream::registry::{RegistryContents, RegistryReader};
 use crate::stream::rules::Rules;
 use crate::stream::session::{self, Attempt, AttemptError, GroupEvents};
 use crate::topic::{Partition, listed};
+
+/// Customers whose timers one partition sets anew before it goes on with its records.
+const RESCHEDULED_A_TURN: usize = 20_000;
 
 /// See the module.
 pub(super) struct Context<'m, B: Broker> {
@@ -112,11 +115,19 @@ impl<'m, B: Broker> Context<'m, B> {
             warn!(problem, "a record of the registry is not used");
         }
         info!(models = models.len(), cuts = cuts.len(), "records taken from the registry");
-        let lapse = settings.lapse.with_models(models);
-        self.rules.settings = Arc::new(Settings { lapse, ..settings.clone() });
+        self.rules.settings = Arc::new(settings.with_registry(models, &cuts));
         for (_, running) in self.partitions.running_mut_all() {
             running.engine.use_settings(Arc::clone(&self.rules.settings));
         }
+    }
+
+    /// Sets the timers of some customers anew where records of the registry reach back. Whether there are more.
+    pub fn reschedule_timers(&mut self) -> bool {
+        let progress = self
+            .partitions
+            .running_mut_all()
+            .map(|(_, running)| running.engine.reschedule(fault::bound(RESCHEDULED_A_TURN)));
+        progress.fold(false, |has_more, progress| has_more | (progress == Progress::More))
     }
 
     pub fn check_partition_counts_now_and_then(&mut self) -> Result<(), Stop> {
@@ -177,7 +188,7 @@ impl<'m, B: Broker> Context<'m, B> {
             self.hub.on_restored(partition, duration);
             let snapshots = snapshot::schedule(self, partition, &restored, now);
             let mut running = Running::new(*restored, snapshots, now);
-            // Models may have come while it was restored.
+            // Records of the registry may have come while it was restored.
             running.engine.use_settings(Arc::clone(&self.rules.settings));
             self.hub.status.in_history(partition, report::history(&running, None));
             self.partitions.set_phase(partition, Phase::Restored(Box::new(running)));

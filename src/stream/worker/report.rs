@@ -6,6 +6,7 @@ use super::context::Context;
 use super::intake_gate::IntakeGate;
 use super::transaction::Transaction;
 use crate::domain::engine::{Engine, Transitions};
+use crate::domain::segments::names::Segment;
 use crate::domain::signals::signal::State;
 use crate::domain::values::time::Time;
 use crate::observe::metrics::{
@@ -125,6 +126,13 @@ pub fn gauges<T: RecordBatch>(
         ..PartitionGauges::default()
     };
     add_figures(&mut gauges, &running.engine, rules);
+    gauges.customers_by_segment = rules.settings.segments.as_ref().map(|_| {
+        let mut customers = PerLabel::default();
+        for segment in Segment::ALL {
+            customers[segment] = running.engine.customers_in(segment);
+        }
+        customers
+    });
     gauges
 }
 

@@ -9,6 +9,7 @@ use super::text::{Text, Word};
 use crate::domain::daily_count::month::Month as CalendarMonth;
 use crate::domain::lapse::model::ModelVersion as Version64;
 use crate::domain::segments::names::{Segment, ValueMatrix};
+use crate::domain::segments::published::CutsVersion as CutsVersion64;
 use crate::domain::signals::kind::{CauseKind, SignalType};
 use crate::domain::signals::signal::{ActiveKind, CustomerType, RetractedKind, State};
 use crate::domain::values::event::VERSION_LIMIT;
@@ -39,6 +40,8 @@ pub enum Shape {
     From1,
     /// A whole number from 0 to this.
     UpTo(u64),
+    /// A whole number from the first to the second.
+    Between(u64, u64),
     Number,
     /// A number from 0 on.
     Positive,
@@ -184,6 +187,10 @@ field_types! {
     MeanDays(Ratio) = Shape::Defined("days"), |text, days, _| text.ratio(days);
     Share(Ratio) = Shape::Defined("ratio"), |text, ratio, _| text.ratio(ratio);
     Count(u64) = Shape::Count, |text, count, _| text.integer(count);
+    Score(u8) = Shape::Between(1, 5), |text, score, _| text.integer(score.into());
+    CutsVersion(CutsVersion64) = Shape::Pattern("^[0-9a-f]{16}$"), |text, version, _| {
+        text.put(b"\"").slice(version.to_string().as_bytes()).put(b"\"")
+    };
     Version(u64) = Shape::UpTo(VERSION_LIMIT - 1), |text, version, _| text.integer(version);
     Flag(bool) = Shape::Flag, |text, flag, _| text.flag(flag);
     /// A string that is no id.
@@ -375,4 +382,14 @@ macro_rules! short_names {
 
 names!(State, ActiveKind, CustomerType, SignalType, CauseKind, RetractedKind, Reason, Remark, InputRemark);
 names!(Segment, ValueMatrix);
-short_names!(State, ActiveKind, CustomerType, SignalType, CauseKind, RetractedKind, Reason);
+short_names!(
+    State,
+    ActiveKind,
+    CustomerType,
+    SignalType,
+    CauseKind,
+    RetractedKind,
+    Reason,
+    Segment,
+    ValueMatrix
+);

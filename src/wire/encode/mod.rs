@@ -11,6 +11,8 @@ mod shops;
 
 pub mod fields;
 
+mod segment;
+
 mod profile;
 
 mod context;

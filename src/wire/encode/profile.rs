@@ -4,11 +4,12 @@ use super::fields::{
     Count, Currency, Field, FieldType, Flag, Id, MeanDays, ModelVersion, Money, Named, NextState, Nullable,
     Shape, Share, SignedMoney, StoreId, Time, record,
 };
+use super::segment::{self, SegmentRecord};
 use super::shops::ShopTexts;
 use super::text::append;
 use crate::domain::lapse::outlook::Outlook;
 use crate::domain::settings::Shops;
-use crate::domain::signals::signal::{ActiveKind, CustomerType, Profile, State};
+use crate::domain::signals::signal::{ActiveKind, CustomerType, Profile, ProfileSegment, State};
 use crate::domain::values::money::{self, ShopAmount};
 use crate::domain::values::number::half_even_of_magnitudes;
 use crate::domain::values::time;
@@ -139,7 +140,7 @@ record! {
 
 /// The fields of a profile.
 pub fn fields() -> Vec<Field> {
-    [Facts::FIELDS, &[MODEL], &FIGURES].concat()
+    [Facts::FIELDS, &[MODEL, segment::FIELD], &FIGURES].concat()
 }
 
 /// What the facts of a profile are written from.
@@ -171,6 +172,13 @@ impl ProfileEncoder {
         append(out, room, |text| Facts::put_fields(text, &parts, shop.digits));
         if let Some(outlook) = &profile.outlook {
             append(out, MODEL_ROOM, |text| Model::put(text.put(b",\"model\":"), outlook, shop.digits));
+        }
+        match &profile.segment {
+            ProfileSegment::LeftOut => {}
+            ProfileSegment::Unknown => out.extend_from_slice(b",\"segment\":null"),
+            ProfileSegment::Known(segment) => append(out, segment::ROOM, |text| {
+                SegmentRecord::put(text.put(b",\"segment\":"), segment, shop.digits)
+            }),
         }
         figures(out, &profile.blocks, shop.digits);
     }
@@ -260,6 +268,7 @@ mod tests {
             mean_gap: ratio,
             expected_gap: ratio,
             outlook: None,
+            segment: ProfileSegment::LeftOut,
             truncated: false,
             blocks: [block, windows[0], windows[1], windows[2]],
         }

@@ -5,6 +5,7 @@ use super::fields::{
     Count, Currency, Days, Field, FieldType, Flag, Id, Id128, MeanDays, MeanMoney, Money, Named, Nullable,
     Shape, Share, SignedDays, SignedMoney, StoreId, Time, Version, record,
 };
+use super::segment::SegmentChange;
 use super::shops::ShopTexts;
 use super::text::{Text, append};
 use crate::domain::lapse::PolicyId;
@@ -28,7 +29,7 @@ record! {
         "customer_id": Id = of.customer_id;
         /// The store. With the key form 'customer_id' it is the store that the causing record names, and null for signals of the clock.
         "store_id": Nullable<StoreId> = of.store_id;
-        /// When it happened: the causing record's time, the deadline, or the instant of the expiry.
+        /// When it happened: the causing record's time, the deadline, or the instant of the expiry or boundary.
         "occurred_at": Time = of.signal.occurred_at;
         /// The customer's lifecycle state around what caused the signal.
         "state": StateChange = of.signal;
@@ -64,14 +65,14 @@ record! {
 record! {
     /// What caused a signal: a record, or the clock.
     CauseRecord(of: &'v Parts<'v>) {
-        /// The kind of record, or the clock: deadline (a silence became too long) or expiry (an order or a refund left the 365-day
-        /// window).
+        /// The kind of record, or the clock: deadline (a silence became too long), expiry (an order or a refund left the 365-day
+        /// window) or boundary (a silence went beyond a cut point of segments).
         "kind": Named<CauseKind> = of.cause_kind();
         /// The record's own id: the order_id of an order or a cancellation, the return_id of a return. Null for the clock.
         "id": Nullable<Id> = of.record.map(|record| record.id.as_bytes());
         /// The version of the order record; null for all other causes.
         "version": Nullable<Version> = of.version();
-        /// The record's time, the deadline, or the instant of the expiry.
+        /// The record's time, the deadline, or the instant of the expiry or boundary.
         "at": Time = of.record.map_or(of.signal.occurred_at, |record| record.at);
     }
 }
@@ -111,6 +112,7 @@ impl FieldType for Data {
             SignalKind::ReturnRateHigh { ratio, refunded, gross, placed } => {
                 ReturnRate::put(text, (*ratio, *refunded, *gross, *placed), digits)
             }
+            SignalKind::SegmentChanged(change) => SegmentChange::put(text, change, digits),
             SignalKind::OrderCancelled { order: _, value, net } => {
                 CancelledOrder::put(text, (*value, *net, of.record_id()), digits)
             }
@@ -137,6 +139,7 @@ pub const fn data_fields(signal_type: SignalType) -> &'static [Field] {
         SignalType::FrequencyFell | SignalType::FrequencyRose => FrequencyChange::FIELDS,
         SignalType::OrderValueFell | SignalType::OrderValueRose => OrderValueChange::FIELDS,
         SignalType::ReturnRateHigh => ReturnRate::FIELDS,
+        SignalType::SegmentChanged => SegmentChange::FIELDS,
         SignalType::OrderCancelled => CancelledOrder::FIELDS,
         SignalType::OrderReturned => ReturnedGoods::FIELDS,
         SignalType::BecameProspect => &[],
@@ -286,6 +289,7 @@ impl Parts<'_> {
             Some(RecordKind::Cancellation) => CauseKind::Cancellation,
             Some(RecordKind::Return { .. }) => CauseKind::Return,
             None if matches!(self.signal.cause, Cause::Expiry(_)) => CauseKind::Expiry,
+            None if matches!(self.signal.cause, Cause::Boundary(_)) => CauseKind::Boundary,
             None => CauseKind::Deadline,
         }
     }
@@ -397,7 +401,7 @@ impl SignalEncoder {
 
 const fn caused_by_record(cause: &Cause) -> bool {
     match cause {
-        Cause::Deadline(_) | Cause::Expiry(_) => false,
+        Cause::Deadline(_) | Cause::Expiry(_) | Cause::Boundary(_) => false,
         Cause::Record(_)
         | Cause::DeadlineByRecord(..)
         | Cause::Cancelled(_)
@@ -408,6 +412,7 @@ const fn caused_by_record(cause: &Cause) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::segment;
     use super::*;
     use crate::domain::settings::Shop;
     use crate::domain::signals::signal::{FrequencyChange, OpenAlert, OrderValueChange, Silence};
@@ -451,6 +456,7 @@ mod tests {
                 gross: amount,
                 placed: u32::MAX,
             },
+            SignalKind::SegmentChanged(segment::longest()),
             SignalKind::OrderCancelled { order: OrderHash(0), value: Some(amount), net: amount },
             SignalKind::OrderReturned { returned: ReturnHash(0), refund: amount, order: Some(returned) },
             SignalKind::BecameProspect,

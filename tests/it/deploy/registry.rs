@@ -6,7 +6,7 @@ use prometheus::{
     Registry,
     proto::{MetricFamily, MetricType},
 };
-use retention_signals::observe::metrics::{CurrencyLabel, Metrics, Vocabulary};
+use retention_signals::observe::metrics::{CurrencyLabel, Metrics, PartitionGauges, PerLabel, Vocabulary};
 use retention_signals::topic::Partition;
 
 /// Labels whose values are not known in advance.
@@ -51,7 +51,9 @@ fn metrics() -> (Metrics, Registry) {
         currencies: vec![CurrencyLabel::new("EUR", 2).expect("a currency")],
     };
     let metrics = Metrics::new(&registry, &vocabulary).expect("names are free");
-    let _partition = metrics.partition(Partition(0));
+    // With everything that may be off.
+    let gauges = PartitionGauges { customers_by_segment: Some(PerLabel::default()), ..Default::default() };
+    metrics.partition(Partition(0)).set(&gauges);
     (metrics, registry)
 }
 

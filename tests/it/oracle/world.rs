@@ -18,7 +18,7 @@ use super::{Input, OracleOutput, Topic};
 const CHANGED: &str = "a customer is there since a first change";
 
 /// The summary counts them all.
-const SIGNAL_TYPES: [&str; 15] = [
+const SIGNAL_TYPES: [&str; 16] = [
     "first_order",
     "second_order",
     "at_risk",
@@ -31,6 +31,7 @@ const SIGNAL_TYPES: [&str; 15] = [
     "order_value_fell",
     "order_value_rose",
     "return_rate_high",
+    "segment_changed",
     "order_cancelled",
     "order_returned",
     "became_prospect",

@@ -7,11 +7,14 @@ use retention_signals::domain::lapse::PolicyId;
 use retention_signals::domain::lapse::model::ModelVersion;
 use retention_signals::domain::lapse::outlook::Outlook;
 use retention_signals::domain::segments::counts::SegmentCounts;
+use retention_signals::domain::segments::customer::CustomerSegment;
+use retention_signals::domain::segments::cuts::Scores;
 use retention_signals::domain::segments::names::{Segment, ValueMatrix};
+use retention_signals::domain::segments::published::CutsVersion;
 use retention_signals::domain::signals::kind::SignalKind;
 use retention_signals::domain::signals::signal::{
     ActiveKind, Cause, CustomerType, FrequencyChange, Lifecycle, OpenAlert, OrderValueChange, Profile,
-    RecordDigest, RetractedKind, ReturnedOrder, Signal, Silence, State,
+    ProfileSegment, RecordDigest, RetractedKind, ReturnedOrder, SegmentChange, Signal, Silence, State,
 };
 use retention_signals::domain::values::ids::{CustomerSlot, OrderHash, ReturnHash, ShopIndex};
 use retention_signals::domain::values::money::ShopAmount;
@@ -99,6 +102,7 @@ fn cause(json: &Value) -> Cause {
     match (text(&json["type"]), text(&json["cause"]["kind"])) {
         (_, "deadline") => Cause::Deadline(at),
         (_, "expiry") => Cause::Expiry(at),
+        (_, "boundary") => Cause::Boundary(at),
         ("at_risk" | "lapsed", _) => {
             Cause::DeadlineByRecord(time(&json["data"]["deadline"]), RecordDigest(1))
         }
@@ -111,7 +115,10 @@ fn cause(json: &Value) -> Cause {
 
 /// Whether the id follows from the example alone: no digest of a record is in it.
 pub fn has_known_id(signal: &Signal) -> bool {
-    matches!(signal.cause, Cause::Deadline(_) | Cause::Expiry(_) | Cause::Cancelled(_) | Cause::Returned(_))
+    matches!(
+        signal.cause,
+        Cause::Deadline(_) | Cause::Expiry(_) | Cause::Boundary(_) | Cause::Cancelled(_) | Cause::Returned(_)
+    )
 }
 
 fn standing() -> OpenAlert {
@@ -155,6 +162,11 @@ fn signal_kind(name: &str, data: &Value) -> SignalKind {
             gross: money(&data["gross"]),
             placed: small(&data["placed_orders"]),
         },
+        "segment_changed" => SignalKind::SegmentChanged(SegmentChange {
+            before: some(&data["before"], segment_name),
+            after: segment(data, &data["after"]),
+            silence: days(&data["silence_days"]),
+        }),
         "order_cancelled" => SignalKind::OrderCancelled {
             order: OrderHash(0),
             value: some(&data["value"], money),
@@ -222,8 +234,32 @@ pub fn profile(json: &Value, shop: ShopIndex) -> Profile {
         mean_gap: some(&json["mean_gap_days"], ratio),
         expected_gap: some(&json["expected_gap_days"], ratio),
         outlook: json.get("model").map(outlook),
+        segment: match json.get("segment") {
+            None => ProfileSegment::LeftOut,
+            Some(Value::Null) => ProfileSegment::Unknown,
+            Some(known) => ProfileSegment::Known(segment(known, &known["name"])),
+        },
         truncated: json["truncated"] == true,
         blocks: [block(&json["all_time"]), windows[0], windows[1], windows[2]],
+    }
+}
+
+fn segment_name(json: &Value) -> Segment {
+    let named = Segment::ALL.into_iter().find(|segment| segment.name() == text(json));
+    named.expect("a segment")
+}
+
+fn segment(json: &Value, name: &Value) -> CustomerSegment {
+    let score = |value: &Value| u8::try_from(count(value)).expect("a score");
+    let matrix = |value: &Value| {
+        let named = ValueMatrix::ALL.into_iter().find(|place| place.name() == text(value));
+        named.expect("a place in the matrix")
+    };
+    CustomerSegment {
+        name: segment_name(name),
+        scores: Scores { r: score(&json["r"]), f: score(&json["f"]), m: some(&json["m"], score) },
+        matrix: some(&json["matrix"], matrix),
+        cuts: CutsVersion(u64::from_str_radix(text(&json["cuts"]), 16).expect("16 digits")),
     }
 }
 

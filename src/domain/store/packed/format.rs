@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | 1 | commit ec2e2bb | – |
 //! | 2 | 0.2.0 | order versions from 2³² on, sections behind the cancellations |
+//! | 3 | 0.2.0 | the emitted segment, in four bits of the flags |
 //!
 //! Written is the lowest format that expresses a customer, so that as long as a shop uses nothing new the program before can read
 //! its state. A new section needs no new format: its tag is refused by a program that does not know it. A new format is needed
@@ -21,22 +22,33 @@ use crate::domain::customer::ledger::{CancelledUpTo, Ledger};
 pub enum Format {
     V1 = 1,
     V2 = 2,
+    V3 = 3,
 }
 
-/// The byte of the flags (little endian) that holds [`super::FORMAT_2`].
-const FLAGS_BYTE: usize = 2;
-const FLAGS_BIT: u8 = 1;
+/// The lowest format that expresses a customer's ledger.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LedgerFormat {
+    V1,
+    V2,
+}
 
-const _: () = assert!(super::FORMAT_2 == (FLAGS_BIT as u32) << (8 * FLAGS_BYTE));
+/// The byte of the flags (little endian) that holds [`super::FORMAT_2`] and the segment.
+const FLAGS_BYTE: usize = 2;
+const FORMAT_2: u8 = 1;
+const SEGMENT: u8 = 15 << 1;
+
+const _: () = assert!(super::FORMAT_2 == (FORMAT_2 as u32) << (8 * FLAGS_BYTE));
+const _: () = assert!(super::SEGMENT_MASK << super::SEGMENT_SHIFT == (SEGMENT as u32) << (8 * FLAGS_BYTE));
 
 impl Format {
-    pub const NEWEST: Self = Self::V2;
+    pub const NEWEST: Self = Self::V3;
 
     /// The format of a number that was written before a customer; none if it is none of ours.
     pub const fn from_number(number: u8) -> Option<Self> {
         match number {
             1 => Some(Self::V1),
             2 => Some(Self::V2),
+            3 => Some(Self::V3),
             _ => None,
         }
     }
@@ -48,12 +60,27 @@ impl Format {
 
     /// The lowest format that expresses this packed customer. Any bytes will do: without flags they count as of the first.
     pub fn of(packed: &[u8]) -> Self {
-        let mut reader = Reader(packed);
-        let flags = reader.key().and_then(|_| reader.0.get(FLAGS_BYTE));
-        if flags.is_some_and(|byte| byte & FLAGS_BIT != 0) { Self::V2 } else { Self::V1 }
+        match flags(packed) {
+            flags if flags & SEGMENT != 0 => Self::V3,
+            flags if flags & FORMAT_2 != 0 => Self::V2,
+            _ => Self::V1,
+        }
+    }
+}
+
+/// The byte that tells formats apart; 0 without flags.
+fn flags(packed: &[u8]) -> u8 {
+    let mut reader = Reader(packed);
+    reader.key().and_then(|_| reader.0.get(FLAGS_BYTE)).copied().unwrap_or(0)
+}
+
+impl LedgerFormat {
+    /// As the flags of a packed customer say it.
+    pub(super) fn of(packed: &[u8]) -> Self {
+        if flags(packed) & FORMAT_2 != 0 { Self::V2 } else { Self::V1 }
     }
 
-    /// The lowest format that expresses a customer with this ledger.
+    /// The lowest format that expresses this ledger.
     pub(super) fn needed(ledger: &Ledger) -> Self {
         let has_great_version = ledger.orders.iter().any(|order| order.version >= ORDER_VERSION_LIMIT_V1);
         let has_cancelled_version =
@@ -69,12 +96,64 @@ impl Format {
 /// The customer uses something that its format does not have.
 pub fn upgrade(packed: &[u8], from: Format) -> Result<Cow<'_, [u8]>, Corrupt> {
     match from {
-        Format::V1 => from_1_to_2(packed),
-        Format::V2 => Ok(Cow::Borrowed(packed)),
+        Format::V1 | Format::V2 => unchanged(packed, from),
+        Format::V3 => Ok(Cow::Borrowed(packed)),
     }
 }
 
-/// Every customer of format 1 is one of format 2 that uses nothing new.
-fn from_1_to_2(packed: &[u8]) -> Result<Cow<'_, [u8]>, Corrupt> {
-    if Format::of(packed) == Format::V1 { Ok(Cow::Borrowed(packed)) } else { Err(Corrupt) }
+/// Every customer of the first formats is one of the next that uses nothing new.
+fn unchanged(packed: &[u8], from: Format) -> Result<Cow<'_, [u8]>, Corrupt> {
+    if Format::of(packed) <= from { Ok(Cow::Borrowed(packed)) } else { Err(Corrupt) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{SEGMENT_SHIFT, Unreadable, pack, unpack};
+    use super::*;
+    use crate::domain::customer::Customer;
+    use crate::domain::segments::names::Segment;
+    use crate::domain::store::Store;
+    use crate::domain::values::ids::CustomerKey;
+
+    const KEY: CustomerKey<'_> = CustomerKey { bytes: b"c1", hash: 1 };
+
+    fn packed(segment: Option<Segment>) -> Vec<u8> {
+        let mut customer = Customer::default();
+        customer.emitted.segment = segment;
+        let mut bytes = Vec::new();
+        pack(KEY.bytes, &customer, &mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn a_segment_takes_no_byte_and_needs_the_third_format() {
+        let without = packed(None);
+        assert_eq!(Format::of(&without), Format::V1);
+        for segment in Segment::ALL {
+            let bytes = packed(Some(segment));
+            assert_eq!((Format::of(&bytes), bytes.len()), (Format::V3, without.len()), "{segment:?}");
+            let mut customer = Customer::default();
+            assert_eq!(unpack(&bytes, &mut customer), Ok(()));
+            assert_eq!(customer.emitted.segment, Some(segment));
+            assert_eq!(upgrade(&bytes, Format::V2), Err(Corrupt));
+            assert_eq!(upgrade(&bytes, Format::V3).as_deref(), Ok(&bytes[..]));
+        }
+        let mut bytes = packed(Some(Segment::Hibernating));
+        bytes[1 + KEY.bytes.len() + FLAGS_BYTE] += 1 << (SEGMENT_SHIFT % 8);
+        assert_eq!(unpack(&bytes, &mut Customer::default()), Err(Unreadable::Corrupt), "an eleventh one");
+    }
+
+    #[test]
+    fn a_store_needs_the_format_of_its_newest_customer() {
+        let mut store = Store::new(|_| 1);
+        let slot = store.insert(KEY, &packed(None));
+        assert_eq!(store.format(), Format::V1);
+        store.replace(slot, &packed(Some(Segment::New)), &[]);
+        assert_eq!(store.format(), Format::V3);
+        store.replace(slot, &packed(None), &[]);
+        assert_eq!(store.format(), Format::V1);
+        store.replace(slot, &packed(Some(Segment::Loyal)), &[]);
+        store.remove(slot);
+        assert_eq!(store.format(), Format::V1);
+    }
 }

@@ -4,7 +4,7 @@
 //! id u64 │ version × 2 + whether it is a test (varint) │ placed at 48 bits │ total 48 bits │ currency u16
 //! ```
 
-use super::Format;
+use super::LedgerFormat;
 use super::bytes::{Reader, put_varint};
 use crate::domain::customer::history::{History, HistoryOrder};
 use crate::domain::customer::ledger::{Order, OrderResult};
@@ -97,7 +97,7 @@ impl<'a> FixedWidthOrders<'a> {
     }
 
     /// The lowest format that expresses them.
-    pub fn format(self) -> Format {
+    pub fn format(self) -> LedgerFormat {
         /// The width from which on some versions need the second format, and beyond which all do.
         const BOTH: usize = MARKS_AT + 5 + TAIL;
         let is_great = match self.entries.width {
@@ -105,7 +105,7 @@ impl<'a> FixedWidthOrders<'a> {
             BOTH => self.entries.iter().any(|entry| version(entry) >= ORDER_VERSION_LIMIT_V1),
             _ => true,
         };
-        if is_great { Format::V2 } else { Format::V1 }
+        if is_great { LedgerFormat::V2 } else { LedgerFormat::V1 }
     }
 
     /// With what they are worth in a shop.
