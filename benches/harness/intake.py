@@ -26,7 +26,7 @@ def run(stage, binary, options):
     command.say(f"loaded {loaded['records']:,} webhooks, {loaded['bytes'] / loaded['records']:,.0f} B each")
     system, drains = Intake(binary), []
     for turn in range(options.rounds):
-        job = stage.job(f"intake-{turn}", options.commit_interval, orders=f"in{turn}.orders", returns=f"in{turn}.returns", erasures=f"in{turn}.erasures")
+        job = stage.job(f"raw-{turn}", options.commit_interval, orders=f"in{turn}.orders", returns=f"in{turn}.returns", erasures=f"in{turn}.erasures")
         job.extra = options.set
         stage.tool.ask("create", topics=",".join([job.orders, job.returns, job.erasures]), partitions=stage.partitions)
         drained = drain(stage, system, job)
