@@ -14,6 +14,7 @@ use retention_signals::commands::healthcheck;
 use retention_signals::commands::intake::{self, IntakeArguments, IntakeCommand};
 use retention_signals::commands::manual;
 use retention_signals::commands::maps;
+use retention_signals::commands::registry;
 use retention_signals::commands::replay;
 use retention_signals::commands::report;
 use retention_signals::commands::run;
@@ -57,6 +58,7 @@ fn errors_of(arguments: &Arguments) -> Errors {
         | Command::DeadLetters(_)
         | Command::Backtest(_)
         | Command::Fit(_)
+        | Command::Registry(_)
         | Command::Replay(_)
         | Command::Report(_)
         | Command::Maps(_)
@@ -113,6 +115,7 @@ fn execute(arguments: Arguments) -> Result<(), Failure> {
         Command::Acls(AclsCommand::Print(arguments)) => print(&acls::run(common, &arguments)?),
         Command::Backtest(arguments) => print(&backtest::run(common, &arguments)?),
         Command::Fit(arguments) => print(&fit::run(common, &arguments)?),
+        Command::Registry(command) => print(&registry::run(common, &command)?),
         Command::Replay(arguments) => print(&replay::run(common, &arguments)?),
         Command::Report(arguments) => print(&report::run(common, &arguments)?),
         Command::Maps(command) => maps::run(common, &command, &mut io::stdout()),

@@ -66,6 +66,10 @@ pub struct AclsArguments {
     #[arg(long, value_name = "PRINCIPAL")]
     pub eraser: Vec<String>,
 
+    /// Who runs `fit --publish`, `registry list` and `registry withdraw`
+    #[arg(long, value_name = "PRINCIPAL")]
+    pub publisher: Vec<String>,
+
     /// Who reads signals and profiles
     #[arg(long, value_name = "PRINCIPAL")]
     pub consumer: Vec<String>,
@@ -79,8 +83,8 @@ pub struct AclsArguments {
     pub producer: Vec<String>,
 }
 
-const OTHERS: [&str; 8] =
-    ["intake", "loader", "operator", "reviewer", "repairer", "eraser", "consumer", "producer"];
+const OTHERS: [&str; 9] =
+    ["intake", "loader", "operator", "reviewer", "repairer", "eraser", "publisher", "consumer", "producer"];
 
 /// What one principal may do, in all its roles.
 struct Grants {
@@ -124,6 +128,7 @@ fn grants(config: &Config, arguments: &AclsArguments) -> Result<Vec<Grants>, Fai
         of(&arguments.reviewer, &Role::Reviewer, "dead-letters list, dead-letters show"),
         of(&arguments.repairer, &Role::Repairer, "dead-letters list, show, requeue"),
         of(&arguments.eraser, &Role::Eraser, "erase"),
+        of(&arguments.publisher, &Role::Publisher, "fit --publish, registry list, registry withdraw"),
         consumers.collect(),
         of(&arguments.producer, &Role::Producer, "writes orders, returns and erasures"),
     ];

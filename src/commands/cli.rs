@@ -21,6 +21,7 @@ use crate::commands::healthcheck::HealthcheckArguments;
 use crate::commands::intake::IntakeArguments;
 use crate::commands::manual::{CompletionsArguments, ManArguments};
 use crate::commands::maps::MapsCommand;
+use crate::commands::registry::RegistryCommand;
 use crate::commands::replay::arguments::ReplayArguments;
 use crate::commands::report::arguments::ReportArguments;
 use crate::config::{self, Config, ENVIRONMENT_CONFIG, LogSettings, Purpose, Sources};
@@ -77,6 +78,13 @@ pub(super) const DEAD_LETTERS_CODES: &str = exit_codes!(
     "69  Kafka cannot be reached",
     "77  no permission",
     "78  wrong configuration, or no such topic",
+);
+const REGISTRY_CODES: &str = exit_codes!(
+    "done",
+    "65  no such record, or one that counts already",
+    "69  Kafka cannot be reached",
+    "77  no permission",
+    "78  wrong configuration, or no registry",
 );
 const FIT_CODES: &str = exit_codes!(
     "the model is written",
@@ -206,6 +214,9 @@ pub enum Command {
     /// Fits the model of the lapse policy `model` to a shop's history from files
     #[command(after_long_help = FIT_CODES)]
     Fit(FitArguments),
+    /// Shows the models and cut points that workers read from the registry, and takes one back before it counts
+    #[command(subcommand, after_long_help = REGISTRY_CODES)]
+    Registry(RegistryCommand),
     /// Applies a shop's history from files, with the same engine as `run`, and writes what comes of it to files
     #[command(after_long_help = REPLAY_CODES)]
     Replay(ReplayArguments),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
 use clap::Args;
@@ -12,8 +12,10 @@ use crate::analysis::fitting::{self, Fitted, Times, fitted};
 use crate::commands::cli::CommonArguments;
 use crate::commands::history_files::FileArguments;
 use crate::commands::progress::Progress;
+use crate::commands::registry::{self as registry_commands, RegistryTopic};
 use crate::commands::replay::results::unwritable;
 use crate::commands::shop_history::{Observer, ShopHistory};
+use crate::config::Purpose;
 use crate::domain::engine::Engine;
 use crate::domain::lapse::model::{Model, ModelSettings, ModelVersion};
 use crate::domain::lapse::{LapsePolicies, LapsePolicy};
@@ -22,7 +24,7 @@ use crate::domain::settings::Shops;
 use crate::domain::values::ids::ShopIndex;
 use crate::domain::values::time::{Span, Time};
 use crate::exit::{Exit, Failure};
-use crate::wire::registry::{ModelRecord, Number, Params};
+use crate::wire::registry::{self, ModelRecord, Number, Params};
 
 /// Without a prior, thin data let the plain likelihood run away.
 const CUSTOMERS_MIN: usize = 500;
@@ -50,13 +52,17 @@ pub struct FitArguments {
     pub no_prior: bool,
 
     /// The model judges every silence, also those that have begun: `effective_at` is 1970. Otherwise it counts from the first midnight on
-    /// that is at least a day after --at
+    /// that is at least a day after --at, and with --publish after now
     #[arg(long)]
     pub from_beginning: bool,
 
     /// Where the models are written: a registry file, for `registry.file`
-    #[arg(long, value_name = "FILE")]
-    pub out: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "publish")]
+    pub out: Option<PathBuf>,
+
+    /// Writes the model to the registry's topic (topics.registry), from which running instances take it
+    #[arg(long)]
+    pub publish: bool,
 
     /// Replaces that file, and writes a model although something speaks against it
     #[arg(long)]
@@ -75,13 +81,7 @@ pub(crate) fn day(text: &str) -> Result<Time, String> {
 /// # Errors
 /// The history cannot be read, something speaks against a model, or the file cannot be written.
 pub fn run(common: &CommonArguments, arguments: &FitArguments) -> Result<String, Failure> {
-    if arguments.out.exists() && !arguments.force {
-        let message = format!(
-            "{} exists already; choose another file, or replace it with --force",
-            arguments.out.display()
-        );
-        return Err(Failure::message(Exit::Usage, message));
-    }
+    let topic = Destination::look(common, arguments)?;
     let progress = Progress::new();
     let history = ShopHistory::read(common, &arguments.files, &progress)?;
     let shop =
@@ -99,7 +99,7 @@ pub fn run(common: &CommonArguments, arguments: &FitArguments) -> Result<String,
     progress.end();
 
     let prior = if arguments.no_prior { Prior::None } else { Prior::Weak };
-    let (mut lines, mut text, mut problems) = (String::new(), String::new(), Vec::new());
+    let (mut records, mut text, mut problems) = (Vec::new(), String::new(), Vec::new());
     for cut in &taken.cuts {
         let fit = Fit { history: &history, taken: &taken, cut, first, horizon, prior };
         if cut.customers.is_empty() {
@@ -112,10 +112,9 @@ pub fn run(common: &CommonArguments, arguments: &FitArguments) -> Result<String,
         );
         let record = fit.record(&fitted, arguments);
         fit.describe(&fitted, &record, &mut text);
-        let value = record.to_json();
-        writeln!(lines, "{{\"key\":{:?},\"value\":{value}}}", record.key()).expect("writing to a string");
+        records.push(record);
     }
-    if !problems.is_empty() && (!arguments.force || lines.is_empty()) {
+    if !problems.is_empty() && (!arguments.force || records.is_empty()) {
         let message = format!(
             "{text}\nnothing was written; --force does it all the same:\n  {}",
             problems.join("\n  ")
@@ -123,14 +122,55 @@ pub fn run(common: &CommonArguments, arguments: &FitArguments) -> Result<String,
         return Err(Failure::message(Exit::Data, message.trim_start()));
     }
     text.push_str(&history.refused_text());
-    fs::write(&arguments.out, lines).map_err(|error| unwritable(&arguments.out, &error))?;
-    writeln!(
-        text,
-        "\nwritten to {}: use it with registry.file, and lapse.policy = \"model\"",
-        arguments.out.display()
-    )
-    .expect("writing to a string");
+    text.push('\n');
+    topic.write(&records, &mut text)?;
     Ok(text)
+}
+
+/// Where the models go.
+struct Destination<'a> {
+    file: Option<&'a Path>,
+    topic: Option<RegistryTopic>,
+}
+
+impl<'a> Destination<'a> {
+    /// What can be known before the fit, which takes its time.
+    ///
+    /// # Errors
+    /// The file is there already, there is no topic, or what the arguments ask for makes no sense.
+    fn look(common: &CommonArguments, arguments: &'a FitArguments) -> Result<Self, Failure> {
+        let refused = |message: String| Err(Failure::message(Exit::Usage, message));
+        if let Some(out) = arguments.out.as_deref().filter(|out| out.exists() && !arguments.force) {
+            return refused(format!(
+                "{} exists already; choose another file, or replace it with --force",
+                out.display()
+            ));
+        }
+        if arguments.publish && arguments.at.len() > 1 {
+            return refused("one model is published at a time: give --at once".to_owned());
+        }
+        let publish = || RegistryTopic::of(&common.load(Purpose::Kafka)?);
+        let topic = arguments.publish.then(publish).transpose()?;
+        Ok(Self { file: arguments.out.as_deref(), topic })
+    }
+
+    fn write(&self, records: &[ModelRecord], text: &mut String) -> Result<(), Failure> {
+        let mut line = |line: String| writeln!(text, "{line}").expect("writing to a string");
+        if let Some(file) = self.file {
+            let lines: String =
+                records.iter().map(|record| registry::file_line(&record.key(), &record.to_json())).collect();
+            fs::write(file, lines).map_err(|error| unwritable(file, &error))?;
+            line(format!(
+                "written to {}: use it with registry.file, and lapse.policy = \"model\"",
+                file.display()
+            ));
+        }
+        let Some(topic) = &self.topic else { return Ok(()) };
+        for record in records {
+            line(topic.publish(record)?);
+        }
+        Ok(())
+    }
 }
 
 fn shop_of(shops: &Shops, store: &str) -> Result<ShopIndex, Failure> {
@@ -274,8 +314,11 @@ impl Fit<'_> {
     }
 
     fn record(&self, fitted: &Fitted, arguments: &FitArguments) -> ModelRecord {
-        let effective_at =
-            if arguments.from_beginning { Time::MIN } else { fitting::effective_after(self.cut.at) };
+        let published_at = if arguments.publish { registry_commands::now() } else { self.cut.at };
+        let effective_at = match arguments.from_beginning {
+            true => Time::MIN,
+            false => fitting::effective_after(published_at.max(self.cut.at)),
+        };
         let times = Times { from: self.first, fitted_at: self.cut.at, effective_at };
         let last = self.taken.complete(self.cut.at, self.horizon).pop();
         let check = last.and_then(|last| {

@@ -19,6 +19,7 @@ pub mod intake;
 pub mod manual;
 pub mod maps;
 pub(crate) mod progress;
+pub mod registry;
 pub mod replay;
 pub mod report;
 pub mod run;

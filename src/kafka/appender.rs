@@ -26,6 +26,24 @@ const WITHIN: Duration = Duration::from_secs(5);
 /// How long one wait for the acknowledgement lasts before it is looked for.
 const SLICE: Duration = Duration::from_millis(50);
 
+const PREPARED: &str = "prepare the Kafka client";
+
+/// How many partitions a topic has that must be there.
+///
+/// # Errors
+/// No broker answers within `patience`, refuses, or has no such topic.
+pub fn partitions_of(settings: &KafkaSettings, topic: Topic, patience: Duration) -> Result<u32, Failure> {
+    let name = settings.topic_name(topic);
+    let admin = Admin::create(settings).map_err(|error| failure(PREPARED, error))?;
+    let look = super::layout::Look { settings, admin: &admin, patience };
+    look.patiently(&format!("look at topic {name}"), || admin.partition_count(name, WITHIN))?.ok_or_else(
+        || {
+            let message = format!("no such topic: {name}; `topics apply` creates it");
+            Failure::message(Exit::Configuration, message)
+        },
+    )
+}
+
 /// Where a record lies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Appended {
@@ -47,18 +65,11 @@ impl Appender {
     /// # Errors
     /// No broker answers within `patience`, refuses, or has no such topic.
     pub fn open(settings: &KafkaSettings, topic: Topic, patience: Duration) -> Result<Self, Failure> {
-        let prepared = |error| failure("prepare the Kafka client", error);
         let name = settings.topic_name(topic);
-        let admin = Admin::create(settings).map_err(prepared)?;
-        let look = super::layout::Look { settings, admin: &admin, patience };
-        let what = format!("look at topic {name}");
-        let partitions = look.patiently(&what, || admin.partition_count(name, WITHIN))?.ok_or_else(|| {
-            let message = format!("no such topic: {name}; `topics apply` creates it");
-            Failure::message(Exit::Configuration, message)
-        })?;
+        let partitions = partitions_of(settings, topic, patience)?;
         let receipts = Receipts { callbacks: Callbacks::new("appender", None), last: Mutex::default() };
         let producer = BaseProducer::from_config_and_context(&settings.appender(patience), receipts)
-            .map_err(|error| prepared(ClientError::from_kafka(Call::Create, &error).into()))?;
+            .map_err(|error| failure(PREPARED, ClientError::from_kafka(Call::Create, &error).into()))?;
         Ok(Self { topic: name.to_owned(), partitions, patience, producer })
     }
 

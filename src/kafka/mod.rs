@@ -29,7 +29,7 @@ mod subscription;
 mod trouble;
 mod watch;
 
-pub use appender::{Appended, Appender};
+pub use appender::{Appended, Appender, partitions_of};
 pub use check::{CustomerBytes, check};
 pub use dead_letters::{DeadLetterReader, Requeued, Requeuer, StoredLetter};
 pub use intake_layout::examine_intake;

@@ -58,6 +58,8 @@ pub enum Role {
     Repairer,
     /// Runs `erase`.
     Eraser,
+    /// Runs `fit --publish`, `registry list` and `registry withdraw`.
+    Publisher,
     /// Reads signals and profiles, in this group.
     Consumer(String),
     /// Writes orders, returns and erasures: the shop.
@@ -109,7 +111,7 @@ pub fn rights(topics: &Topics, raw_topics: &[String], application: &str, role: &
         Role::Repairer => {
             rights.extend(raw_topics.iter().map(|topic| Right::on_topic(Operation::Write, topic)));
         }
-        Role::Operator | Role::Reviewer | Role::Eraser | Role::Producer => {}
+        Role::Operator | Role::Reviewer | Role::Eraser | Role::Publisher | Role::Producer => {}
     }
     rights
 }
@@ -138,6 +140,8 @@ fn on_topic(topic: Topic, role: &Role) -> &'static [Operation] {
         (Role::Consumer(_), Topic::Output(Output::Signals | Output::Customers)) => &[Read],
         (Role::Eraser, Topic::Input(Input::Erasures)) => &[Write],
         (Role::Repairer | Role::Producer, Topic::Input(_)) => &[Write],
+        (Role::Publisher, Topic::Registry) => &[Read, Write],
+        (Role::Publisher, Topic::Input(_) | Topic::Output(_)) => &[],
         (Role::Reviewer | Role::Eraser | Role::Consumer(_), Topic::Input(_)) => &[],
         (Role::Consumer(_), Topic::Output(Output::DeadLetters | Output::Changelog)) => &[],
         (Role::Reviewer | Role::Repairer, Topic::Output(_)) => &[],
@@ -438,6 +442,7 @@ mod tests {
             (Role::Reviewer, &[dead_letters]),
             (Role::Repairer, &repairer),
             (Role::Eraser, &inputs[2..]),
+            (Role::Publisher, &["Read topic retention.registry", "Write topic retention.registry"]),
         ] {
             assert_eq!(of(&role), expected, "{role:?}");
         }

@@ -84,6 +84,15 @@ impl Registry {
         usable
     }
 
+    /// All records, by key.
+    pub fn records(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.records.iter().map(|(key, value)| (&**key, &**value))
+    }
+
+    pub fn get(&self, key: &[u8]) -> Option<&[u8]> {
+        self.records.get(key).map(|value| &**value)
+    }
+
     /// The records of a kind, by key.
     pub fn of_kind<'r>(&'r self, kind: &'r str) -> impl Iterator<Item = (&'r [u8], &'r [u8])> {
         self.records

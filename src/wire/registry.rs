@@ -229,6 +229,12 @@ impl ModelRecord {
     }
 }
 
+/// A record as a line of a registry file.
+pub fn file_line(key: &str, value: &str) -> String {
+    let key = serde_json::to_string(key).expect("a text is JSON");
+    format!("{{\"key\":{key},\"value\":{value}}}\n")
+}
+
 /// The number of a version, which must be that of the content.
 fn read_version(text: &str, computed: u64) -> Result<u64, String> {
     let version = u64::from_str_radix(text, 16).ok().filter(|_| text.len() == 16);

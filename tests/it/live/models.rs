@@ -9,14 +9,17 @@ use serde_json::{Value, json};
 use super::PATIENCE;
 use super::shop::Shop;
 use crate::kafka::{self, KafkaNode, Record};
-use crate::service::ServiceProcess;
+use crate::service::{Exit, ServiceProcess, run_command};
 
 const DAY_MS: i64 = 86_400_000;
 /// Long ago, so that wall time brings every deadline.
 const START_MS: i64 = 1_600_000_000_000 / DAY_MS * DAY_MS;
 
 pub fn trials() -> Vec<Trial> {
-    vec![kafka::on_shared_node("live::a_model_published_while_running", a_model_published_while_running)]
+    vec![
+        kafka::on_shared_node("live::a_model_published_while_running", a_model_published_while_running),
+        kafka::on_shared_node("live::a_model_by_command", a_model_by_command),
+    ]
 }
 
 fn day(number: i64) -> Time {
@@ -99,5 +102,83 @@ fn a_model_published_while_running(node: &KafkaNode) -> Result<()> {
     // The prior calls one order at risk after 820 hours; this model is quicker.
     ensure!(early["data"]["silence_days"] == json!(34.166_667), "{early}");
     ensure!(late["data"]["silence_days"].as_f64() < Some(34.0), "{late}");
+    Ok(())
+}
+
+/// A history in files, `fit --publish`, and what the registry's commands say of it; a running service takes it.
+fn a_model_by_command(node: &KafkaNode) -> Result<()> {
+    let shop = Shop::open(node, 1)?;
+    let registry = format!("{}.registry", shop.application);
+    let settings = shop
+        .live_settings("one")
+        .set(&["topics", "registry"], registry.as_str())
+        .set(&["lapse", "policy"], "model");
+    let command = |arguments: &[&str], code: i32| -> Result<Exit> {
+        let exit = run_command(&settings, arguments, PATIENCE)?;
+        exit.expect_code(code);
+        Ok(exit)
+    };
+    let said = command(&["registry", "list"], 78)?.stderr;
+    ensure!(said.contains("partitions") || said.contains("topics apply"), "{said}");
+    shop.client().create_topic(&registry, 1, &[("cleanup.policy", "compact")])?;
+    ensure!(command(&["registry", "list"], 0)?.stdout == "the registry is empty\n");
+
+    let folder = tempfile::tempdir()?;
+    let orders = folder.path().join("orders.jsonl");
+    let line = |number: i64| {
+        let at = day(number * 2 % 700).as_millis();
+        let customer = format!("c{}", number % 90);
+        format!(
+            "{}\n",
+            json!({"order_id": format!("o{number}"), "customer_id": customer, "placed_at": at, "currency": "GBP", "total": "10.00"})
+        )
+    };
+    std::fs::write(&orders, (0..400).map(line).collect::<String>())?;
+    let orders = orders.to_str().context("UTF-8")?;
+    let several = ["fit", "--orders", orders, "--publish", "--at", "2021-06-01", "--at", "2021-07-01"];
+    command(&several, 64)?;
+    let service = ServiceProcess::start(&settings)?;
+    service.wait_until_ready(PATIENCE)?;
+    let fitted = command(&["fit", "--orders", orders, "--publish"], 0)?.stdout;
+    ensure!(fitted.contains(&format!("written to {registry}, offset 0")), "{fitted}");
+    service.wait_until("told of the model", PATIENCE, |service| {
+        Ok(service.has_logged("records taken from the registry"))
+    })?;
+    service.terminate(PATIENCE)?.expect_clean();
+
+    let listed = command(&["registry", "list"], 0)?.stdout;
+    let key = listed.split_whitespace().next().context("a key")?;
+    ensure!(key.starts_with("model/*/") && listed.contains("  will count for silences from "), "{listed}");
+    ensure!(fitted.contains(&format!("registry withdraw {key}")), "{fitted}");
+    let lines = command(&["registry", "list", "--json"], 0)?.stdout;
+    let file = folder.path().join("registry.jsonl");
+    std::fs::write(&file, &lines)?;
+    let out = folder.path().join("out");
+    let of_file = format!("registry.file={}", file.display());
+    let out = out.to_str().context("UTF-8")?;
+    run_command(
+        &shop.live_settings("one"),
+        &["replay", "--orders", orders, "--set", &of_file, "--set", "lapse.policy=model", "--out", out],
+        PATIENCE,
+    )?
+    .expect_code(0);
+
+    let again = command(&["fit", "--orders", orders, "--publish"], 0)?.stdout;
+    ensure!(again.contains(&format!("{key} is published already")), "{again}");
+
+    command(&["registry", "withdraw", "model/*/none"], 65)?;
+    let withdrawn = command(&["registry", "withdraw", key], 0)?.stdout;
+    ensure!(withdrawn == format!("{key} is withdrawn: written to {registry}, offset 1\n"), "{withdrawn}");
+    let listed = command(&["registry", "list"], 0)?.stdout;
+    ensure!(listed.contains("  withdrawn at "), "{listed}");
+    let again = command(&["registry", "withdraw", key], 65)?.stderr;
+    ensure!(again.contains("withdrawn already"), "{again}");
+
+    let now = command(&["fit", "--orders", orders, "--publish", "--from-beginning"], 0)?.stdout;
+    ensure!(now.contains("it judges every silence from now on"), "{now}");
+    let listed = command(&["registry", "list"], 0)?.stdout;
+    ensure!(listed.contains("  counts for every silence; fitted on 90 customers"), "{listed}");
+    let counts = command(&["registry", "withdraw", key], 65)?.stderr;
+    ensure!(counts.contains("counts since 1970-01-01"), "{counts}");
     Ok(())
 }
