@@ -16,6 +16,7 @@ pub(crate) mod input_remarks;
 
 mod remarks;
 
+mod own_cuts;
 pub(crate) mod replay_run;
 pub(crate) mod result_files;
 
@@ -89,6 +90,7 @@ pub fn run(common: &CommonArguments, arguments: &ReplayArguments) -> Result<Stri
         erasures: run.counts.erasures,
         remarks: &run.remarks,
         input_remarks: &input_remarks,
+        computed_cuts: run.computed_cuts(),
         last_event_at,
         clock: run.clock(),
         files: &history.counts,

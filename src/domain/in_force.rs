@@ -27,6 +27,10 @@ impl<V: Ord + Copy, R> RecordsInForce<V, R> {
         Self { records }
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
     /// The record that counts at an instant: the shop's own before those of all shops, the latest of them.
     pub fn at(&self, shop: ShopIndex, at: Time) -> Option<&R> {
         if self.records.is_empty() {

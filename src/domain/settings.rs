@@ -51,11 +51,13 @@ impl Settings {
 
     /// The same settings with these records of the registry. Only the policy `model` uses models, and only segments use cut points.
     pub fn with_registry(&self, models: Vec<Model>, cuts: &[PublishedCuts]) -> Self {
-        Self {
-            lapse: self.lapse.with_models(models),
-            segments: self.segments.as_ref().map(|_| Arc::new(CutsInForce::new(cuts))),
-            ..self.clone()
-        }
+        Self { lapse: self.lapse.with_models(models), ..self.with_cuts(cuts) }
+    }
+
+    /// The same settings with these cut points.
+    pub fn with_cuts(&self, cuts: &[PublishedCuts]) -> Self {
+        let segments = self.segments.as_ref().map(|_| Arc::new(CutsInForce::new(cuts)));
+        Self { segments, ..self.clone() }
     }
 
     /// Whether the same records of the registry count for every silence that has begun by `clock`.

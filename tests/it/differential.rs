@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fastrand::Rng;
 use libtest_mimic::{Completion, Failed, Trial};
 use retention_signals::config::{self, Config, Purpose, Sources};
 use retention_signals::domain::engine::export::{Export, Room, StateItem};
@@ -30,10 +31,12 @@ use retention_signals::wire::reason::Reason;
 use retention_signals::wire::remark::{InputRemark, Remark};
 use serde_json::Value;
 
+use crate::oracle::scenario::DAY_ZERO_MS;
 use crate::oracle::{
     self, History, Input, Oracle, OracleConfig, OracleOutput, Policy, Shop, Shops, history, online_retail,
     scenario,
 };
+use crate::segments;
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -96,7 +99,10 @@ fn over_seeds(inputs: fn(&History) -> &[Input]) -> Result<(), Failed> {
     };
     let difference = |history: &History| difference(&history.config, inputs(history).iter().cloned());
     for seed in seeds {
-        let random = history(seed);
+        let mut random = history(seed);
+        let mut rng = Rng::with_seed(seed);
+        let cuts = segments::records(&mut rng, Time::from_millis(DAY_ZERO_MS).expect("in range"));
+        random.config.segments = (rng.u8(0..3) > 0).then(|| segments::for_oracle(&cuts));
         if difference(&random).is_none() {
             continue;
         }
@@ -212,8 +218,11 @@ impl Service {
         let text = toml(oracle);
         let host_name = Some("host".to_owned());
         let sources = Sources { file_text: Some(text.clone()), host_name, ..Sources::default() };
-        let config =
+        let mut config =
             config::load(&sources, Purpose::Offline).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        if let Some(cuts) = &oracle.segments {
+            config.settings = config.settings.with_cuts(&segments::of_oracle(cuts));
+        }
         let shops = &config.settings.shops;
         let policy_version = format!("{:016x}", config.settings.lapse.id(ShopIndex(0), None).version);
         Service {
@@ -396,6 +405,7 @@ pub fn toml(config: &OracleConfig) -> String {
         ("return_rate_high", &thresholds.return_rate),
         ("return_rate_high_rearm", &thresholds.return_rate_rearm),
     ];
+    lines.push(format!("[segments]\nenabled = {}", config.segments.is_some()));
     lines.push("[signals]".to_owned());
     lines.extend(settings.iter().map(|(name, value)| format!("{name} = \"{value}\"")));
     // What is compared with the oracle are all signals.

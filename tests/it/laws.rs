@@ -11,7 +11,7 @@ use retention_signals::domain::engine::restore::Restore;
 use retention_signals::domain::engine::{Engine, Outcome, Progress};
 use retention_signals::domain::lapse::{LapsePolicies, LapsePolicy};
 use retention_signals::domain::settings::{Settings, Shop, Shops};
-use retention_signals::domain::signals::signal::Signal;
+use retention_signals::domain::signals::signal::{ProfileSegment, Signal};
 use retention_signals::domain::store::packed;
 use retention_signals::domain::values::event::{
     CancellationRecord, ErasureRecord, OrderRecord, Record, ReturnRecord, SkuVariety,
@@ -68,6 +68,7 @@ pub fn settings(random: &mut Rng) -> Arc<Settings> {
         return_window: RETURN_WINDOW,
         lateness: LATENESS,
         lapse: crate::policies::random(random),
+        segments: crate::segments::random(random),
         ..defaults
     })
 }
@@ -125,7 +126,7 @@ pub fn history(random: &mut Rng) -> Vec<Record> {
 }
 
 /// The records in an order in which none comes later than the lateness, some of them twice.
-fn arrivals(random: &mut Rng, records: &[Record]) -> Vec<Record> {
+pub fn arrivals(random: &mut Rng, records: &[Record]) -> Vec<Record> {
     let mut arrivals = Vec::new();
     for record in records {
         for _ in 0..random.usize(1..=2) {
@@ -138,7 +139,7 @@ fn arrivals(random: &mut Rng, records: &[Record]) -> Vec<Record> {
     arrivals.into_iter().map(|(_, record)| record).collect()
 }
 
-fn key() -> CustomerKey<'static> {
+pub fn key() -> CustomerKey<'static> {
     key_of(b"c1")
 }
 
@@ -146,14 +147,14 @@ fn key_of(bytes: &[u8]) -> CustomerKey<'_> {
     CustomerKey { bytes, hash: hash(bytes) }
 }
 
-fn apply(engine: &mut Engine, record: &Record) -> Result<(), String> {
+pub fn apply(engine: &mut Engine, record: &Record) -> Result<(), String> {
     match engine.handle_record(key(), ShopIndex(0), record, usize::MAX) {
         Outcome::Applied(_) | Outcome::Duplicate => Ok(()),
         refused @ (Outcome::Refused(_) | Outcome::TimersPending) => Err(format!("{record:?}: {refused:?}")),
     }
 }
 
-fn end_of(records: &[Record]) -> Time {
+pub fn end_of(records: &[Record]) -> Time {
     let last = records.iter().map(Record::time).max().expect("a history has records");
     last.plus(LATENESS).plus(Span::days(7))
 }
@@ -217,8 +218,12 @@ fn signals(engine: &mut Engine) -> Vec<Signal> {
 fn check_told(engine: &mut Engine) -> Result<(), String> {
     let Some(slot) = engine.find(key()) else { return Ok(()) };
     let clock = engine.clock().expect("a record was applied");
-    let (emitted, facts) =
-        (unpacked(engine, slot).emitted.state(), engine.profile(slot, clock).lifecycle.state());
+    let (emitted, profile) = (unpacked(engine, slot).emitted, engine.profile(slot, clock));
+    let segment = match profile.segment {
+        ProfileSegment::LeftOut | ProfileSegment::Unknown => None,
+        ProfileSegment::Known(segment) => Some(segment.name),
+    };
+    let (emitted, facts) = ((emitted.state(), emitted.segment), (profile.lifecycle.state(), segment));
     if emitted == facts {
         Ok(())
     } else {

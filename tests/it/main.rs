@@ -37,6 +37,7 @@ mod record_pages;
 mod replay;
 mod report;
 mod schemas;
+mod segments;
 mod service;
 mod settling;
 mod signal_types;
@@ -79,6 +80,7 @@ fn main() -> ExitCode {
     trials.extend(kafka_facts::trials());
     trials.extend(kafka_node::trials());
     trials.extend(laws::trials());
+    trials.extend(segments::trials());
     trials.extend(maps::trials());
     trials.extend(model::trials());
     trials.extend(openapi::trials());

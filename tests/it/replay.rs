@@ -8,6 +8,7 @@ mod csv_files;
 mod history;
 mod inputs;
 mod mapped_json;
+mod segments;
 mod shop_cases;
 
 use std::fs;
@@ -28,6 +29,7 @@ pub fn trials() -> Vec<Trial> {
     trials.extend(csv_files::trials());
     trials.extend(mapped_json::trials());
     trials.extend(arguments::trials());
+    trials.extend(segments::trials());
     trials
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::dead_letters::DeadLetters;
 use super::input_remarks::TimeRemarks;
+use super::own_cuts::OwnCuts;
 use super::remarks::Remarks;
 use super::results::Output;
 use crate::config::Config;
@@ -47,6 +48,8 @@ pub(crate) struct ReplayRun<'c, O> {
     engine: Engine,
     decoder: &'c Decoder,
     observer: O,
+    /// None without segments, and where the registry has cut points.
+    own_cuts: Option<OwnCuts>,
     /// By slot: the clock at the customer's last change.
     profiles_at: Vec<Time>,
     pub(crate) counts: Counts,
@@ -74,6 +77,7 @@ impl<'c, O: Observer> ReplayRun<'c, O> {
             engine: Engine::new(Arc::new(config.settings.clone())),
             decoder,
             observer,
+            own_cuts: OwnCuts::new(config),
             profiles_at: Vec::new(),
             counts: Counts::default(),
             remarks: Remarks::default(),
@@ -160,6 +164,11 @@ impl<'c, O: Observer> ReplayRun<'c, O> {
             sums[index].2.merge(self.engine.guests(shop));
         }
         sums
+    }
+
+    /// How many cut points were computed on the way; none if they are not computed.
+    pub(crate) fn computed_cuts(&self) -> Option<usize> {
+        self.own_cuts.as_ref().map(OwnCuts::count)
     }
 
     /// What it was made with.
@@ -273,6 +282,9 @@ impl<'c, O: Observer> ReplayRun<'c, O> {
         for midnight in std::iter::successors(first, following).take_while(|midnight| *midnight < to) {
             self.move_clock(midnight)?;
             self.observer.midnight(&mut self.engine, midnight)?;
+            if let Some(own_cuts) = &mut self.own_cuts {
+                own_cuts.midnight(&mut self.engine, midnight);
+            }
         }
         Ok(())
     }

@@ -26,6 +26,8 @@ pub(crate) struct Report<'a> {
     pub(crate) erasures: u64,
     pub(super) remarks: &'a Remarks,
     pub(super) input_remarks: &'a InputRemarks,
+    /// How many cut points of segments were computed; none if they are the registry's, and without segments.
+    pub(super) computed_cuts: Option<usize>,
     pub(crate) last_event_at: Option<Time>,
     /// Where it stands at the end.
     pub(crate) clock: Option<Time>,
@@ -95,6 +97,13 @@ impl Report<'_> {
                 text.push_str(", the last event; --until lies before it and changes nothing");
             }
             line(out, "clock", &text);
+        }
+        if self.config.segments.is_some() {
+            let text = match self.computed_cuts {
+                Some(count) => format!("by {count} computed cut points; a registry would go before them"),
+                None => "by the cut points of registry.file".to_owned(),
+            };
+            line(out, "segments", &text);
         }
     }
 

@@ -49,6 +49,10 @@ impl CutsInForce {
         self.records.are_same_until(&other.records, clock)
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
     /// Those that count for a customer with this last kept order; none before the first ones.
     pub fn at(&self, shop: ShopIndex, last_order_at: Time) -> Option<&VersionedCuts> {
         self.records.at(shop, last_order_at)

@@ -15,6 +15,7 @@ use crate::domain::in_force::Effect;
 use crate::domain::segments::cuts::{CutPoints, MoneyCuts};
 use crate::domain::segments::published::{CutsVersion, PublishedCuts};
 use crate::domain::settings::Shops;
+use crate::domain::values::ids::ShopIndex;
 use crate::domain::values::money::Currency;
 use crate::domain::values::time::{Span, Time};
 use crate::formats::native::from_rfc3339;
@@ -135,7 +136,7 @@ impl CutsRecord {
         if record.kind != CUTS {
             return Err(format!("its kind is {:?}, and its key says {CUTS:?}", record.kind));
         }
-        let version = read_version(&record.version, record.computed_version())?;
+        read_version(&record.version, record.computed_version())?;
         let points = record.points()?;
         if is_withdrawn(record.withdrawn_at, record.effective_at) {
             return Ok(None);
@@ -152,13 +153,21 @@ impl CutsRecord {
                 ));
             }
         }
+        record.published(shop).map(Some)
+    }
+
+    /// The cut points for a shop, or for all that have none of their own.
+    ///
+    /// # Errors
+    /// What is wrong with the record.
+    pub fn published(&self, shop: Option<ShopIndex>) -> Result<PublishedCuts, String> {
         let effect = Effect {
             shop,
-            effective_at: record.effective_at.0,
-            published_at: record.day.0,
-            version: CutsVersion(version),
+            effective_at: self.effective_at.0,
+            published_at: self.day.0,
+            version: CutsVersion(self.computed_version()),
         };
-        Ok(Some(PublishedCuts { effect, points }))
+        Ok(PublishedCuts { effect, points: self.points()? })
     }
 
     fn points(&self) -> Result<CutPoints, String> {
@@ -198,7 +207,6 @@ impl<'de> Deserialize<'de> for Date {
 mod tests {
     use super::*;
     use crate::domain::settings::Shop;
-    use crate::domain::values::ids::ShopIndex;
 
     fn currency(code: &[u8]) -> Currency {
         Currency::from_code(code).expect("a currency")

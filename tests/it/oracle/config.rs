@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono_tz::Tz;
 
 use super::number::{DAY_MS, Ratio, currency_digits, ten_to};
+use super::segments::Cuts;
 
 /// One shop: its currency, its calendar, and what a unit of other currencies is worth in its own.
 #[derive(Clone, Debug)]
@@ -117,6 +118,8 @@ pub struct OracleConfig {
     /// What signals carry as `policy.version`: the page names a hash and leaves its bytes open.
     pub policy_version: String,
     pub thresholds: Thresholds,
+    /// None: there are no segments.
+    pub segments: Option<Vec<Cuts>>,
     pub return_window_days: i64,
     pub lateness_days: i64,
     /// Whether a line is made at every UTC midnight; costs a pass over all customers each.
@@ -131,6 +134,7 @@ impl OracleConfig {
             policy: Policy::default(),
             policy_version: "0000000000000000".to_owned(),
             thresholds: Thresholds::default(),
+            segments: None,
             return_window_days: 365,
             lateness_days: 35,
             shop_metrics: true,
@@ -204,6 +208,7 @@ pub struct Settings {
     pub return_rate: Bounds,
     pub earlier_min: usize,
     pub return_rate_orders_min: u64,
+    pub segments: Option<Vec<Cuts>>,
     pub return_window_ms: i64,
     pub lateness_ms: i64,
     pub shop_metrics: bool,
@@ -230,6 +235,7 @@ impl Settings {
             return_rate: Bounds::new(&thresholds.return_rate, &thresholds.return_rate_rearm),
             earlier_min: thresholds.earlier_min,
             return_rate_orders_min: thresholds.return_rate_orders_min,
+            segments: config.segments.clone(),
             return_window_ms: config.return_window_days * DAY_MS,
             lateness_ms: config.lateness_days * DAY_MS,
             shop_metrics: config.shop_metrics,

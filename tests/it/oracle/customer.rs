@@ -2,13 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
-use super::config::{Settings, ShopSettings};
+use super::config::Settings;
 use super::facts::{Life, Name, profile};
 use super::figures::{Figures, OrderFigures};
 use super::ledger::{Ledger, Novelty};
 use super::number::DAY_MS;
 use super::ratios::RETURN_RATE_DAYS;
 use super::record::Record;
+use super::segments::{Segment, boundaries};
 use super::signal::{Told, View};
 
 #[derive(Debug)]
@@ -59,7 +60,7 @@ impl Customer {
         let facts = |customer: &Customer| {
             let order = order_hash.and_then(|id_hash| customer.figures.order((id_hash, 0)));
             let is_cancelled = order.is_some_and(OrderFigures::is_cancelled);
-            (customer.profile_at(clock, &settings.shops[customer.shop]), is_cancelled)
+            (customer.profile_at(clock, settings), is_cancelled)
         };
         let facts_before = facts(self);
         if novelty != Novelty::Duplicate {
@@ -96,18 +97,26 @@ impl Customer {
             signals = self.tell(instant, settings, Told::hear_deadline);
             self.touch(instant, settings);
         }
+        let segment = self.told.segment;
+        signals.extend(self.tell(instant, settings, Told::hear_boundary));
+        let crosses_boundary = self.told.segment != segment;
+        if crosses_boundary {
+            self.touch(instant, settings);
+        }
         if self.expiries().any(|expiry| expiry == instant) {
             signals.extend(self.tell(instant, settings, Told::hear_expiry));
         }
-        (crosses_deadline, signals)
+        (crosses_deadline || crosses_boundary, signals)
     }
 
-    /// The first instant after the clock at which the customer's name or the year's refunds change by
+    /// The first instant after the clock at which the customer's name, the score of silence or the year's refunds change by
     /// themselves.
-    pub fn next_timer(&self, clock: i64) -> Option<i64> {
+    pub fn next_timer(&self, clock: i64, settings: &Settings) -> Option<i64> {
         let deadlines = self.life.deadlines().into_iter();
         let deadlines = deadlines.flat_map(|deadlines| [deadlines.at_risk_at, deadlines.lapsed_at]);
-        deadlines.chain(self.expiries()).filter(|instant| *instant > clock).min()
+        let basis = self.life.segment_basis(&settings.shops[self.shop], settings);
+        let boundaries = basis.into_iter().flat_map(|(cuts, bought)| boundaries(cuts, bought.last_at));
+        deadlines.chain(boundaries).chain(self.expiries()).filter(|instant| *instant > clock).min()
     }
 
     pub fn name_at(&self, clock: i64) -> Name {
@@ -118,7 +127,8 @@ impl Customer {
         self.told.name
     }
 
-    pub fn profile_at(&self, clock: i64, shop: &ShopSettings) -> Value {
+    pub fn profile_at(&self, clock: i64, settings: &Settings) -> Value {
+        let shop = &settings.shops[self.shop];
         let mut fields = Map::new();
         fields.insert("customer_id".to_owned(), json!(self.customer_id));
         fields.insert("store_id".to_owned(), json!(shop.store_id));
@@ -127,6 +137,11 @@ impl Customer {
         let is_truncated =
             newest_forgotten.is_some_and(|placed_at| placed_at > clock - RETURN_RATE_DAYS * DAY_MS);
         fields.insert("truncated".to_owned(), json!(is_truncated));
+        if settings.segments.is_some() {
+            let basis = self.life.segment_basis(shop, settings);
+            let segment = basis.map(|(cuts, bought)| Segment::of(cuts, bought, clock).json());
+            fields.insert("segment".to_owned(), json!(segment));
+        }
         Value::Object(fields)
     }
 

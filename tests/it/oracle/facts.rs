@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::config::{Settings, ShopSettings};
 use super::figures::Figures;
 use super::number::{DAY_MS, Ratio, local_day, money_json, money_mean_json, ratio_json, time_json};
+use super::segments::{self, Bought, Cuts};
 
 /// The trailing windows, in days.
 pub const WINDOWS: [i64; 3] = [30, 90, 365];
@@ -97,6 +98,18 @@ impl Life {
             Some(deadlines) if clock >= deadlines.at_risk_at => Name::AtRisk,
             Some(_) => Name::Active,
         }
+    }
+
+    /// The record of the registry that counts, and what the segment follows from; none without a kept order.
+    pub fn segment_basis<'c>(
+        &self,
+        shop: &ShopSettings,
+        settings: &'c Settings,
+    ) -> Option<(&'c Cuts, Bought)> {
+        let last_at = self.last_order_at()?;
+        let cuts = segments::in_force(settings.segments.as_deref()?, shop.store_id.as_deref(), last_at)?;
+        let (orders, net) = (self.kept.len() as i128, self.kept.iter().map(|order| order.net).sum());
+        Some((cuts, Bought { last_at, orders, net }))
     }
 
     /// Of a customer with a kept order.

@@ -24,6 +24,7 @@ mod ratios;
 mod record;
 mod retention;
 pub mod scenario;
+pub mod segments;
 mod selftest;
 mod shop;
 mod signal;

@@ -9,6 +9,7 @@ use super::figures::Figures;
 use super::number::{days_json, money_json, ratio_json, time_json};
 use super::ratios::{self, Armed};
 use super::record::{Body, Record, Return};
+use super::segments::Segment;
 
 #[derive(Clone, Debug, Default)]
 pub struct Told {
@@ -18,6 +19,7 @@ pub struct Told {
     at_risk: Option<Standing>,
     lapsed: Option<Standing>,
     armed: Armed,
+    pub segment: Option<&'static str>,
 }
 
 /// An `at_risk` or `lapsed` signal that was emitted and not retracted.
@@ -152,6 +154,16 @@ impl Told {
         let cause = tagged(b'r', &digest.to_le_bytes());
         ratios::check_life(&mut self.armed, &mut occasion, &cause);
         ratios::check_return_rate(&mut self.armed, &mut occasion, &cause);
+        let first_order = occasion.said.iter().any(|signal| signal["type"] == "first_order");
+        self.say_segment(&mut occasion, first_order, &cause);
+        occasion.said
+    }
+
+    /// The clock stands at an instant at which silence may lead to another segment.
+    pub fn hear_boundary(&mut self, view: &View<'_>) -> Vec<Value> {
+        let mut occasion = Occasion::by_clock(view, "boundary", self.name);
+        let cause = tagged(b'd', &view.clock.to_le_bytes());
+        self.say_segment(&mut occasion, false, &cause);
         occasion.said
     }
 
@@ -171,6 +183,22 @@ impl Told {
         let cause = tagged(b'e', &view.clock.to_le_bytes());
         ratios::check_return_rate(&mut self.armed, &mut occasion, &cause);
         occasion.said
+    }
+
+    /// Another name is said, a first one only together with the first order.
+    fn say_segment(&mut self, occasion: &mut Occasion<'_>, first_order: bool, cause: &[u8]) {
+        let view = occasion.view;
+        let basis = view.life.segment_basis(view.shop, view.settings);
+        let segment = basis.map(|(cuts, bought)| (Segment::of(cuts, bought, view.clock), bought.last_at));
+        let name = segment.as_ref().map(|(segment, _)| segment.name);
+        let is_new = name != self.segment && (self.segment.is_some() || first_order);
+        if let Some((segment, last_at)) = segment
+            && is_new
+        {
+            let data = segment.change(self.segment, days_json(view.clock - last_at));
+            occasion.say("segment_changed", cause, data);
+        }
+        self.segment = name;
     }
 
     fn say_orders(&mut self, occasion: &mut Occasion<'_>, digest: u64) {

@@ -136,7 +136,7 @@ impl Oracle {
     }
 
     fn profile(&self, customer: &Customer, clock: i64) -> Value {
-        customer.profile_at(clock, &self.settings.shops[customer.shop])
+        customer.profile_at(clock, &self.settings)
     }
 
     fn take(&mut self, record: &Record) {
@@ -314,7 +314,7 @@ impl Oracle {
         if let Some(instant) = customer.timer.take() {
             self.timers.remove(&(instant, key.to_owned()));
         }
-        customer.timer = customer.next_timer(clock);
+        customer.timer = customer.next_timer(clock, &self.settings);
         if let Some(instant) = customer.timer {
             self.timers.insert((instant, key.to_owned()));
         }
