@@ -246,6 +246,7 @@ fn restore(settings: &Arc<Settings>, log: &Arc<Log>, snapshots: Option<Snapshots
             former_secret: None,
             on_other_offsets: OnOtherOffsets::Stop,
             history: HistoryRules { signals: HistorySignals::Publish, signals_from: None },
+            counts_days: false,
             snapshots,
         },
     };
@@ -298,6 +299,7 @@ impl Log {
             secret: [0; 8],
             history: None,
             signals_from: None,
+            counted_through: None,
         };
         seal.encode(&mut log.bytes);
         log.ends.push((key, log.bytes.len()));
@@ -396,6 +398,23 @@ impl Lookup for LogLookup {
         let records = (self.log.records() - first).min(RECORDS_A_BATCH);
         let batch = LogBatch { log: Arc::clone(&self.log), first, records };
         Ok((batch, Position((first + records) as u64)))
+    }
+
+    fn open_combiner(&mut self, _: Duration) -> Result<(), BrokerError> {
+        unreachable!("a restore combines nothing")
+    }
+
+    fn combined(&mut self, _: Duration) -> Result<Option<Committed>, BrokerError> {
+        unreachable!("a restore combines nothing")
+    }
+
+    fn publish_combined(
+        &mut self,
+        _: &[(Vec<u8>, Vec<u8>)],
+        _: &Committed,
+        _: Duration,
+    ) -> Result<(), BrokerError> {
+        unreachable!("a restore combines nothing")
     }
 
     fn raw_progress(&mut self, _: Duration) -> Result<Vec<RawProgress>, BrokerError> {

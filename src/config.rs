@@ -26,10 +26,10 @@ use std::time::Duration;
 use crate::domain::settings::Settings;
 use crate::domain::values::number::Decimal;
 use crate::domain::values::time::{Span, Time};
-use crate::topic::{PerInput, PerOutput, Topic};
+use crate::topic::{Output, PerInput, PerOutput, Topic};
 use crate::wire::hash::hash;
 
-pub use intake::{IntakeSettings, IntakeSource, intake_group};
+pub use intake::{IntakeSettings, IntakeSource, combiner_group, intake_group};
 pub use kafka::{KafkaOptions, accepted_options};
 pub use kafka_names::{REFUSED_OPTIONS, SECRET_OPTIONS};
 pub use keys::{
@@ -94,12 +94,21 @@ pub struct Topics {
     pub outputs: PerOutput<String>,
     /// None: there is no registry, or it is a file.
     pub registry: Option<String>,
+    /// Whether days are counted, so that there are topics of [`Output::OF_SHARES`].
+    pub has_shares: bool,
 }
 
 impl Topics {
     /// Every topic that this service has.
     pub fn all(&self) -> impl Iterator<Item = Topic> {
-        Topic::all().chain(self.registry.as_ref().map(|_| Topic::Registry))
+        let of_shares = Output::OF_SHARES.into_iter().filter(|_| self.has_shares).map(Topic::Output);
+        Topic::all().chain(of_shares).chain(self.registry.as_ref().map(|_| Topic::Registry))
+    }
+
+    /// The outputs that this service writes.
+    pub fn outputs(&self) -> impl Iterator<Item = Output> {
+        let of_shares = Output::OF_SHARES.into_iter().filter(|_| self.has_shares);
+        Output::ALWAYS.into_iter().chain(of_shares)
     }
 
     pub fn name(&self, topic: Topic) -> &str {

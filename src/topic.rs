@@ -88,8 +88,22 @@ roles!(
         DeadLetters = "dead_letters",
         /// The state of each customer, and the seals: only ever written with a partition, and read again by a restore.
         Changelog = "changelog",
+        /// What partitions have counted of a day; only with `metrics.shares`.
+        Shares = "shares",
+        /// The figures of whole days, made of shares; only with `metrics.shares`.
+        ShopMetrics = "shop_metrics",
     }
 );
+
+impl Output {
+    /// Those that every service writes.
+    pub const ALWAYS: [Self; 4] = [Self::Signals, Self::Customers, Self::DeadLetters, Self::Changelog];
+    /// Those of the daily count, with one partition each.
+    pub const OF_SHARES: [Self; 2] = [Self::Shares, Self::ShopMetrics];
+}
+
+/// The only partition of a topic of [`Output::OF_SHARES`].
+pub const OF_SHARES: Partition = Partition(0);
 
 impl<T> PerInput<T> {
     /// As [`Self::from_fn`], up to the first error.
@@ -123,7 +137,7 @@ pub enum Topic {
 impl Topic {
     /// All that every service has.
     pub fn all() -> impl Iterator<Item = Self> {
-        Input::ALL.map(Self::Input).into_iter().chain(Output::ALL.map(Self::Output))
+        Input::ALL.map(Self::Input).into_iter().chain(Output::ALWAYS.map(Self::Output))
     }
 
     /// The topics that must have equally many partitions: a customer's records and state lie in partitions of one number.

@@ -141,3 +141,8 @@ fn own_input(topic: crate::topic::Topic) -> Option<Input> {
         crate::topic::Topic::Output(_) | crate::topic::Topic::Registry => None,
     }
 }
+
+/// The group under which the combiner commits how far it has combined shares.
+pub fn combiner_group(application: &str) -> String {
+    format!("{application}.combiner")
+}

@@ -150,6 +150,8 @@ settings! {
     TOPICS_CUSTOMERS: String = topic("topics.customers", "retention.customers");
     TOPICS_DEAD_LETTERS: String = topic("topics.dead_letters", "retention.dead-letters");
     TOPICS_CHANGELOG: String = topic("topics.changelog", "retention.changelog");
+    TOPICS_SHARES: String = topic("topics.shares", "retention.shares");
+    TOPICS_SHOP_METRICS: String = topic("topics.shop_metrics", "retention.shop-metrics");
     TOPICS_REGISTRY: String = without_default("topics.registry", Kind::Topic, KeyDefault::Nothing, values::topic);
     REGISTRY_FILE: PathBuf = without_default("registry.file", Kind::Path, KeyDefault::Nothing, values::path);
 
@@ -211,6 +213,8 @@ settings! {
     COMMIT_INTERVAL: Duration = duration("commit.interval", 10, COMMIT_INTERVAL_MS_MAX, "100ms");
     COMMIT_BACKLOG_INTERVAL: Duration = duration("commit.backlog_interval", 10, COMMIT_INTERVAL_MS_MAX, "1s");
     COMMIT_PATIENCE: Duration = duration("commit.patience", SECOND, COMMIT_PATIENCE_MS_MAX, "30s");
+
+    METRICS_SHARES: bool = setting("metrics.shares", Kind::Choice(&["true", "false"]), "false", values::flag);
 
     SNAPSHOTS_INTERVAL: Duration = duration("snapshots.interval", SECOND, SNAPSHOT_INTERVAL_MS_MAX, "5m");
 

@@ -111,6 +111,8 @@ fn read_topics(reader: &mut Reader<'_>) -> Topics {
         keys::TOPICS_CUSTOMERS,
         keys::TOPICS_DEAD_LETTERS,
         keys::TOPICS_CHANGELOG,
+        keys::TOPICS_SHARES,
+        keys::TOPICS_SHOP_METRICS,
         keys::TOPICS_REGISTRY,
     ];
     let names = settings.each_ref().map(|setting| reader.optional(setting));
@@ -136,9 +138,12 @@ fn read_topics(reader: &mut Reader<'_>) -> Topics {
                 Output::Customers => &keys::TOPICS_CUSTOMERS,
                 Output::DeadLetters => &keys::TOPICS_DEAD_LETTERS,
                 Output::Changelog => &keys::TOPICS_CHANGELOG,
+                Output::Shares => &keys::TOPICS_SHARES,
+                Output::ShopMetrics => &keys::TOPICS_SHOP_METRICS,
             })
         }),
         registry: reader.optional(&keys::TOPICS_REGISTRY),
+        has_shares: reader.get(&keys::METRICS_SHARES),
     }
 }
 

@@ -17,7 +17,7 @@ use super::settings::{KafkaSettings, Layout};
 use super::slot::BATCH_OVERHEAD_BYTES;
 use crate::exit::{Exit, Failure};
 use crate::stream::broker::{BrokerError, Capabilities, Membership};
-use crate::topic::{Input, Output, Topic};
+use crate::topic::{Input, Topic};
 
 /// One question of a step.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -46,7 +46,7 @@ pub fn check(
     let message_bytes_max = look.output_settings().map_err(explained)?;
     customers.fit(message_bytes_max)?;
     report("settings", &format!("records of up to {message_bytes_max} bytes"))?;
-    let outputs = look.settings_of_outputs(&Output::ALL)?;
+    let outputs = look.settings_of_outputs(&settings.topics.outputs().collect::<Vec<_>>())?;
     for remark in outputs.into_iter().flat_map(|output| output.remarks).chain(look.remarks()?) {
         report("note", &remark)?;
     }

@@ -44,6 +44,9 @@ const CHANGELOG: &[(&str, &str)] = &[
     ("min.cleanable.dirty.ratio", "0.3"),
 ];
 
+/// Shares are read once, soon after they are written; two weeks bridge an outage of the combiner.
+const SHARES: &[(&str, &str)] = &[("cleanup.policy", "compact,delete"), ("retention.ms", "1209600000")];
+
 /// Looks at the topics before a start.
 ///
 /// # Errors
@@ -92,6 +95,17 @@ impl Look<'_> {
                 different.join(" and ")
             )));
         }
+        for topic in
+            Output::OF_SHARES.map(Topic::Output).into_iter().filter(|_| self.settings.topics.has_shares)
+        {
+            if of(topic) != 1 {
+                let name = self.name(topic);
+                return Err(wrong(format!(
+                    "topic {name} has {} partitions, but must have one; create it anew",
+                    of(topic)
+                )));
+            }
+        }
         Ok(partitions)
     }
 
@@ -110,7 +124,8 @@ impl Look<'_> {
 
     /// The smallest `max.message.bytes` of the outputs, which must all be as they should.
     pub fn output_settings(&self) -> Result<usize, Failure> {
-        let found = self.settings_of_outputs(&Output::ALL)?;
+        let outputs: Vec<_> = self.settings.topics.outputs().collect();
+        let found = self.settings_of_outputs(&outputs)?;
         let wrong_ones: Vec<_> = found.iter().flat_map(|output| output.faults.iter().cloned()).collect();
         if !wrong_ones.is_empty() {
             return Err(wrong(wrong_ones.join("; ")));
@@ -244,7 +259,7 @@ impl OutputSettings {
             ));
         }
         match output {
-            Output::Changelog | Output::Customers => {
+            Output::ShopMetrics | Output::Changelog | Output::Customers => {
                 if get("cleanup.policy") != "compact" {
                     judged.faults.push(format!(
                         "topic {name} has cleanup.policy={}, which loses state; set it to compact",
@@ -259,7 +274,7 @@ impl OutputSettings {
                     ));
                 }
             }
-            Output::Signals | Output::DeadLetters => {}
+            Output::Signals | Output::DeadLetters | Output::Shares => {}
         }
         judged
     }
@@ -330,7 +345,7 @@ impl TopicPlan {
             })
             .collect();
         let outputs: Vec<_> =
-            Output::ALL.into_iter().filter(|&output| counts[&Topic::Output(output)].is_some()).collect();
+            settings.topics.outputs().filter(|&output| counts[&Topic::Output(output)].is_some()).collect();
         let mut remarks = Vec::new();
         if !outputs.is_empty() {
             for output in look.settings_of_outputs(&outputs).map_err(explained)? {
@@ -347,8 +362,11 @@ impl TopicPlan {
 
     fn partitions_of(&self, topic: Topic) -> u32 {
         match topic {
-            Topic::Input(_) | Topic::Output(_) => self.partitions,
-            Topic::Registry => 1,
+            Topic::Output(Output::Shares | Output::ShopMetrics) | Topic::Registry => 1,
+            Topic::Input(_)
+            | Topic::Output(Output::Signals | Output::Customers | Output::DeadLetters | Output::Changelog) => {
+                self.partitions
+            }
         }
     }
 
@@ -454,8 +472,9 @@ impl TopicPlan {
 
 fn options(topic: Topic) -> &'static [(&'static str, &'static str)] {
     match topic {
-        Topic::Output(Output::Customers) | Topic::Registry => COMPACTED,
+        Topic::Output(Output::Customers | Output::ShopMetrics) | Topic::Registry => COMPACTED,
         Topic::Output(Output::Changelog) => CHANGELOG,
+        Topic::Output(Output::Shares) => SHARES,
         Topic::Input(_) | Topic::Output(Output::Signals | Output::DeadLetters) => &[],
     }
 }

@@ -13,6 +13,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::combining::Combining;
 use super::context::Callbacks;
 use super::error::{Call, ClientError};
 use super::identity::identity;
@@ -37,12 +38,12 @@ const WARM_UP_MAX: Duration = Duration::from_millis(250);
 /// The clients behind every [`KafkaLookup`] of one worker.
 pub struct QueryClients {
     pub(super) settings: Arc<KafkaSettings>,
-    layout: Layout,
+    pub(super) layout: Layout,
     pub(super) read_committed: SharedConsumer,
     pub(super) read_uncommitted: SharedConsumer,
     /// Asks for the offsets of the intake's group. Made with the first question.
     intake: OnceLock<SharedConsumer>,
-    troubles: Arc<Troubles>,
+    pub(super) troubles: Arc<Troubles>,
     /// Moment zero of the worker and of its tasks.
     origin: Instant,
 }
@@ -114,7 +115,7 @@ impl QueryClients {
     }
 }
 
-fn make(
+pub(super) fn make(
     config: &ClientConfig,
     name: &'static str,
     troubles: &Arc<Troubles>,
@@ -152,11 +153,18 @@ pub struct KafkaLookup {
     /// A producer that is taking a transactional id over.
     takeover: Option<(String, TransactionalProducer)>,
     raw: RawTopics,
+    combining: Combining,
 }
 
 impl KafkaLookup {
     pub fn new(clients: Arc<QueryClients>) -> Self {
-        Self { clients, logs: BTreeMap::new(), takeover: None, raw: RawTopics::default() }
+        Self {
+            clients,
+            logs: BTreeMap::new(),
+            takeover: None,
+            raw: RawTopics::default(),
+            combining: Combining::default(),
+        }
     }
 
     pub fn clients(&self) -> &Arc<QueryClients> {
@@ -289,6 +297,23 @@ impl Lookup for KafkaLookup {
             .take(LOG_RECORDS_MAX, within)
             .map_err(|error| clients.explain(&clients.read_committed, error))?;
         Ok((batch, reading.position()))
+    }
+
+    fn open_combiner(&mut self, within: Duration) -> Result<(), BrokerError> {
+        self.combining.open(&self.clients, within)
+    }
+
+    fn combined(&mut self, within: Duration) -> Result<Option<Committed>, BrokerError> {
+        self.combining.committed(&self.clients, within)
+    }
+
+    fn publish_combined(
+        &mut self,
+        records: &[(Vec<u8>, Vec<u8>)],
+        combined: &Committed,
+        within: Duration,
+    ) -> Result<(), BrokerError> {
+        self.combining.publish(&self.clients, records, combined, within)
     }
 
     fn raw_progress(&mut self, within: Duration) -> Result<Vec<RawProgress>, BrokerError> {

@@ -3,6 +3,7 @@
 mod admin;
 mod appender;
 mod check;
+mod combining;
 mod context;
 mod dead_letters;
 mod error;

@@ -8,7 +8,7 @@ use super::admin::{Admin, Allowed};
 use super::check::{Refused, refused_transaction};
 use super::layout::{Look, failure};
 use super::settings::KafkaSettings;
-use crate::config::{KafkaOptions, Topics, intake_group};
+use crate::config::{KafkaOptions, Topics, combiner_group, intake_group};
 use crate::exit::{Exit, Failure};
 use crate::topic::{Input, Output, Topic};
 
@@ -87,6 +87,10 @@ pub fn rights(topics: &Topics, raw_topics: &[String], application: &str, role: &
             }
             let resource = Resource::Group(application.to_owned());
             rights.push(Right { resource, operation: Operation::Read });
+            if topics.has_shares {
+                let resource = Resource::Group(combiner_group(application));
+                rights.push(Right { resource, operation: Operation::Read });
+            }
             let resource = Resource::TransactionalIds(format!("{application}-"));
             rights.push(Right { resource, operation: Operation::Write });
         }
@@ -121,29 +125,43 @@ fn on_topic(topic: Topic, role: &Role) -> &'static [Operation] {
     match (role, topic) {
         (Role::Service, Topic::Input(_)) => &[Read, DescribeConfigs],
         (Role::Service, Topic::Registry) => &[Read],
-        (Role::Service, Topic::Output(Output::Changelog)) => &[Read, Write, DescribeConfigs],
-        (Role::Service, Topic::Output(Output::Signals | Output::Customers | Output::DeadLetters)) => {
-            &[Write, DescribeConfigs]
-        }
+        (Role::Service, Topic::Output(Output::Changelog | Output::Shares)) => &[Read, Write, DescribeConfigs],
+        (
+            Role::Service,
+            Topic::Output(Output::Signals | Output::Customers | Output::DeadLetters | Output::ShopMetrics),
+        ) => &[Write, DescribeConfigs],
         (Role::Intake, Topic::Input(_) | Topic::Output(Output::DeadLetters)) => &[Write, DescribeConfigs],
         (Role::Loader, Topic::Input(_)) => &[Read, Write, DescribeConfigs],
         (Role::Loader, Topic::Output(Output::DeadLetters)) => &[Describe, DescribeConfigs],
         (Role::Loader, Topic::Output(Output::Changelog)) => &[Describe],
-        (Role::Loader, Topic::Output(Output::Signals | Output::Customers) | Topic::Registry) => &[],
+        (
+            Role::Loader,
+            Topic::Output(Output::Signals | Output::Customers | Output::Shares | Output::ShopMetrics)
+            | Topic::Registry,
+        ) => &[],
         (
             Role::Intake,
-            Topic::Output(Output::Signals | Output::Customers | Output::Changelog) | Topic::Registry,
+            Topic::Output(
+                Output::Signals
+                | Output::Customers
+                | Output::Changelog
+                | Output::Shares
+                | Output::ShopMetrics,
+            )
+            | Topic::Registry,
         ) => &[],
         (Role::Operator, Topic::Input(_) | Topic::Output(_)) => &[Create, Describe, DescribeConfigs],
         (Role::Operator, Topic::Registry) => &[Create, Describe],
         (Role::Reviewer | Role::Repairer, Topic::Output(Output::DeadLetters)) => &[Read],
-        (Role::Consumer(_), Topic::Output(Output::Signals | Output::Customers)) => &[Read],
+        (Role::Consumer(_), Topic::Output(Output::Signals | Output::Customers | Output::ShopMetrics)) => {
+            &[Read]
+        }
         (Role::Eraser, Topic::Input(Input::Erasures)) => &[Write],
         (Role::Repairer | Role::Producer, Topic::Input(_)) => &[Write],
         (Role::Publisher, Topic::Registry) => &[Read, Write],
         (Role::Publisher, Topic::Input(_) | Topic::Output(_)) => &[],
         (Role::Reviewer | Role::Eraser | Role::Consumer(_), Topic::Input(_)) => &[],
-        (Role::Consumer(_), Topic::Output(Output::DeadLetters | Output::Changelog)) => &[],
+        (Role::Consumer(_), Topic::Output(Output::DeadLetters | Output::Changelog | Output::Shares)) => &[],
         (Role::Reviewer | Role::Repairer, Topic::Output(_)) => &[],
         (Role::Eraser | Role::Producer, Topic::Output(_)) => &[],
         (

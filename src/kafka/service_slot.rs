@@ -60,11 +60,13 @@ impl KafkaBroker {
 }
 
 fn outputs(settings: &KafkaSettings) -> Vec<Written<'_>> {
-    let outputs = Output::ALL.map(|output| Written {
+    // In the order of the outputs: a record names its topic by that. Shop metrics are the combiner's.
+    let outputs = settings.topics.outputs().filter(|output| *output != Output::ShopMetrics);
+    let written = |output| Written {
         name: settings.topic_name(Topic::Output(output)),
         compression: settings.compression_of(output),
-    });
-    outputs.into()
+    };
+    outputs.map(written).collect()
 }
 
 impl HasSlot for KafkaBroker {
@@ -166,7 +168,9 @@ impl Broker for KafkaBroker {
                     TaskStep::Done => break,
                 }
             }
-            drop((task, lookup, running));
+            // The task last but one: its end is what a worker may see, and the readings are given back by then.
+            drop(lookup);
+            drop((task, running));
         };
         thread::Builder::new()
             .name(name.to_owned())

@@ -426,7 +426,7 @@ mod tests {
     #[test]
     fn only_the_changelog_goes_without_compression_unless_one_is_chosen() {
         let of =
-            |assignments: &[&str]| Output::ALL.map(|output| settings(assignments).compression_of(output));
+            |assignments: &[&str]| Output::ALWAYS.map(|output| settings(assignments).compression_of(output));
         assert_eq!(of(&[]), [None, None, None, Some(c"none")]);
         assert_eq!(of(&["kafka.compression.level=3"]), of(&[]));
         for name in ["compression.type", "compression.codec"] {

@@ -31,7 +31,7 @@ use self::{
     batch::BatchCounters,
     client::Clients,
     groups::{
-        BrokerMetrics, BusinessMetrics, GroupMetrics, HttpMetrics, InputMetrics, RestoreMetrics,
+        BrokerMetrics, BusinessMetrics, DayMetrics, GroupMetrics, HttpMetrics, InputMetrics, RestoreMetrics,
         ServiceMetrics, TimerMetrics, TransactionMetrics,
     },
     partition::PartitionFamilies,
@@ -50,6 +50,7 @@ pub use self::{
     partition::{PartitionGauges, PartitionMetrics, PartitionOverview, PartitionTotals},
 };
 use crate::domain::signals::kind::SignalType;
+use crate::domain::values::time::Time;
 use crate::topic::{Input, Partition, PerInput};
 
 /// The version of the program.
@@ -84,6 +85,7 @@ pub struct Metrics {
     group: GroupMetrics,
     timers: TimerMetrics,
     restore: RestoreMetrics,
+    days: DayMetrics,
     business: BusinessMetrics,
     http: HttpMetrics,
     clients: Arc<Clients>,
@@ -145,6 +147,7 @@ impl Metrics {
             group: GroupMetrics::new(service)?,
             timers: TimerMetrics::new(service)?,
             restore: RestoreMetrics::new(service)?,
+            days: DayMetrics::new(service)?,
             business: BusinessMetrics::new(service, vocabulary)?,
             http: HttpMetrics::new(common)?,
             clients: Arc::new(Clients::new(common)?),
@@ -246,6 +249,21 @@ impl Metrics {
         for (input, kept) in retention.iter() {
             self.input.retention[input].set(kept.unwrap_or_default().as_secs_f64());
         }
+    }
+
+    /// Exports how many days are counted by some partitions only.
+    pub fn set_days_incomplete(&self, days: usize) {
+        self.days.incomplete.set(days as f64);
+    }
+
+    /// Exports the newest day whose shop metrics are published.
+    pub fn set_day_published(&self, midnight: Time) {
+        self.days.published.set(partition::seconds(midnight.as_millis()));
+    }
+
+    /// Exports the newest day that was dropped.
+    pub fn set_day_dropped(&self, midnight: Time) {
+        self.days.dropped.set(partition::seconds(midnight.as_millis()));
     }
 
     /// Counts an answered HTTP request.

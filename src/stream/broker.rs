@@ -344,6 +344,25 @@ pub trait Lookup {
         within: Duration,
     ) -> Result<(Self::Batch, Position), BrokerError>;
 
+    /// Takes the combiner's transactional id over: what another process has left open under it is aborted, and that process can commit no
+    /// more.
+    fn open_combiner(&mut self, within: Duration) -> Result<(), BrokerError>;
+
+    /// Up to where the combiner's group has committed the shares, with what stands beside it; none if it never did. To be asked once
+    /// the combiner is open: then no transaction of an earlier one is.
+    fn combined(&mut self, within: Duration) -> Result<Option<Committed>, BrokerError>;
+
+    /// Writes shop metrics, by their keys, and up to where the shares are combined, all in one transaction of the open combiner.
+    ///
+    /// # Errors
+    /// Whatever it is, the outcome is unknown. To be opened again and asked.
+    fn publish_combined(
+        &mut self,
+        records: &[(Vec<u8>, Vec<u8>)],
+        combined: &Committed,
+        within: Duration,
+    ) -> Result<(), BrokerError>;
+
     /// How far the intake's group has committed in every partition of the raw topics, and then where these end, open transactions
     /// included. Offsets of an open transaction do not count; those of a committed one do at once, because the records that it has
     /// written to the inputs are committed with them.

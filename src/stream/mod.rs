@@ -15,6 +15,8 @@ mod session;
 
 pub mod intake;
 
+pub mod combiner;
+
 pub mod worker;
 
 pub mod query;

@@ -7,6 +7,7 @@
 //! ```
 
 pub mod apply;
+pub mod day_count;
 pub mod dead_letters;
 pub mod history;
 pub mod merge;
@@ -23,6 +24,7 @@ use crate::snapshot::snapshot_schedule::SnapshotSchedule;
 use crate::stream::broker::{Clocks, Moment, Position, RawEnd};
 use crate::topic::PerInput;
 
+use day_count::DayCount;
 use dead_letters::{DeadLetterWindow, LimitReached};
 use merge::Streams;
 use partition_batch::PartitionBatch;
@@ -63,6 +65,8 @@ pub struct Running<T> {
     pub end_check: EndCheck,
     /// None once the partition has come to its live records.
     pub history: Option<RunningHistory>,
+    /// None if days are not counted.
+    pub day_count: Option<DayCount>,
     /// None if no snapshots are kept.
     pub snapshots: Option<SnapshotSchedule>,
     /// A record waits for an input that has more to fetch.
@@ -164,6 +168,7 @@ impl<T: crate::stream::broker::RecordBatch> Running<T> {
             committed,
             end_check: EndCheck::default(),
             history: restored.history,
+            day_count: restored.day_count,
             snapshots,
             is_waiting: false,
             starved_since: None,
@@ -181,6 +186,9 @@ impl<T: crate::stream::broker::RecordBatch> Running<T> {
     pub fn on_committed(&mut self, batch_number: u64, now: Moment) {
         self.engine.changes_committed();
         self.part.clear();
+        if let Some(day_count) = &mut self.day_count {
+            day_count.on_committed();
+        }
         self.committed =
             CommittedState { batch_number, next: self.next_positions(), clock: self.engine.clock(), at: now };
         if let Some(schedule) = &mut self.snapshots {
@@ -194,6 +202,25 @@ impl<T: crate::stream::broker::RecordBatch> Running<T> {
             && self.engine.settle_figures(CUSTOMERS_SETTLED_MAX) == Progress::Done
         {
             self.figures_at = now;
+        }
+    }
+}
+
+impl<T> Running<T> {
+    /// The earliest instant at or before `by` at which something is due: a timer, a marker, or the count of a day.
+    pub fn next_due(&mut self, by: Time) -> Option<Time> {
+        let tick = match (&self.day_count, &self.history) {
+            (Some(day_count), None) => day_count.next_tick(self.engine.clock(), by),
+            (Some(_), Some(_)) | (None, _) => None,
+        };
+        self.engine.next_due(by).into_iter().chain(tick).min()
+    }
+
+    /// Where the clock has come to a midnight, the customers are counted before more is read.
+    fn stop_at(&self, shop_now: Time) -> Time {
+        match (&self.day_count, &self.history) {
+            (Some(day_count), None) => day_count.stop_at(self.engine.clock(), shop_now),
+            (Some(_), Some(_)) | (None, _) => Time::MAX,
         }
     }
 }

@@ -31,6 +31,8 @@ pub struct Rules {
     pub dead_letters_accepted_before_ms: Option<i64>,
     pub on_other_offsets: OnOtherOffsets,
     pub history: HistoryRules,
+    /// `metrics.shares`
+    pub counts_days: bool,
     /// What the intake in front of the inputs reads; empty without one.
     pub raw_topics: Arc<[String]>,
     /// None until it is opened.
@@ -69,6 +71,7 @@ impl Rules {
             dead_letters_accepted_before_ms: None,
             on_other_offsets,
             history: config.history,
+            counts_days: config.topics.has_shares,
             raw_topics: config.intake.iter().flat_map(IntakeSettings::topics).cloned().collect(),
             registry: RegistrySource::None,
             snapshots: None,
@@ -98,6 +101,7 @@ impl Rules {
             former_secret: self.former_secret,
             on_other_offsets: self.on_other_offsets,
             history: self.history,
+            counts_days: self.counts_days,
             raw_topics: Arc::clone(&self.raw_topics),
             snapshots: self.snapshots.clone(),
         }

@@ -17,6 +17,7 @@
 //! | `CommitSchedule` | when the next commit is due |
 
 mod clock_gate;
+mod combining;
 mod commit_schedule;
 mod context;
 pub mod hub;
@@ -26,6 +27,7 @@ mod owned;
 mod query;
 mod refusals;
 mod report;
+mod shares;
 mod snapshot;
 mod stop;
 mod transaction;
@@ -45,6 +47,7 @@ use crate::stream::rules::Rules;
 use crate::topic::{Partition, listed};
 
 use clock_gate::ClockGate;
+use combining::CombinerSlot;
 use commit_schedule::CommitSchedule;
 use context::Context;
 use hub::Hub;
@@ -96,6 +99,7 @@ impl<'m, B: Broker> Worker<'m, B> {
             return Ok(());
         }
         self.ctx.follow_registry();
+        CombinerSlot::follow(&mut self.ctx)?;
         self.handle_group_events()?;
         self.ctx.handle_restored()?;
         self.ctx.partitions.start_reading(&mut self.ctx.broker)?;
@@ -106,6 +110,7 @@ impl<'m, B: Broker> Worker<'m, B> {
         let has_more_timers = self.ctx.reschedule_timers();
         self.stop_at_limit()?;
         self.move_clocks()?;
+        let is_counting = shares::count_days(&mut self.ctx, &mut self.transaction);
         self.refresh_old_offsets();
         self.start_snapshot();
         self.ctx.check_partition_counts_now_and_then()?;
@@ -115,7 +120,7 @@ impl<'m, B: Broker> Worker<'m, B> {
         snapshot::take_slices(&mut self.ctx, &self.transaction);
         self.gauges.refresh_now_and_then(&mut self.ctx, &self.transaction, &self.clock_gate.intake);
         self.refusals.log(&self.ctx.rules, self.ctx.broker.now());
-        if !has_read && !has_more_timers {
+        if !has_read && !has_more_timers && !is_counting {
             let idle_for =
                 self.schedule.idle_for(&self.fill(), &self.ctx.rules.commit, self.ctx.broker.now());
             self.ctx.broker.wait(idle_for);

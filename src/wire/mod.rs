@@ -11,6 +11,7 @@ pub mod hash;
 pub mod reason;
 pub mod registry;
 pub mod remark;
+pub mod shares;
 
 pub mod encode;
 

@@ -33,7 +33,7 @@ pub fn trials() -> Vec<Trial> {
 const CUSTOMERS: usize = 12;
 
 /// Random histories of some customers by time, and the settings of a store far from UTC.
-fn shop(random: &mut Rng) -> (Arc<Settings>, Vec<(String, Record)>) {
+pub fn shop(random: &mut Rng) -> (Arc<Settings>, Vec<(String, Record)>) {
     let settings = laws::settings(random);
     let Shops::One(shop) = &settings.shops else { unreachable!("one shop") };
     let zone = Zone::new(-36_000, vec![(365 * Span::DAY.as_millis() + 1, 36_000)]);
@@ -50,7 +50,7 @@ fn shop(random: &mut Rng) -> (Arc<Settings>, Vec<(String, Record)>) {
     (Arc::new(settings), records)
 }
 
-fn apply(engine: &mut Engine, key: &str, record: &Record) {
+pub fn apply(engine: &mut Engine, key: &str, record: &Record) {
     let key = CustomerKey { bytes: key.as_bytes(), hash: hash(key.as_bytes()) };
     engine.handle_record(key, ShopIndex(0), record, usize::MAX);
     engine.drain_signals().for_each(drop);
@@ -58,7 +58,7 @@ fn apply(engine: &mut Engine, key: &str, record: &Record) {
 }
 
 /// The counts of so many partitions, added up from the last to the first.
-fn count_of(
+pub fn count_of(
     settings: &Arc<Settings>,
     records: &[(String, Record)],
     partitions: u64,

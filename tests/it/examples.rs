@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 pub const INPUTS: [&str; 3] = ["orders", "returns", "erasures"];
 
 /// Every schema, by name.
-pub const SCHEMAS: [&str; 9] = [
+pub const SCHEMAS: [&str; 10] = [
     "orders",
     "returns",
     "erasures",
@@ -22,6 +22,7 @@ pub const SCHEMAS: [&str; 9] = [
     "dead-letters",
     "shop-metrics",
     "cohorts",
+    "cohort-months",
     "summary",
 ];
 

@@ -6,8 +6,8 @@ use libtest_mimic::{Failed, Trial};
 use retention_signals::domain::signals::kind::SignalType;
 use retention_signals::wire::encode::fields::{Field, Shape};
 use retention_signals::wire::encode::{
-    cohort_fields, dead_letter_fields, profile_fields, shop_metrics_fields, signal_data_fields,
-    signal_fields, summary_fields,
+    cohort_fields, cohort_month_fields, dead_letter_fields, profile_fields, shop_metrics_fields,
+    signal_data_fields, signal_fields, summary_fields,
 };
 use serde_json::{Map, Value, json};
 
@@ -34,7 +34,7 @@ struct Record {
     fields: Vec<Field>,
 }
 
-fn records() -> [Record; 6] {
+fn records() -> [Record; 7] {
     [
         Record { schema: "signals", sections: &["Signals"], fields: signal_fields().to_vec() },
         Record { schema: "customers", sections: &["Profiles"], fields: profile_fields() },
@@ -44,6 +44,11 @@ fn records() -> [Record; 6] {
             fields: shop_metrics_fields().to_vec(),
         },
         Record { schema: "cohorts", sections: &["Cohorts"], fields: cohort_fields().to_vec() },
+        Record {
+            schema: "cohort-months",
+            sections: &["Cohorts of a month"],
+            fields: cohort_month_fields().to_vec(),
+        },
         Record {
             schema: "summary",
             sections: &["Summary", "Shop metrics"],

@@ -4,6 +4,7 @@
 
 mod access;
 mod browser;
+mod combiner;
 mod command_line;
 mod configuration;
 mod consumers;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
     trials.extend(access::trials());
     trials.extend(command_line::trials());
     trials.extend(configuration::trials());
+    trials.extend(combiner::trials());
     trials.extend(daily_count::trials());
     trials.extend(demo::trials());
     trials.extend(deploy::trials());

@@ -18,6 +18,14 @@ impl Month {
         Self((era * 400 + year_of_era) * 12 + month_from_march + 2)
     }
 
+    /// The month with this number, 1 to 12; none for another number.
+    pub const fn new(year: i32, of_year: i32) -> Option<Self> {
+        match of_year {
+            1..=12 => Some(Self(year * 12 + of_year - 1)),
+            _ => None,
+        }
+    }
+
     pub const fn plus(self, months: i32) -> Self {
         Self(self.0 + months)
     }

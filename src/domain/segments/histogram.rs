@@ -58,6 +58,16 @@ impl Histogram {
         self.total
     }
 
+    /// A histogram of these buckets; none if one of them is empty or stands twice.
+    pub fn of_counts(counts: impl IntoIterator<Item = (u32, u64)>) -> Option<Self> {
+        let mut histogram = Self::default();
+        for (bucket, count) in counts {
+            let is_new = histogram.counts.insert(bucket, count).is_none();
+            histogram.total = histogram.total.checked_add(count).filter(|_| is_new && count > 0)?;
+        }
+        Some(histogram)
+    }
+
     /// Each bucket that is not empty, in order.
     pub fn counts(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
         self.counts.iter().map(|(bucket, count)| (*bucket, *count))

@@ -103,6 +103,7 @@ impl<T: RecordBatch> Running<T> {
     }
 
     fn apply_records(&mut self, tools: &mut Tools<'_>, records_max: usize) -> Pause {
+        let stop_at = self.stop_at(tools.shop_now);
         let Self { engine, streams, window, limit, part, applied_at, history, .. } = self;
         let batches = &streams.batches;
         let cursors = &mut streams.cursors;
@@ -110,6 +111,9 @@ impl<T: RecordBatch> Running<T> {
         for _ in 0..records_max {
             if part.is_closed {
                 return Pause::Closed;
+            }
+            if engine.clock() >= Some(stop_at) {
+                return Pause::Full;
             }
             let readable = match history {
                 None => PerInput([true; Input::COUNT]),
@@ -172,7 +176,12 @@ impl<T: RecordBatch> Running<T> {
 
     /// Moves the clock of a partition whose ends are confirmed. That is the last thing in its batch.
     pub fn advance_clock(&mut self, tools: &mut Tools<'_>, to: Time) {
-        let Self { engine, part, .. } = self;
+        let Self { engine, part, day_count, .. } = self;
+        if let (None, Some(day_count)) = (engine.clock(), day_count) {
+            // The clock begins with the first record, which may be an old one.
+            day_count.count_nobody(to, tools.shop_now);
+            return;
+        }
         let first_signal = part.signals.len();
         let progress = engine.advance_clock(to, timers_max());
         drain_signals(engine, None, part, tools);

@@ -41,6 +41,7 @@ use crate::wire::changelog::Seal;
 
 use self::start::Disagreement;
 use super::RunningHistory;
+use super::day_count::DayCount;
 use super::dead_letters::DeadLetterWindow;
 use super::merge::MergeKey;
 
@@ -65,6 +66,8 @@ pub struct Restored {
     /// The inputs' high watermarks.
     pub ends: PerInput<Position>,
     pub history: Option<RunningHistory>,
+    /// None if days are not counted.
+    pub day_count: Option<DayCount>,
     /// Changelog records read, ...
     pub records: u64,
     /// ... and those that no [`RestoreEvent::Progress`] has counted yet.
@@ -112,6 +115,8 @@ pub struct RestoreRules {
     pub former_secret: Option<[u8; 8]>,
     pub on_other_offsets: OnOtherOffsets,
     pub history: HistoryRules,
+    /// `metrics.shares`
+    pub counts_days: bool,
     /// What the intake reads; empty without one.
     pub raw_topics: Arc<[String]>,
     /// None: there are none.
@@ -461,6 +466,9 @@ impl Work {
             starts: inputs.starts,
             ends: inputs.ends,
             history: inputs.history,
+            day_count: rules
+                .counts_days
+                .then(|| DayCount::new(seal.as_ref().and_then(|seal| seal.counted_through))),
             records: self.records,
             records_unreported: self.records_unreported,
             changelog: self.changelog.take(),

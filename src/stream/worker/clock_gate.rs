@@ -93,7 +93,7 @@ fn partitions_due<B: Broker>(ctx: &mut Context<'_, B>, target: Time, now: Moment
         let starved_for = running.starved_since.map(|since| now.since(since));
         let may_be_at_end =
             running.streams.is_at_end() || starved_for.is_some_and(|starved_for| starved_for >= STARVED_MIN);
-        let is_due = !running.part.is_closed && may_be_at_end && running.engine.next_due(target).is_some();
+        let is_due = !running.part.is_closed && may_be_at_end && running.next_due(target).is_some();
         (is_due && may_ask).then_some(partition)
     });
     due.collect()

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
+use super::combining::CombinerSlot;
 use super::hub::Hub;
 use super::membership::Membership;
 use super::owned::OwnedPartitions;
@@ -31,6 +32,7 @@ pub(super) struct Context<'m, B: Broker> {
     pub partitions: OwnedPartitions<B::Batch>,
     pub registry: RegistryReader,
     pub queries: WaitingQueries,
+    pub combiner: CombinerSlot,
 }
 
 impl<'m, B: Broker> Context<'m, B> {
@@ -43,6 +45,7 @@ impl<'m, B: Broker> Context<'m, B> {
             membership: Membership::new(now),
             partitions: OwnedPartitions::default(),
             queries: WaitingQueries::default(),
+            combiner: CombinerSlot::default(),
         }
     }
 

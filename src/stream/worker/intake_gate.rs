@@ -196,8 +196,8 @@ impl IntakeGate {
         due: Vec<Partition>,
     ) -> (Vec<Partition>, Vec<Partition>) {
         due.into_iter().partition(|partition| {
-            let engine = &mut ctx.partitions.running_mut(*partition).engine;
-            self.cleared.is_some_and(|cleared| engine.next_due(cleared).is_some())
+            let running = ctx.partitions.running_mut(*partition);
+            self.cleared.is_some_and(|cleared| running.next_due(cleared).is_some())
         })
     }
 

@@ -88,8 +88,8 @@ pub fn history<T: RecordBatch>(running: &Running<T>, intake: Option<&IntakeGate>
 
 /// Since when the intake has kept something that is due from happening. What is not due any more is not held.
 fn held_by_intake<T>(running: &mut Running<T>, target: Option<Time>) -> Option<Clocks> {
+    let is_due = target.is_some_and(|target| running.next_due(target).is_some());
     let check = &mut running.end_check;
-    let is_due = target.is_some_and(|target| running.engine.next_due(target).is_some());
     check.held_by_intake = check.held_by_intake.filter(|_| is_due);
     check.held_by_intake
 }
@@ -113,7 +113,7 @@ pub fn gauges<T: RecordBatch>(
     now: Moment,
 ) -> PartitionGauges {
     running.settle_figures(now);
-    let is_overdue = target.is_some_and(|target| running.engine.next_due(target).is_some());
+    let is_overdue = target.is_some_and(|target| running.next_due(target).is_some());
     let mut gauges = PartitionGauges {
         clock_ms: running.committed.clock.map(Time::as_millis),
         idle: running.streams.is_at_end(),

@@ -175,6 +175,7 @@ mod tests {
             secret: [9; 8],
             history: None,
             signals_from: None,
+            counted_through: None,
         }
     }
 
@@ -191,6 +192,10 @@ mod tests {
         Seal { history: Some(history), ..seal_in_history() }
     }
 
+    fn seals_with_a_count() -> [Seal; 2] {
+        [seal(), seal_behind_an_intake()].map(|seal| Seal { counted_through: Some(time(86_400_000)), ..seal })
+    }
+
     /// Keys and values of one record of each kind and state.
     fn records() -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
         let written = |write: fn(&mut Vec<u8>)| {
@@ -199,6 +204,11 @@ mod tests {
             out
         };
         let customer = written(|out| encode_customer_key(out, b"c-1"));
+        let [counted, counted_behind] = seals_with_a_count().map(|seal| {
+            let mut out = Vec::new();
+            seal.encode(&mut out);
+            (SEAL_KEY.to_vec(), Some(out))
+        });
         vec![
             (customer.clone(), Some(written(|out| encode_customer(out, b"packed")))),
             (customer, None),
@@ -212,6 +222,8 @@ mod tests {
             (SEAL_KEY.to_vec(), Some(written(|out| seal_in_history().encode(out)))),
             (SEAL_KEY.to_vec(), Some(written(|out| Seal { history: None, ..seal_in_history() }.encode(out)))),
             (SEAL_KEY.to_vec(), Some(written(|out| seal_behind_an_intake().encode(out)))),
+            counted,
+            counted_behind,
         ]
     }
 
@@ -228,6 +240,9 @@ mod tests {
                     )
                 }
                 StateRecord::Marker { hash, requested_at } => format!("{} {requested_at:?}", hash[15]),
+                StateRecord::Seal(read) if read.counted_through.is_some() => {
+                    format!("counted {:?}", seals_with_a_count().iter().position(|written| *written == read))
+                }
                 StateRecord::Seal(read) if read.signals_from.is_some() => {
                     let written = [
                         seal_in_history(),
@@ -254,6 +269,8 @@ mod tests {
                 "written Some(0)",
                 "written Some(1)",
                 "written Some(2)",
+                "counted Some(0)",
+                "counted Some(1)",
             ]
         );
     }
@@ -265,7 +282,7 @@ mod tests {
             let found = value[0];
             let known = match key[0] {
                 CUSTOMER => Format::NEWEST.number(),
-                SEAL => 2,
+                SEAL => 3,
                 _ => 1,
             };
             value[0] = known + 1;

@@ -4,13 +4,13 @@
 //! ```text
 //! version │ present (bit 0 clock, bits 1-3 merge keys) │ batch u64 │ next offsets 3 × u64 │ clock i64? │ merge keys i64? │
 //! fingerprint of the erasure secret 8 │ number of runs (varint) │ runs (varint: records × 4 + outcome)
-//! version 2 only: present (bit 0 history, bit 1 signals from, bit 2 history behind an intake) │
+//! from version 2: present (bit 0 history, bit 1 signals from, bit 2 history behind an intake, bit 3 counted through) │
 //!   bit 0: ends of the history 3 × u64 │ its records u64
 //!   bit 2: number of raw ends (varint) │ raw ends (topic length varint, topic, partition varint, end varint) │ its records u64
-//!   signals from i64
+//!   signals from i64 │ counted through i64
 //! ```
-//! Version 2 is written only while a partition has not come to its live records, or holds signals back. Bits 0 and 2 exclude each
-//! other; raw ends are sorted.
+//! Version 2 is written only while a partition has not come to its live records, or holds signals back; version 3 only once it has
+//! counted a day. Bits 0 and 2 exclude each other; raw ends are sorted.
 
 use super::StateError;
 use super::outcomes::{Outcome, OutcomeRun};
@@ -20,11 +20,13 @@ use crate::topic::PerInput;
 
 const KIND: &str = "seal";
 const WITHOUT_HISTORY: u8 = 1;
-const NEWEST: u8 = 2;
+const WITHOUT_COUNT: u8 = 2;
+const NEWEST: u8 = 3;
 
 const ENDS_KNOWN: u8 = 1;
 const SIGNALS_FROM: u8 = 1 << 1;
 const ENDS_BEHIND: u8 = 1 << 2;
+const COUNTED_THROUGH: u8 = 1 << 3;
 
 /// Everything about a partition that is not a customer's.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,6 +44,8 @@ pub struct Seal {
     pub history: Option<SealedHistory>,
     /// What time alone causes before this instant is not published; none once history is settled and the clock has reached it.
     pub signals_from: Option<Time>,
+    /// The last midnight whose customers were counted, or left out of the count; none where shares are off.
+    pub counted_through: Option<Time>,
 }
 
 /// The history of a partition that is not settled yet.
@@ -88,8 +92,15 @@ impl Seal {
             None => 0,
             Some(SealedEnds::Known(_)) => ENDS_KNOWN,
             Some(SealedEnds::Behind(_)) => ENDS_BEHIND,
-        } | if self.signals_from.is_some() { SIGNALS_FROM } else { 0 };
-        let format = if has_history == 0 { WITHOUT_HISTORY } else { NEWEST };
+        };
+        let has_signals_from = if self.signals_from.is_some() { SIGNALS_FROM } else { 0 };
+        let has_counted_through = if self.counted_through.is_some() { COUNTED_THROUGH } else { 0 };
+        let more = has_history | has_signals_from | has_counted_through;
+        let format = match (more, has_counted_through) {
+            (0, _) => WITHOUT_HISTORY,
+            (_, 0) => WITHOUT_COUNT,
+            (_, _) => NEWEST,
+        };
         out.extend_from_slice(&[format, present]);
         out.extend_from_slice(&self.batch.to_le_bytes());
         for (_, input) in self.inputs.iter() {
@@ -104,10 +115,10 @@ impl Seal {
             debug_assert!(run.records > 0, "an empty run is no run");
             put_varint(out, u64::from(run.records) << 2 | run.outcome as u64);
         }
-        if has_history == 0 {
+        if more == 0 {
             return;
         }
-        out.push(has_history);
+        out.push(more);
         if let Some(SealedHistory { ends, records }) = &self.history {
             match ends {
                 SealedEnds::Known(ends) => {
@@ -117,8 +128,8 @@ impl Seal {
             }
             out.extend_from_slice(&records.to_le_bytes());
         }
-        if let Some(from) = self.signals_from {
-            out.extend_from_slice(&from.as_millis().to_le_bytes());
+        for instant in [self.signals_from, self.counted_through].into_iter().flatten() {
+            out.extend_from_slice(&instant.as_millis().to_le_bytes());
         }
     }
 
@@ -139,10 +150,21 @@ impl Seal {
         }
         let secret = reader.array()?;
         let outcomes = outcomes(&mut reader)?;
-        let (history, signals_from) =
-            if reader.version() == WITHOUT_HISTORY { (None, None) } else { history(&mut reader)? };
+        let present = if reader.version() == WITHOUT_HISTORY { 0 } else { reader.byte()? };
+        // What an earlier version expresses would have been written in it.
+        let is_lowest = match reader.version() {
+            WITHOUT_HISTORY => true,
+            WITHOUT_COUNT => present != 0 && present & COUNTED_THROUGH == 0,
+            _ => present & COUNTED_THROUGH != 0,
+        };
+        if !is_lowest {
+            return Err(reader.invalid());
+        }
+        let history = history(&mut reader, present & !(SIGNALS_FROM | COUNTED_THROUGH))?;
+        let signals_from = reader.time_if(present & SIGNALS_FROM != 0)?;
+        let counted_through = reader.time_if(present & COUNTED_THROUGH != 0)?;
         reader.end()?;
-        Ok(Self { batch, inputs, clock, outcomes, secret, history, signals_from })
+        Ok(Self { batch, inputs, clock, outcomes, secret, history, signals_from, counted_through })
     }
 }
 
@@ -161,26 +183,20 @@ fn is_before(first: &SealedRawEnd, second: &SealedRawEnd) -> bool {
     (&first.topic, first.partition) < (&second.topic, second.partition)
 }
 
-fn history(reader: &mut Reader<'_>) -> Result<(Option<SealedHistory>, Option<Time>), StateError> {
-    let present = reader.byte()?;
-    let ends = match present & !SIGNALS_FROM {
-        // Without either it would have been written as version 1.
-        0 if present == SIGNALS_FROM => None,
+fn history(reader: &mut Reader<'_>, present: u8) -> Result<Option<SealedHistory>, StateError> {
+    let ends = match present {
+        0 => return Ok(None),
         ENDS_KNOWN => {
             let mut ends = PerInput::<u64>::default();
             for end in &mut ends.0 {
                 *end = reader.u64()?;
             }
-            Some(SealedEnds::Known(ends))
+            SealedEnds::Known(ends)
         }
-        ENDS_BEHIND => Some(SealedEnds::Behind(raw_ends(reader)?)),
+        ENDS_BEHIND => SealedEnds::Behind(raw_ends(reader)?),
         _ => return Err(reader.invalid()),
     };
-    let history = match ends {
-        None => None,
-        Some(ends) => Some(SealedHistory { ends, records: reader.u64()? }),
-    };
-    Ok((history, reader.time_if(present & SIGNALS_FROM != 0)?))
+    Ok(Some(SealedHistory { ends, records: reader.u64()? }))
 }
 
 fn raw_ends(reader: &mut Reader<'_>) -> Result<Vec<SealedRawEnd>, StateError> {

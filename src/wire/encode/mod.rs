@@ -28,7 +28,10 @@ mod summary;
 
 mod record;
 
-pub use cohorts::{CohortLine, encode as encode_cohort, fields as cohort_fields};
+pub use cohorts::{
+    CohortLine, CohortMonth, CohortOfMonth, encode as encode_cohort, encode_month as encode_cohort_month,
+    fields as cohort_fields, month_fields as cohort_month_fields,
+};
 pub use context::{RecordContext, RecordKind};
 pub use dead_letter::{
     DeadLetter, Source, encode_line as encode_dead_letter_line, fields as dead_letter_fields,

@@ -115,6 +115,8 @@ fn payloads() -> Result<(), Failed> {
         ("erasure", "erasures"),
         ("signal", "readers/signals"),
         ("profile", "readers/customers"),
+        ("shopMetrics", "shop-metrics"),
+        ("cohortMonth", "cohort-months"),
     ] {
         let payload = &document["components"]["messages"][message]["payload"];
         assert_eq!(payload["schema"]["$ref"], format!("./{schema}.schema.json"), "{message}");

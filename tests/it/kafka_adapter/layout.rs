@@ -133,7 +133,9 @@ fn wrong_layout_stops(node: &KafkaNode) -> Result<()> {
             Topic::Output(Output::Changelog) => (3, &[("cleanup.policy", "compact,delete")]),
             Topic::Output(Output::Signals) => (2, &[("max.message.bytes", "1000")]),
             Topic::Output(Output::Customers) => (2, &[("cleanup.policy", "compact")]),
-            Topic::Input(_) | Topic::Output(Output::DeadLetters) | Topic::Registry => (2, &[]),
+            Topic::Input(_)
+            | Topic::Output(Output::DeadLetters | Output::Shares | Output::ShopMetrics)
+            | Topic::Registry => (2, &[]),
         };
         client.create_topic(shop.name(topic), partitions, options)?;
     }

@@ -68,8 +68,11 @@ impl Shop {
         for topic in Topic::all() {
             let compacted = [("cleanup.policy", "compact")];
             let options: &[(&str, &str)] = match topic {
-                Topic::Output(Output::Customers | Output::Changelog) | Topic::Registry => &compacted,
-                Topic::Input(_) | Topic::Output(Output::Signals | Output::DeadLetters) => &[],
+                Topic::Output(Output::Customers | Output::Changelog | Output::ShopMetrics)
+                | Topic::Registry => &compacted,
+                Topic::Input(_) | Topic::Output(Output::Signals | Output::DeadLetters | Output::Shares) => {
+                    &[]
+                }
             };
             client.create_topic(shop.name(topic), i32::try_from(partitions)?, options)?;
         }

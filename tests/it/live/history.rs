@@ -12,7 +12,7 @@ use crate::oracle::{self, Input, OracleConfig, OracleOutput};
 
 const DAY_MILLIS: i64 = 86_400_000;
 /// 2024-01-01T00:00:00Z
-const START_MILLIS: i64 = 1_704_067_200_000;
+pub const START_MILLIS: i64 = 1_704_067_200_000;
 
 /// Records by event time, and an instant after all of them.
 pub struct History {
@@ -126,6 +126,12 @@ impl History {
         }
         all
     }
+}
+
+/// When what a record says has happened.
+pub fn time_of(record: &Value) -> i64 {
+    let times = ["placed_at", "cancelled_at", "returned_at"].map(|field| record[field].as_i64());
+    times.into_iter().flatten().next().expect("a record has a time")
 }
 
 /// Where the record of a customer lies.

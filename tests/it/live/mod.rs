@@ -9,6 +9,7 @@ mod loading;
 mod models;
 mod outage;
 mod poison;
+mod shares;
 pub mod shop;
 mod snapshots;
 
@@ -45,6 +46,7 @@ pub fn trials() -> Vec<Trial> {
     trials.extend(models::trials());
     trials.extend(outage::trials());
     trials.extend(poison::trials());
+    trials.extend(shares::trials());
     trials.extend(snapshots::trials());
     trials
 }

@@ -14,7 +14,8 @@ use retention_signals::topic::{Output, Partition, PerInput, Topic};
 use super::intake::Intake;
 use super::log::{Edge, SimBatch};
 use super::mutation::Twist;
-use super::world::World;
+use super::transactions::Credentials;
+use super::world::{World, is_single};
 
 /// One asker.
 #[derive(Clone)]
@@ -27,11 +28,12 @@ pub struct SimLookup {
     pub is_of_worker: bool,
     /// For [`Twist::EndBeforeBarrier`].
     early_end: Option<u64>,
+    combiner: Option<Credentials>,
 }
 
 impl SimLookup {
     pub fn new(world: Rc<RefCell<World>>, host: usize) -> Self {
-        Self { world, host, cost: Rc::default(), is_of_worker: false, early_end: None }
+        Self { world, host, cost: Rc::default(), is_of_worker: false, early_end: None, combiner: None }
     }
 
     fn spend(&self, time: Duration) {
@@ -113,7 +115,7 @@ impl Lookup for SimLookup {
     fn partition_counts(&mut self, topics: &[Topic], within: Duration) -> Result<Vec<u32>, BrokerError> {
         self.trouble(within)?;
         let partitions = self.world.borrow().partitions;
-        let count = |topic: &Topic| if *topic == Topic::Registry { 1 } else { partitions };
+        let count = |topic: &Topic| if is_single(*topic) { 1 } else { partitions };
         Ok(topics.iter().map(count).collect())
     }
 
@@ -158,6 +160,33 @@ impl Lookup for SimLookup {
             self.spend(within);
         }
         Ok((SimBatch(records), Position(next)))
+    }
+
+    fn open_combiner(&mut self, within: Duration) -> Result<(), BrokerError> {
+        self.trouble(within)?;
+        let credentials = self.world.borrow_mut().initialise("combiner");
+        if credentials.is_none() {
+            return self.retry(within, "the combiner's transaction is being ended");
+        }
+        self.combiner = credentials;
+        Ok(())
+    }
+
+    fn combined(&mut self, within: Duration) -> Result<Option<Committed>, BrokerError> {
+        self.trouble(within)?;
+        Ok(self.world.borrow().combined.clone())
+    }
+
+    fn publish_combined(
+        &mut self,
+        records: &[(Vec<u8>, Vec<u8>)],
+        combined: &Committed,
+        _: Duration,
+    ) -> Result<(), BrokerError> {
+        let credentials = self.combiner.take().expect("opened before");
+        self.world.borrow_mut().publish_combined(credentials, records, combined)?;
+        self.combiner = Some(credentials);
+        Ok(())
     }
 
     fn raw_progress(&mut self, within: Duration) -> Result<Vec<RawProgress>, BrokerError> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use fastrand::Rng;
-use retention_signals::stream::broker::{ChangelogIdentity, Committed};
+use retention_signals::stream::broker::{BrokerError, ChangelogIdentity, Committed, Unknown};
 use retention_signals::stream::rules::Rules;
 use retention_signals::topic::{Input, Output, Partition, Topic};
 
@@ -22,6 +22,14 @@ use super::transactions::{Coordinator, Credentials, Place, Refusal};
 pub const WALL_START_MS: i64 = 1_748_736_000_000;
 /// Longer than any restore: who takes longer than this has lost the partition.
 pub const TOMBSTONE_RETENTION: Duration = Duration::from_secs(120);
+
+/// Topics with one partition.
+const SINGLE: [Topic; 3] =
+    [Topic::Registry, Topic::Output(Output::Shares), Topic::Output(Output::ShopMetrics)];
+
+pub fn is_single(topic: Topic) -> bool {
+    SINGLE.contains(&topic)
+}
 
 /// How wild it gets.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +86,8 @@ pub struct World {
     pub has_registry: bool,
     /// It cannot be read.
     pub is_registry_out: bool,
+    /// How far the combiner has come.
+    pub combined: Option<Committed>,
     /// How the next commits end, whatever chance says.
     pub commit_fates: VecDeque<Fate>,
     /// A process stood still for so long that a merge may have given up waiting.
@@ -93,7 +103,7 @@ impl World {
         let partitions = shop.partitions;
         let logs = Topic::all()
             .flat_map(|topic| (0..partitions).map(move |partition| ((topic, partition), Log::default())))
-            .chain([((Topic::Registry, 0), Log::default())])
+            .chain(SINGLE.map(|topic| ((topic, 0), Log::default())))
             .collect();
         Self {
             rng: rng.fork(),
@@ -115,6 +125,7 @@ impl World {
             twist: None,
             has_registry: false,
             is_registry_out: false,
+            combined: None,
             commit_fates: VecDeque::new(),
             has_long_stall: false,
             creations: 0,
@@ -202,6 +213,41 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// The combiner's transaction, as a whole: it fails before, in the midst, or after the decision; or it does not.
+    pub fn publish_combined(
+        &mut self,
+        credentials: Credentials,
+        records: &[(Vec<u8>, Vec<u8>)],
+        combined: &Committed,
+    ) -> Result<(), BrokerError> {
+        let failed = |refusal| {
+            let unknown = if refusal == Refusal::Fenced { Unknown::Fenced } else { Unknown::Failed };
+            BrokerError::OutcomeUnknown(unknown, format!("{refusal:?}").into())
+        };
+        let fate = if self.fails() { self.rng.u8(..3) } else { 3 };
+        if fate == 0 {
+            return Err(failed(Refusal::Invalid));
+        }
+        let topic = Topic::Output(Output::ShopMetrics);
+        let place = Place::Log(topic, Partition(0));
+        self.coordinator.touch(credentials, place, self.now).map_err(failed)?;
+        for (key, value) in records {
+            let record = Record {
+                key: Some(key.as_slice().into()),
+                value: Some(value.as_slice().into()),
+                timestamp_ms: self.wall_ms(),
+                headers: Vec::new(),
+            };
+            self.append(topic, 0, record, Some(credentials.id));
+        }
+        if fate == 1 {
+            return Err(failed(Refusal::Invalid));
+        }
+        self.end_transaction(credentials, true).map_err(failed)?;
+        self.combined = Some(combined.clone());
+        if fate == 2 { Err(failed(Refusal::Invalid)) } else { Ok(()) }
     }
 
     /// The coordinator will hear of it later, if it still wants to.

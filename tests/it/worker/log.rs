@@ -66,7 +66,9 @@ pub struct State {
     pub partition: Partition,
     pub partitions: u32,
     pub inputs: PerInput<Vec<Kept>>,
-    pub outputs: [Vec<Kept>; 4],
+    pub outputs: [Vec<Kept>; Output::COUNT],
+    /// How far the combiner has come.
+    pub combined: Option<Committed>,
     registry: Vec<Kept>,
     pub committed: PerInput<Option<Committed>>,
     /// Calls are answered so, each entry once and in order.
@@ -135,6 +137,7 @@ impl State {
             partitions: 1,
             inputs,
             outputs: Default::default(),
+            combined: None,
             registry: Vec::new(),
             committed: PerInput::default(),
             script: script.iter().copied().collect(),

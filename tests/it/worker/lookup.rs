@@ -8,9 +8,9 @@ use retention_signals::stream::broker::{
     BrokerError, ChangelogIdentity, Committed, Lookup, Moment, Position, RawPartition, RawProgress,
     RawSearch, Stability, Watermark,
 };
-use retention_signals::topic::{Partition, PerInput, Topic};
+use retention_signals::topic::{Output, Partition, PerInput, Topic};
 
-use super::log::{Call, FakeBatch, State};
+use super::log::{Call, FakeBatch, Kept, State};
 
 #[derive(Clone)]
 pub struct FakeLookup {
@@ -73,6 +73,28 @@ impl Lookup for FakeLookup {
         state.changelog_reads += records.len();
         let next = Position(from.0 + records.len() as u64);
         Ok((FakeBatch { first: from.0, timestamp_ms: None, records }, next))
+    }
+
+    fn open_combiner(&mut self, _: Duration) -> Result<(), BrokerError> {
+        Ok(())
+    }
+
+    fn combined(&mut self, _: Duration) -> Result<Option<Committed>, BrokerError> {
+        Ok(self.state.borrow().combined.clone())
+    }
+
+    fn publish_combined(
+        &mut self,
+        records: &[(Vec<u8>, Vec<u8>)],
+        combined: &Committed,
+        _: Duration,
+    ) -> Result<(), BrokerError> {
+        let mut state = self.state.borrow_mut();
+        let kept =
+            records.iter().map(|(key, value)| Kept { key: Some(key.clone()), value: Some(value.clone()) });
+        state.outputs[Output::ShopMetrics as usize].extend(kept);
+        state.combined = Some(combined.clone());
+        Ok(())
     }
 
     fn raw_progress(&mut self, _: Duration) -> Result<Vec<RawProgress>, BrokerError> {

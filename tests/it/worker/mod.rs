@@ -3,6 +3,7 @@
 mod dead_letters;
 pub mod log;
 mod lookup;
+mod shares;
 mod snapshots;
 
 use std::cell::RefCell;
@@ -78,6 +79,7 @@ pub fn trials() -> Vec<Trial> {
     ];
     let mut trials = vec![Trial::test("worker::random_faults", random_faults)];
     trials.extend(dead_letters::trials());
+    trials.extend(shares::trials());
     trials.extend(snapshots::trials());
     trials.extend(ends_well.map(|(name, script)| {
         Trial::test(format!("worker::goes_on_after::{name}"), move || match check(script)? {

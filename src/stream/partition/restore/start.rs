@@ -162,6 +162,7 @@ mod tests {
             secret: SECRET,
             history: None,
             signals_from: None,
+            counted_through: None,
         }
     }
 

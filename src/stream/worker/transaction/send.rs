@@ -8,6 +8,7 @@ use crate::domain::values::time::Time;
 use crate::fault::{self, Mutation};
 use crate::observe::metrics::PerLabel;
 use crate::stream::broker::{Broker, BrokerError, Moment, OutputRecord, RawEnd};
+use crate::stream::partition::day_count::DayCount;
 use crate::stream::partition::partition_batch::PartitionBatch;
 use crate::stream::partition::{HistoryEnds, Running, RunningHistory};
 use crate::stream::rules::Rules;
@@ -15,7 +16,8 @@ use crate::stream::session::AttemptError;
 use crate::stream::worker::Stop;
 use crate::stream::worker::context::Context;
 use crate::stream::worker::membership::Membership;
-use crate::topic::{Output, Partition, PerInput};
+use crate::stream::worker::shares;
+use crate::topic::{OF_SHARES, Output, Partition, PerInput};
 use crate::wire::changelog::{self, Seal, SealedEnds, SealedHistory, SealedInput, SealedRawEnd};
 
 /// How long a full producer queue is flushed for before the record is offered again.
@@ -38,6 +40,7 @@ pub(super) fn send_part<B: Broker>(
     let (running, mut sender) = sender(ctx, part, deadline);
     sender.signals_and_dead_letters(&running.part)?;
     sender.changes(&mut running.engine, scratch)?;
+    sender.shares(running)?;
     sender.seal(running, scratch)?;
     running.part.summary.output_records = sender.sent;
     Ok(())
@@ -166,6 +169,22 @@ impl<B: Broker> Sender<'_, B> {
         })
     }
 
+    /// What the partition has counted of a day, if it has.
+    fn shares<T>(&mut self, running: &Running<T>) -> Result<(), AttemptError> {
+        let Some(day) = running.day_count.as_ref().and_then(DayCount::counted) else { return Ok(()) };
+        let records = shares::records(day, self.partition, &self.rules.settings.shops, self.record_bytes_max);
+        for (key, value) in records {
+            self.send(&OutputRecord {
+                output: Output::Shares,
+                partition: Some(OF_SHARES),
+                key: Some(key.as_bytes()),
+                value: Some(&value),
+                headers: &[],
+            })?;
+        }
+        Ok(())
+    }
+
     /// The partition's offsets and clock: without them no other record of this transaction could be used.
     fn seal<T>(&mut self, running: &Running<T>, scratch: &mut Scratch) -> Result<(), AttemptError> {
         let seal = Seal {
@@ -179,6 +198,7 @@ impl<B: Broker> Sender<'_, B> {
             secret: self.rules.secret,
             history: running.history.as_ref().map(sealed_history),
             signals_from: running.engine.signals_from().filter(|_| !fault::is(Mutation::ForgetSignalsFrom)),
+            counted_through: running.day_count.as_ref().and_then(DayCount::through),
         };
         scratch.value.clear();
         seal.encode(&mut scratch.value);

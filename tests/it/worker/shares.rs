@@ -1,0 +1,202 @@
+//! The daily count of a worker and its combiner: each day once, as recomputed from the input, whatever crashes.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use fastrand::Rng;
+use libtest_mimic::{Failed, Trial};
+use retention_signals::config::{self, Config, Purpose, Sources};
+use retention_signals::domain::values::time::{Span, Time};
+use retention_signals::stream::worker::Worker;
+use retention_signals::topic::Output;
+use retention_signals::wire::shares::day_text;
+use serde_json::Value;
+
+use super::log::{Call, FakeBroker, Fault, Kept, State};
+use super::{TURNS_MAX, hub_and_rules, inputs};
+use crate::live::history::{self, History, time_of};
+use crate::oracle::{self, Input, OracleConfig};
+
+const SEED: u64 = 0x5eed_0300;
+const DAY_MS: i64 = 86_400_000;
+/// Records of so many days, and so many midnights more by wall time.
+const DAYS: i64 = 20;
+const IDLE_DAYS: i64 = 3;
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        Trial::test("worker::shares::each_day_as_recomputed", || check(SEED, &[], 1, 0)),
+        Trial::test("worker::shares::an_empty_shop_counts_nobody", an_empty_shop_counts_nobody),
+        Trial::test("worker::shares::old_days_are_skipped", old_days_are_skipped),
+        Trial::test("worker::shares::off_by_default", off_by_default),
+        Trial::test("worker::shares::random_faults_and_crashes", random_faults_and_crashes),
+    ]
+}
+
+/// A history of the days up to `end`, an instant of the last one.
+fn shop(seed: u64) -> History {
+    let mut history = history::random(seed, 30, DAYS);
+    let end = history.end - 100 * DAY_MS;
+    history.orders.retain(|order| time_of(order) < end);
+    history.returns.retain(|returned| time_of(returned) < end);
+    History { end, ..history }
+}
+
+fn configuration(shares: &str) -> Config {
+    let text = format!(
+        "commit.interval = \"10ms\"\ncommit.backlog_interval = \"10ms\"\nsignals.history = \"publish\"\nshop.currency = \"GBP\"\n{shares}"
+    );
+    let sources = Sources { host_name: Some("host".to_owned()), file_text: Some(text), ..Sources::default() };
+    config::load(&sources, Purpose::Offline).expect("a valid configuration")
+}
+
+/// Lets processes work one after the other, each a day later than the one before. All but the last crash after some turns.
+fn work(config: &Config, state: &Rc<RefCell<State>>, random: &mut Rng, lives: u64) -> Result<(), Failed> {
+    for life in 1..=lives {
+        let is_last = life == lives;
+        let turns = if is_last { TURNS_MAX } else { random.usize(1..400) };
+        let mut outcome = Ok(());
+        hub_and_rules(config, |hub, rules| {
+            let mut worker = Worker::new(FakeBroker::of(Rc::clone(state)), rules, hub);
+            let mut idle = 0;
+            for _ in 0..turns {
+                let commits = state.borrow().commits;
+                outcome = worker.turn();
+                let is_quiet = state.borrow().commits == commits && state.borrow().is_done();
+                idle = if is_quiet { idle + 1 } else { 0 };
+                if outcome.is_err() || is_last && idle > 200 {
+                    break;
+                }
+            }
+            if is_last && outcome.is_ok() {
+                outcome = worker.shut_down();
+            }
+        });
+        outcome.map_err(|stop| stop.message())?;
+        if !is_last {
+            state.borrow_mut().wall_start_ms += DAY_MS;
+        }
+    }
+    Ok(())
+}
+
+fn check(seed: u64, script: &[(Call, Fault)], lives: u64, idle_days: i64) -> Result<(), Failed> {
+    let history = shop(seed);
+    let wall = history.end / DAY_MS * DAY_MS + (IDLE_DAYS + idle_days) * DAY_MS + 3 * 3_600_000;
+    let mut state = State::new(inputs(&history), wall, script);
+    state.fetch_every = Duration::from_millis(5);
+    let state = Rc::new(RefCell::new(state));
+    let mut random = Rng::with_seed(seed);
+    work(&configuration("metrics.shares = true"), &state, &mut random, lives)?;
+    let last_wall = wall + DAY_MS * (lives as i64 - 1);
+    let first = history.orders.iter().chain(&history.returns).map(time_of).min().expect("records");
+    let days = (first / DAY_MS..=last_wall / DAY_MS).map(|day| day * DAY_MS);
+    let expected: Vec<(String, Value)> = days.map(|day| (key(day), recomputed(&history, day))).collect();
+    let state = state.borrow();
+    let published: Vec<(String, Value)> = metrics(&state.outputs[Output::ShopMetrics as usize]);
+    let names =
+        |records: &[(String, Value)]| -> Vec<String> { records.iter().map(|(key, _)| key.clone()).collect() };
+    if names(&published) != names(&expected) {
+        return Err(format!("published {:?}, not {:?}", names(&published), names(&expected)).into());
+    }
+    match published.iter().zip(&expected).find(|(published, expected)| published != expected) {
+        None => Ok(()),
+        Some((published, expected)) => Err(format!("{published:#?}\nnot {expected:#?}").into()),
+    }
+}
+
+fn key(midnight: i64) -> String {
+    format!("shop/{}", day_text(Time::MIN.plus(Span::from_millis(midnight))))
+}
+
+/// Shop metrics without the rows of cohorts, in their order.
+fn metrics(records: &[Kept]) -> Vec<(String, Value)> {
+    let text = |bytes: &Option<Vec<u8>>| String::from_utf8(bytes.clone().expect("a key")).expect("UTF-8");
+    let read = records.iter().map(|record| {
+        let value = record.value.as_deref().expect("a value");
+        (text(&record.key), serde_json::from_slice(value).expect("JSON"))
+    });
+    read.filter(|(key, _): &(String, Value)| !key.contains("/cohort/")).collect()
+}
+
+/// What the records before a midnight come to at it.
+fn recomputed(history: &History, midnight: i64) -> Value {
+    let config = OracleConfig { shop_metrics: true, ..OracleConfig::new("GBP") };
+    let before = |records: &[Value]| -> Vec<Value> {
+        records.iter().filter(|record| time_of(record) < midnight).cloned().collect()
+    };
+    let mut inputs = oracle::merge_order(before(&history.orders), before(&history.returns), Vec::new());
+    inputs.push(Input::Clock(midnight));
+    let mut lines = oracle::run(&config, &inputs).shop_metrics;
+    lines.pop().expect("a line at the end")
+}
+
+fn random_faults_and_crashes() -> Result<(), Failed> {
+    for seed in SEED..SEED + 40 {
+        let mut random = Rng::with_seed(seed);
+        let faults = [
+            (Call::Flush, Fault::Abort),
+            (Call::Commit, Fault::FailedThoughCommitted),
+            (Call::Commit, Fault::Failed),
+            (Call::SendOffsets, Fault::LostAndFound),
+            (Call::Commit, Fault::RevokedAndFound),
+        ];
+        let script: Vec<_> = (0..random.usize(0..6)).map(|_| faults[random.usize(..faults.len())]).collect();
+        let lives = random.u64(1..5);
+        check(seed, &script, lives, 0)
+            .map_err(|failed| format!("seed {seed:#x}, {lives} lives, {script:?}: {:?}", failed.message()))?;
+    }
+    Ok(())
+}
+
+/// A partition that never had a record counts at its confirmed end, and its clock does not begin by that.
+fn an_empty_shop_counts_nobody() -> Result<(), Failed> {
+    let wall = 1_704_067_200_000 + 5 * 3_600_000;
+    let state = Rc::new(RefCell::new(State::new(Default::default(), wall, &[])));
+    work(&configuration("metrics.shares = true"), &state, &mut Rng::with_seed(SEED), 2)?;
+    let state = state.borrow();
+    let published = metrics(&state.outputs[Output::ShopMetrics as usize]);
+    let keys: Vec<&str> = published.iter().map(|(key, _)| key.as_str()).collect();
+    if !keys.ends_with(&["shop/2024-01-02"]) || keys.len() > 2 {
+        return Err(format!("{keys:?}").into());
+    }
+    let totals: Vec<&Value> = published.iter().map(|(_, line)| &line["customers"]["total"]).collect();
+    if totals.iter().all(|total| **total == 0) { Ok(()) } else { Err(format!("{totals:?}").into()) }
+}
+
+/// Days that lie more than 40 back when the service runs again are not counted.
+fn old_days_are_skipped() -> Result<(), Failed> {
+    let history = shop(SEED);
+    let wall = history.end / DAY_MS * DAY_MS + 3 * 3_600_000 + DAY_MS;
+    let state = Rc::new(RefCell::new(State::new(inputs(&history), wall, &[])));
+    let config = configuration("metrics.shares = true");
+    work(&config, &state, &mut Rng::with_seed(SEED), 1)?;
+    let later = wall + 45 * DAY_MS;
+    state.borrow_mut().wall_start_ms = later;
+    work(&config, &state, &mut Rng::with_seed(SEED), 1)?;
+    let state = state.borrow();
+    let published = metrics(&state.outputs[Output::ShopMetrics as usize]);
+    let keys: Vec<String> = published.into_iter().map(|(key, _)| key).collect();
+    let first = history.orders.iter().map(time_of).min().expect("orders");
+    let days = (first / DAY_MS..=wall / DAY_MS).chain(later / DAY_MS - 39..=later / DAY_MS);
+    let expected: Vec<String> = days.map(|day| key(day * DAY_MS)).collect();
+    if keys == expected { Ok(()) } else { Err(format!("{keys:?}, not {expected:?}").into()) }
+}
+
+/// Without the setting nothing is counted, and the seals are those of before.
+fn off_by_default() -> Result<(), Failed> {
+    let history = shop(SEED);
+    let state = Rc::new(RefCell::new(State::new(inputs(&history), history.end + 3 * DAY_MS, &[])));
+    work(&configuration(""), &state, &mut Rng::with_seed(SEED), 1)?;
+    let state = state.borrow();
+    let seals = state.outputs[Output::Changelog as usize].iter();
+    let versions: Vec<Option<u8>> = seals
+        .filter(|record| record.key.as_deref() == Some(b"s"))
+        .map(|seal| seal.value.as_ref().and_then(|value| value.first().copied()))
+        .collect();
+    let is_empty =
+        [Output::Shares, Output::ShopMetrics].iter().all(|of| state.outputs[*of as usize].is_empty());
+    let are_old = !versions.is_empty() && versions.iter().all(|version| *version == Some(1));
+    if is_empty && are_old { Ok(()) } else { Err(format!("{is_empty} {versions:?}").into()) }
+}
