@@ -16,6 +16,7 @@ use crate::commands::backtest::arguments::BacktestArguments;
 use crate::commands::dead_letters::DeadLettersCommand;
 use crate::commands::demo::arguments::DemoArguments;
 use crate::commands::erase::EraseArguments;
+use crate::commands::explain::arguments::ExplainArguments;
 use crate::commands::fit::FitArguments;
 use crate::commands::healthcheck::HealthcheckArguments;
 use crate::commands::intake::IntakeArguments;
@@ -226,7 +227,7 @@ pub enum Command {
     /// Maps of what shops send: lists them, shows one, tries one on records, runs their fixtures
     #[command(subcommand, after_long_help = MAPS_CODES)]
     Maps(MapsCommand),
-    /// Shows what a running instance knows of a customer, and why it is in its state
+    /// Shows what is known of a customer and why it is in its state: by a running instance, or from files
     #[command(after_long_help = EXPLAIN_CODES)]
     Explain(ExplainArguments),
     /// Writes the request to forget a customer to the input of erasures
@@ -290,22 +291,6 @@ pub struct TopicsArguments {
     /// Copies of each partition; default: the cluster's
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=100))]
     pub replication_factor: Option<u16>,
-}
-
-/// Arguments of `explain`.
-#[derive(Args, Clone, Debug)]
-pub struct ExplainArguments {
-    /// The customer key: as in the record keys, so store_id/customer_id where keys have that form
-    #[arg(value_name = "CUSTOMER")]
-    pub customer: String,
-
-    /// Address of the instance; default: http.listen
-    #[arg(long, value_name = "ADDRESS")]
-    pub address: Option<SocketAddr>,
-
-    /// Prints the answer as it came
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// What the arguments come to.

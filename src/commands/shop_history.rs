@@ -31,6 +31,9 @@ pub(crate) trait Observer {
     /// The engine's clock stands right before `at`.
     fn stop(&mut self, engine: &mut Engine, at: Time);
 
+    /// A record is applied.
+    fn record(&mut self, _event: &Event<'_>) {}
+
     /// A signal was emitted.
     fn emitted(&mut self, _key: &[u8], _signal: &Signal) {}
 
@@ -132,6 +135,7 @@ impl Pass<'_> {
     }
 
     fn record(&mut self, event: &Event<'_>) {
+        self.observer.record(event);
         let outcome = match &event.subject {
             Subject::Customer(customer) => {
                 self.engine.handle_record(customer.key, event.shop, &customer.record, usize::MAX)

@@ -8,6 +8,7 @@ pub mod as_of;
 pub mod daily_count;
 pub mod effects;
 pub mod erasure;
+pub mod evidence;
 pub mod explain;
 pub mod export;
 mod look_ahead;

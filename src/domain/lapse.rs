@@ -163,6 +163,15 @@ impl LapsePolicies {
         self.models.as_ref().map(|models| &models.at(shop, at).model)
     }
 
+    /// The probability that a new customer orders within the policy's horizon, by this model and with four decimals; none under a policy
+    /// without a model.
+    pub fn of_new_customer(&self, model: &Model) -> Option<Ratio> {
+        match &self.policy {
+            LapsePolicy::Model(settings) => Some(model.of_new_customer(settings)),
+            LapsePolicy::Fixed { .. } | LapsePolicy::Cadence(_) => None,
+        }
+    }
+
     /// Whether the same models count up to `clock`.
     pub fn models_are_same_until(&self, other: &Self, clock: Time) -> bool {
         match (&self.models, &other.models) {

@@ -18,6 +18,7 @@
 
 mod access;
 mod connections;
+mod evidence_body;
 mod explanation_body;
 mod routes;
 mod status_body;
@@ -43,6 +44,8 @@ use tokio::{
     time::sleep,
 };
 use tracing::{debug, warn};
+
+pub use self::status_body::explained_json;
 
 use self::access::Access;
 use self::connections::{Connections, Place};

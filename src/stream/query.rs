@@ -3,6 +3,7 @@
 //! A question goes to every worker of the process, because only a worker knows what it owns at that moment; the owner of
 //! the customer's partition answers with committed state. So only the owner ever reads a partition's state, and no lock exists.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
@@ -48,6 +49,8 @@ pub struct Explained {
     pub at_risk: Option<SignalId>,
     /// The same of the `lapsed`.
     pub lapsed: Option<SignalId>,
+    /// Ids of orders and returns by their hash; empty in a service, which keeps hashes only.
+    pub names: BTreeMap<u64, String>,
 }
 
 impl Explained {
@@ -60,6 +63,7 @@ impl Explained {
             at_risk: id(RetractedKind::AtRisk, explanation.emitted.lifecycle.at_risk()),
             lapsed: id(RetractedKind::Lapsed, explanation.emitted.lifecycle.lapsed()),
             explanation,
+            names: BTreeMap::new(),
         }
     }
 }

@@ -1,13 +1,18 @@
 //! `?explain` against docs/DEFINITIONS.md: what a customer's facts and signals follow from.
 
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
+use fastrand::Rng;
 use libtest_mimic::{Failed, Trial};
 use retention_signals::domain::engine::explain::{Explanation, NextChange};
 use retention_signals::domain::engine::{Engine, Progress};
 use retention_signals::domain::settings::{Settings, Shop, Shops};
 use retention_signals::domain::signals::signal::State;
-use retention_signals::domain::values::ids::CustomerKey;
+use retention_signals::domain::values::ids::{CustomerKey, ShopIndex};
 use retention_signals::domain::values::money::Currency;
 use retention_signals::domain::values::time::Time;
 use retention_signals::formats::native::{Decoder, Limits, Subject};
@@ -17,12 +22,15 @@ use retention_signals::wire::encode::{ProfileEncoder, time_text};
 use retention_signals::wire::hash;
 
 use crate::examples;
+use crate::laws::{self, over_seeds};
 
 pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("explain: deadlines are those of the definitions", deadlines),
         Trial::test("explain: open signals have the ids that were published", open_signals),
         Trial::test("explain: the end of a window is named where it matters", window_end),
+        Trial::test("explain: what is foretold comes", || over_seeds(foretold, 1_500)),
+        Trial::test("explain: a customer of files at five instants", from_files),
     ]
 }
 
@@ -79,7 +87,7 @@ fn next(explanation: &Explanation) -> Option<(String, NextChange)> {
 }
 
 fn deadlines() -> Result<(), Failed> {
-    let (profile, Explained { explanation, at_risk, lapsed }) = ida("2025-03-01T00:00:00Z");
+    let (profile, Explained { explanation, at_risk, lapsed, .. }) = ida("2025-03-01T00:00:00Z");
     let deadlines = explanation.deadlines.ok_or("deadlines")?;
     assert_eq!(text(deadlines.at_risk), "2025-04-05T18:15:00.000Z");
     assert_eq!(text(deadlines.lapsed), "2025-06-04T18:15:00.000Z");
@@ -123,5 +131,61 @@ fn window_end() -> Result<(), Failed> {
     let expected = ("2026-01-05T09:30:00.000Z".to_owned(), NextChange::ReturnRate);
     assert_eq!(next(&explained.explanation), Some(expected));
     assert_eq!(explained.explanation.remembered.returns, 1);
+    Ok(())
+}
+
+/// Of a random history under a random policy: if no record comes, exactly those signals are emitted at exactly those instants.
+fn foretold(seed: u64) -> Result<(), String> {
+    let mut random = Rng::with_seed(seed);
+    let settings = laws::settings(&mut random);
+    let mut records = laws::history(&mut random);
+    records.sort_by_key(|record| record.time());
+    let key = CustomerKey { bytes: b"c", hash: hash::hash(b"c") };
+    let mut engine = Engine::new(settings);
+    for record in &records {
+        engine.handle_record(key, ShopIndex(0), record, usize::MAX);
+    }
+    let Some(slot) = engine.find(key) else { return Ok(()) };
+    drop(engine.drain_signals());
+    engine.changes_committed();
+    let clock = engine.clock().ok_or("records move the clock")?;
+    let upcoming = engine.explain(slot, clock).evidence.upcoming;
+    let expected: Vec<(Time, &str)> =
+        upcoming.iter().flat_map(|instant| instant.signals.iter().map(|name| (instant.at, *name))).collect();
+    let end = if upcoming.len() < 5 { Time::MAX } else { upcoming[4].at };
+    engine.advance_clock(end, usize::MAX);
+    let found: Vec<(Time, &str)> =
+        engine.drain_signals().map(|(_, signal)| (signal.occurred_at, signal.kind.name())).collect();
+    if found == expected { Ok(()) } else { Err(format!("foretold {expected:?}\ncame     {found:?}")) }
+}
+
+/// The words of `explain` about Ida of the story, at instants between which something happens. `RETENTION_EXPECT=write` writes them anew.
+fn from_files() -> Result<(), Failed> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let story = root.join("schemas/examples/story");
+    let folder = root.join("tests/data/explain");
+    for at in ["2025-01-10", "2025-03-01", "2025-04-20", "2025-07-01", "2026-03-01"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_retention-signals"))
+            .args(["explain", "c-1042", "--set", "shop.currency=EUR", "--at", &format!("{at}T00:00:00Z")])
+            .arg("--orders")
+            .arg(story.join("orders.jsonl"))
+            .arg("--returns")
+            .arg(story.join("returns.jsonl"))
+            .env_remove("RETENTION_CONFIG")
+            .output()?;
+        let said = String::from_utf8(output.stdout)?;
+        if !output.status.success() {
+            return Err(format!("{at}: {}", String::from_utf8_lossy(&output.stderr)).into());
+        }
+        let path = folder.join(format!("ida-{at}.txt"));
+        if env::var("RETENTION_EXPECT").is_ok_and(|value| value == "write") {
+            fs::create_dir_all(&folder)?;
+            fs::write(&path, &said)?;
+        }
+        let expected = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        if said != expected {
+            return Err(format!("{at}: found\n{said}\nexpected\n{expected}").into());
+        }
+    }
     Ok(())
 }

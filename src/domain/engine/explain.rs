@@ -1,6 +1,7 @@
 //! What the facts and the signals of one customer follow from, for people who ask. No state changes.
 
 use super::Engine;
+use super::evidence::Evidence;
 use crate::domain::customer::facts::Facts;
 use crate::domain::customer::ledger::Attribution;
 use crate::domain::customer::{Customer, Emitted};
@@ -26,6 +27,7 @@ pub struct Explanation {
     /// In the order of [`WINDOWS`].
     pub windows: [WindowBounds; YEAR],
     pub remembered: Remembered,
+    pub evidence: Evidence,
 }
 
 /// What may happen when a customer's timer fires.
@@ -95,6 +97,7 @@ impl Engine {
                 folded_orders: summary.block.placed,
                 newest_folded_order_at: summary.newest_order_at,
             },
+            evidence: self.evidence(slot, &customer, &attribution, history.as_ref()),
         }
     }
 }

@@ -107,6 +107,11 @@ impl Model {
         value: None,
         correction: None,
     };
+
+    /// The probability that a new customer orders within the horizon, with four decimals.
+    pub fn of_new_customer(&self, settings: &ModelSettings) -> Ratio {
+        ten_thousandths(self.orders.of_new_customer(in_days(settings.horizon)))
+    }
 }
 
 /// Every model of a service.

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::evidence_body::{self, JudgedByBody, RecordsBody, UpcomingBody};
 use super::status_body::instant;
 use crate::domain::customer::Armed;
 use crate::domain::engine::explain::{Explanation, NextChange, Remembered, WindowBounds};
@@ -23,6 +24,10 @@ pub(super) struct ExplanationBody {
     emitted: EmittedBody,
     windows: WindowsBody,
     remembered: RememberedBody,
+    records: RecordsBody,
+    gaps_days: Vec<i32>,
+    judged_by: Option<JudgedByBody>,
+    upcoming: Vec<UpcomingBody>,
 }
 
 #[derive(Serialize)]
@@ -133,9 +138,10 @@ struct RememberedBody {
 }
 
 pub(super) fn explanation(explained: &Explained) -> ExplanationBody {
-    let Explained { explanation, at_risk, lapsed } = explained;
-    let Explanation { policy, policy_settings, history, deadlines, next, windows, remembered, .. } =
-        explanation;
+    let Explained { explanation, at_risk, lapsed, names } = explained;
+    let Explanation {
+        policy, policy_settings, history, deadlines, next, windows, remembered, evidence, ..
+    } = explanation;
     ExplanationBody {
         policy: PolicyBody {
             name: policy.name,
@@ -165,6 +171,10 @@ pub(super) fn explanation(explained: &Explained) -> ExplanationBody {
             WindowsBody { days_30, days_90, days_365 }
         },
         remembered: remembered_body(remembered),
+        records: evidence_body::records(evidence, names),
+        gaps_days: evidence.gaps_days.clone(),
+        judged_by: evidence.judged_by.as_ref().map(evidence_body::judged_by),
+        upcoming: evidence.upcoming.iter().map(evidence_body::upcoming).collect(),
     }
 }
 

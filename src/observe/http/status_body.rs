@@ -107,6 +107,14 @@ pub(super) struct CustomerBody<'p> {
     explanation: Option<ExplanationBody>,
 }
 
+/// A customer of files.
+#[derive(Serialize)]
+struct FileCustomerBody<'p> {
+    clock: String,
+    customer: &'p RawValue,
+    explanation: ExplanationBody,
+}
+
 /// A customer that the owner does not know.
 #[derive(Serialize)]
 pub(super) struct UnknownCustomerBody {
@@ -186,6 +194,16 @@ pub(super) fn customer<'p>(
         customer: serde_json::from_slice(profile).ok()?,
         explanation: explained.map(explanation),
     })
+}
+
+/// What `?explain` answers, of files instead of partitions. `None` if the profile is not JSON.
+pub fn explained_json(clock_ms: i64, profile: &[u8], explained: &Explained) -> Option<String> {
+    let body = FileCustomerBody {
+        clock: instant(clock_ms),
+        customer: serde_json::from_slice(profile).ok()?,
+        explanation: explanation(explained),
+    };
+    serde_json::to_string(&body).ok()
 }
 
 pub(super) fn unknown_customer(position: &CommittedPosition) -> UnknownCustomerBody {
