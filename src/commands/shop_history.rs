@@ -81,6 +81,7 @@ impl ShopHistory {
     pub(crate) fn refused_text(&self) -> String {
         match self.refused {
             0 => String::new(),
+            1 => "\none line could not be used: `replay` writes it with the reason\n".to_owned(),
             refused => {
                 format!("\n{refused} lines could not be used: `replay` writes them with the reasons\n")
             }

@@ -111,7 +111,7 @@ fn records(explanation: &Value) -> String {
     let records = &explanation["records"];
     let currency = plain(&records["currency"]);
     let list = |name: &str| records[name].as_array().cloned().unwrap_or_default();
-    let mut text = "\norders\n".to_owned();
+    let mut text = "\nrecords\n".to_owned();
     let mut line = |line: String| writeln!(text, "  {line}").expect("writing to a string");
     for order in list("orders") {
         let counts = plain(&order["counts"]);
