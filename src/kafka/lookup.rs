@@ -24,8 +24,8 @@ use super::raw_topics::RawTopics;
 use super::settings::{KafkaSettings, Layout};
 use super::trouble::Troubles;
 use crate::stream::broker::{
-    BrokerError, ChangelogIdentity, Committed, Lookup, Moment, Position, RawPartition, RawProgress,
-    RawSearch, Stability, Watermark,
+    BrokerError, Capabilities, ChangelogIdentity, Committed, Lookup, Moment, Position, RawPartition,
+    RawProgress, RawSearch, Stability, Watermark,
 };
 use crate::topic::{Input, Output, Partition, PerInput, Topic};
 
@@ -144,6 +144,15 @@ pub(super) fn refused_or(callbacks: &Callbacks, error: ClientError) -> BrokerErr
 /// The client refuses its settings.
 pub fn lookup(settings: &Arc<KafkaSettings>, layout: Layout) -> Result<KafkaLookup, BrokerError> {
     Ok(KafkaLookup::new(Arc::new(QueryClients::create(Arc::clone(settings), layout, Arc::default())?)))
+}
+
+impl Layout {
+    /// For commands that ask beside the service, and neither restore nor write outputs.
+    pub const BESIDE: Self = Self {
+        partitions: 1,
+        message_bytes_max: 1_000_000,
+        capabilities: Capabilities { transactional_offsets: true, topic_configuration: true },
+    };
 }
 
 /// One asker: the worker or a task beside it.

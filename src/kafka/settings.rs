@@ -143,15 +143,6 @@ pub struct Layout {
     pub capabilities: Capabilities,
 }
 
-impl Layout {
-    /// For commands that ask beside the service, and neither restore nor write outputs.
-    pub const BESIDE: Self = Self {
-        partitions: 1,
-        message_bytes_max: 1_000_000,
-        capabilities: Capabilities { transactional_offsets: true, topic_configuration: true },
-    };
-}
-
 /// Everything that the Kafka clients of one process are made from.
 #[derive(Clone, Debug)]
 pub struct KafkaSettings {
