@@ -31,6 +31,41 @@ pub(crate) fn auc(scored: &[Scored]) -> Option<f64> {
     Some((ranks - positives * (positives + 1.0) / 2.0) / (positives * negatives))
 }
 
+/// How many steps a curve of [`roc`] has.
+pub(crate) const ROC_STEPS: usize = 20;
+
+/// The receiver operating characteristic: the share of those who ordered whom the score puts above a threshold, where the threshold lets
+/// through 0, 1/20 … 1 of those who did not. None without both kinds.
+///
+/// Source: Fawcett (2006), "An introduction to ROC analysis"; ties are a straight line, so the area below it is [`auc`].
+pub(crate) fn roc(scored: &[Scored]) -> Option<Vec<f64>> {
+    let mut sorted: Vec<Scored> = scored.to_vec();
+    sorted.sort_by(|one, other| other.score.total_cmp(&one.score));
+    let positives = sorted.iter().filter(|row| row.ordered).count() as f64;
+    let negatives = sorted.len() as f64 - positives;
+    if positives == 0.0 || negatives == 0.0 {
+        return None;
+    }
+    let (mut points, mut ordered, mut others) = (vec![(0.0, 0.0)], 0.0, 0.0);
+    for ties in sorted.chunk_by(|one, other| one.score == other.score) {
+        let with_order = ties.iter().filter(|row| row.ordered).count() as f64;
+        ordered += with_order;
+        others += ties.len() as f64 - with_order;
+        points.push((others / negatives, ordered / positives));
+    }
+    let at = |step: usize| {
+        let share = step as f64 / ROC_STEPS as f64;
+        // The last point at or before it, and the first one behind it.
+        let next = points.partition_point(|(of_others, _)| *of_others <= share);
+        let (before, through) = points[next - 1];
+        match points.get(next) {
+            Some((after, reached)) => through + (reached - through) * (share - before) / (after - before),
+            None => through,
+        }
+    };
+    Some((0..=ROC_STEPS).map(at).collect())
+}
+
 /// The mean squared distance between probability and outcome (Brier, 1950).
 pub(crate) fn brier(scored: &[Scored]) -> f64 {
     mean(scored, |row| {
@@ -231,5 +266,23 @@ mod tests {
         assert!(mean(&[-1.0, -1.1, -0.9]).is_below_zero());
         assert!(!mean(&[-1.0, 1.0, -1.0]).is_below_zero());
         assert!(!mean(&[-1.0]).is_below_zero());
+    }
+
+    #[test]
+    fn a_roc_goes_through_its_points() {
+        let scored = |rows: &[(f64, bool)]| -> Vec<Scored> {
+            rows.iter().map(|(score, ordered)| Scored { score: *score, ordered: *ordered }).collect()
+        };
+        assert_eq!(roc(&scored(&[(0.5, true)])), None);
+        // Above the first of two others lie two of three who ordered.
+        let curve = roc(&scored(&[(0.9, true), (0.8, true), (0.7, false), (0.4, true), (0.1, false)]));
+        let curve = curve.expect("both kinds");
+        assert_eq!((curve.len(), curve[0], curve[ROC_STEPS]), (ROC_STEPS + 1, 2.0 / 3.0, 1.0));
+        assert_eq!((curve[9], curve[10]), (2.0 / 3.0, 1.0));
+        // One score for all is the diagonal.
+        let flat = roc(&scored(&[(0.5, true), (0.5, false), (0.5, false)])).expect("both kinds");
+        for (step, found) in flat.iter().enumerate() {
+            assert!((found - step as f64 / ROC_STEPS as f64).abs() < 1e-12, "{flat:?}");
+        }
     }
 }

@@ -6,9 +6,11 @@
 //! ```
 
 pub mod arguments;
+mod named;
 mod page;
 mod policies;
 pub(crate) mod result;
+mod scores;
 mod verdict;
 
 use std::fs;
@@ -16,9 +18,7 @@ use std::path::Path;
 
 use crate::analysis::cut::{CustomerAtCut, Cut};
 use crate::analysis::fitting::{self, Fitted, fitted};
-use crate::analysis::measures::{
-    Costs as CostsOfFlags, Flags, Scored, auc, bins, brier, calibration_error, mean_log_loss,
-};
+use crate::analysis::measures::{Costs as CostsOfFlags, Flags, auc, bins};
 use crate::commands::cli::CommonArguments;
 use crate::commands::fit::{day_text, model_settings};
 use crate::commands::progress::Progress;
@@ -37,7 +37,7 @@ use arguments::BacktestArguments;
 use policies::{Signals, quartiles};
 use result::{
     Backtest, BinResult, CostPoint, Costs, CutResult, DataPoint, FlagResult, MeanResult, ModelParameters,
-    PolicyResult, ScoreResult, SignalResult,
+    PolicyResult, SignalResult,
 };
 use verdict::{recommended, verdict};
 
@@ -63,7 +63,8 @@ pub fn run(common: &CommonArguments, arguments: &BacktestArguments) -> Result<St
     }
     let progress = Progress::new();
     let history = ShopHistory::read(common, &arguments.files, &progress)?;
-    let test = Test::new(&history, &arguments.cut, (arguments.every, arguments.horizon), arguments.cost)?;
+    let mut test = Test::new(&history, &arguments.cut, (arguments.every, arguments.horizon), arguments.cost)?;
+    test.named = named::policies(common, &arguments.policy)?;
     let backtest = test.run(&progress);
     progress.end();
     write(&arguments.out, "backtest.json", &backtest.to_json())?;
@@ -96,6 +97,8 @@ struct Test<'t> {
     cuts: Vec<Time>,
     horizon: Span,
     costs: CostsOfFlags,
+    /// Policies that were asked for beside the usual ones.
+    named: Vec<(String, LapsePolicy)>,
 }
 
 /// A cut with the model of what was known.
@@ -142,7 +145,7 @@ impl<'t> Test<'t> {
             );
             return Err(Failure::message(Exit::Data, message));
         }
-        Ok(Self { history, cuts, horizon, costs })
+        Ok(Self { history, cuts, horizon, costs, named: Vec::new() })
     }
 
     fn run(&self, progress: &Progress) -> Backtest {
@@ -177,7 +180,8 @@ impl<'t> Test<'t> {
             horizon_days: in_days(self.horizon),
             cost: Costs { missed: self.costs.missed, wasted: self.costs.wasted },
             cuts: judged.iter().map(|judged| self.cut_result(judged)).collect(),
-            scores: self.scores(&judged),
+            scores: scores::scores(&judged, self.horizon),
+            roc: scores::curves(last, self.horizon),
             calibration: bins(&last.cut.scored(&last.model, self.horizon))
                 .into_iter()
                 .map(BinResult::from)
@@ -216,11 +220,11 @@ impl<'t> Test<'t> {
         let used = settings.lapse.policy();
         let hash = settings.hash;
         let of = |policy: LapsePolicy| LapsePolicies::new(policy, hash);
-        let plain = |name: &'static str, policy: LapsePolicy| Policy {
+        let plain = |name: &str, policy: LapsePolicy| Policy {
             in_use: policy == *used,
             at_cuts: vec![of(policy.clone()); judged.len()],
             over_time: of(policy),
-            name,
+            name: name.to_owned(),
         };
         let mut policies = Vec::new();
         let fixed = match used {
@@ -238,7 +242,7 @@ impl<'t> Test<'t> {
         let model = LapsePolicy::Model(model_settings(used));
         policies.push(plain("model, prior", model.clone()));
         policies.push(Policy {
-            name: "model, fitted",
+            name: "model, fitted".to_owned(),
             in_use: false,
             // At a cut the model of that cut judges everybody; over time each judges the silences that begin under it.
             at_cuts: judged
@@ -247,6 +251,9 @@ impl<'t> Test<'t> {
                 .collect(),
             over_time: of(model).with_models(judged.iter().map(|judged| judged.model.clone()).collect()),
         });
+        policies.extend(
+            self.named.iter().map(|(name, policy)| Policy { in_use: false, ..plain(name, policy.clone()) }),
+        );
         policies
     }
 
@@ -284,6 +291,7 @@ impl<'t> Test<'t> {
             };
             FlagResult {
                 flagged_share: mean(Flags::flagged_share),
+                flagged_share_by_cut: flags.iter().map(|flags| flags[which].flagged_share()).collect(),
                 precision: mean(Flags::precision),
                 recall: mean(Flags::recall),
                 f1: mean(Flags::f1),
@@ -294,7 +302,7 @@ impl<'t> Test<'t> {
             }
         };
         PolicyResult {
-            name: policy.name,
+            name: policy.name.clone(),
             in_use: policy.in_use,
             at_risk: result(0),
             lapsed: result(1),
@@ -314,54 +322,6 @@ impl<'t> Test<'t> {
             model: ModelParameters { r: orders.r, alpha_days: orders.alpha_days, a: orders.a, b: orders.b },
             corrected: judged.fitted.correction.is_some(),
         }
-    }
-
-    /// Baselines rank too, but give no probability.
-    fn scores(&self, judged: &[Judged]) -> Vec<ScoreResult> {
-        let cadence = LapsePolicies::new(LapsePolicy::Cadence(Cadence::default()), hash::hash);
-        let by = |name, is_probability: bool, score: &dyn Fn(&Judged) -> Vec<Scored>| {
-            let scored: Vec<Vec<Scored>> = judged.iter().map(score).collect();
-            let aucs: Vec<Option<f64>> = scored.iter().map(|scored| auc(scored)).collect();
-            let mean = |measure: &dyn Fn(&[Scored]) -> f64| {
-                is_probability
-                    .then(|| MeanResult::of(scored.iter().map(|scored| Some(measure(scored)))))
-                    .flatten()
-            };
-            ScoreResult {
-                name,
-                auc: MeanResult::of(aucs.clone()),
-                auc_by_cut: aucs,
-                brier: mean(&brier),
-                log_loss: mean(&mean_log_loss),
-                calibration_error: mean(&|scored| calibration_error(&bins(scored))),
-            }
-        };
-        let each = |judged: &Judged, score: &dyn Fn(&CustomerAtCut) -> f64| -> Vec<Scored> {
-            let scored =
-                |customer: &CustomerAtCut| Scored { score: score(customer), ordered: customer.after.placed };
-            judged.cut.customers.iter().map(scored).collect()
-        };
-        let silence = |judged: &Judged, customer: &CustomerAtCut| {
-            judged.cut.at.since(customer.history.last_order_at).as_millis() as f64
-        };
-        vec![
-            by("silence", false, &|judged| each(judged, &|customer| -silence(judged, customer))),
-            by("purchase days", false, &|judged| {
-                each(judged, &|customer| f64::from(customer.values.purchase_days))
-            }),
-            by("silence by rhythm", false, &|judged| {
-                each(judged, &|customer| {
-                    let gap = cadence.expected_gap(&customer.history).expect("cadence expects a gap");
-                    -silence(judged, customer) * gap.denominator as f64 / gap.numerator as f64
-                })
-            }),
-            by("model, prior", true, &|judged| judged.cut.scored(&Model::PRIOR, self.horizon)),
-            by("model, fitted", true, &|judged| {
-                let plain = Model { correction: None, ..judged.model.clone() };
-                judged.cut.scored(&plain, self.horizon)
-            }),
-            by("model, fitted, by value", true, &|judged| judged.cut.scored(&judged.model, self.horizon)),
-        ]
     }
 
     /// What each share would have flagged, within the bounds of the policy.
@@ -429,7 +389,7 @@ impl<'t> Test<'t> {
 
 /// A policy of the test.
 struct Policy {
-    name: &'static str,
+    name: String,
     in_use: bool,
     at_cuts: Vec<LapsePolicies>,
     over_time: LapsePolicies,

@@ -31,6 +31,11 @@ pub struct BacktestArguments {
     #[arg(long, value_name = "missed=COST,wasted=COST", default_value = "missed=10,wasted=4", value_parser = costs)]
     pub cost: Costs,
 
+    /// Judges this policy too: fixed, cadence or model, with settings of its own behind a colon, such as
+    /// fixed:at_risk_days=45,lapsed_days=90. Give it again for another one
+    #[arg(long, value_name = "NAME[:SETTING=VALUE,...]")]
+    pub policy: Vec<String>,
+
     /// Folder for backtest.json and backtest.html; made if it is not there
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,

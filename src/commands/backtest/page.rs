@@ -56,6 +56,7 @@ fn policies(backtest: &Backtest) -> String {
     };
     let mut body = table("Customers at risk or lapsed", |policy| &policy.at_risk);
     body.push_str(&table("Customers lapsed", |policy| &policy.lapsed));
+    body.push_str(&flagged_by_cut(backtest));
     body.push_str(&hint(&format!(
         "A flag is right if the customer does not order within {} days. Precision is the share of flags that are right, recall the share of \
          those who do not order who were flagged. A customer who is gone and was not flagged costs {}, one who was flagged and orders \
@@ -63,6 +64,30 @@ fn policies(backtest: &Backtest) -> String {
         backtest.horizon_days, backtest.cost.missed, backtest.cost.wasted
     )));
     section("policies", "Which policy would have been right", &backtest.verdict, &body)
+}
+
+/// The share of customers at risk or lapsed, cut by cut: month by month, if no cut was asked for.
+fn flagged_by_cut(backtest: &Backtest) -> String {
+    let places: Vec<String> = backtest.cuts.iter().map(|cut| cut.at.clone()).collect();
+    let shares = |policy: &PolicyResult| policy.at_risk.flagged_share_by_cut.clone();
+    let series = backtest.policies.iter().map(|policy| Series {
+        name: &policy.name,
+        values: shares(policy).into_iter().map(|share| share.map(thousandths)).collect(),
+    });
+    let chart = Chart {
+        label: "Share of customers flagged at risk or lapsed, by cut",
+        kind: Kind::Lines,
+        places: &places,
+        series: series.collect(),
+        write: &|value| format!("{:.1} %", value as f64 / 10.0),
+    };
+    let columns = [&["Policy"], &places.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat();
+    let mut table = Table::new("Flagged by cut", &columns);
+    for policy in &backtest.policies {
+        let shares = shares(policy).into_iter().map(|share| share.map_or_else(|| "–".to_owned(), percent));
+        table.row(std::iter::once(name(policy)).chain(shares));
+    }
+    figure("Share of customers flagged at risk or lapsed, by cut", &chart.html(), &table)
 }
 
 fn signals(backtest: &Backtest) -> String {
@@ -157,11 +182,41 @@ fn ranking(backtest: &Backtest) -> String {
     }
     let mut body = table.html();
     body.push_str(&figure("AUC by cut", &chart.html(), &by_cut));
+    body.push_str(&curves(backtest));
     body.push_str(&hint(
         "AUC is the share of pairs (one who ordered, one who did not) that a score puts in the right order: 0.5 is a coin. Brier, log-loss and \
          calibration error are of probabilities, and less is better.",
     ));
     section("ranking", "Who comes back: how well scores rank", &lead, &body)
+}
+
+/// Who is found at what price, at the last cut.
+fn curves(backtest: &Backtest) -> String {
+    let steps = backtest.roc.first().map_or(0, |curve| curve.found.len());
+    if steps < 2 {
+        return String::new();
+    }
+    let places: Vec<String> = (0..steps).map(|step| format!("{} %", 100 * step / (steps - 1))).collect();
+    let series = backtest.roc.iter().map(|curve| Series {
+        name: curve.name,
+        values: curve.found.iter().map(|found| Some(thousandths(*found))).collect(),
+    });
+    let label = "Share of those who ordered who are found, by the share of the others who are let through";
+    let chart = Chart {
+        label,
+        kind: Kind::Lines,
+        places: &places,
+        series: series.collect(),
+        write: &|value| format!("{:.0} %", value as f64 / 10.0),
+    };
+    let columns: Vec<&str> =
+        std::iter::once("Let through").chain(backtest.roc.iter().map(|curve| curve.name)).collect();
+    let mut table = Table::new("ROC at the last cut", &columns);
+    for (step, place) in places.iter().enumerate() {
+        let found = backtest.roc.iter().map(|curve| percent(curve.found[step]));
+        table.row(std::iter::once(place.clone()).chain(found));
+    }
+    figure(&format!("{label} (ROC, last cut)"), &chart.html(), &table)
 }
 
 fn calibration(backtest: &Backtest) -> String {

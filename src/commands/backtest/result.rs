@@ -16,6 +16,8 @@ pub(crate) struct Backtest {
     pub(crate) cuts: Vec<CutResult>,
     pub(crate) policies: Vec<PolicyResult>,
     pub(crate) scores: Vec<ScoreResult>,
+    /// Of scores at the last cut.
+    pub(crate) roc: Vec<RocResult>,
     /// Of the fitted model at the last cut, by tenths of its customers.
     pub(crate) calibration: Vec<BinResult>,
     /// Of the fitted model, by the share of a new customer's probability below which customers are flagged; means over the cuts.
@@ -54,7 +56,7 @@ pub(crate) struct ModelParameters {
 
 #[derive(Serialize, Debug)]
 pub(crate) struct PolicyResult {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// Whether the configuration uses it.
     pub(crate) in_use: bool,
     /// Customers at risk or lapsed.
@@ -69,6 +71,7 @@ pub(crate) struct PolicyResult {
 #[derive(Serialize, Debug)]
 pub(crate) struct FlagResult {
     pub(crate) flagged_share: Option<MeanResult>,
+    pub(crate) flagged_share_by_cut: Vec<Option<f64>>,
     pub(crate) precision: Option<MeanResult>,
     pub(crate) recall: Option<MeanResult>,
     pub(crate) f1: Option<MeanResult>,
@@ -102,6 +105,13 @@ pub(crate) struct ScoreResult {
     pub(crate) brier: Option<MeanResult>,
     pub(crate) log_loss: Option<MeanResult>,
     pub(crate) calibration_error: Option<MeanResult>,
+}
+
+#[derive(Serialize, Debug)]
+pub(crate) struct RocResult {
+    pub(crate) name: &'static str,
+    /// The share of those who ordered whom the score finds, where it also lets through 0 %, 5 % … 100 % of those who did not.
+    pub(crate) found: Vec<f64>,
 }
 
 #[derive(Serialize, Clone, Copy, Debug)]

@@ -28,7 +28,7 @@ pub(super) fn recommended(curve: &[CostPoint]) -> Recommended {
 
 /// One sentence: a policy is better only if its cost is lower by more than two standard errors of the difference.
 pub(super) fn verdict(policies: &[PolicyResult], cuts: usize) -> String {
-    let in_use = policies.iter().find(|policy| policy.in_use).map_or("", |policy| policy.name);
+    let in_use = policies.iter().find(|policy| policy.in_use).map_or("", |policy| &policy.name);
     let better = |policy: &&PolicyResult| {
         let difference =
             policy.cost_against_in_use.map(|mean| Mean { mean: mean.mean, error: mean.standard_error });

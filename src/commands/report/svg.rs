@@ -6,8 +6,8 @@
 use super::html::{escape, put};
 
 /// Values over the same places, one line or one part of each bar.
-pub(crate) struct Series {
-    pub(crate) name: &'static str,
+pub(crate) struct Series<'a> {
+    pub(crate) name: &'a str,
     /// None where there is no value.
     pub(crate) values: Vec<Option<i64>>,
 }
@@ -24,10 +24,13 @@ pub(crate) struct Chart<'a> {
     pub(crate) label: &'a str,
     pub(crate) kind: Kind,
     pub(crate) places: &'a [String],
-    pub(crate) series: Vec<Series>,
+    pub(crate) series: Vec<Series<'a>>,
     /// How a value is written.
     pub(crate) write: &'a dyn Fn(i64) -> String,
 }
+
+/// As many as the style has; more series begin anew.
+const COLOURS: usize = 6;
 
 struct Size {
     class: &'static str,
@@ -54,6 +57,7 @@ impl Chart<'_> {
         if self.series.len() > 1 {
             out.push_str("<ul class=\"legend\">");
             for (index, series) in self.series.iter().enumerate() {
+                let index = index % COLOURS;
                 let sample = match self.kind {
                     Kind::Lines => format!("<path class=\"line s{index}\" d=\"M1 6H27\"/>"),
                     Kind::Bars => {
@@ -135,6 +139,7 @@ impl Chart<'_> {
 
     fn lines(&self, out: &mut String, x: impl Fn(usize) -> i64, y: impl Fn(i64) -> i64) {
         for (number, series) in self.series.iter().enumerate() {
+            let number = number % COLOURS;
             let mut path = String::new();
             let mut is_drawing = false;
             for (index, value) in series.values.iter().enumerate() {
