@@ -1,9 +1,10 @@
 //! Cut points for random histories, and the law of segments that needs two registries.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fastrand::Rng;
-use libtest_mimic::Trial;
+use libtest_mimic::{Failed, Trial};
 use retention_signals::domain::engine::Engine;
 use retention_signals::domain::in_force::Effect;
 use retention_signals::domain::segments::cuts::{CutPoints, MoneyCuts};
@@ -16,11 +17,38 @@ use retention_signals::wire::registry::Instant;
 use retention_signals::wire::registry::cuts::{CutsContent, CutsRecord};
 
 use crate::laws;
+use crate::oracle;
+use crate::oracle::scenario::DAY_ZERO_MS;
 use crate::oracle::segments::{Cuts, Money};
 
 pub fn trials() -> Vec<Trial> {
     let name = "laws::cut_points_that_count_later_change_nothing";
-    vec![Trial::test(name, || laws::over_seeds(later_cut_points_change_nothing, 1_000))]
+    vec![
+        Trial::test(name, || laws::over_seeds(later_cut_points_change_nothing, 1_000)),
+        Trial::test("differential::histories_change_segments", histories_change_segments),
+    ]
+}
+
+/// The histories that service and oracle are compared on have changes of every kind.
+fn histories_change_segments() -> Result<(), Failed> {
+    let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+    for seed in 0..300 {
+        let mut history = oracle::history(seed);
+        let mut random = Rng::with_seed(seed);
+        let from = Time::from_millis(DAY_ZERO_MS).expect("in range");
+        history.config.segments = Some(for_oracle(&records(&mut random, from)));
+        let output = oracle::run(&history.config, &history.wild);
+        for signal in output.signals.iter().filter(|signal| signal["type"] == "segment_changed") {
+            let is_first = signal["data"]["before"].is_null();
+            let kind = format!("{} first: {is_first}", signal["cause"]["kind"]);
+            *counts.entry(kind).or_default() += 1;
+        }
+    }
+    let kinds =
+        ["boundary", "order", "cancellation", "return"].map(|kind| format!("\"{kind}\" first: false"));
+    let expected = kinds.into_iter().chain(["\"order\" first: true".to_owned()]);
+    let rare: Vec<String> = expected.filter(|kind| counts.get(kind) < Some(&20)).collect();
+    if rare.is_empty() { Ok(()) } else { Err(format!("{rare:?} are rare: {counts:?}").into()) }
 }
 
 /// Some records for histories that last a few years from `from` on. One of them may count from the beginning.

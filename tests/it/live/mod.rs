@@ -10,6 +10,7 @@ mod models;
 mod outage;
 mod poison;
 mod shares;
+mod segments;
 pub mod shop;
 mod snapshots;
 
@@ -44,6 +45,7 @@ pub fn trials() -> Vec<Trial> {
     trials.extend(intake::trials());
     trials.extend(loading::trials());
     trials.extend(models::trials());
+    trials.extend(segments::trials());
     trials.extend(outage::trials());
     trials.extend(poison::trials());
     trials.extend(shares::trials());
