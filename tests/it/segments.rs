@@ -63,6 +63,12 @@ pub fn records(random: &mut Rng, from: Time) -> Vec<CutsRecord> {
         .collect()
 }
 
+/// One that counts from the beginning, and some of the next two years.
+pub fn of_each_age(random: &mut Rng, from: Time) -> Vec<CutsRecord> {
+    let later = [20, 100, 300, 600].map(|days| from.plus(Span::days(days)));
+    [Time::MIN].into_iter().chain(later).map(|effective_at| record(random, effective_at)).collect()
+}
+
 fn record(random: &mut Rng, effective_at: Time) -> CutsRecord {
     let mut rising = |steps: &[u64]| {
         let mut cut = 0;

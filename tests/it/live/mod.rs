@@ -9,8 +9,8 @@ mod loading;
 mod models;
 mod outage;
 mod poison;
-mod shares;
 mod segments;
+mod shares;
 pub mod shop;
 mod snapshots;
 

@@ -67,10 +67,8 @@ fn the_first_cut_points_reach_back(node: &KafkaNode) -> Result<()> {
     };
     let expected = [[json!("boundary"), json!("about_to_sleep"), json!("hibernating")]];
     ensure!(changes("old") == expected, "{:?}", changes("old"));
-    let expected = [
-        [json!("order"), Value::Null, json!("new")],
-        [json!("boundary"), json!("new"), json!("promising")],
-    ];
+    let expected =
+        [[json!("order"), Value::Null, json!("new")], [json!("boundary"), json!("new"), json!("promising")]];
     ensure!(changes("new") == expected, "{:?}", changes("new"));
     Ok(())
 }

@@ -17,7 +17,9 @@ use tempfile::TempDir;
 use super::shop::{Pace, START_MS};
 use super::world::WALL_START_MS;
 use crate::differential;
+use crate::oracle::segments::Cuts;
 use crate::oracle::{OracleConfig, Policy};
+use crate::segments;
 
 /// One configuration.
 pub struct Setup {
@@ -37,7 +39,10 @@ pub struct Stage {
 impl Stage {
     pub fn new() -> Stage {
         let policies = [Policy::default(), Policy::fixed("5", "9"), Policy::fixed("0.5", "2.25")];
-        let setups: Vec<Setup> = policies.into_iter().map(Setup::new).collect();
+        // The second setup has segments too, by cut points of which some count from a later time on.
+        let start = Time::from_millis(START_MS).expect("a time of this era");
+        let cuts = segments::for_oracle(&segments::of_each_age(&mut Rng::with_seed(1), start));
+        let setups: Vec<Setup> = policies.into_iter().zip([None, Some(cuts), None]).map(Setup::new).collect();
         let metrics = run::new_metrics(&setups[0].rules).expect("metrics of our own");
         // Schedules borrow them for as long as a coroutine may live: for good.
         let metrics: &'static Metrics = Box::leak(Box::new(metrics));
@@ -48,14 +53,17 @@ impl Stage {
 }
 
 impl Setup {
-    fn new(policy: Policy) -> Setup {
-        let oracle = OracleConfig { shop_metrics: false, policy, ..OracleConfig::new("EUR") };
+    fn new((policy, segments): (Policy, Option<Vec<Cuts>>)) -> Setup {
+        let oracle = OracleConfig { shop_metrics: false, policy, segments, ..OracleConfig::new("EUR") };
         let sources = Sources {
             host_name: Some("host".to_owned()),
             file_text: Some(differential::toml(&oracle)),
             ..Sources::default()
         };
-        let config = config::load(&sources, Purpose::Offline).expect("a valid configuration");
+        let mut config = config::load(&sources, Purpose::Offline).expect("a valid configuration");
+        if let Some(cuts) = &oracle.segments {
+            config.settings = config.settings.with_cuts(&segments::of_oracle(cuts));
+        }
         let policy_version = format!("{:016x}", config.settings.lapse.id(ShopIndex(0), None).version);
         let rules = Rules::new(&config, ShopTime::Wall, OnOtherOffsets::Stop);
         let snapshots = SnapshotRules::new(&config);
