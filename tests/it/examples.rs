@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 pub const INPUTS: [&str; 3] = ["orders", "returns", "erasures"];
 
 /// Every schema, by name.
-pub const SCHEMAS: [&str; 10] = [
+pub const SCHEMAS: [&str; 11] = [
     "orders",
     "returns",
     "erasures",
@@ -24,6 +24,7 @@ pub const SCHEMAS: [&str; 10] = [
     "cohorts",
     "cohort-months",
     "summary",
+    "backtest",
 ];
 
 /// A record that its schema accepts, and the decoder too if it is an input.

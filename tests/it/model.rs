@@ -291,7 +291,11 @@ fn backtest(folder: &Folder, arguments: &[&str]) -> Result<(Value, String), Fail
     let Command::Backtest(backtest) = &arguments.command else { panic!("backtest was asked for") };
     retention_signals::commands::backtest::run(&arguments.common, backtest)?;
     let read = |name: &str| fs::read_to_string(folder.path("backtest").join(name)).expect("it was written");
-    Ok((serde_json::from_str(&read("backtest.json")).expect("JSON"), read("backtest.html")))
+    let numbers = serde_json::from_str(&read("backtest.json")).expect("JSON");
+    let schema = jsonschema::validator_for(&crate::examples::schema("backtest")).expect("a schema");
+    let faults: Vec<String> = schema.iter_errors(&numbers).map(|fault| fault.to_string()).collect();
+    assert!(faults.is_empty(), "{faults:?}");
+    Ok((numbers, read("backtest.html")))
 }
 
 /// One cut, whose ranking is known from an independent program.
