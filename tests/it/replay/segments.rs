@@ -1,9 +1,17 @@
 //! Segments in a replay: with cut points of a registry, and with computed ones.
 
-use libtest_mimic::{Failed, Trial};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use libtest_mimic::{Completion, Failed, Trial};
+use retention_signals::domain::segments::cuts::{CutPoints, MoneyCuts};
+use retention_signals::domain::values::money::Currency;
+use retention_signals::domain::values::time::Time;
+use retention_signals::wire::registry::cuts::{CutsContent, CutsRecord};
 use serde_json::{Value, json};
 
-use super::{Folder, Results};
+use super::{Folder, ONLINE_RETAIL_MAP, Results};
+use crate::oracle::online_retail;
 
 const STORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/examples/story");
 
@@ -11,7 +19,65 @@ pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("replay::segments_follow_the_registry", segments_follow_the_registry),
         Trial::test("replay::cut_points_are_computed", cut_points_are_computed),
+        Trial::ignorable_test("replay::segments_of_online_retail", || match online_retail::path() {
+            Ok(path) => segments_of_online_retail(&path).map(|()| Completion::Completed),
+            Err(missing) => Ok(Completion::ignored_with(missing)),
+        }),
     ]
+}
+
+/// Every customer of a real shop is where others have computed it, as of the last midnight: a profile is written anew when silence changes
+/// the name, so those of the replay are of then.
+fn segments_of_online_retail(path: &Path) -> Result<(), Failed> {
+    let record = CutsRecord::first(&CutsContent {
+        store_id: None,
+        counted_at: Time::MIN,
+        customers: 4_326,
+        points: CutPoints {
+            r: [14, 32, 71, 179],
+            f: [1, 2, 3, 5],
+            money: Some(MoneyCuts {
+                m: [25_087, 49_151, 94_207, 204_799],
+                f_median: 2,
+                value_median: 29_439,
+            }),
+        },
+        currency: Currency::from_code(b"GBP").expect("a currency"),
+    });
+    let folder = Folder::new();
+    let line = format!("{{\"key\":\"{}\",\"value\":{}}}\n", record.key(), record.to_json());
+    let registry = format!("registry.file={}", folder.write("registry.jsonl", line));
+    let path = path.to_str().ok_or("a path in UTF-8")?;
+    let inputs = ["--orders", path, "--map", ONLINE_RETAIL_MAP, "--until", "2011-12-10T00:00:00Z"];
+    let enabled = ["--set", &registry, "--set", "segments.enabled=true"];
+    let results = folder.replay(&[&inputs[..], &enabled].concat())?;
+    let counts = |field: &str| {
+        let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+        for profile in &results.customers {
+            if let Some(name) = profile["segment"][field].as_str() {
+                *counts.entry(name).or_default() += 1;
+            }
+        }
+        counts
+    };
+    let names = [
+        ("about_to_sleep", 476),
+        ("cant_lose", 63),
+        ("champions", 622),
+        ("hibernating", 1_337),
+        ("loyal", 658),
+        ("need_attention", 122),
+        ("new", 73),
+        ("potential_loyalist", 488),
+        ("promising", 161),
+        ("slipping", 326),
+    ];
+    let matrix =
+        [("frequent_large", 1_086), ("frequent_small", 911), ("rare_large", 1_077), ("rare_small", 1_252)];
+    if counts("name") != names.into() || counts("matrix") != matrix.into() {
+        return Err(format!("{:?}, {:?}", counts("name"), counts("matrix")).into());
+    }
+    Ok(())
 }
 
 /// Instant, name before and name after of each change of a customer.
