@@ -362,7 +362,7 @@ fn refusals() -> impl Iterator<Item = Trial> {
         (
             "seal_of_a_newer_format",
             |changelog| newer_format(changelog, b's'),
-            "seal state of format 4; this program reads up to 2",
+            "seal state of format 4; this program reads up to 3",
         ),
         (
             "unknown_section",
