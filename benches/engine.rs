@@ -9,7 +9,10 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use retention_signals::domain::engine::{Change, Engine, Outcome};
+use retention_signals::domain::daily_count::ticks;
+use retention_signals::domain::engine::as_of::AsOf;
+use retention_signals::domain::engine::daily_count::DailyCounting;
+use retention_signals::domain::engine::{Change, Engine, Outcome, Progress};
 use retention_signals::domain::settings::{Settings, Shop, Shops};
 use retention_signals::domain::values::money::Currency;
 use retention_signals::domain::values::time::{Span, Time};
@@ -54,6 +57,8 @@ unsafe impl GlobalAlloc for Counting {
 const ALLOCATIONS_MAX: f64 = 0.4;
 
 const ORDERS_BEFORE: usize = 4;
+/// Customers that a worker counts between two batches.
+const SLICE: usize = 20_000;
 /// Of a million customers, so many events change nearly as many as one transaction may hold (`CHANGES_MAX` in
 /// `processor/pace.rs`): their outputs are encoded once for each.
 const BATCH: usize = 200_000;
@@ -125,6 +130,7 @@ fn main() {
         !size.is_toy || allocations <= ALLOCATIONS_MAX,
         "more allocations than there were: find out which, or say why"
     );
+    bench.count_a_day(&engine, &size);
 }
 
 fn size() -> Size {
@@ -269,6 +275,27 @@ impl Bench {
         }
         engine.changes_committed();
         outputs
+    }
+
+    /// The daily count of all customers, in slices as a worker takes them.
+    fn count_a_day(&self, engine: &Engine, size: &Size) {
+        let clock = engine.clock().expect("records were applied");
+        let as_of = AsOf::midnight(ticks::midnight(clock));
+        let mut counting = DailyCounting::new(&self.settings, clock, as_of, 0);
+        let (mut whole, mut slowest) = (0.0, 0.0f64);
+        let mut progress = Progress::More;
+        while progress == Progress::More {
+            let slice = seconds(|| progress = engine.count(&mut counting, SLICE));
+            whole += slice;
+            slowest = slowest.max(slice);
+        }
+        let counts = counting.into_counts();
+        println!(
+            "the daily count of {} customers: {whole:.2} s, {:.0} ns a customer; the slowest slice of {SLICE} took {:.1} ms",
+            counts[0].totals.total(),
+            whole * 1e9 / size.customers as f64,
+            slowest * 1e3
+        );
     }
 
     fn run(&self, engine: &mut Engine, log: &Log, out: &mut Vec<u8>) {

@@ -21,8 +21,8 @@ use retention_signals::domain::values::time::{Span, Time};
 use retention_signals::snapshot::writer::Step as WriterStep;
 use retention_signals::snapshot::{Slice, SnapshotRules, Snapshots, Start};
 use retention_signals::stream::broker::{
-    BrokerError, ChangelogIdentity, Committed, Lookup, Moment, Offset, Position, RawPartition, RawProgress,
-    RawSearch, RecordBatch, RecordView, Stability, TaskStep, Watermark,
+    BrokerError, ChangelogIdentity, CombinedRecord, Committed, Lookup, Moment, Offset, Position,
+    RawPartition, RawProgress, RawSearch, RecordBatch, RecordView, Stability, TaskStep, Watermark,
 };
 use retention_signals::stream::partition::restore::{
     OnOtherOffsets, RestoreEvent, RestoreRequest, RestoreRules, Restored,
@@ -410,7 +410,7 @@ impl Lookup for LogLookup {
 
     fn publish_combined(
         &mut self,
-        _: &[(Vec<u8>, Vec<u8>)],
+        _: &[CombinedRecord],
         _: &Committed,
         _: Duration,
     ) -> Result<(), BrokerError> {

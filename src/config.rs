@@ -96,6 +96,8 @@ pub struct Topics {
     pub registry: Option<String>,
     /// Whether days are counted, so that there are topics of [`Output::OF_SHARES`].
     pub has_shares: bool,
+    /// Whether the service writes to the registry: cut points, where it has segments, shares and a registry.
+    pub writes_registry: bool,
 }
 
 impl Topics {

@@ -28,7 +28,7 @@ pub(super) fn read(layers: Layers, purpose: Purpose, problems: &mut Problems) ->
     let instance = reader.get(&keys::INSTANCE);
     let workers = reader.get(&keys::WORKERS);
     let state_dir = reader.get(&keys::STATE_DIR);
-    let topics = read_topics(reader);
+    let mut topics = read_topics(reader);
     let registry_file = reader.optional(&keys::REGISTRY_FILE);
     let is_one = topics.registry.is_none() || registry_file.is_none();
     reader.relation([&keys::REGISTRY_FILE.key, &keys::TOPICS_REGISTRY.key], is_one, || {
@@ -36,6 +36,7 @@ pub(super) fn read(layers: Layers, purpose: Purpose, problems: &mut Problems) ->
     });
     let erasure = ErasureSecrets::read(reader, &application);
     let segments = read_segments(reader);
+    topics.writes_registry = topics.has_shares && topics.registry.is_some() && segments.is_some();
     let settings = read_settings(reader, &erasure, segments.as_ref());
     let clock = read_clock(reader);
     let record_bounds = RecordBounds {
@@ -144,6 +145,7 @@ fn read_topics(reader: &mut Reader<'_>) -> Topics {
         }),
         registry: reader.optional(&keys::TOPICS_REGISTRY),
         has_shares: reader.get(&keys::METRICS_SHARES),
+        writes_registry: false,
     }
 }
 

@@ -13,7 +13,7 @@ use super::lookup::{QueryClients, committed_of, make, number, refused_or, signed
 use super::producer::{GroupOffsets, Outgoing, TransactionalProducer, Written, offset_list};
 use super::queue::{SharedConsumer, serve};
 use crate::config::combiner_group;
-use crate::stream::broker::{BrokerError, Committed, Membership, Unknown};
+use crate::stream::broker::{BrokerError, CombinedRecord, Committed, Membership, Unknown};
 use crate::topic::{OF_SHARES, Output, Topic};
 
 /// A producer that is not a member of the group: the transactional id alone fences.
@@ -27,7 +27,7 @@ pub(super) struct Combining {
     /// Made, but perhaps not yet the owner of the transactional id.
     producer: Option<TransactionalProducer>,
     is_open: bool,
-    /// Asks for the group's offsets; it never joins.
+    /// Reads what the combiner reads, and asks for the group's offsets; it never joins.
     reader: Option<SharedConsumer>,
 }
 
@@ -44,6 +44,11 @@ impl Combining {
             Ok(()) => {
                 self.producer = Some(producer);
                 self.is_open = true;
+                if self.reader.is_none() {
+                    let mut config = clients.settings.read_committed_client();
+                    config.set("group.id", combiner_group(&clients.settings.application));
+                    self.reader = Some(make(&config, "combiner's reader", &clients.troubles)?);
+                }
                 Ok(())
             }
             Err(error) => {
@@ -57,20 +62,18 @@ impl Combining {
         }
     }
 
+    /// None until the combiner is open.
+    pub fn reader(&self) -> Option<&SharedConsumer> {
+        self.reader.as_ref()
+    }
+
     pub fn committed(
-        &mut self,
+        &self,
         clients: &QueryClients,
         within: Duration,
     ) -> Result<Option<Committed>, BrokerError> {
         let settings = &clients.settings;
-        let reader = match &self.reader {
-            Some(reader) => reader,
-            None => {
-                let mut config = settings.read_committed_client();
-                config.set("group.id", combiner_group(&settings.application));
-                self.reader.insert(make(&config, "combiner's reader", &clients.troubles)?)
-            }
-        };
+        let Some(reader) = &self.reader else { return Err(not_open()) };
         // Its logs and errors are taken here: it is not one of the clients that the worker serves.
         let _comes_again = serve(reader);
         let mut list = TopicPartitionList::new();
@@ -85,12 +88,12 @@ impl Combining {
     pub fn publish(
         &mut self,
         clients: &QueryClients,
-        records: &[(Vec<u8>, Vec<u8>)],
+        records: &[CombinedRecord],
         combined: &Committed,
         within: Duration,
     ) -> Result<(), BrokerError> {
         let Some(producer) = self.producer.as_ref().filter(|_| self.is_open) else {
-            return Err(BrokerError::OutcomeUnknown(Unknown::Failed, "the combiner is not open".into()));
+            return Err(not_open());
         };
         let deadline = Instant::now() + within;
         let published = publish(producer, clients, records, combined, deadline);
@@ -103,22 +106,39 @@ fn create(clients: &QueryClients) -> Result<TransactionalProducer, ClientError> 
     let id = format!("{}-combiner", settings.application);
     let config = settings.producer(&id, clients.layout.message_bytes_max);
     let callbacks = Callbacks::new("combiner", None).with_troubles(Arc::clone(&clients.troubles));
-    let name = settings.topic_name(Topic::Output(Output::ShopMetrics));
-    TransactionalProducer::create(&config, callbacks, &[Written { name, compression: None }])
+    let topics = written(clients).into_iter();
+    let topics = topics.map(|topic| Written { name: settings.topic_name(topic), compression: None });
+    TransactionalProducer::create(&config, callbacks, &topics.collect::<Vec<_>>())
+}
+
+/// The topics that the combiner may write to.
+fn written(clients: &QueryClients) -> Vec<Topic> {
+    let registry = clients.settings.topics.writes_registry.then_some(Topic::Registry);
+    std::iter::once(Topic::Output(Output::ShopMetrics)).chain(registry).collect()
+}
+
+fn not_open() -> BrokerError {
+    BrokerError::OutcomeUnknown(Unknown::Failed, "the combiner is not open".into())
 }
 
 fn publish(
     producer: &TransactionalProducer,
     clients: &QueryClients,
-    records: &[(Vec<u8>, Vec<u8>)],
+    records: &[CombinedRecord],
     combined: &Committed,
     deadline: Instant,
 ) -> Result<(), ClientError> {
     let left = || deadline.saturating_duration_since(Instant::now());
     producer.begin()?;
-    for (key, value) in records {
-        let partition = Some(number(OF_SHARES));
-        let outgoing = Outgoing { topic: 0, partition, key: Some(key), value: Some(value), headers: &[] };
+    let topics = written(clients);
+    for CombinedRecord { topic, key, value } in records {
+        let outgoing = Outgoing {
+            topic: topics.iter().position(|written| written == topic).expect("a topic of the combiner"),
+            partition: Some(number(OF_SHARES)),
+            key: Some(key),
+            value: Some(value),
+            headers: &[],
+        };
         while let Err(error) = producer.send(&outgoing) {
             if error.code != RDKafkaErrorCode::QueueFull || left().is_zero() {
                 return Err(error);

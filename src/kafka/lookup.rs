@@ -24,8 +24,8 @@ use super::raw_topics::RawTopics;
 use super::settings::{KafkaSettings, Layout};
 use super::trouble::Troubles;
 use crate::stream::broker::{
-    BrokerError, Capabilities, ChangelogIdentity, Committed, Lookup, Moment, Position, RawPartition,
-    RawProgress, RawSearch, Stability, Watermark,
+    BrokerError, Capabilities, ChangelogIdentity, CombinedRecord, Committed, Lookup, Moment, Position,
+    RawPartition, RawProgress, RawSearch, Stability, Watermark,
 };
 use crate::topic::{Input, Output, Partition, PerInput, Topic};
 
@@ -295,16 +295,16 @@ impl Lookup for KafkaLookup {
     ) -> Result<(MessageBatch, Position), BrokerError> {
         let clients = &self.clients;
         let log = (topic, partition);
+        // A client reads a partition once, and the worker reads the registry too.
+        let client = self.combining.reader().unwrap_or(&clients.read_committed);
         if self.logs.get(&log).is_none_or(|reading| reading.position() != from) {
             // The old one first: it would give the partition back behind the new one's back.
             self.logs.remove(&log);
             let name = clients.settings.topic_name(topic);
-            self.logs.insert(log, LogReading::start(&clients.read_committed, name, partition, from)?);
+            self.logs.insert(log, LogReading::start(client, name, partition, from)?);
         }
         let reading = self.logs.get_mut(&log).expect("just started");
-        let batch = reading
-            .take(LOG_RECORDS_MAX, within)
-            .map_err(|error| clients.explain(&clients.read_committed, error))?;
+        let batch = reading.take(LOG_RECORDS_MAX, within).map_err(|error| clients.explain(client, error))?;
         Ok((batch, reading.position()))
     }
 
@@ -318,7 +318,7 @@ impl Lookup for KafkaLookup {
 
     fn publish_combined(
         &mut self,
-        records: &[(Vec<u8>, Vec<u8>)],
+        records: &[CombinedRecord],
         combined: &Committed,
         within: Duration,
     ) -> Result<(), BrokerError> {

@@ -87,6 +87,9 @@ pub fn rights(topics: &Topics, raw_topics: &[String], application: &str, role: &
             }
             let resource = Resource::Group(application.to_owned());
             rights.push(Right { resource, operation: Operation::Read });
+            if topics.writes_registry {
+                rights.push(Right::on_topic(Operation::Write, topics.name(Topic::Registry)));
+            }
             if topics.has_shares {
                 let resource = Resource::Group(combiner_group(application));
                 rights.push(Right { resource, operation: Operation::Read });

@@ -170,6 +170,14 @@ pub struct OutputRecord<'a> {
     pub headers: &'a [(&'a str, &'a [u8])],
 }
 
+/// A record that the combiner writes, to shop metrics or to the registry.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CombinedRecord {
+    pub topic: Topic,
+    pub key: Vec<u8>,
+    pub value: Vec<u8>,
+}
+
 /// The worker's membership in its group, as the client knows it at one moment. It fences the offsets of a transaction.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Membership {
@@ -344,21 +352,17 @@ pub trait Lookup {
         within: Duration,
     ) -> Result<(Self::Batch, Position), BrokerError>;
 
-    /// Takes the combiner's transactional id over: what another process has left open under it is aborted, and that process can commit no
-    /// more.
+    /// Takes the combiner's transactional id over: what is open under it is aborted, and its former owner can commit no more.
     fn open_combiner(&mut self, within: Duration) -> Result<(), BrokerError>;
 
-    /// Up to where the combiner's group has committed the shares, with what stands beside it; none if it never did. To be asked once
-    /// the combiner is open: then no transaction of an earlier one is.
+    /// Up to where the open combiner's group has committed the shares, with what stands beside it; none if it never did.
     fn combined(&mut self, within: Duration) -> Result<Option<Committed>, BrokerError>;
 
-    /// Writes shop metrics, by their keys, and up to where the shares are combined, all in one transaction of the open combiner.
-    ///
-    /// # Errors
-    /// Whatever it is, the outcome is unknown. To be opened again and asked.
+    /// Writes records, and up to where the shares are combined, in one transaction of the open combiner. After an error, whatever it
+    /// is, the outcome is unknown: to be opened again and asked.
     fn publish_combined(
         &mut self,
-        records: &[(Vec<u8>, Vec<u8>)],
+        records: &[CombinedRecord],
         combined: &Committed,
         within: Duration,
     ) -> Result<(), BrokerError>;

@@ -227,6 +227,11 @@ impl RegistryReader {
         &self.registry
     }
 
+    /// Takes in a record that the caller has written itself.
+    pub fn apply(&mut self, key: &[u8], value: &[u8]) {
+        Arc::make_mut(&mut self.registry).apply(Some(key), Some(value));
+    }
+
     /// Takes one step of the start. Whether the topic was read to its end.
     pub fn start<L: Lookup>(&mut self, lookup: &mut L) -> Result<bool, BrokerError> {
         match self.stage {

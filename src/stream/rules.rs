@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::config::{ClockRules, CommitPace, Config, DeadLetterLimit, HistoryRules, IntakeSettings, Topics};
+use crate::config::{
+    ClockRules, CommitPace, Config, DeadLetterLimit, HistoryRules, IntakeSettings, SegmentSettings, Topics,
+};
 use crate::domain::settings::Settings;
 use crate::domain::values::time::Time;
 use crate::formats::native::{Decoder, Limits};
@@ -33,6 +35,8 @@ pub struct Rules {
     pub history: HistoryRules,
     /// `metrics.shares`
     pub counts_days: bool,
+    /// None: no cut points are published.
+    pub published_segments: Option<SegmentSettings>,
     /// What the intake in front of the inputs reads; empty without one.
     pub raw_topics: Arc<[String]>,
     /// None until it is opened.
@@ -72,6 +76,7 @@ impl Rules {
             on_other_offsets,
             history: config.history,
             counts_days: config.topics.has_shares,
+            published_segments: config.segments.filter(|_| config.topics.writes_registry),
             raw_topics: config.intake.iter().flat_map(IntakeSettings::topics).cloned().collect(),
             registry: RegistrySource::None,
             snapshots: None,

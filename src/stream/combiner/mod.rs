@@ -10,6 +10,7 @@
 //! shares alone, and its group's position is the first share of the oldest day that is not finished, with the last finished day beside
 //! it. After any error but a slow answer the task ends, and the worker starts another one a little later; no error of it stops a worker.
 
+mod cuts;
 pub mod day_book;
 mod records;
 
@@ -20,11 +21,14 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
+use crate::config::SegmentSettings;
 use crate::domain::settings::Settings;
 use crate::domain::values::time::Time;
 use crate::stream::broker::{
-    BrokerError, Committed, Lookup, Position, RecordBatch, Task, TaskStep, Unknown, Waker, Watermark,
+    BrokerError, CombinedRecord, Committed, Lookup, Position, RecordBatch, Task, TaskStep, Unknown, Waker,
+    Watermark,
 };
+use crate::stream::registry::{RegistryReader, RegistrySource};
 use crate::topic::{OF_SHARES, Output, Topic};
 use crate::wire::shares::{self, day_text};
 
@@ -41,6 +45,8 @@ const PUBLISH_MAX: Duration = Duration::from_secs(5);
 /// What a combiner is started with.
 pub struct CombinerRequest {
     pub settings: Arc<Settings>,
+    /// None: no cut points are published.
+    pub segments: Option<SegmentSettings>,
     /// Of the inputs.
     pub partitions: u32,
     pub waker: Waker,
@@ -97,9 +103,12 @@ impl CombinerRequest {
         let (sender, events) = mpsc::channel();
         let cancelled = Arc::new(AtomicBool::new(false));
         let combining = Combining { events, cancelled: Arc::clone(&cancelled) };
-        let Self { settings, partitions, waker } = self;
+        let Self { settings, segments, partitions, waker } = self;
+        let source = if segments.is_some() { RegistrySource::Topic } else { RegistrySource::None };
+        let registry = RegistryReader::new(&source);
         let reporter = Reporter { sender, waker, last: None };
-        let mut work = Work { settings, partitions, stage: Stage::Opening, reporter };
+        let days = Days { settings, segments, registry };
+        let mut work = Work { days, partitions, stage: Stage::Opening, reporter };
         let task = move |lookup: &mut L| {
             if cancelled.load(Ordering::Relaxed) {
                 return TaskStep::Done;
@@ -118,10 +127,18 @@ impl CombinerRequest {
 }
 
 struct Work {
-    settings: Arc<Settings>,
+    days: Days,
     partitions: u32,
     stage: Stage,
     reporter: Reporter,
+}
+
+/// What the records of a day are made with.
+struct Days {
+    settings: Arc<Settings>,
+    segments: Option<SegmentSettings>,
+    /// Which stores have cut points. No one else publishes any while this combiner is open.
+    registry: RegistryReader,
 }
 
 /// The task's end of the events. The same one is reported once.
@@ -145,6 +162,9 @@ impl Work {
                 self.stage = Stage::Locating;
             }
             Stage::Locating => {
+                if !self.days.registry.start(lookup)? {
+                    return Ok(());
+                }
                 let combined = lookup.combined(CALL_MAX)?;
                 let log = [(SHARES, OF_SHARES)];
                 let low = lookup.watermarks(Watermark::Low, &log, CALL_MAX)?[0];
@@ -174,7 +194,7 @@ impl Work {
                 while let Some(finished) = book.next_finished() {
                     let metadata = day_text(finished.day());
                     let combined = Committed { position: book.position(position), metadata };
-                    let event = publish(lookup, &self.settings, &finished, &combined)?;
+                    let event = self.days.publish(lookup, &finished, &combined)?;
                     self.reporter.report(event);
                 }
                 self.reporter.report(CombinerEvent::Incomplete(book.incomplete()));
@@ -195,25 +215,40 @@ impl Reporter {
     }
 }
 
-/// Writes a finished day, with the position behind it.
-fn publish<L: Lookup>(
-    lookup: &mut L,
-    settings: &Settings,
-    finished: &FinishedDay,
-    combined: &Committed,
-) -> Result<CombinerEvent, BrokerError> {
-    let (records, event) = match finished {
-        FinishedDay::Complete { day, counts } => {
-            let records = records(settings, *day, counts);
-            let event = CombinerEvent::Published { day: *day, records: records.len() };
-            (records, event)
+impl Days {
+    /// Writes a finished day, with the position behind it.
+    fn publish<L: Lookup>(
+        &mut self,
+        lookup: &mut L,
+        finished: &FinishedDay,
+        combined: &Committed,
+    ) -> Result<CombinerEvent, BrokerError> {
+        let (records, event) = match finished {
+            FinishedDay::Complete { day, counts } => {
+                let metrics = records(&self.settings, *day, counts);
+                let event = CombinerEvent::Published { day: *day, records: metrics.len() };
+                let cuts = self.segments.as_ref().map_or_else(Vec::new, |segments| {
+                    cuts::due_cuts(segments, &self.settings, counts, self.registry.registry())
+                });
+                let to = |topic| move |(key, value)| CombinedRecord { topic, key, value };
+                let metrics = metrics.into_iter().map(to(Topic::Output(Output::ShopMetrics)));
+                (metrics.chain(cuts.into_iter().map(to(Topic::Registry))).collect(), event)
+            }
+            FinishedDay::Dropped { day } => (Vec::new(), CombinerEvent::Dropped { day: *day }),
+        };
+        match lookup.publish_combined(&records, combined, PUBLISH_MAX) {
+            Ok(()) => {}
+            // The book has given the day away, so the call cannot be repeated.
+            Err(BrokerError::Retry(cause)) => {
+                return Err(BrokerError::OutcomeUnknown(Unknown::Failed, cause));
+            }
+            Err(error) => return Err(error),
         }
-        FinishedDay::Dropped { day } => (Vec::new(), CombinerEvent::Dropped { day: *day }),
-    };
-    match lookup.publish_combined(&records, combined, PUBLISH_MAX) {
-        Ok(()) => Ok(event),
-        // The book has given the day away, so the call cannot be repeated.
-        Err(BrokerError::Retry(cause)) => Err(BrokerError::OutcomeUnknown(Unknown::Failed, cause)),
-        Err(error) => Err(error),
+        for CombinedRecord { key, value, .. } in
+            records.iter().filter(|record| record.topic == Topic::Registry)
+        {
+            self.registry.apply(key, value);
+        }
+        Ok(event)
     }
 }

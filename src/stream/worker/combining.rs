@@ -77,6 +77,7 @@ fn has_ended(combining: &Combining) -> bool {
 fn start<B: Broker>(ctx: &mut Context<'_, B>) -> Result<CombinerSlot, Stop> {
     let request = CombinerRequest {
         settings: Arc::clone(&ctx.rules.settings),
+        segments: ctx.rules.published_segments,
         partitions: ctx.membership.partitions(),
         waker: ctx.broker.waker(),
     };

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use retention_signals::exit::Exit;
 use retention_signals::stream::broker::{
-    BrokerError, ChangelogIdentity, Committed, Lookup, Moment, Position, RawPartition, RawProgress,
-    RawSearch, Stability, Watermark,
+    BrokerError, ChangelogIdentity, CombinedRecord, Committed, Lookup, Moment, Position, RawPartition,
+    RawProgress, RawSearch, Stability, Watermark,
 };
 use retention_signals::topic::{Output, Partition, PerInput, Topic};
 
@@ -179,7 +179,7 @@ impl Lookup for SimLookup {
 
     fn publish_combined(
         &mut self,
-        records: &[(Vec<u8>, Vec<u8>)],
+        records: &[CombinedRecord],
         combined: &Committed,
         _: Duration,
     ) -> Result<(), BrokerError> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use fastrand::Rng;
-use retention_signals::stream::broker::{BrokerError, ChangelogIdentity, Committed, Unknown};
+use retention_signals::stream::broker::{BrokerError, ChangelogIdentity, CombinedRecord, Committed, Unknown};
 use retention_signals::stream::rules::Rules;
 use retention_signals::topic::{Input, Output, Partition, Topic};
 
@@ -219,7 +219,7 @@ impl World {
     pub fn publish_combined(
         &mut self,
         credentials: Credentials,
-        records: &[(Vec<u8>, Vec<u8>)],
+        records: &[CombinedRecord],
         combined: &Committed,
     ) -> Result<(), BrokerError> {
         let failed = |refusal| {
@@ -230,17 +230,20 @@ impl World {
         if fate == 0 {
             return Err(failed(Refusal::Invalid));
         }
-        let topic = Topic::Output(Output::ShopMetrics);
-        let place = Place::Log(topic, Partition(0));
+        // A day that was dropped has no records, and its position is written all the same.
+        let place = Place::Log(Topic::Output(Output::ShopMetrics), Partition(0));
         self.coordinator.touch(credentials, place, self.now).map_err(failed)?;
-        for (key, value) in records {
+        for CombinedRecord { topic, key, value } in records {
+            self.coordinator
+                .touch(credentials, Place::Log(*topic, Partition(0)), self.now)
+                .map_err(failed)?;
             let record = Record {
                 key: Some(key.as_slice().into()),
                 value: Some(value.as_slice().into()),
                 timestamp_ms: self.wall_ms(),
                 headers: Vec::new(),
             };
-            self.append(topic, 0, record, Some(credentials.id));
+            self.append(*topic, 0, record, Some(credentials.id));
         }
         if fate == 1 {
             return Err(failed(Refusal::Invalid));

@@ -69,7 +69,7 @@ pub struct State {
     pub outputs: [Vec<Kept>; Output::COUNT],
     /// How far the combiner has come.
     pub combined: Option<Committed>,
-    registry: Vec<Kept>,
+    pub registry: Vec<Kept>,
     pub committed: PerInput<Option<Committed>>,
     /// Calls are answered so, each entry once and in order.
     pub script: VecDeque<(Call, Fault)>,

@@ -5,10 +5,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use retention_signals::stream::broker::{
-    BrokerError, ChangelogIdentity, Committed, Lookup, Moment, Position, RawPartition, RawProgress,
-    RawSearch, Stability, Watermark,
+    BrokerError, ChangelogIdentity, CombinedRecord, Committed, Lookup, Moment, Position, RawPartition,
+    RawProgress, RawSearch, Stability, Watermark,
 };
-use retention_signals::topic::{Output, Partition, PerInput, Topic};
+use retention_signals::topic::{Partition, PerInput, Topic};
 
 use super::log::{Call, FakeBatch, Kept, State};
 
@@ -85,14 +85,19 @@ impl Lookup for FakeLookup {
 
     fn publish_combined(
         &mut self,
-        records: &[(Vec<u8>, Vec<u8>)],
+        records: &[CombinedRecord],
         combined: &Committed,
         _: Duration,
     ) -> Result<(), BrokerError> {
         let mut state = self.state.borrow_mut();
-        let kept =
-            records.iter().map(|(key, value)| Kept { key: Some(key.clone()), value: Some(value.clone()) });
-        state.outputs[Output::ShopMetrics as usize].extend(kept);
+        for CombinedRecord { topic, key, value } in records {
+            let kept = Kept { key: Some(key.clone()), value: Some(value.clone()) };
+            match topic {
+                Topic::Output(output) => state.outputs[*output as usize].push(kept),
+                Topic::Registry => state.registry.push(kept),
+                Topic::Input(_) => unreachable!("the combiner writes no input"),
+            }
+        }
         state.combined = Some(combined.clone());
         Ok(())
     }

@@ -29,6 +29,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("worker::shares::each_day_as_recomputed", || check(SEED, &[], 1, 0)),
         Trial::test("worker::shares::an_empty_shop_counts_nobody", an_empty_shop_counts_nobody),
         Trial::test("worker::shares::old_days_are_skipped", old_days_are_skipped),
+        Trial::test("worker::shares::first_cut_points_come_with_a_day", first_cut_points_come_with_a_day),
         Trial::test("worker::shares::off_by_default", off_by_default),
         Trial::test("worker::shares::random_faults_and_crashes", random_faults_and_crashes),
     ]
@@ -182,6 +183,30 @@ fn old_days_are_skipped() -> Result<(), Failed> {
     let days = (first / DAY_MS..=wall / DAY_MS).chain(later / DAY_MS - 39..=later / DAY_MS);
     let expected: Vec<String> = days.map(|day| key(day * DAY_MS)).collect();
     if keys == expected { Ok(()) } else { Err(format!("{keys:?}, not {expected:?}").into()) }
+}
+
+/// One record, although the worker starts again: it is there by then.
+fn first_cut_points_come_with_a_day() -> Result<(), Failed> {
+    let history = shop(SEED);
+    let wall = history.end / DAY_MS * DAY_MS + 3 * 3_600_000;
+    let state = Rc::new(RefCell::new(State::new(inputs(&history), wall, &[])));
+    let config = configuration(
+        "metrics.shares = true\nsegments.enabled = true\nsegments.refresh = \"never\"\ntopics.registry = \"registry\"",
+    );
+    work(&config, &state, &mut Rng::with_seed(SEED), 4)?;
+    let state = state.borrow();
+    let keys: Vec<String> = state
+        .registry
+        .iter()
+        .map(|record| String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned())
+        .collect();
+    let value: Value = serde_json::from_slice(state.registry[0].value.as_deref().ok_or("a value")?)?;
+    let is_first =
+        value["effective_at"] == "1970-01-01T00:00:00.000Z" && value["customers"].as_u64() > Some(0);
+    if keys.len() == 1 && keys[0].starts_with("cuts/*/") && is_first {
+        return Ok(());
+    }
+    Err(format!("{keys:?} {value}").into())
 }
 
 /// Without the setting nothing is counted, and the seals are those of before.
