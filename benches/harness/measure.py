@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 
 from .process import Process
-from .systems import COMPACTED, KILL, WITHOUT_STATE, Job
+from .systems import COMPACTED, KILL, SINGLE, WITHOUT_STATE, Job
 
 # No system that works is silent for so long; a start and a restore included.
 STALL_PATIENCE = 180
@@ -71,7 +71,8 @@ class Stage:
 def create_outputs(stage, system, job):
     for what in system.outputs:
         settings = {"settings": "cleanup.policy:compact"} if what in COMPACTED else {}
-        stage.tool.ask("create", topics=job.topic(what), partitions=stage.partitions, **settings)
+        partitions = 1 if what in SINGLE else stage.partitions
+        stage.tool.ask("create", topics=job.topic(what), partitions=partitions, **settings)
 
 
 def delete_outputs(stage, system, job):

@@ -8,7 +8,9 @@ from . import build
 # Ways to end before a restart: SIGKILL; SIGTERM; SIGTERM, and the local state is lost.
 KILL, STOP, WITHOUT_STATE = WAYS = ("kill", "stop", "without state")
 # Topics of a run that are compacted, as the service demands of its own.
-COMPACTED = ("customers", "changelog")
+COMPACTED = ("customers", "changelog", "shop-metrics")
+# Topics of a run with one partition, whatever the others have.
+SINGLE = ("shares", "shop-metrics")
 
 
 # Without signals that the peers do not have: nobody in the load has so many orders that later ones are compared with earlier ones.
@@ -87,6 +89,21 @@ listen = "127.0.0.1:0"
         return [self.binary, "run", "--config", config, *sets]
 
 
+class Decisions(Ours):
+    """The service with all that retention teams decide by: the policy `model`, segments by cut points of a file, and shop metrics of whole
+    days. The load lies too long ago for days to be counted."""
+
+    def __init__(self, binary, workers):
+        cuts = build.ROOT / "schemas" / "examples" / "story" / "cuts.jsonl"
+        settings = ("lapse.policy=model", "segments.enabled=true", "metrics.shares=true", f"registry.file={cuts}")
+        super().__init__(binary, workers, settings)
+        self.outputs += SINGLE
+
+    def command(self, job, restart):
+        topics = [f"topics.{what.replace('-', '_')}={job.topic(what)}" for what in SINGLE]
+        return [*super().command(job, restart), *(word for topic in topics for word in ("--set", topic))]
+
+
 class Intake(Ours):
     """The intake: one worker that reads `webhooks`, which are Shopify's."""
 
@@ -145,6 +162,7 @@ def all_systems(binary, jvm=()):
     return {
         "ours": Ours(binary, workers=1),
         "ours-2": Ours(binary, workers=2),
+        "ours-decisions": Decisions(binary, workers=1),
         "ours-common": Ours(binary, workers=1, settings=COMMON),
         "ours-2-common": Ours(binary, workers=2, settings=COMMON),
         "streams": Java("streams", "2g", jvm, store="memory"),
