@@ -80,7 +80,7 @@ pub(super) const DEAD_LETTERS_CODES: &str = exit_codes!(
     "77  no permission",
     "78  wrong configuration, or no such topic",
 );
-const REGISTRY_CODES: &str = exit_codes!(
+pub(super) const REGISTRY_CODES: &str = exit_codes!(
     "done",
     "65  no such record, or one that counts already",
     "69  Kafka cannot be reached",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use crate::commands::check::state::patiently;
-use crate::commands::cli::CommonArguments;
+use crate::commands::cli::{self, CommonArguments};
 use crate::config::{Config, Purpose};
 use crate::domain::settings::Shops;
 use crate::domain::values::time::Time;
@@ -26,8 +26,10 @@ use crate::wire::registry::{self, MODEL, ModelRecord};
 #[derive(Subcommand, Clone, Debug)]
 pub enum RegistryCommand {
     /// Shows the records: which count, since when or from when on, which are withdrawn, and what is wrong with the others
+    #[command(after_long_help = cli::REGISTRY_CODES)]
     List(ListArguments),
     /// Takes a record back that does not count yet. One that counts stays, because its signals are out: publish a newer one
+    #[command(after_long_help = cli::REGISTRY_CODES)]
     Withdraw(WithdrawArguments),
 }
 

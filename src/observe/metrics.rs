@@ -3,8 +3,8 @@
 //! One struct, built from an injected registry, with every child of a closed label resolved at the start. Call sites report
 //! what happened and know no names. What counts input, output and business moves after the commit only.
 //!
-//! A process exports at most 400 series, and 55 for each owned partition. A currency beyond the first adds 8 for each
-//! partition, and 3 that the 400 have room for. A test counts them.
+//! A process exports at most 400 series, and 55 for each owned partition. A currency beyond the first adds 4, and 8 for
+//! each partition. A test counts them.
 
 mod batch;
 mod client;
