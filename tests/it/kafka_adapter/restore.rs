@@ -171,6 +171,8 @@ fn takes_what_is_at_hand(node: &KafkaNode) -> Result<()> {
     let shop = Shop::create(node.client(), 1)?;
     let mut broker = shop.sole_member()?;
     transact(&mut broker, &[to_changelog(P0, "k", "only")], &offsets(P0, [0, 0, 0], "shop 1"))?;
+    // The broker writes the marker of a commit after it has answered, and readers see nothing before that.
+    read_to(broker.lookup(), P0, 0, 2, PATIENCE)?;
     let start = Instant::now();
     let (batch, _) = broker.lookup().read_log(Topic::Output(Output::Changelog), P0, Position(0), WITHIN)?;
     assert_eq!(batch.len(), 1);
