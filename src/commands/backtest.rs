@@ -48,7 +48,7 @@ const COSTS: CostsOfFlags = CostsOfFlags { missed: 10.0, wasted: 4.0 };
 /// Before the first cut, so that silences can be long.
 const WARM_UP: Span = Span::days(180);
 /// Customers that the models of a backtest are fitted on at most.
-const FITTED_MAX: usize = 10_000;
+const FITTED_MAX: usize = 5_000;
 /// Draws for each point of the curve of data.
 const DRAWS: u64 = 6;
 

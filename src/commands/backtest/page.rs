@@ -316,7 +316,7 @@ fn data(backtest: &Backtest) -> String {
     };
     let body = table.html()
         + &hint(
-            "Six random draws each, ± one standard error of their mean; all customers (10,000 at most) once. The built-in prior carries thin data.",
+            "Six random draws each, ± one standard error of their mean; all customers (5,000 at most) once. The built-in prior carries thin data.",
         );
     section("data", "How much data it takes", &lead, &body)
 }

@@ -29,7 +29,7 @@ pub struct PublishedCuts {
     pub points: CutPoints,
 }
 
-/// All cut points of a service. Those that count for a customer are fixed at the last kept order, so that new ones rename nobody.
+/// All cut points of a service. Those that count for a customer are fixed at the last kept order, so that new ones rename no customer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CutsInForce {
     records: RecordsInForce<CutsVersion, VersionedCuts>,
