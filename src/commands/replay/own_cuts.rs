@@ -2,18 +2,15 @@
 
 use std::sync::Arc;
 
-use super::result_files::begins_month;
-use crate::config::{Config, SegmentRefresh, SegmentSettings};
-use crate::domain::daily_count::DailyCount;
+use crate::config::{Config, SegmentSettings};
 use crate::domain::engine::Engine;
 use crate::domain::engine::as_of::AsOf;
-use crate::domain::segments::cuts::CutPoints;
 use crate::domain::segments::published::PublishedCuts;
 use crate::domain::settings::Settings;
 use crate::domain::signals::signal::State;
 use crate::domain::values::ids::ShopIndex;
-use crate::domain::values::time::{Span, Time};
-use crate::wire::registry::cuts::{CutsContent, CutsRecord};
+use crate::domain::values::time::Time;
+use crate::stream::combiner::cuts::{due_record, is_refreshed};
 
 /// See the module.
 pub(crate) struct OwnCuts {
@@ -44,7 +41,7 @@ impl OwnCuts {
 
     /// The clock stands at a midnight, and all that happened before is applied.
     pub(crate) fn midnight(&mut self, engine: &mut Engine, at: Time) {
-        let is_refresh = self.refreshes_at(at);
+        let is_refresh = is_refreshed(self.rules.refresh, at);
         let lacks_first = |shop: ShopIndex| {
             let figures = engine.settled_figures(shop);
             let states = [State::Active, State::AtRisk, State::Lapsed];
@@ -57,7 +54,9 @@ impl OwnCuts {
         let counts = engine.counted(AsOf::midnight(at), 0);
         let known = self.published.len();
         for (shop, count) in self.settings.shops.indexes().zip(&counts) {
-            let record = self.record(shop, count, is_refresh);
+            let has_first = &mut self.has_first[usize::from(shop.0)];
+            let record = due_record(&self.rules, &self.settings, shop, count, *has_first);
+            *has_first |= record.is_some();
             let for_shop = self.settings.shops.store_id(shop).map(|_| shop);
             self.published.extend(record.map(|record| record.published(for_shop).expect("computed here")));
         }
@@ -65,34 +64,6 @@ impl OwnCuts {
             self.settings = Arc::new(self.settings.with_cuts(&self.published));
             engine.use_settings(Arc::clone(&self.settings));
             engine.reschedule(usize::MAX);
-        }
-    }
-
-    /// The record of a store's first cut points, or of others if there are enough customers.
-    fn record(&mut self, shop: ShopIndex, count: &DailyCount, is_refresh: bool) -> Option<CutsRecord> {
-        let customers = count.rfm.f.total();
-        let content = CutsContent {
-            store_id: self.settings.shops.store_id(shop),
-            counted_at: count.at,
-            customers,
-            points: CutPoints::of(&count.rfm, self.rules.customers_min),
-            currency: self.settings.shops.get(shop).currency,
-        };
-        let has_first = &mut self.has_first[usize::from(shop.0)];
-        if !*has_first {
-            *has_first = customers > 0;
-            return has_first.then(|| CutsRecord::first(&content));
-        }
-        let is_computed = is_refresh && content.points != CutPoints::FIXED;
-        is_computed.then(|| CutsRecord::refreshed(&content))
-    }
-
-    fn refreshes_at(&self, midnight: Time) -> bool {
-        match self.rules.refresh {
-            SegmentRefresh::Monthly => begins_month(midnight),
-            // 1970 began on a Thursday.
-            SegmentRefresh::Weekly => midnight.as_millis() / Span::DAY.as_millis() % 7 == 4,
-            SegmentRefresh::Never => false,
         }
     }
 }

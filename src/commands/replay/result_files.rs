@@ -15,7 +15,7 @@ use crate::domain::settings::Settings;
 use crate::domain::signals::signal::Signal;
 use crate::domain::values::ids::ShopIndex;
 use crate::domain::values::money::Currency;
-use crate::domain::values::time::{Day, Span, Time};
+use crate::domain::values::time::Time;
 use crate::exit::Failure;
 use crate::wire::encode::{
     CohortLine, RecordContext, Retention, ShopMetrics, SignalEncoder, encode_cohort, encode_shop_metrics,
@@ -122,7 +122,8 @@ impl Observer for ResultFiles<'_> {
     }
 
     fn midnight(&mut self, engine: &mut Engine, at: Time) -> Result<(), Failure> {
-        if !begins_month(at) {
+        // A count of each day would take longer than the replay.
+        if !Month::begins_at(at) {
             return self.write_shop_metrics(engine, at, None);
         }
         let counts = engine.counted(AsOf::including(at), 0);
@@ -139,13 +140,6 @@ impl Observer for ResultFiles<'_> {
         self.retention = retention(self.settings, engine, as_of, &counts);
         Ok(())
     }
-}
-
-/// Whether this midnight is the first of a month in UTC. Only at these all customers are counted: a count of each day would take longer
-/// than the replay.
-pub(crate) fn begins_month(midnight: Time) -> bool {
-    let day = i32::try_from(midnight.as_millis() / Span::DAY.as_millis()).expect("years up to 9999");
-    Month::of(Day(day)) != Month::of(Day(day - 1))
 }
 
 /// Replaces the rows of all months that the counts reach.

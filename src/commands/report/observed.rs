@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use crate::commands::replay::replay_run::Observer;
-use crate::commands::replay::result_files::{CohortRows, begins_month, note_cohorts, retention};
+use crate::commands::replay::result_files::{CohortRows, note_cohorts, retention};
 use crate::domain::daily_count::cohorts::CohortRow;
 use crate::domain::daily_count::month::Month;
 use crate::domain::daily_count::{DailyCount, OrderTotals64, rfm_values};
@@ -198,7 +198,7 @@ impl Observer for ReportObserver<'_> {
     }
 
     fn midnight(&mut self, engine: &mut Engine, at: Time) -> Result<(), Failure> {
-        if begins_month(at) {
+        if Month::begins_at(at) {
             self.note(&engine.counted(AsOf::including(at), 0));
             let totals = self.totals(engine);
             self.months.push((utc_month(at.just_before()), totals));

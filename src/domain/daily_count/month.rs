@@ -1,6 +1,6 @@
 //! Calendar months.
 
-use crate::domain::values::time::Day;
+use crate::domain::values::time::{Day, Span, Time};
 
 /// A calendar month: months since January of the year 0.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -16,6 +16,12 @@ impl Month {
         let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let month_from_march = (5 * of_year + 2) / 153;
         Self((era * 400 + year_of_era) * 12 + month_from_march + 2)
+    }
+
+    /// Whether this midnight is the first of a month in UTC.
+    pub fn begins_at(midnight: Time) -> bool {
+        let day = i32::try_from(midnight.as_millis() / Span::DAY.as_millis()).expect("years up to 9999");
+        Self::of(Day(day)) != Self::of(Day(day - 1))
     }
 
     /// The month with this number, 1 to 12; none for another number.

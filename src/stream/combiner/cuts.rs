@@ -10,7 +10,8 @@ use crate::domain::daily_count::DailyCount;
 use crate::domain::daily_count::month::Month;
 use crate::domain::segments::cuts::CutPoints;
 use crate::domain::settings::Settings;
-use crate::domain::values::time::{Day, Span, Time};
+use crate::domain::values::ids::ShopIndex;
+use crate::domain::values::time::{Span, Time};
 use crate::stream::registry::Registry;
 use crate::wire::registry::ALL_STORES;
 use crate::wire::registry::cuts::{CUTS, CutsContent, CutsRecord};
@@ -26,23 +27,36 @@ pub fn due_cuts(
     let record = |(store_id, count): (&Option<Box<str>>, &DailyCount)| {
         let shop =
             settings.shops.indexes().find(|shop| settings.shops.store_id(*shop) == store_id.as_deref())?;
-        let content = CutsContent {
-            store_id: store_id.as_deref(),
-            counted_at: count.at,
-            customers: count.rfm.f.total(),
-            points: CutPoints::of(&count.rfm, segments.customers_min),
-            currency: settings.shops.get(shop).currency,
-        };
-        let record = match has_cuts(registry, store_id.as_deref()) {
-            false if content.customers > 0 => CutsRecord::first(&content),
-            true if is_refreshed(segments.refresh, count.at) && content.points != CutPoints::FIXED => {
-                CutsRecord::refreshed(&content)
-            }
-            true | false => return None,
-        };
+        let has_some = has_cuts(registry, store_id.as_deref());
+        let record = due_record(segments, settings, shop, count, has_some)?;
         Some((record.key().into_bytes(), record.to_json().into_bytes()))
     };
     counts.iter().filter_map(record).collect()
+}
+
+/// The cut points that are due with the count of a store: its first ones, if it has a customer with a kept order, or else new ones at the
+/// midnights of `segments.refresh`, if it has enough customers.
+pub fn due_record(
+    segments: &SegmentSettings,
+    settings: &Settings,
+    shop: ShopIndex,
+    count: &DailyCount,
+    has_some: bool,
+) -> Option<CutsRecord> {
+    let content = CutsContent {
+        store_id: settings.shops.store_id(shop),
+        counted_at: count.at,
+        customers: count.rfm.f.total(),
+        points: CutPoints::of(&count.rfm, segments.customers_min),
+        currency: settings.shops.get(shop).currency,
+    };
+    match has_some {
+        false => (content.customers > 0).then(|| CutsRecord::first(&content)),
+        true if is_refreshed(segments.refresh, count.at) && content.points != CutPoints::FIXED => {
+            Some(CutsRecord::refreshed(&content))
+        }
+        true => None,
+    }
 }
 
 /// Whether the registry has cut points for a store, of its own or of all.
@@ -53,19 +67,14 @@ fn has_cuts(registry: &Registry, store_id: Option<&str>) -> bool {
     })
 }
 
-fn is_refreshed(refresh: SegmentRefresh, midnight: Time) -> bool {
-    let day = midnight.as_millis() / Span::DAY.as_millis();
+/// Whether cut points are computed anew at this midnight (UTC).
+pub fn is_refreshed(refresh: SegmentRefresh, midnight: Time) -> bool {
     match refresh {
-        SegmentRefresh::Monthly => begins_month(day),
+        SegmentRefresh::Monthly => Month::begins_at(midnight),
         // 1970-01-01 was a Thursday.
-        SegmentRefresh::Weekly => day % 7 == 4,
+        SegmentRefresh::Weekly => midnight.as_millis() / Span::DAY.as_millis() % 7 == 4,
         SegmentRefresh::Never => false,
     }
-}
-
-fn begins_month(day: i64) -> bool {
-    let month = |day| Month::of(Day(i32::try_from(day).expect("years up to 9999")));
-    month(day) != month(day - 1)
 }
 
 #[cfg(test)]

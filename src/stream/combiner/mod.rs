@@ -10,7 +10,7 @@
 //! shares alone, and its group's position is the first share of the oldest day that is not finished, with the last finished day beside
 //! it. After any error but a slow answer the task ends, and the worker starts another one a little later; no error of it stops a worker.
 
-mod cuts;
+pub mod cuts;
 pub mod day_book;
 mod records;
 
