@@ -38,6 +38,7 @@ mod record_pages;
 mod replay;
 mod report;
 mod schemas;
+mod seeds;
 mod segments;
 mod service;
 mod settling;

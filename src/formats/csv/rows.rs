@@ -81,7 +81,7 @@ impl Cells {
         self.places.len()
     }
 
-    /// The text of a cell; `None` behind the last one.
+    /// The text of a cell; `None` behind the last one, and from a broken one on.
     pub(super) fn get<'a>(&'a self, text: &'a str, index: usize) -> Option<&'a str> {
         self.places.get(index).map(|place| match place {
             CellPlace::Text(range) => &text[range.clone()],
@@ -122,7 +122,12 @@ impl<'t> Rows<'t> {
             return Some(Ok(row));
         }
         cells.clear();
-        Some(self.read_quoted(start, &row, cells))
+        let read = self.read_quoted(start, &row, cells);
+        if let Err(fault) = &read {
+            // What the broken cell and those behind it say is not known.
+            cells.places.truncate(fault.cell);
+        }
+        Some(read)
     }
 
     /// Splits a line without quotes and escapes; false if it has any.
@@ -258,8 +263,8 @@ impl<'t> Rows<'t> {
     }
 
     /// The quoted cell, if one has swallowed lines: two quotes that stand bare in cells of their own make one cell of everything between
-    /// them. Then the row has too few or too many cells, or the line where the quote opens and the line where it closes are both whole rows
-    /// if the quotes are taken as characters.
+    /// them. Then the row has too few or too many cells, or the line where the quote opens is a whole row if the quotes are taken as characters,
+    /// and so is the line where it closes, or are all lines between the two.
     fn holds_lines(&self, cells: usize, quoted: &[(usize, Range<usize>)]) -> Option<usize> {
         let width = self.width?;
         let mut over_lines = quoted.iter().filter(|(_, range)| self.line_ends(range.start, range.end) > 0);
@@ -268,8 +273,18 @@ impl<'t> Rows<'t> {
         }
         let is_row = |place: usize| self.cells_of_line(place) == width;
         over_lines
-            .find(|(_, range)| width > 1 && is_row(range.start) && is_row(range.end - 1))
+            .find(|(_, range)| {
+                width > 1 && is_row(range.start) && (is_row(range.end - 1) || self.all_between(range, is_row))
+            })
             .map(|(cell, _)| *cell)
+    }
+
+    /// Whether there are lines between the first and the last one of a range, and `is_row` holds for where each of them begins.
+    fn all_between(&self, range: &Range<usize>, is_row: impl Fn(usize) -> bool) -> bool {
+        let ends = memchr_iter(self.dialect.line_end, &self.text.as_bytes()[range.clone()]);
+        let begins: Vec<usize> = ends.map(|end| range.start + end + 1).collect();
+        // The last one begins the line where the quote closes.
+        begins.len() > 1 && begins[..begins.len() - 1].iter().all(|begin| is_row(*begin))
     }
 
     /// How many cells the line at a place has by itself, where quotes that do not close on it are characters.
@@ -357,6 +372,17 @@ mod tests {
     }
 
     #[test]
+    fn a_broken_cell_says_nothing() {
+        for (text, sound) in [("\"1\"0,a\n", &[][..]), ("1,\"a\"b,c\n", &["1"]), ("1,a,\"b\n", &["1", "a"])] {
+            let mut cells = Cells::default();
+            let dialect = Dialect { delimiter: b',', escape: None, line_end: b'\n' };
+            assert!(matches!(Rows::new(text, dialect).read(&mut cells), Some(Err(_))), "{text:?}");
+            let texts: Vec<_> = (0..cells.len()).filter_map(|index| cells.get(text, index)).collect();
+            assert_eq!(texts, sound, "{text:?}");
+        }
+    }
+
+    #[test]
     fn no_line_vanishes_into_a_cell() {
         for (text, width, expected) in [
             ("1,\"x\n2,y\n3,z\n", None, &["1 cell 1 Unclosed { line: 1 }", "2 2|y", "3 3|z"][..]),
@@ -379,6 +405,12 @@ mod tests {
                 Some(3),
                 &["1 cell 1 HoldsLines { lines: 1 }", "2 2|b|y\"", "3 3|c|d"],
             ),
+            (
+                "1,a,\"b\n2,c,d\n3,e,f\n\"\n",
+                Some(3),
+                &["1 cell 2 HoldsLines { lines: 3 }", "2 2|c|d", "3 3|e|f", "4 cell 0 Unclosed { line: 4 }"],
+            ),
+            ("1,a,\"b\nc\nd, e\"\n", Some(3), &["1 1|a|b\nc\nd, e"]),
             ("1,a\rb\n2,c\r\n", None, &["1 cell 1 CarriageReturn", "2 2|c"]),
         ] {
             assert_eq!(read(text, None, width), expected, "{text:?}");

@@ -4,7 +4,6 @@
 //!  RETENTION_FUZZ_SEED=0x… for the same distortions      RETENTION_FUZZ_ROUNDS=1000000 for more of them
 //! ```
 
-use std::env;
 use std::panic;
 
 use fastrand::Rng;
@@ -12,6 +11,7 @@ use libtest_mimic::{Failed, Trial};
 
 use super::corpus_of;
 use super::properties::{TARGETS, Target};
+use crate::seeds::number;
 
 const SEED: &str = "RETENTION_FUZZ_SEED";
 const ROUNDS: &str = "RETENTION_FUZZ_ROUNDS";
@@ -44,12 +44,6 @@ pub fn trials() -> Vec<Trial> {
 }
 
 fn distorted((name, property): Target) -> Result<(), Failed> {
-    let number = |variable: &str, default: u64| -> Result<u64, Failed> {
-        let Ok(text) = env::var(variable) else { return Ok(default) };
-        let digits = text.strip_prefix("0x");
-        let number = digits.map_or_else(|| text.parse(), |digits| u64::from_str_radix(digits, 16));
-        number.map_err(|error| format!("{variable}={text}: {error}").into())
-    };
     let corpus = corpus_of(name)?;
     let (first, rounds) = (number(SEED, fastrand::u64(..))?, number(ROUNDS, ROUNDS_DEFAULT)?);
     for seed in (0..rounds).map(|round| first.wrapping_add(round)) {

@@ -1,11 +1,20 @@
 //! CSV files as a whole: several that overlap, compressed ones, and any bytes at all.
+//!
+//! ```text
+//!  RETENTION_CSV_SEED=0x… RETENTION_CSV_ROUNDS=1 for the file of one seed      RETENTION_CSV_ROUNDS=10000 for more files
+//! ```
 
 use std::fs;
 
+use fastrand::Rng;
 use libtest_mimic::{Failed, Trial};
 
 use super::history::gzip;
 use super::{EXTRACT, Folder, ONLINE_RETAIL_MAP, Results};
+use crate::seeds::number;
+
+const SEED: &str = "RETENTION_CSV_SEED";
+const ROUNDS: &str = "RETENTION_CSV_ROUNDS";
 
 pub fn trials() -> Vec<Trial> {
     let trials: [(&str, fn() -> Result<(), Failed>); 8] = [
@@ -105,14 +114,19 @@ fn any_encoding_and_compression_is_the_same() -> Result<(), Failed> {
     Ok(())
 }
 
+/// The seeds of a random trial, one after the other.
+fn seeds(rounds: u64) -> Result<impl Iterator<Item = u64>, Failed> {
+    let (first, rounds) = (number(SEED, fastrand::u64(..))?, number(ROUNDS, rounds)?);
+    Ok((0..rounds).map(move |round| first.wrapping_add(round)))
+}
+
 /// Of a file without quotes, whatever quotes are put into it: each line is an order or a dead letter.
 fn no_line_vanishes_whatever_quotes_there_are() -> Result<(), Failed> {
     const LINES: usize = 12;
-    let seed = fastrand::u64(..);
-    let mut rng = fastrand::Rng::with_seed(seed);
     let folder = Folder::new();
     let map = folder.write("map.toml", MAP);
-    for round in 0..150 {
+    for seed in seeds(150)? {
+        let mut rng = Rng::with_seed(seed);
         let mut text = "id,at,price,note,qty,who\n".to_owned();
         let start = text.len();
         let line = |id: usize| format!("{id},2026-01-{:02}T00:00:00Z,10.00,n{id},1,c{id}\n", id + 1);
@@ -131,7 +145,7 @@ fn no_line_vanishes_whatever_quotes_there_are() -> Result<(), Failed> {
         let refused = results.dead_letters.len();
         if placed + refused < LINES {
             return Err(format!(
-                "seed {seed}, round {round}: {placed} orders and {refused} dead letters of {LINES} lines\n{text}\n{:#?}",
+                "{SEED}={seed:#x} {ROUNDS}=1: {placed} orders and {refused} dead letters of {LINES} lines\n{text}\n{:#?}",
                 results.dead_letters
             )
             .into());
@@ -168,8 +182,6 @@ fn any_bytes_are_read_or_refused() -> Result<(), Failed> {
         b"[",
         b"{\"a\":1}",
     ];
-    let seed = fastrand::u64(..);
-    let mut rng = fastrand::Rng::with_seed(seed);
     let folder = Folder::new();
     let maps = [
         "",
@@ -181,7 +193,8 @@ fn any_bytes_are_read_or_refused() -> Result<(), Failed> {
         .zip(maps)
         .map(|(index, more)| folder.write(&format!("{index}.toml"), format!("{MAP}{more}")))
         .collect();
-    for round in 0..400 {
+    for seed in seeds(400)? {
+        let mut rng = Rng::with_seed(seed);
         let mut bytes = if rng.bool() { b"id,at,price,qty,who\n".to_vec() } else { Vec::new() };
         for _ in 0..rng.usize(..40) {
             if rng.u8(..) < 16 {
@@ -193,7 +206,7 @@ fn any_bytes_are_read_or_refused() -> Result<(), Failed> {
         let file = folder.write("orders.csv", &bytes);
         let map = &maps[rng.usize(..maps.len())];
         let ended = folder.replay_all(&["--orders", &file, "--map", map, "--force"]);
-        let told = || format!("seed {seed}, round {round}, {map}: {:?}", String::from_utf8_lossy(&bytes));
+        let told = || format!("{SEED}={seed:#x} {ROUNDS}=1, {map}: {:?}", String::from_utf8_lossy(&bytes));
         match ended {
             Ok((0 | 65, results)) => {
                 let counted: u64 = results.summary["dead_letters"]
