@@ -140,7 +140,8 @@ impl RawShop {
 
     pub fn is_passed_on(&self) -> Result<bool> {
         let client = self.native.client();
-        let offsets = client.group_offsets(&format!("{}-intake", self.native.application), &[&self.topic])?;
+        let offsets =
+            client.visible_group_offsets(&format!("{}-intake", self.native.application), &[&self.topic])?;
         for (partition, end) in (0..).zip(client.high_watermarks(&self.topic)?) {
             let committed =
                 offsets.get(&(self.topic.clone(), partition)).map_or(0, |committed| committed.offset);

@@ -149,11 +149,32 @@ impl Client {
         self.ends(topic, Isolation::Committed)
     }
 
-    /// The offsets that `group` has committed for these topics, without waiting for open transactions; partitions
-    /// without one are absent.
+    /// The offsets that `group` has committed for these topics; partitions without one are absent. Waits for transactions that hold
+    /// others: also those whose commit was answered, since the broker shows their offsets a moment later.
+    ///
+    /// # Errors
+    /// If a transaction stays open.
     pub fn group_offsets(&self, group: &str, topics: &[&str]) -> Result<BTreeMap<TopicPartition, Committed>> {
+        self.offsets(group, topics, Isolation::Committed)
+    }
+
+    /// The same without waiting: for those who ask again and again, and while transactions stay open.
+    pub fn visible_group_offsets(
+        &self,
+        group: &str,
+        topics: &[&str],
+    ) -> Result<BTreeMap<TopicPartition, Committed>> {
+        self.offsets(group, topics, Isolation::Uncommitted)
+    }
+
+    fn offsets(
+        &self,
+        group: &str,
+        topics: &[&str],
+        isolation: Isolation,
+    ) -> Result<BTreeMap<TopicPartition, Committed>> {
         let mut config = self.config();
-        config.set("group.id", group).set("isolation.level", Isolation::Uncommitted.name());
+        config.set("group.id", group).set("isolation.level", isolation.name());
         let consumer: BaseConsumer = config.create()?;
         let mut wanted = TopicPartitionList::new();
         for topic in topics {

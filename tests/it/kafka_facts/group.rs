@@ -235,7 +235,8 @@ fn barrier_waits(node: &KafkaNode) -> Result<()> {
     assert_eq!(successor.committed_stable(&shop.orders, 1, PATIENCE)?, None);
     // A reader that does not ask for stability gets the last committed offset and, beside it, the id to initialise.
     let before = Committed { offset: 5, metadata: format!("{slot} 1") };
-    assert_eq!(shop.committed(0)?, Some(before.clone()));
+    let visible = shop.client.visible_group_offsets(&shop.group, &[&shop.orders])?;
+    assert_eq!(visible.get(&(shop.orders.clone(), 0)), Some(&before));
 
     let start = Instant::now();
     let _fence = transactional_producer(shop.client, &slot, MINUTE)?;

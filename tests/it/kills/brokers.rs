@@ -52,8 +52,9 @@ impl Scene {
 
     /// Until more has been committed than now.
     fn wait_until_busy(&self) -> Result<()> {
-        let committed =
-            || -> Result<i64> { Ok(self.shop.offsets()?.values().map(|committed| committed.offset).sum()) };
+        let committed = || -> Result<i64> {
+            Ok(self.shop.visible_offsets()?.values().map(|committed| committed.offset).sum())
+        };
         let before = committed()?;
         let is_over = || self.feed.is_over();
         self.instances[0].wait_until("busy", PATIENCE, |_| Ok(is_over() || committed()? > before))

@@ -200,7 +200,7 @@ impl OffsetWatch {
     /// # Errors
     /// If any offset is below one that was seen before.
     pub fn look(&mut self, shop: &Shop) -> Result<()> {
-        for (place, committed) in shop.offsets()? {
+        for (place, committed) in shop.visible_offsets()? {
             let highest = self.highest.entry(place.clone()).or_insert(committed.offset);
             ensure!(committed.offset >= *highest, "{place:?} went back from {highest} to {committed:?}");
             *highest = committed.offset;

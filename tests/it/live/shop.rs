@@ -146,7 +146,7 @@ impl Shop {
     }
 
     pub fn is_read_to_the_end(&self) -> Result<bool> {
-        let offsets = self.offsets()?;
+        let offsets = self.visible_offsets()?;
         for topic in self.input_names() {
             for (partition, end) in (0..).zip(self.client.high_watermarks(topic)?) {
                 let committed =
@@ -161,6 +161,11 @@ impl Shop {
 
     pub fn offsets(&self) -> Result<BTreeMap<(String, i32), Committed>> {
         self.client.group_offsets(&self.application, &self.input_names())
+    }
+
+    /// Without those of open transactions.
+    pub fn visible_offsets(&self) -> Result<BTreeMap<(String, i32), Committed>> {
+        self.client.visible_group_offsets(&self.application, &self.input_names())
     }
 
     /// Every committed record of `orders` below the ends of this moment is counted by the services' metrics.

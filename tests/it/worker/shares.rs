@@ -27,7 +27,7 @@ const IDLE_DAYS: i64 = 3;
 pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("worker::shares::each_day_as_recomputed", || check(SEED, &[], 1, 0)),
-        Trial::test("worker::shares::an_empty_shop_counts_nobody", an_empty_shop_counts_nobody),
+        Trial::test("worker::shares::an_empty_shop_counts_no_customers", an_empty_shop_counts_no_customers),
         Trial::test("worker::shares::old_days_are_skipped", old_days_are_skipped),
         Trial::test("worker::shares::first_cut_points_come_with_a_day", first_cut_points_come_with_a_day),
         Trial::test("worker::shares::off_by_default", off_by_default),
@@ -152,7 +152,7 @@ fn random_faults_and_crashes() -> Result<(), Failed> {
 }
 
 /// A partition that never had a record counts at its confirmed end, and its clock does not begin by that.
-fn an_empty_shop_counts_nobody() -> Result<(), Failed> {
+fn an_empty_shop_counts_no_customers() -> Result<(), Failed> {
     let wall = 1_704_067_200_000 + 5 * 3_600_000;
     let state = Rc::new(RefCell::new(State::new(Default::default(), wall, &[])));
     work(&configuration("metrics.shares = true"), &state, &mut Rng::with_seed(SEED), 2)?;
