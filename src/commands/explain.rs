@@ -31,6 +31,10 @@ pub fn run(common: &CommonArguments, arguments: &ExplainArguments) -> Result<Str
     if !arguments.orders.is_empty() {
         return files::run(common, arguments);
     }
+    if arguments.others.is_any() {
+        let message = "--orders is missing: with files, it names those of the orders; without any, a running instance is asked";
+        return Err(Failure::message(Exit::Usage, message));
+    }
     let HttpSettings { listen, token } = instance::http_settings(common, "explain")?;
     let address = instance::reachable(arguments.address.unwrap_or(listen));
     let (status, body) = ask(address, &arguments.customer, token.as_ref()).map_err(|error| {

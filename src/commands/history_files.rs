@@ -81,6 +81,13 @@ impl FileArguments {
 }
 
 impl OtherFileArguments {
+    /// Whether anything is given, for a command that can do without files.
+    pub(crate) fn is_any(&self) -> bool {
+        let Self { returns, erasures, map, returns_map, options, with } = self;
+        let has_files = !returns.is_empty() || !erasures.is_empty() || !with.is_empty();
+        has_files || map.is_some() || returns_map.is_some() || !options.is_empty()
+    }
+
     pub(crate) fn paths<'a>(&'a self, orders: &'a [PathBuf], maps: &'a MapSettings) -> InputPaths<'a> {
         InputPaths {
             orders,

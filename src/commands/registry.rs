@@ -124,10 +124,9 @@ impl RegistryTopic {
     pub(crate) fn publish(&self, record: &ModelRecord) -> Result<String, Failure> {
         let key = record.key();
         let registry = self.read().map_err(|failure| self.explain(failure))?;
-        let known = registry.get(key.as_bytes()).and_then(|value| serde_json::from_slice(value).ok());
-        let stands = known.is_some_and(|known: ModelRecord| {
-            let is_withdrawn = known.withdrawn_at.is_some_and(|at| at.0 < known.effective_at.0);
-            !is_withdrawn && known.effective_at.0 <= record.effective_at.0
+        let known = registry.get(key.as_bytes()).and_then(|value| Known::read(key.as_bytes(), value).ok());
+        let stands = known.is_some_and(|known| {
+            known.withdrawn_at().is_none() && known.effective_at() <= record.effective_at.0
         });
         if stands {
             return Ok(format!("{key} is published already; nothing was written"));
@@ -185,77 +184,106 @@ fn list(registry: &Registry, shops: &Shops, now: Time) -> String {
     text
 }
 
+/// A record of a kind that this program knows.
+enum Known {
+    Model(Box<ModelRecord>),
+    Cuts(Box<CutsRecord>),
+}
+
+impl Known {
+    /// # Errors
+    /// Why it is none.
+    fn read(key: &[u8], value: &[u8]) -> Result<Self, String> {
+        let is_of = |kind: &str| key.starts_with(kind.as_bytes()) && key.get(kind.len()) == Some(&b'/');
+        let known = if is_of(MODEL) {
+            serde_json::from_slice(value).map(|record| Self::Model(Box::new(record)))
+        } else if is_of(CUTS) {
+            serde_json::from_slice(value).map(|record| Self::Cuts(Box::new(record)))
+        } else {
+            return Err("this program does not know the kind".to_owned());
+        };
+        known.map_err(|error| error.to_string())
+    }
+
+    /// Why a service with these shops does not use it.
+    fn problem(&self, shops: &Shops) -> Option<String> {
+        match self {
+            Self::Model(record) => ModelRecord::read(record.to_json().as_bytes(), shops).err(),
+            Self::Cuts(record) => CutsRecord::read(record.to_json().as_bytes(), shops).err(),
+        }
+    }
+
+    fn effective_at(&self) -> Time {
+        match self {
+            Self::Model(record) => record.effective_at.0,
+            Self::Cuts(record) => record.effective_at.0,
+        }
+    }
+
+    /// Only if it was withdrawn in time.
+    fn withdrawn_at(&self) -> Option<Time> {
+        let at = match self {
+            Self::Model(record) => record.withdrawn_at,
+            Self::Cuts(record) => record.withdrawn_at,
+        };
+        at.map(|at| at.0).filter(|at| *at < self.effective_at())
+    }
+
+    fn about(&self) -> String {
+        match self {
+            Self::Model(record) => {
+                format!("fitted on {} customers of {}", record.fitted_on.customers, day(record.fitted_at.0))
+            }
+            Self::Cuts(record) => {
+                format!("cut points of {} customers of {}", record.customers, day(record.day.0))
+            }
+        }
+    }
+
+    /// As it is written again.
+    fn withdrawn(self, now: Time) -> String {
+        let at = Some(registry::Instant(now));
+        match self {
+            Self::Model(record) => ModelRecord { withdrawn_at: at, ..*record }.to_json(),
+            Self::Cuts(record) => CutsRecord { withdrawn_at: at, ..*record }.to_json(),
+        }
+    }
+}
+
 /// Whether a record counts.
 fn standing(key: &[u8], value: &[u8], shops: &Shops, now: Time) -> String {
-    let is_of = |kind: &str| key.starts_with(kind.as_bytes()) && key.get(kind.len()) == Some(&b'/');
-    let (effect, problem, about) = if is_of(MODEL) {
-        let record = serde_json::from_slice::<ModelRecord>(value);
-        let about = record.as_ref().map_or_else(
-            |_| String::new(),
-            |record| {
-                format!("fitted on {} customers of {}", record.fitted_on.customers, day(record.fitted_at.0))
-            },
-        );
-        let effect = record.map(|record| (record.effective_at.0, record.withdrawn_at.map(|at| at.0)));
-        (effect, ModelRecord::read(value, shops).err(), about)
-    } else if is_of(CUTS) {
-        let record = serde_json::from_slice::<CutsRecord>(value);
-        let about = record.as_ref().map_or_else(
-            |_| String::new(),
-            |record| format!("cut points of {} customers of {}", record.customers, day(record.day.0)),
-        );
-        let effect = record.map(|record| (record.effective_at.0, record.withdrawn_at.map(|at| at.0)));
-        (effect, CutsRecord::read(value, shops).err(), about)
-    } else {
-        return "not used: this program does not know the kind".to_owned();
+    let record = match Known::read(key, value) {
+        Ok(record) => record,
+        Err(problem) => return format!("not used: {problem}"),
     };
-    match (problem, effect) {
-        (Some(problem), _) => format!("not used: {problem}"),
-        (None, Err(problem)) => format!("not used: {problem}"),
-        (None, Ok((effective_at, Some(withdrawn_at)))) if withdrawn_at < effective_at => {
-            format!("withdrawn at {}; {about}", instant(withdrawn_at))
-        }
-        (None, Ok((Time::MIN, _))) => format!("counts for every silence; {about}"),
-        (None, Ok((effective_at, _))) if effective_at <= now => {
-            format!("counts for silences since {}; {about}", day(effective_at))
-        }
-        (None, Ok((effective_at, _))) => {
-            format!("will count for silences from {} on; {about}", day(effective_at))
-        }
+    if let Some(problem) = record.problem(shops) {
+        return format!("not used: {problem}");
+    }
+    let about = record.about();
+    match (record.effective_at(), record.withdrawn_at()) {
+        (_, Some(at)) => format!("withdrawn at {}; {about}", instant(at)),
+        (Time::MIN, None) => format!("counts for every silence; {about}"),
+        (from, None) if from <= now => format!("counts for silences since {}; {about}", day(from)),
+        (from, None) => format!("will count for silences from {} on; {about}", day(from)),
     }
 }
 
 /// The record as it is to be written again.
 fn withdrawn(key: &str, value: &[u8], now: Time) -> Result<String, Failure> {
-    let unreadable = |error: serde_json::Error| {
-        Failure::message(Exit::Data, format!("{key} is no record that counts: {error}"))
-    };
-    let at = Some(registry::Instant(now));
-    let (effective_at, before, written) = if key.starts_with(&format!("{MODEL}/")) {
-        let mut record: ModelRecord = serde_json::from_slice(value).map_err(unreadable)?;
-        let before = record.withdrawn_at;
-        record.withdrawn_at = at;
-        (record.effective_at.0, before, record.to_json())
-    } else if key.starts_with(&format!("{CUTS}/")) {
-        let mut record: CutsRecord = serde_json::from_slice(value).map_err(unreadable)?;
-        let before = record.withdrawn_at;
-        record.withdrawn_at = at;
-        (record.effective_at.0, before, record.to_json())
-    } else {
-        let message = format!("{key} is of a kind that this program does not know");
-        return Err(Failure::message(Exit::Data, message));
-    };
-    let refused = |message: String| Err(Failure::message(Exit::Data, message));
-    if let Some(before) = before.filter(|before| before.0 < effective_at) {
-        return refused(format!("{key} is withdrawn already, since {}", instant(before.0)));
+    let refused = |message: String| Failure::message(Exit::Data, message);
+    let record = Known::read(key.as_bytes(), value)
+        .map_err(|problem| refused(format!("{key} cannot be withdrawn: {problem}")))?;
+    if let Some(before) = record.withdrawn_at() {
+        return Err(refused(format!("{key} is withdrawn already, since {}", instant(before))));
     }
+    let effective_at = record.effective_at();
     if now >= effective_at {
-        return refused(format!(
+        return Err(refused(format!(
             "{key} counts since {}, and a record that counts is not taken back: signals that it decided are out. Publish a newer one",
             instant(effective_at)
-        ));
+        )));
     }
-    Ok(written)
+    Ok(record.withdrawn(now))
 }
 
 fn instant(at: Time) -> String {

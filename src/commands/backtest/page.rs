@@ -81,12 +81,11 @@ fn flagged_by_cut(backtest: &Backtest) -> String {
         series: series.collect(),
         write: &|value| format!("{:.1} %", value as f64 / 10.0),
     };
-    let columns = [&["Policy"], &places.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat();
-    let mut table = Table::new("Flagged by cut", &columns);
-    for policy in &backtest.policies {
-        let shares = shares(policy).into_iter().map(|share| share.map_or_else(|| "–".to_owned(), percent));
-        table.row(std::iter::once(name(policy)).chain(shares));
-    }
+    let shares = backtest.policies.iter().map(|policy| {
+        let shares = shares(policy).into_iter();
+        (name(policy), shares.map(|share| share.map_or_else(|| "–".to_owned(), percent)).collect())
+    });
+    let table = by_cut("Flagged by cut", "Policy", &places, shares);
     figure("Share of customers flagged at risk or lapsed, by cut", &chart.html(), &table)
 }
 
@@ -171,17 +170,14 @@ fn ranking(backtest: &Backtest) -> String {
         series: series.collect(),
         write: &|value| format!("{:.3}", value as f64 / 1_000.0),
     };
-    let mut by_cut = Table::new(
-        "AUC by cut",
-        &[&["Score"], &places.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat(),
-    );
-    for score in &backtest.scores {
-        let aucs =
-            score.auc_by_cut.iter().map(|auc| auc.map_or_else(|| "–".to_owned(), |auc| format!("{auc:.4}")));
-        by_cut.row(std::iter::once(score.name.to_owned()).chain(aucs));
-    }
+    let aucs = backtest.scores.iter().map(|score| {
+        let aucs = score.auc_by_cut.iter();
+        let text = |auc: &Option<f64>| auc.map_or_else(|| "–".to_owned(), |auc| format!("{auc:.4}"));
+        (score.name.to_owned(), aucs.map(text).collect())
+    });
+    let aucs = by_cut("AUC by cut", "Score", &places, aucs);
     let mut body = table.html();
-    body.push_str(&figure("AUC by cut", &chart.html(), &by_cut));
+    body.push_str(&figure("AUC by cut", &chart.html(), &aucs));
     body.push_str(&curves(backtest));
     body.push_str(&hint(
         "AUC is the share of pairs (one who ordered, one who did not) that a score puts in the right order: 0.5 is a coin. Brier, log-loss and \
@@ -345,6 +341,19 @@ fn cuts(backtest: &Backtest) -> String {
             "Each model was fitted to what was known at its cut. backtest.json beside this page holds every number of it. docs/MODEL.md says what they mean.",
         );
     section("cuts", "What it is made from", "A cut is the beginning of a day, in UTC.", &body)
+}
+
+/// A row for each name, a column for each cut.
+fn by_cut(
+    caption: &str,
+    names: &str,
+    cuts: &[String],
+    rows: impl Iterator<Item = (String, Vec<String>)>,
+) -> Table {
+    let columns: Vec<&str> = std::iter::once(names).chain(cuts.iter().map(String::as_str)).collect();
+    let mut table = Table::new(caption, &columns);
+    rows.for_each(|(name, values)| table.row(std::iter::once(name).chain(values)));
+    table
 }
 
 fn percent(share: f64) -> String {

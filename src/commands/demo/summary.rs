@@ -112,6 +112,8 @@ impl Summary {
         )?;
         let mut counts: Vec<_> =
             self.overview.signals.iter().map(|(kind, count)| (*count, kind.name())).collect();
+        // Types that the demo's settings do not turn on.
+        counts.retain(|(count, _)| *count > 0);
         counts.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
         for row in counts.chunks(3) {
             let cells =

@@ -25,8 +25,8 @@ pub fn records(
     for index in settings.shops.indexes() {
         let store_id = settings.shops.store_id(index);
         let shop = settings.shops.get(index);
-        let nobody = || DailyCount::new(day, day.minus(settings.ledger_horizon()), &shop.zone, 0);
-        let count = counts.get(&store_id.map(Into::into)).cloned().unwrap_or_else(nobody);
+        let empty = || DailyCount::new(day, day.minus(settings.ledger_horizon()), &shop.zone, 0);
+        let count = counts.get(&store_id.map(Into::into)).cloned().unwrap_or_else(empty);
         let store = Store { store_id, shop, name: store_id.unwrap_or(ONE_SHOP) };
         records.push(store.metrics(&count));
         records.extend(store.cohorts(&count));

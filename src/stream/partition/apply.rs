@@ -179,7 +179,7 @@ impl<T: RecordBatch> Running<T> {
         let Self { engine, part, day_count, .. } = self;
         if let (None, Some(day_count)) = (engine.clock(), day_count) {
             // The clock begins with the first record, which may be an old one.
-            day_count.count_nobody(to, tools.shop_now);
+            day_count.count_no_customers(to, tools.shop_now);
             return;
         }
         let first_signal = part.signals.len();

@@ -84,8 +84,8 @@ impl DayCount {
         }
     }
 
-    /// The end of the inputs is confirmed, and there has never been a record: the partition counts nobody.
-    pub fn count_nobody(&mut self, at: Time, shop_now: Time) {
+    /// The end of the inputs is confirmed, and there has never been a record: the partition has no customer to count.
+    pub fn count_no_customers(&mut self, at: Time, shop_now: Time) {
         match self.stage {
             Stage::Idle => {
                 self.begin_due(at, shop_now, |_| Start::Counted(CountOutcome::Counted(Vec::new())))
