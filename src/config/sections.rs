@@ -176,6 +176,7 @@ fn read_settings(
         // Cut points come with the registry.
         segments: segments.map(|_| Arc::new(CutsInForce::new(&[]))),
         thresholds,
+        rules: None,
         hash: wire::hash::hash,
         erasure_hash: wire::hash::erasure_hash(erasure.secret.expose()),
         former_erasure_hash: erasure.former.as_ref().map(|former| wire::hash::erasure_hash(former.expose())),

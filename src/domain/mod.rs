@@ -22,4 +22,6 @@ pub mod segments;
 
 pub mod daily_count;
 
+pub mod rules;
+
 pub mod engine;

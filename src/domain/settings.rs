@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::lapse::model::Model;
 use super::lapse::{Cadence, LapsePolicies, LapsePolicy};
+use super::rules::rule::RuleSet;
 use super::segments::published::{CutsInForce, PublishedCuts};
 use super::values::ids::ShopIndex;
 use super::values::money::{Conversion, Currency, SentAmount, ShopAmount};
@@ -24,6 +25,8 @@ pub struct Settings {
     /// The cut points of segments; none: there are no segments.
     pub segments: Option<Arc<CutsInForce>>,
     pub thresholds: Thresholds,
+    /// The rules; none: there are no rules.
+    pub rules: Option<Arc<RuleSet>>,
     /// XXH3-64; injected because the domain depends on nothing.
     pub hash: fn(&[u8]) -> u64,
     /// Keyed hash (BLAKE3) of a customer key for erasure markers.
@@ -43,6 +46,7 @@ impl Settings {
             lapse: LapsePolicies::new(LapsePolicy::Cadence(Cadence::default()), hash),
             segments: None,
             thresholds: Thresholds::default(),
+            rules: None,
             hash,
             erasure_hash,
             former_erasure_hash: None,

@@ -41,6 +41,15 @@ impl Month {
         self.0 - earlier.0
     }
 
+    /// The date on which it begins.
+    pub const fn first_day(self) -> Day {
+        // As in `of`: days of the years from March of the year 0 on, then of this year's months.
+        let from_march = self.0 - 2;
+        let (years, months) = (from_march.div_euclid(12), from_march.rem_euclid(12));
+        let leap_days = years.div_euclid(4) - years.div_euclid(100) + years.div_euclid(400);
+        Day(365 * years + leap_days + (153 * months + 2) / 5 - 719_468)
+    }
+
     pub const fn year(self) -> i32 {
         self.0.div_euclid(12)
     }
@@ -67,6 +76,11 @@ mod tests {
         let known = [(-1, "1969-12"), (0, "1970-01"), (30, "1970-01"), (31, "1970-02"), (11_016, "2000-02")];
         for (day, expected) in known.into_iter().chain([(11_017, "2000-03"), (2_932_896, "9999-12")]) {
             assert_eq!(Month::of(Day(day)).to_string(), expected, "{day}");
+        }
+        for day in -1_000..2_932_897 {
+            let (month, Day(first)) = (Month::of(Day(day)), Month::of(Day(day)).first_day());
+            assert!((day - 30..=day).contains(&first) && Month::of(Day(first)) == month, "{day}");
+            assert!(Month::of(Day(first - 1)) != month, "{day}");
         }
         let mut lengths = [0; 12];
         (0..146_097).for_each(|day| lengths[Month::of(Day(day)).of_year() as usize - 1] += 1);

@@ -1,5 +1,7 @@
 //! Exact numbers: decimals from the configuration, ratios, and division with a named rounding.
 
+use std::cmp::Ordering;
+
 use super::decimal::{Sign, WrittenDecimal};
 
 /// A non-negative decimal of the configuration: `units / 10^scale`.
@@ -111,6 +113,33 @@ impl Ratio {
     }
 }
 
+impl Ratio {
+    /// Which of two ratios is the greater, exactly and for all numerators and denominators.
+    pub fn compare(self, other: Self) -> Ordering {
+        let products =
+            self.numerator.checked_mul(other.denominator).zip(other.numerator.checked_mul(self.denominator));
+        match products {
+            Some((mine, theirs)) => mine.cmp(&theirs),
+            None => self.compare_by_parts(other),
+        }
+    }
+
+    /// By whole parts, then by the reciprocals of what remains: no product is needed.
+    fn compare_by_parts(self, other: Self) -> Ordering {
+        let whole = |ratio: Self| ratio.numerator.div_euclid(ratio.denominator);
+        let rest = |ratio: Self| ratio.numerator.rem_euclid(ratio.denominator);
+        whole(self).cmp(&whole(other)).then_with(|| match (rest(self), rest(other)) {
+            (0, 0) => Ordering::Equal,
+            (0, _) => Ordering::Less,
+            (_, 0) => Ordering::Greater,
+            (mine, theirs) => {
+                let reciprocal = |rest, denominator| Self { numerator: denominator, denominator: rest };
+                reciprocal(theirs, other.denominator).compare_by_parts(reciprocal(mine, self.denominator))
+            }
+        })
+    }
+}
+
 impl PartialEq for Ratio {
     fn eq(&self, other: &Self) -> bool {
         self.numerator * other.denominator == other.numerator * self.denominator
@@ -173,6 +202,28 @@ mod tests {
                 let (numerator, denominator) = (i128::from(numerator), i128::from(denominator));
                 assert_eq!(rounded, div_half_even(numerator, denominator), "{numerator}/{denominator}");
                 assert_eq!(-rounded, div_half_even(-numerator, denominator), "-{numerator}/{denominator}");
+            }
+        }
+    }
+
+    #[test]
+    fn ratios_compare_without_overflow() {
+        let numbers = [-7, -2, 0, 1, 2, 3, 7, 12];
+        for numerator in numbers {
+            for other in numbers {
+                for (denominator, other_denominator) in [(1, 1), (2, 3), (12, 7), (7, 7)] {
+                    let expected = (numerator * other_denominator).cmp(&(other * denominator));
+                    let ratio = |numerator: i128, denominator: i128, scale: i128| Ratio {
+                        numerator: numerator * scale,
+                        denominator: denominator * scale,
+                    };
+                    for scale in [1, 1 << 100] {
+                        let (one, two) =
+                            (ratio(numerator, denominator, scale), ratio(other, other_denominator, scale));
+                        assert_eq!(one.compare(two), expected, "{one:?} {two:?}");
+                        assert_eq!(two.compare(one), expected.reverse(), "{one:?} {two:?}");
+                    }
+                }
             }
         }
     }

@@ -97,6 +97,40 @@ impl Zone {
         Self::new(0, Vec::new())
     }
 
+    /// What a local clock shows: milliseconds since its own 1970-01-01T00:00.
+    pub fn local_millis(&self, time: Time) -> i64 {
+        time.0 + self.offset_millis(self.following(time))
+    }
+
+    /// The first instant, not before `earliest`, at which a local clock shows `local_millis` or more: that reading where it comes once or
+    /// twice, and the end of the gap where the clock skips it.
+    pub fn first_at(&self, local_millis: i64, earliest: Time) -> Time {
+        let mut from = earliest.0;
+        for following in self.following(earliest)..=self.transitions.len() {
+            let until = self.transitions.get(following).map_or(i64::MAX, |transition| transition.0);
+            let instant = from.max(local_millis - self.offset_millis(following));
+            if instant < until {
+                return Time(instant.clamp(Time::MIN.0, Time::MAX.0));
+            }
+            from = until;
+        }
+        unreachable!("the last offset holds for ever")
+    }
+
+    /// The index of the first transition after an instant.
+    fn following(&self, time: Time) -> usize {
+        self.transitions.partition_point(|transition| transition.0 <= time.0)
+    }
+
+    /// The offset that holds up to a transition.
+    fn offset_millis(&self, following: usize) -> i64 {
+        let offset_seconds = match following.checked_sub(1) {
+            None => self.first_offset_seconds,
+            Some(index) => self.transitions[index].1,
+        };
+        i64::from(offset_seconds) * 1_000
+    }
+
     /// The local calendar dates of instants, cheaper where one lies near the one before.
     pub fn days(&self) -> Days<'_> {
         Days { zone: self, from: 0, until: 0, offset_millis: 0 }
@@ -126,14 +160,10 @@ impl Days<'_> {
 
     fn search(&mut self, time: Time) {
         let transitions = &self.zone.transitions;
-        let following = transitions.partition_point(|transition| transition.0 <= time.0);
-        let (from, offset_seconds) = match following.checked_sub(1) {
-            None => (i64::MIN, self.zone.first_offset_seconds),
-            Some(index) => transitions[index],
-        };
-        self.from = from;
+        let following = self.zone.following(time);
+        self.from = following.checked_sub(1).map_or(i64::MIN, |index| transitions[index].0);
         self.until = transitions.get(following).map_or(i64::MAX, |transition| transition.0);
-        self.offset_millis = i64::from(offset_seconds) * 1_000;
+        self.offset_millis = self.zone.offset_millis(following);
     }
 }
 
@@ -156,6 +186,21 @@ mod tests {
         let mut days = zone.days();
         for hours in [95, 96, 119, 118, 217, 216, 118, 0, 217] {
             assert_eq!(days.of(time(hours)), day(hours), "{hours} after others");
+        }
+    }
+
+    #[test]
+    fn a_local_reading_is_skipped_or_comes_twice() {
+        let hour = 3_600_000;
+        let zone = Zone::new(0, vec![(100 * hour, 3_600), (200 * hour, -3_600)]);
+        let time = |hours: i64| Time::from_millis(hours * hour).expect("in range");
+        let first = |local: i64, earliest: i64| zone.first_at(local * hour, time(earliest));
+        assert_eq!([99, 100, 101, 102].map(|local| first(local, 0)), [99, 100, 100, 101].map(time));
+        // From hour 200 on, clocks show 199 again.
+        assert_eq!([200, 201].map(|local| first(local, 0)), [199, 202].map(time));
+        assert_eq!([199, 200, 202].map(|local| first(local, 200)), [200, 201, 203].map(time));
+        for hours in 90..210 {
+            assert!(first(zone.local_millis(time(hours)) / hour, 0) <= time(hours), "{hours}");
         }
     }
 

@@ -1,0 +1,11 @@
+//! Tactics as rules: on what, under which condition and when a customer gets something.
+//!
+//! A rule is pure here: what it is ([`rule`]), what its conditions say of a customer ([`expression`]), when it is due ([`schedule`]) and
+//! who belongs to which group by hash ([`assignment`]). Files of rules are read in `config`.
+
+pub mod rule;
+
+pub mod expression;
+
+pub mod assignment;
+pub mod schedule;
