@@ -11,6 +11,7 @@ pub fn timer_outcome(signal: &Signal) -> Option<TimerOutcome> {
         (Cause::Deadline(_), _) => Some(TimerOutcome::AtRisk),
         (Cause::Expiry(_), _) => Some(TimerOutcome::ReturnRateHigh),
         (Cause::Boundary(_), _) => Some(TimerOutcome::SegmentChanged),
+        (Cause::Rule(_), _) => None,
         (
             Cause::Record(_)
             | Cause::DeadlineByRecord(..)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128};
 
 use crate::domain::settings::ErasureHash;
+use crate::domain::signals::rule::{Occasion, RuleCause, SignalHash};
 use crate::domain::signals::signal::{Cause, OpenAlert, RecordDigest, RetractedKind};
 
 /// XXH3-64: ids, SKUs, customer keys and contents. The domain gets it as [`Settings::hash`](crate::domain::settings::Settings::hash).
@@ -84,6 +85,11 @@ impl SignalId {
         Self::of(customer_key, kind.name(), &emitted.cause(), buffer)
     }
 
+    /// The same without a buffer, as the domain asks for it.
+    pub fn as_hash(customer_key: &[u8], type_name: &str, cause: &Cause) -> SignalHash {
+        SignalHash(Self::of(customer_key, type_name, cause, &mut Vec::new()).0)
+    }
+
     /// 32 lower-case hexadecimal digits.
     pub fn to_hex(self) -> [u8; 32] {
         let mut digits = [0; 32];
@@ -114,13 +120,13 @@ impl std::fmt::Display for SignalId {
 
 /// A cause as bytes: its length, a tag and fixed-width parts.
 struct CauseBytes {
-    bytes: [u8; 29],
+    bytes: [u8; 31],
     length: usize,
 }
 
 impl CauseBytes {
     fn of(cause: &Cause, customer_key: &[u8], buffer: &mut Vec<u8>) -> Self {
-        let mut this = Self { bytes: [0; 29], length: 4 };
+        let mut this = Self { bytes: [0; 31], length: 4 };
         match *cause {
             Cause::Record(digest) => this.push(b"r").push_digest(digest),
             Cause::Deadline(instant) | Cause::Boundary(instant) => {
@@ -136,6 +142,9 @@ impl CauseBytes {
                 let retracted = SignalId::retracted(customer_key, kind, emitted, buffer);
                 this.push(b"x").push(&retracted.0.to_be_bytes()).push_digest(digest)
             }
+            Cause::Rule(RuleCause { rule, action, of }) => {
+                this.push(b"R").push(&rule.0.to_le_bytes()).push(&[action.number()]).push_occasion(of)
+            }
         };
         let length = this.length as u32 - 4;
         this.bytes[..4].copy_from_slice(&length.to_le_bytes());
@@ -146,6 +155,17 @@ impl CauseBytes {
         self.bytes[self.length..self.length + part.len()].copy_from_slice(part);
         self.length += part.len();
         self
+    }
+
+    fn push_occasion(&mut self, occasion: Occasion) -> &mut Self {
+        match occasion {
+            Occasion::Signal(id) => self.push(b"s").push(&id.0.to_be_bytes()),
+            Occasion::Order(order) => self.push(b"o").push(&order.0.to_le_bytes()),
+            Occasion::Instant(due) => self.push(b"d").push(&due.as_millis().to_le_bytes()),
+            Occasion::Points { multiple, first_order_at } => {
+                self.push(b"n").push(&multiple.to_le_bytes()).push(&first_order_at.as_millis().to_le_bytes())
+            }
+        }
     }
 
     fn push_digest(&mut self, digest: RecordDigest) -> &mut Self {
@@ -186,6 +206,7 @@ pub fn intake_secret_fingerprint(secret: &[u8]) -> [u8; 8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::signals::rule::{RuleAction, RuleHash};
     use crate::domain::values::ids::{OrderHash, ReturnHash};
     use crate::domain::values::time::Time;
 
@@ -251,6 +272,33 @@ mod tests {
         let id = SignalId::of(b"c1", "lapsed", &Cause::DeadlineByRecord(time, digest), &mut Vec::new());
         assert_eq!(id.0, xxh3_128(bytes));
         assert_eq!(id.to_hex(), *id.to_string().as_bytes());
+    }
+
+    /// Ida, customer c-1042 of the story.
+    #[test]
+    fn a_firing_is_made_as_documented() {
+        let id = |rule: &str, action, of| {
+            let cause = Cause::Rule(RuleCause { rule: RuleHash(hash(rule.as_bytes())), action, of });
+            SignalId::of(b"c-1042", "rule", &cause, &mut Vec::new()).to_string()
+        };
+        let trigger = |hex| Occasion::Signal(SignalHash(u128::from_str_radix(hex, 16).expect("digits")));
+        let (first_order, lapsed) =
+            (trigger("c34855389c504bef490fd9d291d04952"), trigger("38e38a9c4c8feb00f250d63951fb1adc"));
+        let order = |id: &str| OrderHash(hash(id.as_bytes()));
+        let instant = Time::from_millis(1_740_507_300_000).expect("2025-02-25T18:15:00Z");
+        let first_order_at = Time::from_millis(1_736_069_400_000).expect("2025-01-05T09:30:00Z");
+        let points = Occasion::Points { multiple: 1, first_order_at };
+        let fired = RuleAction::Fired;
+        assert_eq!(id("thank-you", fired, first_order), "8392baa56fa94c3aa8915f60f36cbbbf");
+        assert_eq!(id("win-back", fired, lapsed), "83eb051fc89a748c6a65affa9dfc9bae");
+        assert_eq!(id("news", fired, Occasion::Instant(instant)), "be6737322cc112b0bc195d596ed70218");
+        assert_eq!(id("reward", fired, points), "7df37ba3aed9773fc554ca2dd2d3bd4b");
+        let mut others: Vec<String> = RuleAction::ALL
+            .iter()
+            .map(|action| id("first", *action, Occasion::Order(order("o-5001"))))
+            .collect();
+        others.dedup();
+        assert_eq!(others.len(), 4);
     }
 
     #[test]

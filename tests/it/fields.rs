@@ -105,7 +105,7 @@ impl Check<'_> {
     fn shape(&self, at: &str, property: &Value, shape: &Shape) -> Result<(), Failed> {
         match shape {
             Shape::Defined(name) => same(at, property, &json!({"allOf": [reference(name)]})),
-            Shape::Data => same(at, property, &json!({"type": "object"})),
+            Shape::Data | Shape::AnyObject => same(at, property, &json!({"type": "object"})),
             Shape::Count
             | Shape::From1
             | Shape::UpTo(_)
@@ -164,7 +164,8 @@ impl Check<'_> {
             | Shape::Positive
             | Shape::Flag
             | Shape::Text
-            | Shape::Pattern(_) => {
+            | Shape::Pattern(_)
+            | Shape::AnyObject => {
                 let mut expected = plain(shape);
                 expected["type"] = json!([expected["type"], "null"]);
                 same(at, property, &expected)
@@ -201,6 +202,7 @@ fn plain(shape: &Shape) -> Value {
         Shape::Flag => json!({"type": "boolean"}),
         Shape::Text => json!({"type": "string"}),
         Shape::Pattern(pattern) => json!({"type": "string", "pattern": pattern}),
+        Shape::AnyObject => json!({"type": "object"}),
         Shape::Defined(_)
         | Shape::Names(_)
         | Shape::Object(_)
@@ -287,6 +289,7 @@ fn parts(shape: &Shape) -> &'static [Field] {
         | Shape::Text
         | Shape::Pattern(_)
         | Shape::Data
+        | Shape::AnyObject
         | Shape::Counts(_) => &[],
     }
 }

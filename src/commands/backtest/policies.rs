@@ -122,6 +122,7 @@ impl Observer for Signals {
             | SignalKind::OrderValueRose(_)
             | SignalKind::ReturnRateHigh { .. }
             | SignalKind::SegmentChanged(_)
+            | SignalKind::Rule(_)
             | SignalKind::OrderCancelled { .. }
             | SignalKind::OrderReturned { .. } => {}
         }

@@ -3,6 +3,7 @@
 //! From it follow the enums, the names in records and metrics, the demo's line, and what the tests require of the schemas, of the
 //! tables in `docs/` and of the dashboards. [`lifecycle`](super::lifecycle) decides when a signal is emitted.
 
+use super::rule::RuleSignal;
 use super::signal::{
     FrequencyChange, OpenAlert, OrderValueChange, RetractedKind, ReturnedOrder, SegmentChange, Silence, State,
 };
@@ -23,11 +24,20 @@ pub enum CauseKind {
     Expiry,
     /// A silence went beyond a cut point of segments.
     Boundary,
+    /// A configured rule.
+    Rule,
 }
 
 impl CauseKind {
-    pub const ALL: [Self; 6] =
-        [Self::Order, Self::Cancellation, Self::Return, Self::Deadline, Self::Expiry, Self::Boundary];
+    pub const ALL: [Self; 7] = [
+        Self::Order,
+        Self::Cancellation,
+        Self::Return,
+        Self::Deadline,
+        Self::Expiry,
+        Self::Boundary,
+        Self::Rule,
+    ];
 
     /// The name in records.
     pub const fn name(self) -> &'static str {
@@ -38,6 +48,7 @@ impl CauseKind {
             Self::Deadline => "deadline",
             Self::Expiry => "expiry",
             Self::Boundary => "boundary",
+            Self::Rule => "rule",
         }
     }
 }
@@ -50,6 +61,7 @@ pub enum Repeats {
     OncePerEpisode,
     WhenRearmed,
     OncePerRecordId,
+    OncePerTrigger,
 }
 
 impl Repeats {
@@ -61,6 +73,7 @@ impl Repeats {
             Self::OncePerEpisode => "once an episode",
             Self::WhenRearmed => "when re-armed",
             Self::OncePerRecordId => "never for the same id",
+            Self::OncePerTrigger => "never for the same trigger",
         }
     }
 }
@@ -316,6 +329,16 @@ signal_types! {
         tone: Bad,
         line: "no order is left that was kept",
     }
+
+    /// A configured rule fires, or would have fired.
+    Rule(Box<RuleSignal>) = {
+        name: "rule",
+        causes: &[CauseKind::Rule],
+        after: None,
+        repeats: OncePerTrigger,
+        tone: Neutral,
+        line: "{rule} {action}, {variant}",
+    }
 }
 
 impl SignalType {
@@ -336,5 +359,12 @@ impl SignalType {
     /// The type of a name in records.
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|signal_type| signal_type.name() == name)
+    }
+}
+
+impl SignalKind {
+    /// What a rule does, if the signal is about one.
+    pub fn rule(&self) -> Option<&RuleSignal> {
+        if let Self::Rule(rule) = self { Some(rule) } else { None }
     }
 }

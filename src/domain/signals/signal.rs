@@ -1,6 +1,7 @@
 //! Signals about a customer with their causes, and the facts behind a profile.
 
 use super::kind::{SignalKind, SignalType};
+use super::rule::RuleCause;
 use crate::domain::lapse::PolicyId;
 use crate::domain::lapse::outlook::Outlook;
 use crate::domain::segments::customer::CustomerSegment;
@@ -142,6 +143,8 @@ pub enum Cause {
     Returned(ReturnHash),
     /// A record retracts an open signal.
     Retraction(RetractedKind, OpenAlert, RecordDigest),
+    /// A configured rule.
+    Rule(RuleCause),
 }
 
 /// Why an open `at_risk` or `lapsed` was emitted: its deadline, and the record if one caused it.

@@ -441,9 +441,7 @@ pub(super) fn drain_signals(
         if let Some(timer) = labels::timer_outcome(&signal) {
             part.summary.timers_fired[timer] += 1;
         }
-        part.signals.push(key, kind, signal.occurred_at, |bytes| {
-            tools.rules.signals.encode(key, &signal, record, bytes)
-        });
+        part.signals.push(key, &signal, |bytes| tools.rules.signals.encode(key, &signal, record, bytes));
     }
 }
 

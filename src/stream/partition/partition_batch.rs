@@ -2,8 +2,10 @@
 //! they are encoded from the state, at the commit and again for each further attempt.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::domain::signals::kind::SignalType;
+use crate::domain::signals::signal::Signal;
 use crate::domain::values::time::Time;
 use crate::observe::metrics::{BatchSummary, PerLabel, TopicReason};
 use crate::stream::broker::Offset;
@@ -98,6 +100,8 @@ pub struct Signals {
 struct SignalSpan {
     id: SignalId,
     kind: SignalType,
+    /// Of a signal about a rule, its name.
+    rule: Option<Arc<str>>,
     occurred_at: Time,
     key: Range<usize>,
     value: Range<usize>,
@@ -107,6 +111,8 @@ struct SignalSpan {
 pub struct EncodedSignal<'a> {
     pub id: SignalId,
     pub kind: SignalType,
+    /// Of a signal about a rule, its name.
+    pub rule: Option<&'a str>,
     pub occurred_at: Time,
     pub key: &'a [u8],
     pub value: &'a [u8],
@@ -114,25 +120,23 @@ pub struct EncodedSignal<'a> {
 
 impl Signals {
     /// Appends a signal whose value `encode` writes, giving its id.
-    pub fn push(
-        &mut self,
-        key: &[u8],
-        kind: SignalType,
-        occurred_at: Time,
-        encode: impl FnOnce(&mut Vec<u8>) -> SignalId,
-    ) {
+    pub fn push(&mut self, key: &[u8], signal: &Signal, encode: impl FnOnce(&mut Vec<u8>) -> SignalId) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(key);
         let middle = self.bytes.len();
         let id = encode(&mut self.bytes);
         let end = self.bytes.len();
-        self.entries.push(SignalSpan { id, kind, occurred_at, key: start..middle, value: middle..end });
+        let (key, value) = (start..middle, middle..end);
+        let rule = signal.kind.rule().map(|rule| Arc::clone(&rule.rule));
+        let (kind, occurred_at) = (signal.kind.signal_type(), signal.occurred_at);
+        self.entries.push(SignalSpan { id, kind, rule, occurred_at, key, value });
     }
 
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = EncodedSignal<'_>> {
         self.entries.iter().map(|entry| EncodedSignal {
             id: entry.id,
             kind: entry.kind,
+            rule: entry.rule.as_deref(),
             occurred_at: entry.occurred_at,
             key: &self.bytes[entry.key.clone()],
             value: &self.bytes[entry.value.clone()],

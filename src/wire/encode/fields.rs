@@ -11,6 +11,7 @@ use crate::domain::lapse::model::ModelVersion as Version64;
 use crate::domain::segments::names::{Segment, ValueMatrix};
 use crate::domain::segments::published::CutsVersion as CutsVersion64;
 use crate::domain::signals::kind::{CauseKind, SignalType};
+use crate::domain::signals::rule::RuleAction;
 use crate::domain::signals::signal::{ActiveKind, CustomerType, RetractedKind, State};
 use crate::domain::values::event::VERSION_LIMIT;
 use crate::domain::values::money::{Currency as CurrencyCode, ShopAmount};
@@ -54,6 +55,8 @@ pub enum Shape {
     Object(&'static [Field]),
     /// An object that depends on the type of the signal.
     Data,
+    /// Any object.
+    AnyObject,
     /// Objects by currency.
     ByCurrency(&'static Self),
     /// Counts by name.
@@ -199,6 +202,9 @@ field_types! {
     ModelVersion(Version64) = Shape::Pattern("^(prior|[0-9a-f]{16})$"), |text, version, _| {
         text.put(b"\"").slice(version.to_string().as_bytes()).put(b"\"")
     };
+    RuleName(&'v [u8]) = Shape::Pattern("^[a-z0-9-]{1,40}$"), |text, name, _| text.string(name);
+    /// An object that is JSON already.
+    JsonObject(&'v str) = Shape::AnyObject, |text, json, _| text.slice(json.as_bytes());
     LineNumber(u64) = Shape::From1, |text, number, _| text.integer(number);
     Rate(u64) = Shape::Positive, |text, rate, _| text.integer(rate);
     Seconds(f64) = Shape::Positive, |text, seconds, _| text.slice(seconds.to_string().as_bytes());
@@ -381,7 +387,7 @@ macro_rules! short_names {
 }
 
 names!(State, ActiveKind, CustomerType, SignalType, CauseKind, RetractedKind, Reason, Remark, InputRemark);
-names!(Segment, ValueMatrix);
+names!(Segment, ValueMatrix, RuleAction);
 short_names!(
     State,
     ActiveKind,
@@ -391,5 +397,6 @@ short_names!(
     RetractedKind,
     Reason,
     Segment,
-    ValueMatrix
+    ValueMatrix,
+    RuleAction
 );

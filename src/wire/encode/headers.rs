@@ -10,6 +10,9 @@ use crate::wire::hash::SignalId;
 /// The header of a native record that an intake has written: the map that has read it.
 pub const INTAKE_MAP: &CStr = c"intake_map";
 
+/// The header with the name of the rule that a signal is about.
+pub const RULE: &str = "rs_rule";
+
 /// Room for the longest id: a partition of 10 digits, two numbers of 20, two hyphens, and what a [`Text`] needs.
 const ID_ROOM: usize = 80;
 
@@ -70,6 +73,12 @@ impl Headers<'_> {
             ("content-type", b"application/json"),
         ]
     }
+
+    /// The same of a signal of a rule, whose name connectors can route by.
+    pub fn with_rule<'h>(&'h self, rule: &'h str) -> [(&'h str, &'h [u8]); 7] {
+        let [version, type_name, source, id, time, content_type] = self.as_array();
+        [version, type_name, source, id, time, content_type, (RULE, rule.as_bytes())]
+    }
 }
 
 #[cfg(test)]
@@ -96,6 +105,9 @@ mod tests {
                 "content-type: application/json",
             ]
         );
+        let signal = events.signal(SignalId(0xabc), time);
+        assert_eq!(signal.with_rule("win-back")[..6], signal.as_array());
+        assert_eq!(signal.with_rule("win-back")[6], ("rs_rule", &b"win-back"[..]));
         assert_eq!(texts(&events.profile(3, 17, 5, time))[3], "ce_id: 3-17-5");
         let longest = &texts(&events.profile(u32::MAX, u64::MAX, u64::MAX, time))[3];
         assert_eq!(longest, "ce_id: 4294967295-18446744073709551615-18446744073709551615");

@@ -11,6 +11,7 @@ mod shops;
 
 pub mod fields;
 
+mod rule;
 mod segment;
 
 mod profile;

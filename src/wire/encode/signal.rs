@@ -5,6 +5,7 @@ use super::fields::{
     Count, Currency, Days, Field, FieldType, Flag, Id, Id128, MeanDays, MeanMoney, Money, Named, Nullable,
     Shape, Share, SignedDays, SignedMoney, StoreId, Time, Version, record,
 };
+use super::rule::{self, RuleData};
 use super::segment::SegmentChange;
 use super::shops::ShopTexts;
 use super::text::{Text, append};
@@ -29,7 +30,7 @@ record! {
         "customer_id": Id = of.customer_id;
         /// The store. With the key form 'customer_id' it is the store that the causing record names, and null for signals of the clock.
         "store_id": Nullable<StoreId> = of.store_id;
-        /// When it happened: the causing record's time, the deadline, or the instant of the expiry or boundary.
+        /// When it happened: the causing record's time, the deadline, or the instant of the expiry or boundary; of a rule, when it fires.
         "occurred_at": Time = of.signal.occurred_at;
         /// The customer's lifecycle state around what caused the signal.
         "state": StateChange = of.signal;
@@ -66,13 +67,13 @@ record! {
     /// What caused a signal: a record, or the clock.
     CauseRecord(of: &'v Parts<'v>) {
         /// The kind of record, or the clock: deadline (a silence became too long), expiry (an order or a refund left the 365-day
-        /// window) or boundary (a silence went beyond a cut point of segments).
+        /// window) or boundary (a silence went beyond a cut point of segments), or a configured rule.
         "kind": Named<CauseKind> = of.cause_kind();
-        /// The record's own id: the order_id of an order or a cancellation, the return_id of a return. Null for the clock.
+        /// The record's own id: the order_id of an order or a cancellation, the return_id of a return. Null for the clock and rules.
         "id": Nullable<Id> = of.record.map(|record| record.id.as_bytes());
         /// The version of the order record; null for all other causes.
         "version": Nullable<Version> = of.version();
-        /// The record's time, the deadline, or the instant of the expiry or boundary.
+        /// The record's time, the deadline, or the instant of the expiry or boundary; of a rule, when it fires.
         "at": Time = of.record.map_or(of.signal.occurred_at, |record| record.at);
     }
 }
@@ -120,6 +121,7 @@ impl FieldType for Data {
                 ReturnedGoods::put(text, (*refund, of.named_order(), order.as_ref()), digits)
             }
             SignalKind::BecameProspect => text.put(b"{}"),
+            SignalKind::Rule(rule) => RuleData::put(text, rule, digits),
         }
     }
 }
@@ -143,6 +145,7 @@ pub const fn data_fields(signal_type: SignalType) -> &'static [Field] {
         SignalType::OrderCancelled => CancelledOrder::FIELDS,
         SignalType::OrderReturned => ReturnedGoods::FIELDS,
         SignalType::BecameProspect => &[],
+        SignalType::Rule => RuleData::FIELDS,
     }
 }
 
@@ -290,6 +293,7 @@ impl Parts<'_> {
             Some(RecordKind::Return { .. }) => CauseKind::Return,
             None if matches!(self.signal.cause, Cause::Expiry(_)) => CauseKind::Expiry,
             None if matches!(self.signal.cause, Cause::Boundary(_)) => CauseKind::Boundary,
+            None if matches!(self.signal.cause, Cause::Rule(_)) => CauseKind::Rule,
             None => CauseKind::Deadline,
         }
     }
@@ -319,7 +323,8 @@ impl Parts<'_> {
             + self.store_id.map_or(0, <[u8]>::len)
             + 2 * self.record_id().len()
             + self.named_order().map_or(0, <[u8]>::len);
-        FIXED_ROOM + ESCAPED * ids
+        let rule = self.signal.kind.rule().map_or(0, rule::room);
+        FIXED_ROOM + ESCAPED * ids + rule
     }
 }
 
@@ -327,7 +332,7 @@ impl Parts<'_> {
 const FIXED_ROOM: usize = 768;
 
 /// An escaped byte takes so many.
-const ESCAPED: usize = 6;
+pub(super) const ESCAPED: usize = 6;
 
 /// The name of a policy.
 pub(super) struct PolicyName;
@@ -401,7 +406,7 @@ impl SignalEncoder {
 
 const fn caused_by_record(cause: &Cause) -> bool {
     match cause {
-        Cause::Deadline(_) | Cause::Expiry(_) | Cause::Boundary(_) => false,
+        Cause::Deadline(_) | Cause::Expiry(_) | Cause::Boundary(_) | Cause::Rule(_) => false,
         Cause::Record(_)
         | Cause::DeadlineByRecord(..)
         | Cause::Cancelled(_)
@@ -460,6 +465,7 @@ mod tests {
             SignalKind::OrderCancelled { order: OrderHash(0), value: Some(amount), net: amount },
             SignalKind::OrderReturned { returned: ReturnHash(0), refund: amount, order: Some(returned) },
             SignalKind::BecameProspect,
+            SignalKind::Rule(Box::new(rule::longest())),
         ];
         let currency = Currency::from_code(b"EUR").expect("a currency");
         let shops = Shops::One(Shop { currency, zone: Zone::utc(), conversions: Vec::new() });

@@ -83,8 +83,11 @@ fn headers() -> Result<(), Failed> {
     let signal = events.signal(SignalId(0xabc), time);
     let profile = events.profile(3, 17, 5, time);
     check("signal", &signal.as_array())?;
+    check("signal", &signal.with_rule("win-back"))?;
     check("profile", &profile.as_array())?;
-    for (message, written) in [("signal", signal.as_array()), ("profile", profile.as_array())] {
+    for (message, written) in
+        [("signal", &signal.with_rule("win-back")[..]), ("profile", &profile.as_array()[..])]
+    {
         let written: BTreeSet<String> = written.iter().map(|(name, _)| (*name).to_owned()).collect();
         assert_eq!(names(&document["components"]["messages"][message]["headers"]["properties"]), written);
     }

@@ -18,7 +18,7 @@ use super::{Input, OracleOutput, Topic};
 const CHANGED: &str = "a customer is there since a first change";
 
 /// The summary counts them all.
-const SIGNAL_TYPES: [&str; 16] = [
+const SIGNAL_TYPES: [&str; 17] = [
     "first_order",
     "second_order",
     "at_risk",
@@ -35,6 +35,7 @@ const SIGNAL_TYPES: [&str; 16] = [
     "order_cancelled",
     "order_returned",
     "became_prospect",
+    "rule",
 ];
 
 pub struct Oracle {

@@ -12,6 +12,9 @@ use retention_signals::domain::segments::cuts::Scores;
 use retention_signals::domain::segments::names::{Segment, ValueMatrix};
 use retention_signals::domain::segments::published::CutsVersion;
 use retention_signals::domain::signals::kind::SignalKind;
+use retention_signals::domain::signals::rule::{
+    Occasion, RuleAction, RuleCause, RuleHash, RuleSignal, SignalHash,
+};
 use retention_signals::domain::signals::signal::{
     ActiveKind, Cause, CustomerType, FrequencyChange, Lifecycle, OpenAlert, OrderValueChange, Profile,
     ProfileSegment, RecordDigest, RetractedKind, ReturnedOrder, SegmentChange, Signal, Silence, State,
@@ -103,6 +106,7 @@ fn cause(json: &Value) -> Cause {
         (_, "deadline") => Cause::Deadline(at),
         (_, "expiry") => Cause::Expiry(at),
         (_, "boundary") => Cause::Boundary(at),
+        (_, "rule") => Cause::Rule(rule_cause(&json["data"])),
         ("at_risk" | "lapsed", _) => {
             Cause::DeadlineByRecord(time(&json["data"]["deadline"]), RecordDigest(1))
         }
@@ -117,8 +121,32 @@ fn cause(json: &Value) -> Cause {
 pub fn has_known_id(signal: &Signal) -> bool {
     matches!(
         signal.cause,
-        Cause::Deadline(_) | Cause::Expiry(_) | Cause::Boundary(_) | Cause::Cancelled(_) | Cause::Returned(_)
+        Cause::Deadline(_)
+            | Cause::Expiry(_)
+            | Cause::Boundary(_)
+            | Cause::Cancelled(_)
+            | Cause::Returned(_)
+            | Cause::Rule(RuleCause { of: Occasion::Signal(_) | Occasion::Instant(_), .. })
     )
+}
+
+/// The time of the first order, which is in the cause of points, is in no example.
+fn rule_cause(data: &Value) -> RuleCause {
+    let of = match (some(&data["trigger"], signal_hash), some(&data["points"], count)) {
+        (Some(trigger), _) => Occasion::Signal(trigger),
+        (None, Some(multiple)) => Occasion::Points { multiple, first_order_at: Time::MIN },
+        (None, None) => Occasion::Instant(time(&data["due_at"])),
+    };
+    RuleCause { rule: RuleHash(hash(text(&data["rule"]).as_bytes())), action: rule_action(data), of }
+}
+
+fn rule_action(data: &Value) -> RuleAction {
+    let named = RuleAction::ALL.into_iter().find(|action| action.name() == text(&data["action"]));
+    named.expect("an action")
+}
+
+fn signal_hash(json: &Value) -> SignalHash {
+    SignalHash(u128::from_str_radix(text(json), 16).expect("hexadecimal digits"))
 }
 
 fn standing() -> OpenAlert {
@@ -182,6 +210,16 @@ fn signal_kind(name: &str, data: &Value) -> SignalKind {
             }),
         },
         "became_prospect" => SignalKind::BecameProspect,
+        "rule" => SignalKind::Rule(Box::new(RuleSignal {
+            rule: text(&data["rule"]).into(),
+            action: rule_action(data),
+            variant: some(&data["variant"], |name| text(name).into()),
+            trigger: some(&data["trigger"], signal_hash),
+            due_at: time(&data["due_at"]),
+            expires_at: time(&data["expires_at"]),
+            points: some(&data["points"], count),
+            say: some(&data["say"], |say| say.to_string().into()),
+        })),
         _ => panic!("{name} is no signal"),
     }
 }

@@ -251,6 +251,6 @@ const fn trigger_fields(signal_type: SignalType) -> &'static [(TriggerField, Fie
         ],
         SignalType::OrderCancelled => &[(F::Value, Money), (F::Net, Money)],
         SignalType::OrderReturned => &[(F::Refund, Money), (F::OrderKept, Flag), (F::DaysSinceOrder, Days)],
-        SignalType::BecameProspect => &[],
+        SignalType::BecameProspect | SignalType::Rule => &[],
     }
 }

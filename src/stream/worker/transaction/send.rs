@@ -95,13 +95,17 @@ impl<B: Broker> Sender<'_, B> {
         let rules = self.rules;
         for signal in part.signals.iter() {
             let headers = rules.events.signal(signal.id, signal.occurred_at);
-            self.send(&OutputRecord {
+            let usual = OutputRecord {
                 output: Output::Signals,
                 partition: None,
                 key: Some(signal.key),
                 value: Some(signal.value),
                 headers: &headers.as_array(),
-            })?;
+            };
+            match signal.rule {
+                None => self.send(&usual)?,
+                Some(rule) => self.send(&OutputRecord { headers: &headers.with_rule(rule), ..usual })?,
+            }
         }
         for letter in &part.dead_letters {
             self.send(&OutputRecord {
