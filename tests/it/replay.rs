@@ -41,10 +41,10 @@ const EXTRACT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/online_re
 
 /// What a replay wrote.
 #[derive(Debug, PartialEq)]
-struct Results {
+pub struct Results {
     report: String,
     signals: Vec<Value>,
-    customers: Vec<Value>,
+    pub customers: Vec<Value>,
     shop_metrics: Vec<Value>,
     cohorts: Vec<Value>,
     dead_letters: Vec<Value>,
@@ -52,15 +52,15 @@ struct Results {
 }
 
 /// A temporary folder with inputs.
-struct Folder(tempfile::TempDir);
+pub struct Folder(tempfile::TempDir);
 
 impl Folder {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(tempfile::tempdir().expect("a temporary folder"))
     }
 
     /// Writes a file and gives its path.
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         fs::write(self.0.path().join(name), content).expect("a writable folder");
         self.path(name)
     }
@@ -70,7 +70,7 @@ impl Folder {
     }
 
     /// Replays into the folder `out` below this one; more may be refused than the limit allows.
-    fn replay(&self, arguments: &[&str]) -> Result<Results, Failure> {
+    pub fn replay(&self, arguments: &[&str]) -> Result<Results, Failure> {
         self.replay_all(arguments).map(|(_, results)| results)
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use libtest_mimic::{Failed, Trial};
-use retention_signals::domain::engine::Engine;
+use retention_signals::domain::engine::{Engine, Progress};
 use retention_signals::domain::in_force::Effect;
 use retention_signals::domain::segments::cuts::{CutPoints, MoneyCuts};
 use retention_signals::domain::segments::published::{CutsInForce, CutsVersion, PublishedCuts};
@@ -22,11 +22,14 @@ use crate::oracle::scenario::DAY_ZERO_MS;
 use crate::oracle::segments::{Cuts, Money};
 
 pub fn trials() -> Vec<Trial> {
-    let name = "laws::cut_points_that_count_later_change_nothing";
-    vec![
-        Trial::test(name, || laws::over_seeds(later_cut_points_change_nothing, 1_000)),
-        Trial::test("differential::histories_change_segments", histories_change_segments),
-    ]
+    let laws: [(&str, fn(u64) -> Result<(), String>); 2] = [
+        ("laws::cut_points_that_count_later_change_nothing", later_cut_points_change_nothing),
+        ("laws::late_cut_points_give_the_facts_of_a_replay", late_cut_points_give_the_facts_of_a_replay),
+    ];
+    let laws = laws.map(|(name, law)| Trial::test(name, move || laws::over_seeds(law, 1_000)));
+    let mut trials = vec![Trial::test("differential::histories_change_segments", histories_change_segments)];
+    trials.extend(laws);
+    trials
 }
 
 /// The histories that service and oracle are compared on have changes of every kind.
@@ -160,6 +163,42 @@ fn later_cut_points_change_nothing(seed: u64) -> Result<(), String> {
     let arrivals = laws::arrivals(&mut random, &history);
     let (before, after) = (outcome(&before, &arrivals, last)?, outcome(&after, &arrivals, last)?);
     if before == after { Ok(()) } else { Err(format!("{before}\n{after}")) }
+}
+
+/// Records that are read when the clock has passed the time from which they count: the profile is that of an engine that had them from the
+/// start, and what was emitted follows with the next record or timer.
+fn late_cut_points_give_the_facts_of_a_replay(seed: u64) -> Result<(), String> {
+    let mut random = Rng::with_seed(seed);
+    let settings = laws::settings(&mut random);
+    let history = laws::history(&mut random);
+    let early = published(&records(&mut random, Time::MIN));
+    let late = published(&records(&mut random, Time::MIN));
+    let with = |cuts: &[PublishedCuts]| {
+        let segments = Some(Arc::new(CutsInForce::new(cuts)));
+        Arc::new(Settings { segments, ..(*settings).clone() })
+    };
+    let (before, after) = (with(&early), with(&[early.clone(), late].concat()));
+    let arrivals = laws::arrivals(&mut random, &history);
+    let end = laws::end_of(&history).plus(Span::days(random.i64(0..400)));
+
+    let mut engine = Engine::new(before);
+    let read_at = random.usize(0..=arrivals.len());
+    for (index, record) in arrivals.iter().enumerate() {
+        if index == read_at {
+            engine.use_settings(Arc::clone(&after));
+            while engine.reschedule(1) == Progress::More {}
+        }
+        laws::apply(&mut engine, record)?;
+    }
+    if read_at == arrivals.len() {
+        engine.use_settings(Arc::clone(&after));
+        while engine.reschedule(1) == Progress::More {}
+    }
+    engine.advance_clock(end, usize::MAX);
+    let slot = engine.find(laws::key()).ok_or("the customer is held")?;
+    let found = format!("{:#?}\n", engine.profile(slot, end));
+    let replayed = outcome(&after, &arrivals, end)?;
+    if replayed.starts_with(&found) { Ok(()) } else { Err(format!("{found}\n{replayed}")) }
 }
 
 /// The profile at the end, and every signal.

@@ -2,6 +2,7 @@
 
 mod checked;
 mod clock;
+mod cuts;
 mod faults;
 pub mod history;
 mod intake;
@@ -41,6 +42,7 @@ pub fn trials() -> Vec<Trial> {
     });
     trials.extend(checked::trials());
     trials.extend(clock::trials());
+    trials.extend(cuts::trials());
     trials.extend(faults::trials());
     trials.extend(intake::trials());
     trials.extend(loading::trials());
