@@ -29,7 +29,7 @@ record! {
     ShopMetricsRecord(of: &'v ShopMetrics<'v>) {
         /// The store; null with the key form 'customer_id', where there is one shop.
         "store_id": Nullable<StoreId> = of.store_id.map(str::as_bytes);
-        /// The instant. The windows are measured back from here.
+        /// The instant. The windows are measured back from here. What is written of it is never corrected for records that come later.
         "at": Time = of.at;
         /// The store's currency.
         "currency": Currency = of.currency;
