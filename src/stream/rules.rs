@@ -57,12 +57,7 @@ impl Rules {
         let shops = &config.settings.shops;
         let limits =
             Limits { bytes_max: config.record_bounds.bytes_max, depth_max: config.record_bounds.depth_max };
-        let currencies = shops.indexes().map(|shop| {
-            let currency = shops.get(shop).currency;
-            let code = currency.to_string();
-            CurrencyLabel::new(&code, currency.digits())
-                .expect("a known currency has three letters and few digits")
-        });
+        let currencies = shops.indexes().map(|shop| CurrencyLabel::of(shops.get(shop).currency));
         Self {
             decoder: Decoder::new(shops.clone(), limits),
             signals: SignalEncoder::new(shops),

@@ -14,8 +14,9 @@ use retention_signals::domain::engine::as_of::AsOf;
 use retention_signals::domain::settings::Settings;
 use retention_signals::domain::values::event::Record;
 use retention_signals::domain::values::time::{Span, Time};
+use retention_signals::observe::metrics::{IncompleteDay, IncompleteDays};
 use retention_signals::stream::broker::{Offset, Position};
-use retention_signals::stream::combiner::day_book::{DayBook, FinishedDay};
+use retention_signals::stream::combiner::day_book::{DayBook, FinishedDay, Written};
 use retention_signals::wire::hash::hash;
 use retention_signals::wire::shares::{self, DayMarker, DayOutcome, Share, ShareRecord};
 
@@ -192,6 +193,8 @@ fn expected(plans: &[Vec<Done>], days: &[Time]) -> Vec<(Time, bool)> {
     finished
 }
 
+type Counts = BTreeMap<Option<Box<str>>, DailyCount>;
+
 /// What is committed by a combiner that crashes now and then.
 fn combined(random: &mut Rng, partitions: u32, log: &[Vec<u8>]) -> Result<Vec<FinishedDay>, String> {
     let mut committed = (Position(0), None);
@@ -200,16 +203,23 @@ fn combined(random: &mut Rng, partitions: u32, log: &[Vec<u8>]) -> Result<Vec<Fi
         let is_last = life == 5;
         let mut book = DayBook::new(partitions, committed.1);
         let mut next = committed.0;
+        let mut to_reread = committed.1.and_then(|day| complete(&found, day));
         while let Some(value) = log.get(next.0 as usize) {
-            book.apply(Offset(next.0), shares::decode(value)?);
+            book.apply(written_at(next.0), shares::decode(value)?);
             next = Position(next.0 + 1);
             while let Some(finished) = book.next_finished() {
                 if !is_last && random.u8(..8) == 0 {
                     // It crashes before the commit.
                     break;
                 }
-                committed = (book.position(next), Some(finished.day()));
                 let day = finished.day();
+                if let FinishedDay::Known { counts, .. } = &finished {
+                    if to_reread.take().as_ref() != Some(counts) {
+                        return Err(format!("{day:?} is read again with other figures, or twice"));
+                    }
+                    continue;
+                }
+                committed = (book.position(next), Some(day));
                 if found.insert(day, finished).is_some() {
                     return Err(format!("{day:?} twice"));
                 }
@@ -219,8 +229,44 @@ fn combined(random: &mut Rng, partitions: u32, log: &[Vec<u8>]) -> Result<Vec<Fi
             }
         }
         if is_last {
+            if to_reread.is_some() {
+                return Err(format!("{:?} is not read again", committed.1));
+            }
+            check_incomplete(&book, log)?;
             return Ok(found.into_values().collect());
         }
     }
     unreachable!("the last life returns")
+}
+
+fn written_at(offset: u64) -> Written {
+    Written { offset: Offset(offset), at_ms: Some(1_000 * offset as i64) }
+}
+
+fn complete(found: &BTreeMap<Time, FinishedDay>, day: Time) -> Option<Counts> {
+    match found.get(&day)? {
+        FinishedDay::Complete { counts, .. } => Some(counts.clone()),
+        FinishedDay::Known { .. } | FinishedDay::Dropped { .. } => None,
+    }
+}
+
+/// Every day behind the last finished one, and when its first record was written.
+fn check_incomplete(book: &DayBook, log: &[Vec<u8>]) -> Result<(), String> {
+    let mut firsts: BTreeMap<Time, u64> = BTreeMap::new();
+    for (offset, value) in (0..).zip(log) {
+        let day = match shares::decode(value)? {
+            ShareRecord::Share(share) => share.count.at,
+            ShareRecord::Day(marker) => marker.day,
+        };
+        if Some(day) > book.finished() {
+            firsts.entry(day).or_insert(offset);
+        }
+    }
+    let oldest = firsts.first_key_value();
+    let oldest = oldest.map(|(day, offset)| IncompleteDay { day: *day, since_ms: written_at(*offset).at_ms });
+    let expected = IncompleteDays { count: firsts.len(), oldest };
+    if book.incomplete() == expected {
+        return Ok(());
+    }
+    Err(format!("incomplete: {:?}, not {expected:?}", book.incomplete()))
 }

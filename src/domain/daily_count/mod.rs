@@ -7,6 +7,7 @@ pub mod cohorts;
 pub mod month;
 pub mod projection;
 pub mod sample;
+pub mod stage;
 pub mod ticks;
 
 use std::collections::BTreeMap;

@@ -8,6 +8,7 @@ use super::label::PerLabel;
 use super::labels::{OrderKind, Outcome, Remark, Stage, TimerOutcome, TopicReason, Transition};
 use super::registrar::Registrar;
 use crate::domain::signals::kind::SignalType;
+use crate::domain::values::money::Currency;
 use crate::topic::{Input, Output};
 
 /// A currency as a label, with the factor from its minor units to whole ones.
@@ -183,6 +184,12 @@ impl CurrencyLabel {
     /// An amount in units of the currency, with exactly its digits.
     pub fn amount(&self, units: f64) -> String {
         format!("{units:.digits$}", digits = usize::from(self.digits))
+    }
+
+    /// A known currency.
+    pub fn of(currency: Currency) -> Self {
+        Self::new(&currency.to_string(), currency.digits())
+            .expect("a known currency has three letters and few digits")
     }
 
     /// The code.

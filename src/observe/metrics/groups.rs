@@ -91,13 +91,6 @@ pub(super) struct RestoreMetrics {
     pub(super) snapshot_duration: Histogram,
 }
 
-/// 3 series.
-pub(super) struct DayMetrics {
-    pub(super) incomplete: Gauge,
-    pub(super) published: Gauge,
-    pub(super) dropped: Gauge,
-}
-
 /// 3 series a currency.
 pub(super) struct BusinessMetrics {
     order_value: CounterVec,
@@ -135,25 +128,6 @@ impl ServiceMetrics {
             )?,
             log_messages: registrar
                 .counters("retention_log_messages_total", "Log messages by level (5 series).")?,
-        })
-    }
-}
-
-impl DayMetrics {
-    pub(super) fn new(registrar: &Registrar<'_>) -> prometheus::Result<Self> {
-        Ok(Self {
-            incomplete: registrar.gauge(
-                "retention_daily_counts_incomplete",
-                "Days that some partitions have counted and others have not, where the combiner runs (1 series).",
-            )?,
-            published: registrar.gauge(
-                "retention_day_published_timestamp_seconds",
-                "The midnight of the newest day whose shop metrics this process has published; 0 before the first (1 series).",
-            )?,
-            dropped: registrar.gauge(
-                "retention_day_dropped_timestamp_seconds",
-                "The midnight of the newest day that this process has dropped because a partition did not count it; 0 before the first (1 series).",
-            )?,
         })
     }
 }

@@ -5,6 +5,7 @@
 //! dashboards and alerts fit every installation.
 
 use super::label::{Label, label, label_of, pair};
+use crate::domain::daily_count::stage::ShopStage;
 use crate::domain::segments::names::Segment;
 use crate::domain::signals::kind::SignalType;
 use crate::domain::signals::signal::State;
@@ -13,6 +14,7 @@ use crate::wire::reason::Reason;
 pub use crate::wire::remark::Remark;
 
 label_of!(State, "state");
+label_of!(ShopStage, "stage");
 label_of!(Segment, "segment");
 label_of!(Input, "topic");
 label_of!(Output, "topic");
@@ -57,6 +59,24 @@ label!(
         /// The share of dead letters rose above its limit.
         DeadLetterLimit = "dead_letter_limit",
         /// Another process uses the same transactional id.
+        Fenced = "fenced",
+        /// A bug.
+        Internal = "internal",
+    }
+);
+
+label!(
+    /// Why a combiner ended before its time. The worker starts another one.
+    CombinerFailure, "kind", {
+        /// The topics do not fit.
+        Configuration = "configuration",
+        /// The broker refused a permission.
+        Permission = "permission",
+        /// Kafka gave no usable answer.
+        Unavailable = "unavailable",
+        /// The outcome of a commit is not known. The next combiner asks for it.
+        OutcomeUnknown = "outcome_unknown",
+        /// Another process has taken the combiner's transactional id over.
         Fenced = "fenced",
         /// A bug.
         Internal = "internal",
@@ -170,6 +190,80 @@ label!(
 );
 
 label!(
+    /// A trailing window of a complete day, in the order of the domain's.
+    TrailingWindow, "window", {
+        /// 30 days.
+        Days30 = "30d",
+        /// 90 days.
+        Days90 = "90d",
+        /// 365 days.
+        Days365 = "365d",
+    }
+);
+
+label!(
+    /// Whether a kept order is its customer's first.
+    OrderOrigin, "kind", {
+        /// It is.
+        New = "new",
+        /// It is a later one.
+        Returning = "returning",
+    }
+);
+
+label!(
+    /// Money of placed orders.
+    RefundKind, "kind", {
+        /// Their totals.
+        Gross = "gross",
+        /// What was refunded.
+        Refunded = "refunded",
+    }
+);
+
+label!(
+    /// Calendar months since that of the first kept order. Two digits, so that they sort.
+    RetentionMonth, "month", {
+        /// 1
+        Month1 = "01",
+        /// 2
+        Month2 = "02",
+        /// 3
+        Month3 = "03",
+        /// 4
+        Month4 = "04",
+        /// 5
+        Month5 = "05",
+        /// 6
+        Month6 = "06",
+        /// 7
+        Month7 = "07",
+        /// 8
+        Month8 = "08",
+        /// 9
+        Month9 = "09",
+        /// 10
+        Month10 = "10",
+        /// 11
+        Month11 = "11",
+        /// 12
+        Month12 = "12",
+    }
+);
+
+label!(
+    /// Percentage points of retention more, in the order of the projections.
+    ProjectedPoints, "points", {
+        /// 1
+        One = "1",
+        /// 5
+        Five = "5",
+        /// 10
+        Ten = "10",
+    }
+);
+
+label!(
     /// Which orders a figure counts.
     Basis, "basis", {
         /// All but test orders.
@@ -260,6 +354,14 @@ pub struct WindowBasis(pub Window, pub Basis);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WindowRevenue(pub Window, pub RevenueKind);
 
+/// A trailing window and the kept orders that count in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowOrigin(pub TrailingWindow, pub OrderOrigin);
+
+/// A trailing window and money of the orders that were placed in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShopRevenue(pub TrailingWindow, pub RefundKind);
+
 impl Transition {
     /// `None` if the state is the same.
     pub fn new(from: State, to: State) -> Option<Self> {
@@ -292,6 +394,8 @@ impl Label for Transition {
 pair!(TopicReason, Input, Reason);
 pair!(WindowBasis, Window, Basis);
 pair!(WindowRevenue, Window, RevenueKind);
+pair!(WindowOrigin, TrailingWindow, OrderOrigin);
+pair!(ShopRevenue, TrailingWindow, RefundKind);
 
 #[cfg(test)]
 mod tests {
@@ -315,6 +419,9 @@ mod tests {
         check::<TopicReason>();
         check::<WindowBasis>();
         check::<WindowRevenue>();
+        check::<WindowOrigin>();
+        check::<ShopRevenue>();
+        check::<ShopStage>();
     }
 
     #[test]

@@ -1,5 +1,8 @@
 use super::*;
+use crate::domain::daily_count::stage::ShopStage;
 use crate::domain::signals::signal::State;
+use crate::domain::values::number::Ratio;
+use crate::domain::values::time::Span;
 use crate::wire::reason::Reason;
 
 fn currency(code: &str) -> CurrencyLabel {
@@ -16,7 +19,8 @@ fn metrics(currencies: &[&str]) -> Metrics {
 }
 
 /// Every call, with every label value.
-fn touch_everything(metrics: &Metrics, partitions: u32, currencies: &[&str]) {
+#[must_use = "without the combiner its series are not there"]
+fn touch_everything(metrics: &Metrics, partitions: u32, currencies: &[&str]) -> CombinerGauges {
     let mut batch = BatchSummary { dead_letters: PerLabel::build(|_| 1), ..BatchSummary::default() };
     for topic in Input::all() {
         batch.appended_at_ms[topic].push(1);
@@ -29,6 +33,10 @@ fn touch_everything(metrics: &Metrics, partitions: u32, currencies: &[&str]) {
     for route in Route::all() {
         HttpCode::all().for_each(|code| metrics.on_http_request(route, code, Duration::ZERO));
     }
+    let combiner = metrics.begin_combining();
+    let oldest = Some(IncompleteDay { day: Time::MIN, since_ms: Some(1) });
+    combiner.set_incomplete(&IncompleteDays { count: 1, oldest });
+    combiner.show(&shop_day(currencies));
     metrics.client(Client::Consumer).on_statistics(&ClientStatistics::default());
     for partition in (0..partitions).map(Partition) {
         let mut gauges = PartitionGauges::default();
@@ -37,6 +45,30 @@ fn touch_everything(metrics: &Metrics, partitions: u32, currencies: &[&str]) {
         metrics.partition(partition).set(&gauges);
         metrics.restore(partition).finish(Duration::ZERO);
         metrics.on_snapshot_written(partition, 1, 2, Duration::ZERO);
+    }
+    combiner
+}
+
+/// A day with every figure.
+fn shop_day(currencies: &[&str]) -> ShopDay {
+    let half = Ratio::new(1, 2);
+    let money = || ShopMoney {
+        kept_net: PerLabel::build(|_| 12_345),
+        projected: Some(150),
+        projected_extra: PerLabel::build(|_| Some(50)),
+        ..ShopMoney::default()
+    };
+    ShopDay {
+        day: Time::MIN.plus(Span::DAY),
+        stage: ShopStage::Consistent,
+        customers: PerLabel::build(|_| 2),
+        kept_orders: PerLabel::build(|_| 3),
+        placed_orders: PerLabel::build(|_| 4),
+        returned_orders: PerLabel::build(|_| 1),
+        customer_return_rate: PerLabel::build(|_| half),
+        repeat_purchase_rate: PerLabel::build(|_| half),
+        retention: PerLabel::build(|_| half),
+        money: currencies.iter().map(|code| (currency(code), money())).collect(),
     }
 }
 
@@ -57,11 +89,14 @@ fn series_stay_within_their_budget() {
         [(0, &["EUR"][..]), (1, &["EUR"]), (12, &["EUR"]), (3, &["EUR", "USD", "GBP", "CHF", "SEK"])]
     {
         let metrics = metrics(&currencies[..1]);
-        touch_everything(&metrics, partitions, currencies);
+        let combiner = touch_everything(&metrics, partitions, currencies);
         let owned = partitions as usize;
         let more_currencies = currencies.len() - 1;
-        let budget = 400 + 4 * more_currencies + owned * (55 + 8 * more_currencies);
+        let budget = 410 + 4 * more_currencies + owned * (55 + 8 * more_currencies);
+        let with_combiner = series(&metrics);
+        drop(combiner);
         let series = series(&metrics);
+        assert_eq!(with_combiner - series, 43 + 16 * currencies.len(), "where shares are combined");
         println!("{series} of {budget} series with {partitions} partitions of {currencies:?}");
         assert!(
             series <= budget,
@@ -74,7 +109,7 @@ fn series_stay_within_their_budget() {
 fn series_known_in_advance_are_there_from_the_start() {
     let metrics = metrics(&["EUR"]);
     let before = series(&metrics);
-    touch_everything(&metrics, 0, &["EUR"]);
+    drop(touch_everything(&metrics, 0, &["EUR"]));
     assert_eq!(series(&metrics), before);
     assert_eq!(sample(&metrics, r#"retention_order_value_total{currency="EUR"}"#), Some(0.0));
 }
@@ -82,7 +117,7 @@ fn series_known_in_advance_are_there_from_the_start() {
 #[test]
 fn a_removed_partition_leaves_nothing_behind() {
     let metrics = metrics(&["EUR"]);
-    touch_everything(&metrics, 1, &["EUR", "USD"]);
+    drop(touch_everything(&metrics, 1, &["EUR", "USD"]));
     metrics.partition(Partition(0)).set(&PartitionGauges { timers_overdue: 5, ..PartitionGauges::default() });
     metrics.partition(Partition(1)).set(&PartitionGauges { timers_overdue: 2, ..PartitionGauges::default() });
     assert_eq!(sample(&metrics, "retention_timers_overdue"), Some(7.0));
@@ -191,7 +226,7 @@ fn an_http_code_that_a_route_does_not_list_counts_as_a_bug() {
 #[test]
 fn names_say_unit_and_kind() {
     let metrics = metrics(&["EUR"]);
-    touch_everything(&metrics, 1, &["EUR"]);
+    let _combiner = touch_everything(&metrics, 1, &["EUR"]);
     let text = metrics.render();
     for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
         let (name, kind) = line.split_once(' ').expect("a name and a kind");
@@ -217,4 +252,46 @@ fn the_overview_sums_over_partitions() {
     assert_eq!(overview.partitions.lag_seconds_max, 2.0);
     assert_eq!(overview.partitions.clock_seconds_min, Some(5.0));
     assert_eq!(overview.partitions.clock_seconds_max, Some(9.0));
+}
+
+#[test]
+fn a_day_shows_where_shares_are_combined_and_nowhere_else() {
+    let metrics = metrics(&["EUR"]);
+    let day = "retention_shop_day_timestamp_seconds";
+    let exported = |series: &str| sample(&metrics, series);
+    assert_eq!([exported(day), exported("retention_daily_counts_incomplete")], [None, None]);
+    let first = metrics.begin_combining();
+    first.set_incomplete(&IncompleteDays {
+        count: 2,
+        oldest: Some(IncompleteDay { day: Time::MIN, since_ms: Some(7_000) }),
+    });
+    first.show(&shop_day(&["EUR"]));
+    for (series, expected) in [
+        (day, Some(86_400.0 + Time::MIN.as_millis() as f64 / 1_000.0)),
+        (r#"retention_shop_stage{stage="consistent"}"#, Some(1.0)),
+        (r#"retention_shop_stage{stage="mature"}"#, Some(0.0)),
+        (r#"retention_shop_retention_ratio{month="02"}"#, Some(0.5)),
+        (r#"retention_shop_kept_net_revenue{currency="EUR",kind="new",window="30d"}"#, Some(123.45)),
+        (r#"retention_shop_projected_extra_net_revenue{currency="EUR",points="5"}"#, Some(0.5)),
+        ("retention_daily_counts_incomplete", Some(2.0)),
+        ("retention_day_incomplete_since_timestamp_seconds", Some(7.0)),
+    ] {
+        assert_eq!(exported(series), expected, "{series}\n{}", metrics.render());
+    }
+
+    // What the next day has no value for goes out of the export.
+    first.set_incomplete(&IncompleteDays::default());
+    first.show(&ShopDay { retention: PerLabel::default(), ..shop_day(&["EUR"]) });
+    assert_eq!(exported(r#"retention_shop_retention_ratio{month="02"}"#), None);
+    assert_eq!(exported("retention_day_incomplete_since_timestamp_seconds"), None);
+    assert_eq!(exported("retention_daily_counts_incomplete"), Some(0.0));
+
+    // Another worker of the process combines by now.
+    let second = metrics.begin_combining();
+    first.set_incomplete(&IncompleteDays { count: 9, oldest: None });
+    drop(first);
+    assert_eq!(exported("retention_daily_counts_incomplete"), Some(0.0));
+    drop(second);
+    let text = metrics.render();
+    assert!(!text.contains("retention_shop_") && !text.contains("incomplete"), "{text}");
 }

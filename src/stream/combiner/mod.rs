@@ -7,11 +7,12 @@
 //! ```
 //!
 //! The worker that owns partition 0 of the orders runs it as a task beside itself. It keeps nothing: what it writes follows from the
-//! shares alone, and its group's position is the first share of the oldest day that is not finished, with the last finished day beside
-//! it. After any error but a slow answer the task ends, and the worker starts another one a little later; no error of it stops a worker.
+//! shares alone, and its group's position is the first share of the last finished day, with that day beside it: its successor reads the
+//! day again, so that gauges show its figures, and publishes it no more. After any error but a slow answer the task ends, and the worker starts another one a little later; no error of it stops a worker.
 
 pub mod cuts;
 pub mod day_book;
+mod figures;
 mod records;
 
 use std::sync::Arc;
@@ -24,6 +25,8 @@ use tracing::{info, warn};
 use crate::config::SegmentSettings;
 use crate::domain::settings::Settings;
 use crate::domain::values::time::Time;
+use crate::exit::Exit;
+use crate::observe::metrics::{CombinerFailure, IncompleteDays, ShopDay};
 use crate::stream::broker::{
     BrokerError, CombinedRecord, Committed, Lookup, Position, RecordBatch, Task, TaskStep, Unknown, Waker,
     Watermark,
@@ -32,7 +35,7 @@ use crate::stream::registry::{RegistryReader, RegistrySource};
 use crate::topic::{OF_SHARES, Output, Topic};
 use crate::wire::shares::{self, day_text};
 
-use day_book::{DayBook, FinishedDay};
+use day_book::{DayBook, FinishedDay, Written};
 
 pub use records::records;
 
@@ -53,10 +56,12 @@ pub struct CombinerRequest {
 }
 
 /// What the task reports to the worker.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub enum CombinerEvent {
-    /// Days that are counted by some partitions only.
-    Incomplete(usize),
+    /// Days that are counted by some partitions only. Not repeated.
+    Incomplete(IncompleteDays),
+    /// The newest complete day.
+    Figures(Box<ShopDay>),
     /// The day's records are committed, so many.
     Published { day: Time, records: usize },
     /// A partition has not counted the day.
@@ -65,8 +70,10 @@ pub enum CombinerEvent {
 
 /// The worker's end of a combiner. Dropping it cancels the task, which may take a moment to end.
 pub struct Combining {
-    events: mpsc::Receiver<CombinerEvent>,
+    events: mpsc::Receiver<Result<CombinerEvent, CombinerFailure>>,
     cancelled: Arc<AtomicBool>,
+    /// As the task has reported it before its end.
+    failure: Option<CombinerFailure>,
 }
 
 impl Combining {
@@ -79,11 +86,18 @@ impl Combining {
     ///
     /// # Errors
     /// The task has ended, and there will be none.
-    pub fn next_event(&self) -> Result<Option<CombinerEvent>, Ended> {
+    pub fn next_event(&mut self) -> Result<Option<CombinerEvent>, Ended> {
         match self.events.try_recv() {
-            Ok(event) => Ok(Some(event)),
+            Ok(Ok(event)) => Ok(Some(event)),
+            Ok(Err(failure)) => {
+                self.failure = Some(failure);
+                Ok(None)
+            }
             Err(mpsc::TryRecvError::Empty) => Ok(None),
-            Err(mpsc::TryRecvError::Disconnected) => Err(Ended),
+            // Without a word it has panicked.
+            Err(mpsc::TryRecvError::Disconnected) => {
+                Err(Ended { failure: self.failure.unwrap_or(CombinerFailure::Internal) })
+            }
         }
     }
 }
@@ -96,17 +110,20 @@ impl Drop for Combining {
 
 /// The task has ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Ended;
+pub struct Ended {
+    /// Why, if it was not cancelled.
+    pub failure: CombinerFailure,
+}
 
 impl CombinerRequest {
     pub fn start<L: Lookup + 'static>(self) -> (Combining, Task<L>) {
         let (sender, events) = mpsc::channel();
         let cancelled = Arc::new(AtomicBool::new(false));
-        let combining = Combining { events, cancelled: Arc::clone(&cancelled) };
+        let combining = Combining { events, cancelled: Arc::clone(&cancelled), failure: None };
         let Self { settings, segments, partitions, waker } = self;
         let source = if segments.is_some() { RegistrySource::Topic } else { RegistrySource::None };
         let registry = RegistryReader::new(&source);
-        let reporter = Reporter { sender, waker, last: None };
+        let reporter = Reporter { sender, waker, incomplete: None };
         let days = Days { settings, segments, registry };
         let mut work = Work { days, partitions, stage: Stage::Opening, reporter };
         let task = move |lookup: &mut L| {
@@ -116,6 +133,7 @@ impl CombinerRequest {
             match work.step(lookup) {
                 Ok(()) | Err(BrokerError::Retry(_)) => TaskStep::Again,
                 Err(error) => {
+                    work.reporter.send(Err(failure(&error)));
                     let error = format!("{:#}", anyhow::Error::from(error));
                     warn!(error, "the combiner of shop metrics has ended, another one is started");
                     TaskStep::Done
@@ -141,11 +159,12 @@ struct Days {
     registry: RegistryReader,
 }
 
-/// The task's end of the events. The same one is reported once.
+/// The task's end of the events.
 struct Reporter {
-    sender: mpsc::Sender<CombinerEvent>,
+    sender: mpsc::Sender<Result<CombinerEvent, CombinerFailure>>,
     waker: Waker,
-    last: Option<CombinerEvent>,
+    /// As reported last.
+    incomplete: Option<IncompleteDays>,
 }
 
 enum Stage {
@@ -185,7 +204,10 @@ impl Work {
                     // What cannot be read leaves its day without a share or a marker. Tombstones say nothing.
                     match record.value.map(shares::decode) {
                         None => {}
-                        Some(Ok(share)) => book.apply(record.offset, share),
+                        Some(Ok(share)) => {
+                            let written = Written { offset: record.offset, at_ms: record.timestamp_ms };
+                            book.apply(written, share);
+                        }
                         Some(Err(problem)) => {
                             warn!(offset = record.offset.0, problem, "a share cannot be read")
                         }
@@ -194,10 +216,14 @@ impl Work {
                 while let Some(finished) = book.next_finished() {
                     let metadata = day_text(finished.day());
                     let combined = Committed { position: book.position(position), metadata };
-                    let event = self.days.publish(lookup, &finished, &combined)?;
-                    self.reporter.report(event);
+                    if let Some(event) = self.days.publish(lookup, &finished, &combined)? {
+                        self.reporter.report(event);
+                    }
+                    if let Some(figures) = self.days.figures(&finished) {
+                        self.reporter.report(CombinerEvent::Figures(Box::new(figures)));
+                    }
                 }
-                self.reporter.report(CombinerEvent::Incomplete(book.incomplete()));
+                self.reporter.report_incomplete(book.incomplete());
             }
         }
         Ok(())
@@ -205,25 +231,44 @@ impl Work {
 }
 
 impl Reporter {
-    fn report(&mut self, event: CombinerEvent) {
-        if self.last.as_ref() != Some(&event) {
-            self.last = Some(event.clone());
-            // A worker that has dropped its end has cancelled the task; the next step sees it.
-            let _ = self.sender.send(event);
-            (self.waker)();
+    fn report(&self, event: CombinerEvent) {
+        self.send(Ok(event));
+    }
+
+    fn send(&self, message: Result<CombinerEvent, CombinerFailure>) {
+        // A worker that has dropped its end has cancelled the task; the next step sees it.
+        let _ = self.sender.send(message);
+        (self.waker)();
+    }
+
+    fn report_incomplete(&mut self, days: IncompleteDays) {
+        if self.incomplete != Some(days) {
+            self.incomplete = Some(days);
+            self.report(CombinerEvent::Incomplete(days));
         }
     }
 }
 
 impl Days {
-    /// Writes a finished day, with the position behind it.
+    /// What gauges show of a complete day.
+    fn figures(&self, finished: &FinishedDay) -> Option<ShopDay> {
+        match finished {
+            FinishedDay::Complete { day, counts } | FinishedDay::Known { day, counts } => {
+                Some(figures::shop_day(&self.settings, *day, counts))
+            }
+            FinishedDay::Dropped { .. } => None,
+        }
+    }
+
+    /// Writes a finished day that is not written yet, with the position to go on from.
     fn publish<L: Lookup>(
         &mut self,
         lookup: &mut L,
         finished: &FinishedDay,
         combined: &Committed,
-    ) -> Result<CombinerEvent, BrokerError> {
+    ) -> Result<Option<CombinerEvent>, BrokerError> {
         let (records, event) = match finished {
+            FinishedDay::Known { .. } => return Ok(None),
             FinishedDay::Complete { day, counts } => {
                 let metrics = records(&self.settings, *day, counts);
                 let event = CombinerEvent::Published { day: *day, records: metrics.len() };
@@ -249,6 +294,20 @@ impl Days {
         {
             self.registry.apply(key, value);
         }
-        Ok(event)
+        Ok(Some(event))
+    }
+}
+
+const fn failure(error: &BrokerError) -> CombinerFailure {
+    match error {
+        BrokerError::OutcomeUnknown(Unknown::Fenced, _) => CombinerFailure::Fenced,
+        BrokerError::OutcomeUnknown(Unknown::Failed, _) => CombinerFailure::OutcomeUnknown,
+        BrokerError::Stop(Exit::Permission, _) => CombinerFailure::Permission,
+        BrokerError::Stop(Exit::Configuration | Exit::Data | Exit::Usage, _) => {
+            CombinerFailure::Configuration
+        }
+        BrokerError::Stop(Exit::Unavailable, _) | BrokerError::Retry(_) => CombinerFailure::Unavailable,
+        BrokerError::Stop(Exit::Internal | Exit::Unhealthy | Exit::Pending, _)
+        | BrokerError::AbortTransaction(_) => CombinerFailure::Internal,
     }
 }

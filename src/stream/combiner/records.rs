@@ -6,6 +6,7 @@ use crate::domain::daily_count::DailyCount;
 use crate::domain::daily_count::month::Month;
 use crate::domain::segments::counts::SegmentCounts;
 use crate::domain::settings::{Settings, Shop};
+use crate::domain::values::ids::ShopIndex;
 use crate::domain::values::time::Time;
 use crate::wire::encode::{
     CohortMonth, CohortOfMonth, Retention, ShopMetrics, encode_cohort_month, encode_shop_metrics,
@@ -25,13 +26,24 @@ pub fn records(
     for index in settings.shops.indexes() {
         let store_id = settings.shops.store_id(index);
         let shop = settings.shops.get(index);
-        let empty = || DailyCount::new(day, day.minus(settings.ledger_horizon()), &shop.zone, 0);
-        let count = counts.get(&store_id.map(Into::into)).cloned().unwrap_or_else(empty);
+        let count = count_of(settings, index, day, counts);
         let store = Store { store_id, shop, name: store_id.unwrap_or(ONE_SHOP) };
         records.push(store.metrics(&count));
         records.extend(store.cohorts(&count));
     }
     records
+}
+
+/// The count of a store; an empty one without customers.
+pub(super) fn count_of(
+    settings: &Settings,
+    index: ShopIndex,
+    day: Time,
+    counts: &BTreeMap<Option<Box<str>>, DailyCount>,
+) -> DailyCount {
+    let zone = &settings.shops.get(index).zone;
+    let empty = || DailyCount::new(day, day.minus(settings.ledger_horizon()), zone, 0);
+    counts.get(&settings.shops.store_id(index).map(Into::into)).cloned().unwrap_or_else(empty)
 }
 
 struct Store<'s> {

@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::Stop;
 use super::context::Context;
-use crate::observe::metrics::BatchSummary;
+use crate::observe::metrics::{BatchSummary, CombinerGauges};
 use crate::stream::broker::{Broker, Moment};
 use crate::stream::combiner::{CombinerEvent, CombinerRequest, Combining, Ended};
 use crate::topic::{Output, Partition};
@@ -24,7 +24,7 @@ pub(super) enum CombinerSlot {
     /// Another worker combines, or no one does.
     #[default]
     Off,
-    Running(Combining),
+    Running(Combining, CombinerGauges),
     /// Partition 0 has gone. Two combiners would read through one client, so the next one waits until this one has ended.
     Stopping(Combining),
     Ended {
@@ -44,18 +44,25 @@ impl CombinerSlot {
         ctx.combiner = match slot {
             Self::Off if is_owner => start(ctx)?,
             Self::Off => Self::Off,
-            Self::Running(combining) if is_owner => match report(ctx, &combining) {
-                Ok(()) => Self::Running(combining),
-                Err(Ended) => Self::Ended { at: now },
+            Self::Running(mut combining, gauges) if is_owner => match report(ctx, &mut combining, &gauges) {
+                Ok(()) => Self::Running(combining, gauges),
+                Err(Ended { failure }) => {
+                    ctx.hub.metrics.on_combiner_failed(failure);
+                    Self::Ended { at: now }
+                }
             },
-            Self::Running(combining) => {
+            Self::Running(combining, _) => {
                 info!("another worker combines shares from now on");
                 combining.cancel();
-                ctx.hub.metrics.set_days_incomplete(0);
                 Self::Stopping(combining)
             }
-            Self::Stopping(combining) if has_ended(&combining) => Self::Off,
-            Self::Stopping(combining) => Self::Stopping(combining),
+            Self::Stopping(mut combining) => {
+                if has_ended(&mut combining) {
+                    Self::Off
+                } else {
+                    Self::Stopping(combining)
+                }
+            }
             Self::Ended { at } if is_owner && now.since(at) < PAUSE => Self::Ended { at },
             Self::Ended { .. } => Self::Off,
         };
@@ -64,12 +71,12 @@ impl CombinerSlot {
 }
 
 /// What it has reported meanwhile its successor will find committed.
-fn has_ended(combining: &Combining) -> bool {
+fn has_ended(combining: &mut Combining) -> bool {
     loop {
         match combining.next_event() {
             Ok(Some(_)) => {}
             Ok(None) => return false,
-            Err(Ended) => return true,
+            Err(Ended { .. }) => return true,
         }
     }
 }
@@ -83,24 +90,28 @@ fn start<B: Broker>(ctx: &mut Context<'_, B>) -> Result<CombinerSlot, Stop> {
     };
     let (combining, task) = request.start();
     ctx.broker.spawn("combiner", task)?;
-    Ok(CombinerSlot::Running(combining))
+    Ok(CombinerSlot::Running(combining, ctx.hub.metrics.begin_combining()))
 }
 
-fn report<B: Broker>(ctx: &Context<'_, B>, combining: &Combining) -> Result<(), Ended> {
+fn report<B: Broker>(
+    ctx: &Context<'_, B>,
+    combining: &mut Combining,
+    gauges: &CombinerGauges,
+) -> Result<(), Ended> {
     while let Some(event) = combining.next_event()? {
         let metrics = ctx.hub.metrics;
         match event {
-            CombinerEvent::Incomplete(days) => metrics.set_days_incomplete(days),
+            CombinerEvent::Incomplete(days) => gauges.set_incomplete(&days),
+            CombinerEvent::Figures(day) => gauges.show(&day),
             CombinerEvent::Published { day, records } => {
                 info!(day = day_text(day), records, "shop metrics published");
                 let mut summary = BatchSummary::default();
                 summary.output_records[Output::ShopMetrics] = records as u64;
                 metrics.on_batch(&summary, ctx.broker.clocks().wall_ms);
-                metrics.set_day_published(day);
             }
             CombinerEvent::Dropped { day } => {
                 warn!(day = day_text(day), "a partition has not counted the day, so it has no shop metrics");
-                metrics.set_day_dropped(day);
+                metrics.on_day_dropped(day);
             }
         }
     }

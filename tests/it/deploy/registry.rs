@@ -6,7 +6,13 @@ use prometheus::{
     Registry,
     proto::{MetricFamily, MetricType},
 };
-use retention_signals::observe::metrics::{CurrencyLabel, Metrics, PartitionGauges, PerLabel, Vocabulary};
+use retention_signals::domain::daily_count::stage::ShopStage;
+use retention_signals::domain::values::number::Ratio;
+use retention_signals::domain::values::time::{Span, Time};
+use retention_signals::observe::metrics::{
+    CombinerGauges, CurrencyLabel, IncompleteDay, IncompleteDays, Metrics, PartitionGauges, PerLabel,
+    ShopDay, ShopMoney, Vocabulary,
+};
 use retention_signals::topic::Partition;
 
 /// Labels whose values are not known in advance.
@@ -22,13 +28,13 @@ pub struct Family {
 
 /// The text that a scraper gets from an instance with one partition.
 pub fn exported() -> String {
-    let (metrics, _) = metrics();
+    let (metrics, _combiner, _) = metrics();
     metrics.render()
 }
 
 /// Every metric with the names of its labels.
 pub fn labels() -> BTreeMap<String, BTreeSet<String>> {
-    let (_metrics, registry) = metrics();
+    let (_metrics, _combiner, registry) = metrics();
     let mut labels: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for family in registry.gather() {
         let pairs = family.get_metric().iter().flat_map(|metric| metric.get_label());
@@ -39,11 +45,11 @@ pub fn labels() -> BTreeMap<String, BTreeSet<String>> {
 
 /// Every name that a query can use: histograms under their three names.
 pub fn families() -> BTreeMap<String, Family> {
-    let (_metrics, registry) = metrics();
+    let (_metrics, _combiner, registry) = metrics();
     registry.gather().iter().chain(&of_intake()).flat_map(named).collect()
 }
 
-fn metrics() -> (Metrics, Registry) {
+fn metrics() -> (Metrics, CombinerGauges, Registry) {
     let registry = Registry::new();
     let vocabulary = Vocabulary {
         version: "0",
@@ -54,7 +60,40 @@ fn metrics() -> (Metrics, Registry) {
     // With everything that may be off.
     let gauges = PartitionGauges { customers_by_segment: Some(PerLabel::default()), ..Default::default() };
     metrics.partition(Partition(0)).set(&gauges);
-    (metrics, registry)
+    let combiner = metrics.begin_combining();
+    combiner.set_incomplete(&incomplete_days());
+    combiner.show(&shop_day());
+    (metrics, combiner, registry)
+}
+
+/// A day that one partition has not counted for a minute.
+pub fn incomplete_days() -> IncompleteDays {
+    let midnight = Time::MIN.plus(Span::days(20_000));
+    let since_ms = Some(midnight.plus(Span::from_millis(60_000)).as_millis());
+    IncompleteDays { count: 1, oldest: Some(IncompleteDay { day: midnight, since_ms }) }
+}
+
+/// The newest complete day, with every figure.
+pub fn shop_day() -> ShopDay {
+    let euro = CurrencyLabel::new("EUR", 2).expect("a currency");
+    let money = ShopMoney {
+        kept_net: PerLabel::build(|_| 12_345),
+        revenue: PerLabel::build(|_| 20_000),
+        projected: Some(15_000),
+        projected_extra: PerLabel::build(|_| Some(550)),
+    };
+    ShopDay {
+        day: Time::MIN.plus(Span::days(19_999)),
+        stage: ShopStage::Consistent,
+        customers: PerLabel::build(|_| 2),
+        kept_orders: PerLabel::build(|_| 3),
+        placed_orders: PerLabel::build(|_| 4),
+        returned_orders: PerLabel::build(|_| 1),
+        customer_return_rate: PerLabel::build(|_| Ratio::new(1, 2)),
+        repeat_purchase_rate: PerLabel::build(|_| Ratio::new(1, 3)),
+        retention: PerLabel::build(|_| Ratio::new(1, 5)),
+        money: [(euro, money)].into(),
+    }
 }
 
 /// Those that an intake has beside the ones of `run`.

@@ -85,7 +85,12 @@ fn days(node: &KafkaNode, partitions: u32, disturbance: Disturbance) -> Result<(
     one.wait_until("done with the days", PATIENCE, |_| {
         Ok(published()?.iter().any(|(key, _)| *key == day_key(today)))
     })?;
+    show_last_day(&one, &published()?)?;
     one.terminate(PATIENCE)?.expect_clean();
+    // The one that comes next publishes nothing, and shows the day all the same.
+    let next = ServiceProcess::start(&settings("next"))?;
+    show_last_day(&next, &published()?)?;
+    next.terminate(PATIENCE)?.expect_clean();
 
     let first_of = |partition: u32| {
         let records = history.orders.iter().chain(&history.returns);
@@ -102,6 +107,47 @@ fn days(node: &KafkaNode, partitions: u32, disturbance: Disturbance) -> Result<(
         let recomputed = recomputed(&history, first / DAY_MS * DAY_MS + index as i64 * DAY_MS);
         ensure!(*value == recomputed, "{key}: {value:#}\nnot {recomputed:#}");
     }
+    Ok(())
+}
+
+/// The gauges show the newest day, and no failure.
+fn show_last_day(service: &ServiceProcess, published: &[(String, Value)]) -> Result<()> {
+    let (key, shop) = published.last().context("a day")?;
+    let number = |value: &Value| match value.as_str() {
+        Some(decimal) => decimal.parse::<f64>().ok(),
+        None => value.as_f64(),
+    };
+    let at = chrono::DateTime::parse_from_rfc3339(shop["at"].as_str().context("a time")?)?.timestamp();
+    service.wait_until("showing the last day", PATIENCE, |service| {
+        Ok(service.metric("retention_shop_day_timestamp_seconds", &[])? == Some(at as f64))
+    })?;
+    let window = &shop["windows"]["30d"];
+    for (series, labels, expected) in [
+        ("customers", vec!["active"], &shop["customers"]["by_state"]["active"]),
+        ("customers", vec!["prospect"], &shop["customers"]["by_state"]["prospect"]),
+        ("kept_orders", vec!["30d", "new"], &shop["new"]["30d"]["orders"]),
+        ("kept_orders", vec!["30d", "returning"], &shop["returning"]["30d"]["orders"]),
+        ("kept_net_revenue", vec!["90d", "returning", "GBP"], &shop["returning"]["90d"]["net"]),
+        ("placed_orders", vec!["30d"], &window["orders"]["placed"]),
+        ("returned_orders", vec!["30d"], &window["orders"]["returned"]),
+        ("revenue", vec!["30d", "refunded", "GBP"], &window["revenue"]["GBP"]["refunded"]),
+        ("customer_return_ratio", vec!["30d"], &shop["customer_return_rate"]["30d"]),
+        ("repeat_purchase_ratio", vec!["30d"], &window["repeat_purchase_rate"]["kept"]),
+        ("retention_ratio", vec!["01"], &shop["retention_curve"][1]),
+        ("projected_net_revenue", vec!["GBP"], &shop["projection"][0]["base"][11]),
+        ("projected_extra_net_revenue", vec!["10", "GBP"], &shop["projection"][2]["extra"][11]),
+    ] {
+        let found = service.metric(&format!("retention_shop_{series}"), &labels)?;
+        let expected = number(expected);
+        // Records hold ratios with six digits.
+        let is_same = match (found, expected) {
+            (Some(found), Some(expected)) => (found - expected).abs() < 1e-6,
+            (found, expected) => found == expected,
+        };
+        ensure!(is_same, "{key}: {series} {labels:?} is {found:?}, not {expected:?}");
+    }
+    let failures = service.metric("retention_combiner_failures_total", &[])?;
+    ensure!(failures == Some(0.0), "{failures:?} failures");
     Ok(())
 }
 

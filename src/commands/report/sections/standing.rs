@@ -4,7 +4,8 @@ use super::{count, mean_money, money, share};
 use crate::commands::numbers::{hundredths, none, percent};
 use crate::commands::report::html::{Table, escape, hint, paragraph, put, section};
 use crate::commands::report::observed::Part;
-use crate::commands::report::stage::Stage;
+use crate::commands::report::stage;
+use crate::domain::daily_count::stage::ShopStage;
 use crate::domain::engine::shop_totals::WindowTotals;
 use crate::domain::signals::signal::State;
 use crate::domain::values::number::Ratio;
@@ -16,8 +17,8 @@ const FREQUENT_FROM: u64 = 2;
 pub(in crate::commands::report) fn html(part: &Part, id: &str) -> String {
     let year = &part.totals.windows[YEAR];
     let months = part.count.cohorts.first_month().map_or(0, |first| part.count.current.since(first));
-    let stage = Stage::of(months, part.totals.windows[0].kept, part.totals.windows[2].kept);
-    let lead = format!("The shop is at the stage “{}”. {}", stage.name(), stage.advice());
+    let stage = ShopStage::of(months, part.totals.windows[0].kept, part.totals.windows[2].kept);
+    let lead = format!("The shop is at the stage “{}”. {}", stage::title(stage), stage::advice(stage));
     let mut body = tiles(part, year);
     body.push_str(&states(part));
     body.push_str("<h3>Why this stage</h3>\n");
@@ -27,7 +28,7 @@ pub(in crate::commands::report) fn html(part: &Part, id: &str) -> String {
         count(part.totals.windows[2].kept),
         count(part.totals.windows[2].kept / 3),
     )));
-    body.push_str(&stage.table().html());
+    body.push_str(&stage::table(stage).html());
     body.push_str("<h3>Its place in the value matrix</h3>\n");
     body.push_str(&place(part));
     section(id, "Where the shop stands", &lead, &body)
