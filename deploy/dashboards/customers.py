@@ -4,7 +4,7 @@ A partition that moves between two instances is exported by both for a scrape, a
 populations take the maximum over instances, or the last values, before they add partitions up.
 """
 
-from panels import choice, figure, increase, label_values, lines, row, steady
+from panels import choice, columns, figure, increase, label_values, lines, row, steady, word
 import panels
 
 GOOD, WARN, BAD = "green", "orange", "red"
@@ -137,6 +137,59 @@ def money():
         collapsed=False)
 
 
+def of_day(what, by="", further=""):
+    """A figure of the newest complete day. One instance exports it; where another one takes over, both may for a scrape."""
+    outer = f"max by ({by}) " if by else "max"
+    metric = f"retention_shop_{what}"
+    now, before = f"@{metric}@{{{further}}}", f"last_over_time(@{metric}@{{{further}}}[{panels.STEADY}])"
+    return f"({outer}({now}) or {outer}({before}))"
+
+
+def shop_day():
+    currency, window = 'currency=~"$currency"', 'window="90d"'
+    money, net = f"{window},{currency}", "kept_net_revenue"
+    returning = of_day(net, "currency", f'{money},kind="returning"')
+    new = of_day(net, "currency", f'{money},kind="new"')
+    return row(
+        "Shop, day by day",
+        figure("Counted up to", """The midnight (UTC) up to which this row is counted: the newest day that all partitions have counted. Without data unless
+               metrics.shares is on. The figures change once a day and are never corrected for orders that come later.""",
+               "dateTimeAsIso", f"1000 * {of_day('day_timestamp_seconds')}", width=4),
+        word("Stage", """How far the shop has come, by its months and its orders: starting, first sales, consistent, established, mature. Early stages
+             live on winning customers, late ones on keeping them.""", f"{of_day('stage', 'stage')} == 1", "{{stage}}"),
+        figure("Customers who came back", """Of the customers with a kept order in the last 365 days, the share with one that was not their first.""",
+               "percentunit", of_day("customer_return_ratio", further='window="365d"'), width=4, decimals=1),
+        figure("Customers with two orders", """Of the customers with a kept order in the last 365 days, the share with two or more in them.""",
+               "percentunit", of_day("repeat_purchase_ratio", further='window="365d"'), width=4, decimals=1),
+        figure("Orders with returned goods", """Of the orders of the last 365 days, the share of which goods came back.""", "percentunit",
+               per(of_day("returned_orders", further='window="365d"'), of_day("placed_orders", further='window="365d"')), width=4, decimals=1),
+        figure("Days not complete", """Days that some partitions have counted and others have not. A few minutes after midnight there is one; for hours there
+               should be none.""", "none", "max(@retention_daily_counts_incomplete@)", [(None, GOOD), (1, WARN)], width=4,
+               runbook="RetentionDayIncomplete"),
+        lines("Revenue from new and from returning customers", """Net value of the kept orders of the last 90 days: first orders of their customers, and
+              all others. A shop that keeps its customers grows in the second.""", "none",
+              [(new, "new {{currency}}"), (returning, "returning {{currency}}")], stacked=True, bars=True),
+        lines("Share of revenue from returning customers", "Of the net value of the kept orders of the last 90 days.", "percentunit",
+              [(f"{returning} / (({new} + {returning}) > 0)", "{{currency}}")]),
+        lines("Orders of new and of returning customers", "Kept orders of the last 90 days.", "short",
+              [(of_day("kept_orders", "kind", window), "{{kind}}")], stacked=True, bars=True),
+        lines("Customers who came back, over time", """Customers with a returning order over customers with a kept order, by trailing window.""", "percentunit",
+              [(of_day("customer_return_ratio", "window"), "{{window}}")]),
+        lines("Customers at midnight", "Customers by state as the day was counted, all partitions at the same moment.", "short",
+              [(of_day("customers", "state"), "{{state}}")], stacked=True, overrides=coloured()),
+        lines("Money given back", "What was refunded of the orders of the last 90 days, as a share of their totals.", "percentunit",
+              [(per(of_day("revenue", "currency", f'{money},kind="refunded"'), of_day("revenue", "currency", f'{money},kind="gross"')),
+                "{{currency}}")]),
+        columns("Who still buys, month by month", """The retention curve: of the customers whose first kept order lies one, two, … twelve calendar months back, the
+                share that bought in that month. Where the columns level off, customers have become regulars.""", "percentunit",
+                [(of_day("retention_ratio", "month"), "{{month}}")]),
+        columns("What keeping more customers is worth", """Net revenue of the twelfth month from now if retention stays as it is and new customers keep coming as in
+                the last three months, and what 1, 5 and 10 percentage points more in every month add to it.""", "none",
+                [(of_day("projected_net_revenue", "currency", currency), "as it is {{currency}}"),
+                 (of_day("projected_extra_net_revenue", "points, currency", currency), "+ {{points}} points {{currency}}")]),
+        collapsed=False)
+
+
 def dashboard():
     variables = [
         choice("window", "Window", ["30d", "90d", "365d", "all"], "90d"),
@@ -145,5 +198,5 @@ def dashboard():
     return panels.dashboard(
         "retention-customers", "Retention signals: customers",
         "How many customers come back, how often, for how much, and who is about to stop.",
-        [one() for one in (now, moves, base_metrics, money)],
+        [one() for one in (now, moves, base_metrics, money, shop_day)],
         variables=variables, links=[("Pipeline", "retention-pipeline")])

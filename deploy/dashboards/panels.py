@@ -116,6 +116,26 @@ def figure(title, description, unit, query, steps=None, width=4, height=4, mappi
     return panel("stat", title, description, unit, [(query, name)], width, height, options, defaults, None, runbook)
 
 
+def word(title, description, query, name, width=4, height=4):
+    """The name of the one series that a query finds."""
+    made = figure(title, description, "none", query, width=width, height=height, name=name)
+    made["options"]["textMode"] = "name"
+    return made
+
+
+def columns(title, description, unit, queries, width=12, height=8):
+    """The last value of each series as a column."""
+    made = panel("bargauge", title, description, unit, queries, width, height, options={
+        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
+        "orientation": "vertical",
+        "displayMode": "basic",
+        "showUnfilled": False,
+    }, defaults={"min": 0, "color": {"mode": "fixed", "fixedColor": "blue"}})
+    for target in made["targets"]:
+        target |= {"instant": True, "range": False}
+    return made
+
+
 def of_all(title, description, part, whole, missing="missing", colour="red", width=4, height=4, runbook=None):
     """How many of how many, and how many are missing: in `colour` if any is."""
     made = figure(title, description, "none", part, width=width, height=height, name="now", decimals=0, runbook=runbook)
