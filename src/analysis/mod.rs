@@ -9,3 +9,4 @@
 pub(crate) mod cut;
 pub(crate) mod fitting;
 pub mod measures;
+pub(crate) mod parallel;

@@ -19,6 +19,7 @@ use std::path::Path;
 use crate::analysis::cut::{CustomerAtCut, Cut};
 use crate::analysis::fitting::{self, Fitted, fitted};
 use crate::analysis::measures::{Costs as CostsOfFlags, Flags, auc, bins};
+use crate::analysis::parallel;
 use crate::commands::cli::CommonArguments;
 use crate::commands::fit::{day_text, model_settings};
 use crate::commands::progress::Progress;
@@ -188,7 +189,7 @@ impl<'t> Test<'t> {
                 .into_iter()
                 .map(BinResult::from)
                 .collect(),
-            data_curve: self.data_curve(&last.cut),
+            data_curve: self.data_curve(&last.cut, progress),
             policies: results,
             cost_curve,
             recommended,
@@ -207,14 +208,18 @@ impl<'t> Test<'t> {
         self.history.apply(settings.lapse.clone(), &stops, progress, &mut taker);
         let cuts = taker.cuts;
         let samples: Vec<Cut> = cuts.iter().map(sample).collect();
-        let judge = |(cut, own): (&Cut, &Cut)| {
+        let horizon = self.horizon;
+        let judge = |&(cut, own): &(&Cut, &Cut)| {
             let complete: Vec<&Cut> =
-                samples.iter().filter(|earlier| earlier.at.plus(self.horizon) <= cut.at).collect();
-            let fitted = fitted(own, &complete, self.horizon, Prior::Weak);
+                samples.iter().filter(|earlier| earlier.at.plus(horizon) <= cut.at).collect();
+            let fitted = fitted(own, &complete, horizon, Prior::Weak);
             let model = fitted.model(ModelVersion::Fitted(0), fitting::effective_after(cut.at));
+            progress.fitted();
             Judged { cut: cut.clone(), fitted, model }
         };
-        cuts.iter().zip(&samples).map(judge).collect()
+        let pairs: Vec<(&Cut, &Cut)> = cuts.iter().zip(&samples).collect();
+        progress.fitting(cuts.len());
+        parallel::map(&pairs, judge)
     }
 
     /// The one in use, and the others with their defaults.
@@ -330,6 +335,7 @@ impl<'t> Test<'t> {
     /// What each share would have flagged, within the bounds of the policy.
     fn cost_curve(&self, judged: &[Judged]) -> Vec<CostPoint> {
         let settings = model_settings(self.history.settings().lapse.policy());
+        let costs = self.costs;
         let point = |hundredths: u64| {
             let share = Decimal::new(hundredths, 2).expect("two digits");
             let policy = LapsePolicy::Model(ModelSettings {
@@ -352,21 +358,22 @@ impl<'t> Test<'t> {
                 share: hundredths as f64 / 100.0,
                 flagged_share: mean(0, &|flags| flags.flagged_share()).unwrap_or(0.0),
                 precision: mean(0, &|flags| flags.precision()),
-                cost: mean(0, &|flags| Some(flags.cost(self.costs) / flags.customers() as f64))
-                    .unwrap_or(0.0),
+                cost: mean(0, &|flags| Some(flags.cost(costs) / flags.customers() as f64)).unwrap_or(0.0),
                 lapsed_flagged_share: mean(1, &|flags| flags.flagged_share()).unwrap_or(0.0),
                 lapsed_precision: mean(1, &|flags| flags.precision()),
             }
         };
-        (1..=40).map(|twentieths| point(5 * twentieths)).collect()
+        let shares: Vec<u64> = (1..=40).map(|twentieths| 5 * twentieths).collect();
+        parallel::map(&shares, |share| point(*share))
     }
 
     /// Fits on 50, 100, 200 … random customers of a cut, and ranks all of them.
-    fn data_curve(&self, cut: &Cut) -> Vec<DataPoint> {
+    fn data_curve(&self, cut: &Cut, progress: &Progress) -> Vec<DataPoint> {
+        let horizon = self.horizon;
         let ranks = |customers: Vec<CustomerAtCut>| {
             let part = Cut { at: cut.at, customers };
             let orders = fit(&grouped(part.rows()), Prior::Weak).model;
-            auc(&cut.scored(&Model { orders, ..Model::PRIOR }, self.horizon))
+            auc(&cut.scored(&Model { orders, ..Model::PRIOR }, horizon))
         };
         let drawn = |count: usize, draw: u64| {
             let mut customers = cut.customers.clone();
@@ -377,15 +384,22 @@ impl<'t> Test<'t> {
         let sizes = [50, 100, 200, 500, 1_000, 2_000, 5_000];
         let all = sample(cut).customers;
         let part = sizes.into_iter().filter(|count| *count < all.len());
-        let mut points: Vec<DataPoint> = part
-            .filter_map(|count| {
-                let auc = MeanResult::of((0..DRAWS).map(|draw| drawn(count, draw)))?;
-                Some(DataPoint { customers: count, auc })
-            })
-            .collect();
-        points
-            .extend(MeanResult::of([ranks(all.clone())]).map(|auc| DataPoint { customers: all.len(), auc }));
-        points
+        let mut draws: Vec<(usize, u64)> =
+            part.flat_map(|count| (0..DRAWS).map(move |draw| (count, draw))).collect();
+        // All of them are drawn once, in any order.
+        draws.push((all.len(), 0));
+        progress.fitting(draws.len());
+        let ranked = parallel::map(&draws, |&(count, draw)| {
+            let auc = if count == all.len() { ranks(all.clone()) } else { drawn(count, draw) };
+            progress.fitted();
+            auc
+        });
+        let of_count = |draws: &[((usize, u64), Option<f64>)]| {
+            let auc = MeanResult::of(draws.iter().map(|(_, auc)| *auc))?;
+            Some(DataPoint { customers: draws[0].0.0, auc })
+        };
+        let ranked: Vec<_> = draws.into_iter().zip(ranked).collect();
+        ranked.chunk_by(|one, other| one.0.0 == other.0.0).filter_map(of_count).collect()
     }
 }
 

@@ -10,6 +10,7 @@ const STEP: u64 = 8_192;
 
 const READING: &str = "reading  {bar:30} {percent:>3} %  {bytes} of {total_bytes}";
 const APPLYING: &str = "applying {bar:30} {percent:>3} %  {human_pos} of {human_len} events, {per_sec}";
+const FITTING: &str = "fitting  {bar:30} {percent:>3} %  {pos} of {len} models";
 const WRITING: &str = "writing  {bar:30} {percent:>3} %  {human_pos} of {human_len} records, {per_sec}";
 
 /// The bar, drawn on standard error.
@@ -38,6 +39,16 @@ impl Progress {
     /// All is read; now records are written.
     pub(crate) fn writing(&self, records: u64) {
         self.begin(records, WRITING);
+    }
+
+    /// All is applied; now so many models are fitted.
+    pub(crate) fn fitting(&self, models: usize) {
+        self.begin(models as u64, FITTING);
+    }
+
+    /// One more model is fitted.
+    pub(crate) fn fitted(&self) {
+        self.bar.inc(1);
     }
 
     fn begin(&self, length: u64, template: &str) {

@@ -9,6 +9,7 @@ use libtest_mimic::{Completion, Failed, Trial};
 use retention_signals::commands::cli::{self, Command, Parsed};
 use retention_signals::commands::{fit, replay};
 use retention_signals::domain::model::fit::{Prior, Row, ValueRow, fit as fit_rows, fit_values, grouped};
+use retention_signals::domain::model::gamma_gamma::ObservedMean;
 use retention_signals::domain::model::mbg_nbd::MbgNbd;
 use retention_signals::exit::Failure;
 use serde_json::Value;
@@ -134,7 +135,8 @@ fn cdnow_is_fitted_as_published(path: &Path) -> Result<(), Failed> {
     near("p", value.p, 6.25, 0.005)?;
     near("q", value.q, 3.74, 0.005)?;
     near("v", value.v, 15.44, 0.005)?;
-    let likelihood = values.iter().map(|row| value.log_likelihood(row.count, row.mean)).sum::<f64>();
+    let observed: Vec<_> = values.iter().map(|row| ObservedMean::new(row.count, row.mean)).collect();
+    let likelihood = value.log_likelihood(&observed);
     near("log-likelihood of values", likelihood, -4_055.92, 0.005)
 }
 

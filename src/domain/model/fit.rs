@@ -1,6 +1,6 @@
 //! Finds the parameters under which what customers did is most probable.
 
-use super::gamma_gamma::GammaGamma;
+use super::gamma_gamma::{GammaGamma, ObservedMean};
 use super::likelihood::Likelihood;
 use super::math::{exp, ln};
 use super::mbg_nbd::MbgNbd;
@@ -160,10 +160,8 @@ pub fn fit_values(rows: &[ValueRow], customers_min: usize) -> Option<GammaGamma>
     rows.sort_by(|one, other| one.count.total_cmp(&other.count).then(one.mean.total_cmp(&other.mean)));
     let mean = rows.iter().map(|row| row.mean).sum::<f64>() / rows.len() as f64;
     let of_logs = |at: &[f64; 3]| GammaGamma { p: exp(at[0]), q: exp(at[1]), v: exp(at[2]) };
-    let mut target = |at: &[f64; 3]| {
-        let model = of_logs(at);
-        -rows.iter().map(|row| model.log_likelihood(row.count, row.mean)).sum::<f64>()
-    };
+    let observed: Vec<_> = rows.iter().map(|row| ObservedMean::new(row.count, row.mean)).collect();
+    let mut target = |at: &[f64; 3]| -of_logs(at).log_likelihood(&observed);
     let bounds = [(1e-4, 1e4), (1e-4, 1e4), (mean * 1e-6, mean * 1e6)].map(|(low, high)| (ln(low), ln(high)));
     let start = [ln(4.0), ln(4.0), ln(mean)];
     let first = minimum(start, FIRST_STEP, &bounds, &mut target);

@@ -20,12 +20,36 @@ impl GammaGamma {
         self.p * (self.v + count * mean) / (self.p * count + self.q - 1.0)
     }
 
-    /// The logarithm of the likelihood of a mean of `count` values; both are positive.
-    pub fn log_likelihood(&self, count: f64, mean: f64) -> f64 {
+    /// The logarithms of the likelihood of the means of customers, added up. Customers with equal counts should follow each other: most of
+    /// the time goes into lnΓ, which is taken once for them.
+    pub fn log_likelihood(&self, customers: &[ObservedMean]) -> f64 {
         let Self { p, q, v } = *self;
-        let px = p * count;
-        ln_gamma(px + q) - ln_gamma(px) - ln_gamma(q) + q * ln(v) + (px - 1.0) * ln(mean) + px * ln(count)
-            - (px + q) * ln(count * mean + v)
+        let (mut counted, mut of_count) = (f64::NAN, 0.0);
+        let mut total = 0.0;
+        for ObservedMean { count, mean, ln_count, ln_mean } in customers {
+            let px = p * count;
+            if *count != counted {
+                counted = *count;
+                of_count = ln_gamma(px + q) - ln_gamma(px) - ln_gamma(q) + q * ln(v);
+            }
+            total += of_count + (px - 1.0) * ln_mean + px * ln_count - (px + q) * ln(count * mean + v);
+        }
+        total
+    }
+}
+
+/// A customer's mean of `count` values, with the logarithms of both; all are positive.
+#[derive(Clone, Copy, Debug)]
+pub struct ObservedMean {
+    count: f64,
+    mean: f64,
+    ln_count: f64,
+    ln_mean: f64,
+}
+
+impl ObservedMean {
+    pub fn new(count: f64, mean: f64) -> Self {
+        Self { count, mean, ln_count: ln(count), ln_mean: ln(mean) }
     }
 }
 

@@ -29,16 +29,46 @@ pub fn grouped(mut rows: Vec<Row>) -> Vec<Row> {
     rows
 }
 
-/// The log-likelihood of rows, evaluated many times.
+/// The log-likelihood of rows, evaluated many times. Most of the time goes into logarithms, and many customers need the same ones, so these
+/// are taken once an evaluation.
 pub struct Likelihood<'r> {
     rows: &'r [Row],
-    sums: Vec<[f64; 3]>,
+    by_repeat_days: Vec<OfRepeatDays>,
+    /// The numbers of days that rows have, each once, rising.
+    days: Vec<u32>,
+    /// ln(α + days) of each of them.
+    ln_of_days: Vec<f64>,
+    /// Where in them each row's span and age stand.
+    places: Vec<[usize; 2]>,
+}
+
+/// What is the same for all customers with x purchase days after the first one.
+#[derive(Clone, Copy, Default)]
+struct OfRepeatDays {
+    /// Σ ln(r + i) for i < x.
+    of_r: f64,
+    /// Σ ln(b + i) for i ≤ x.
+    of_b: f64,
+    /// Σ ln(a + b + i) for i ≤ x.
+    of_ab: f64,
+    /// ln(b + x).
+    ln_b: f64,
 }
 
 impl<'r> Likelihood<'r> {
     pub fn new(rows: &'r [Row]) -> Self {
         let longest = rows.iter().map(|row| row.repeat_days).max().unwrap_or(0);
-        Self { rows, sums: vec![[0.0; 3]; longest as usize + 1] }
+        let mut days: Vec<u32> = rows.iter().flat_map(|row| [row.span_days, row.age_days]).collect();
+        days.sort_unstable();
+        days.dedup();
+        let place = |wanted: u32| days.partition_point(|days| *days < wanted);
+        Self {
+            rows,
+            by_repeat_days: vec![OfRepeatDays::default(); longest as usize + 1],
+            ln_of_days: vec![0.0; days.len()],
+            places: rows.iter().map(|row| [place(row.span_days), place(row.age_days)]).collect(),
+            days,
+        }
     }
 
     /// ln L. Every difference of lnΓ is a sum of logarithms, because x is whole: differences of lnΓ cancel where a and b
@@ -47,27 +77,30 @@ impl<'r> Likelihood<'r> {
         self.tabulate(model);
         let (ln_alpha, ln_a) = (ln(model.alpha_days), ln(model.a));
         let mut total = 0.0;
-        for row in self.rows {
-            let x = f64::from(row.repeat_days);
-            let k = model.r + x;
-            let [of_r, of_b, of_ab] = self.sums[row.repeat_days as usize];
-            let alive = -k * ln(model.alpha_days + f64::from(row.age_days));
-            let left = ln_a - ln(model.b + x) - k * ln(model.alpha_days + f64::from(row.span_days));
+        for (row, [span, age]) in self.rows.iter().zip(&self.places) {
+            let k = model.r + f64::from(row.repeat_days);
+            let OfRepeatDays { of_r, of_b, of_ab, ln_b } = self.by_repeat_days[row.repeat_days as usize];
+            let alive = -k * self.ln_of_days[*age];
+            let left = ln_a - ln_b - k * self.ln_of_days[*span];
             let one = of_r + model.r * ln_alpha + of_b - of_ab + ln_add_exp(alive, left);
             total += f64::from(row.customers) * one;
         }
         total
     }
 
-    /// By x: Σ ln(r + i) for i < x, Σ ln(b + i) and Σ ln(a + b + i) for i ≤ x.
     fn tabulate(&mut self, model: &MbgNbd) {
-        let mut sum = [0.0, ln(model.b), ln(model.a + model.b)];
-        for (index, entry) in self.sums.iter_mut().enumerate() {
-            *entry = sum;
+        let ln_b = ln(model.b);
+        let mut of = OfRepeatDays { of_r: 0.0, of_b: ln_b, of_ab: ln(model.a + model.b), ln_b };
+        for (index, entry) in self.by_repeat_days.iter_mut().enumerate() {
+            *entry = of;
             let (x, next) = (index as f64, index as f64 + 1.0);
-            sum[0] += ln(model.r + x);
-            sum[1] += ln(model.b + next);
-            sum[2] += ln(model.a + model.b + next);
+            of.of_r += ln(model.r + x);
+            of.ln_b = ln(model.b + next);
+            of.of_b += of.ln_b;
+            of.of_ab += ln(model.a + model.b + next);
+        }
+        for (ln_of_days, days) in self.ln_of_days.iter_mut().zip(&self.days) {
+            *ln_of_days = ln(model.alpha_days + f64::from(*days));
         }
     }
 }
