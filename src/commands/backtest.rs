@@ -11,6 +11,7 @@ mod page;
 mod policies;
 pub(crate) mod result;
 mod scores;
+mod segments;
 mod verdict;
 
 use std::fs;
@@ -29,16 +30,17 @@ use crate::domain::engine::Engine;
 use crate::domain::lapse::model::{Model, ModelSettings, ModelVersion};
 use crate::domain::lapse::{Cadence, LapsePolicies, LapsePolicy};
 use crate::domain::model::fit::{Prior, fit, grouped};
+use crate::domain::segments::names::Segment;
 use crate::domain::settings::Shops;
 use crate::domain::values::number::Decimal;
 use crate::domain::values::time::{Span, Time};
 use crate::exit::{Exit, Failure};
 use crate::wire::hash;
 use arguments::BacktestArguments;
-use policies::{Signals, quartiles};
+use policies::{Signals, by_week, quartiles};
 use result::{
     Backtest, BinResult, CostPoint, Costs, CutResult, DataPoint, FlagResult, MeanResult, ModelParameters,
-    PolicyResult, SignalResult,
+    PolicyResult, SegmentResult, SignalResult,
 };
 use verdict::{recommended, verdict};
 
@@ -166,13 +168,17 @@ impl<'t> Test<'t> {
             .collect();
         let in_use =
             policies.iter().position(|policy| policy.in_use).expect("the configuration has a policy");
+        let segments: Vec<Vec<Segment>> =
+            judged.iter().map(|judged| segments::segments(&judged.cut)).collect();
         let results: Vec<PolicyResult> = policies
             .iter()
             .zip(&flags)
             .map(|(policy, own)| {
                 let against = (!policy.in_use).then(|| self.cost_difference(own, &flags[in_use])).flatten();
                 let signals = self.signals(policy, progress);
-                self.policy_result(policy, own, against, signals)
+                let cuts = judged.iter().zip(&segments).zip(&policy.at_cuts);
+                let cuts = cuts.map(|((judged, segments), policies)| (&judged.cut, &segments[..], policies));
+                self.policy_result(policy, own, segments::by_segment(cuts), against, signals)
             })
             .collect();
         let last = judged.last().expect("there is a cut");
@@ -281,6 +287,7 @@ impl<'t> Test<'t> {
             false_lapses: (signals.lapses > 0).then(|| signals.false_lapses as f64 / signals.lapses as f64),
             days_to_lapse: quartiles(&signals.days_to_lapse),
             days_to_act: quartiles(&signals.days_to_act),
+            weeks_to_act: by_week(&signals.days_to_act),
             ordered_in_time: signals.in_time,
             came_back: signals.days_to_act.len(),
         }
@@ -290,6 +297,7 @@ impl<'t> Test<'t> {
         &self,
         policy: &Policy,
         flags: &[[Flags; 2]],
+        segments: Vec<SegmentResult>,
         cost_against_in_use: Option<MeanResult>,
         signals: SignalResult,
     ) -> PolicyResult {
@@ -314,6 +322,7 @@ impl<'t> Test<'t> {
             in_use: policy.in_use,
             at_risk: result(0),
             lapsed: result(1),
+            segments,
             cost_against_in_use,
             signals,
         }

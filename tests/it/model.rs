@@ -325,6 +325,7 @@ fn a_backtest_of_online_retail(path: &Path) -> Result<(), Failed> {
     if policies != ["fixed", "cadence", "model, prior", "model, fitted"] {
         return Err(format!("{policies:?}").into());
     }
+    by_segment_and_week(&numbers)?;
     for heading in ["Which policy would have been right", "How much data it takes", "at_risk_share = "] {
         if !page.contains(heading) {
             return Err(format!("the page lacks {heading:?}").into());
@@ -332,6 +333,29 @@ fn a_backtest_of_online_retail(path: &Path) -> Result<(), Failed> {
     }
     if page.contains("<script") || page.contains("http://") || page.contains("https://") {
         return Err("the page names something outside of itself".into());
+    }
+    Ok(())
+}
+
+/// Segments hold each customer once, and weeks each order that came back.
+fn by_segment_and_week(numbers: &Value) -> Result<(), Failed> {
+    let customers = &numbers["cuts"][0]["customers"];
+    for policy in numbers["policies"].as_array().expect("a list") {
+        let segments = policy["segments"].as_array().expect("a list");
+        let sum = |of: fn(&Value) -> f64| segments.iter().map(of).sum::<f64>();
+        let count = |segment: &Value| segment["customers"].as_f64().expect("a number");
+        let flagged = |segment: &Value| {
+            segment["customers"].as_f64().expect("a number")
+                * segment["at_risk"]["flagged_share"].as_f64().expect("a number")
+        };
+        near("customers of segments", sum(count), customers.as_f64().expect("a number"), 0.0)?;
+        let share = policy["at_risk"]["flagged_share"]["mean"].as_f64().expect("a number");
+        near("flagged", sum(flagged), share * sum(count), 1e-6)?;
+        let signals = &policy["signals"];
+        let weeks = signals["weeks_to_act"].as_array().expect("a list").iter().filter_map(Value::as_u64);
+        if Some(weeks.sum()) != signals["came_back"].as_u64() {
+            return Err(format!("{signals}").into());
+        }
     }
     Ok(())
 }

@@ -57,6 +57,11 @@ fn policies(backtest: &Backtest) -> String {
     let mut body = table("Customers at risk or lapsed", |policy| &policy.at_risk);
     body.push_str(&table("Customers lapsed", |policy| &policy.lapsed));
     body.push_str(&flagged_by_cut(backtest));
+    backtest
+        .policies
+        .iter()
+        .filter(|policy| policy.in_use)
+        .for_each(|policy| body.push_str(&by_segment(policy)));
     body.push_str(&hint(&format!(
         "A flag is right if the customer does not order within {} days. Precision is the share of flags that are right, recall the share of \
          those who do not order who were flagged. A customer who is gone and was not flagged costs {}, one who was flagged and orders \
@@ -64,6 +69,47 @@ fn policies(backtest: &Backtest) -> String {
         backtest.horizon_days, backtest.cost.missed, backtest.cost.wasted
     )));
     section("policies", "Which policy would have been right", &backtest.verdict, &body)
+}
+
+/// Whom a policy flags in each segment.
+fn by_segment(policy: &PolicyResult) -> String {
+    let mut table = Table::new(
+        &format!("Segments at the cuts, all together: flags of {}", policy.name),
+        &["Segment", "Customers", "At risk", "Precision", "Recall", "Lapsed", "Precision", "Recall"],
+    );
+    for segment in &policy.segments {
+        let share = |share: Option<f64>| share.map_or_else(|| "–".to_owned(), percent);
+        let [at_risk, lapsed] = [segment.at_risk, segment.lapsed]
+            .map(|flags| [flags.flagged_share, flags.precision, flags.recall].map(share));
+        let name = segment.segment.replace('_', " ");
+        table.row([name, segment.customers.to_string()].into_iter().chain(at_risk).chain(lapsed));
+    }
+    table.html()
+}
+
+/// How long customers who came back were at risk, under the policy in use.
+fn time_to_act(policy: &PolicyResult) -> String {
+    let weeks = &policy.signals.weeks_to_act;
+    let last = weeks.len() - 1;
+    let places: Vec<String> = (0..weeks.len())
+        .map(|week| if week == last { format!("{week}+") } else { week.to_string() })
+        .collect();
+    let label = "Customers who came back, by the weeks from at risk to the order";
+    let chart = Chart {
+        label,
+        kind: Kind::Bars,
+        places: &places,
+        series: vec![Series {
+            name: "customers",
+            values: weeks.iter().map(|customers| i64::try_from(*customers).ok()).collect(),
+        }],
+        write: &|value| value.to_string(),
+    };
+    let mut table = Table::new("Weeks to act", &["Weeks", "Customers"]);
+    for (place, customers) in places.iter().zip(weeks) {
+        table.row([place.clone(), customers.to_string()]);
+    }
+    figure(&format!("{label} ({}, in use)", policy.name), &chart.html(), &table)
 }
 
 /// The share of customers at risk or lapsed, cut by cut: month by month, if no cut was asked for.
@@ -118,6 +164,11 @@ fn signals(backtest: &Backtest) -> String {
         ]);
     }
     let mut body = table.html();
+    backtest
+        .policies
+        .iter()
+        .filter(|policy| policy.in_use)
+        .for_each(|policy| body.push_str(&time_to_act(policy)));
     body.push_str(&hint(&format!(
         "A lapse is false if an order follows within {} days. Days to the lapse are those from the last order, of customers who stayed away; \
          days to act are those from at risk to the order, of customers who came back: half of them lie in the brackets.",

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::analysis::cut::Cut;
+use crate::analysis::cut::{CustomerAtCut, Cut};
 use crate::analysis::measures::Flags;
 use crate::commands::shop_history::Observer;
 use crate::domain::engine::Engine;
@@ -12,16 +12,24 @@ use crate::domain::signals::signal::{RetractedKind, Signal};
 use crate::domain::values::time::{Span, Time};
 use crate::wire::hash;
 
+/// Half a year, which days to act are shown over.
+pub(super) const WEEKS: usize = 26;
+
 /// Whom a policy flags at a cut: at risk or lapsed, and lapsed.
 pub(super) fn flags(policies: &LapsePolicies, cut: &Cut) -> [Flags; 2] {
     let mut flags = [Flags::default(); 2];
     for customer in &cut.customers {
-        let deadlines = policies.deadlines(customer.shop, &customer.history);
-        let [at_risk, lapsed] = &mut flags;
-        at_risk.add(deadlines.is_some_and(|deadlines| cut.at >= deadlines.at_risk), customer.after.placed);
-        lapsed.add(deadlines.is_some_and(|deadlines| cut.at >= deadlines.lapsed), customer.after.placed);
+        for (flags, flagged) in flags.iter_mut().zip(is_flagged(policies, customer, cut.at)) {
+            flags.add(flagged, customer.after.placed);
+        }
     }
     flags
+}
+
+/// Whether a policy flags a customer at a cut: at risk or lapsed, and lapsed.
+pub(super) fn is_flagged(policies: &LapsePolicies, customer: &CustomerAtCut, at: Time) -> [bool; 2] {
+    let deadlines = policies.deadlines(customer.shop, &customer.history);
+    deadlines.map_or([false; 2], |deadlines| [at >= deadlines.at_risk, at >= deadlines.lapsed])
 }
 
 /// What the signals of a policy were worth over the whole history.
@@ -131,6 +139,15 @@ impl Observer for Signals {
     fn ordered_in_time(&mut self) {
         self.in_time += 1;
     }
+}
+
+/// How many of these days lie in each week from 0 on; the last one, [`WEEKS`], takes all later ones.
+pub(super) fn by_week(days: &[i64]) -> Vec<u64> {
+    let mut weeks = vec![0; WEEKS + 1];
+    for days in days {
+        weeks[usize::try_from(days / 7).unwrap_or(0).min(WEEKS)] += 1;
+    }
+    weeks
 }
 
 /// The quartiles of sorted days; none without any.

@@ -62,6 +62,8 @@ pub(crate) struct PolicyResult {
     /// Customers at risk or lapsed.
     pub(crate) at_risk: FlagResult,
     pub(crate) lapsed: FlagResult,
+    /// From the best segment on.
+    pub(crate) segments: Vec<SegmentResult>,
     /// The cost a customer of its flags at risk less that of the policy in use, cut by cut.
     pub(crate) cost_against_in_use: Option<MeanResult>,
     pub(crate) signals: SignalResult,
@@ -79,6 +81,22 @@ pub(crate) struct FlagResult {
     pub(crate) cost: Option<MeanResult>,
 }
 
+/// Flags of the customers who were in a segment at a cut, of all cuts together.
+#[derive(Serialize, Clone, Copy, Debug)]
+pub(crate) struct SegmentResult {
+    pub(crate) segment: &'static str,
+    pub(crate) customers: u64,
+    pub(crate) at_risk: SegmentFlags,
+    pub(crate) lapsed: SegmentFlags,
+}
+
+#[derive(Serialize, Clone, Copy, Debug)]
+pub(crate) struct SegmentFlags {
+    pub(crate) flagged_share: Option<f64>,
+    pub(crate) precision: Option<f64>,
+    pub(crate) recall: Option<f64>,
+}
+
 /// What the signals were worth while the history went on.
 #[derive(Serialize, Debug)]
 pub(crate) struct SignalResult {
@@ -89,6 +107,8 @@ pub(crate) struct SignalResult {
     pub(crate) days_to_lapse: Option<[i64; 3]>,
     /// Quartiles of the days from at risk to the order, of customers who came back.
     pub(crate) days_to_act: Option<[i64; 3]>,
+    /// The same customers by whole weeks, from 0 on; the last entry has all later ones.
+    pub(crate) weeks_to_act: Vec<u64>,
     /// Orders that came before the customer was at risk.
     pub(crate) ordered_in_time: u64,
     /// Orders that came after it.

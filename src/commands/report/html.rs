@@ -66,10 +66,11 @@ impl Table {
         out
     }
 
-    /// Words stand on the left, numbers on the right.
+    /// Words stand on the left, numbers on the right, and so does the dash where a number is missing.
     fn kind_of(&self, column: usize) -> &'static str {
         let is_number = |cell: &String| {
-            cell.is_empty() || cell.starts_with(|first: char| first == '-' || first.is_ascii_digit())
+            let begins = |first: char| first == '-' || first.is_ascii_digit();
+            cell.is_empty() || cell == "–" || cell.starts_with(begins)
         };
         match column > 0 && self.rows.iter().filter_map(|row| row.get(column)).all(is_number) {
             true => "",
