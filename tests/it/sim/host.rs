@@ -50,6 +50,21 @@ pub struct Beside {
     pub lookup: SimLookup,
 }
 
+/// What a schedule has come to.
+#[derive(Clone, Default, Debug)]
+pub struct Outcome {
+    pub steps: u32,
+    pub commits: u32,
+    pub crashes: u32,
+    pub stops: u32,
+    pub faults: u32,
+    pub virtual_ms: u64,
+    /// Snapshots that were put into their places, ...
+    pub snapshots_written: u32,
+    /// ... and what became of them.
+    pub snapshots: Tally,
+}
+
 /// What became of snapshots.
 #[derive(Clone, Default, Debug)]
 pub struct Tally {

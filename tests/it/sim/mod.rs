@@ -71,6 +71,7 @@ mod runs;
 mod scenarios;
 mod schedule;
 mod settled;
+mod shares;
 mod shop;
 mod snapshots;
 mod stage;
@@ -87,6 +88,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test(format!("sim::mutation::{name}"), move || runs::mutation(twist, seed))
     }));
     trials.extend(settled::trials());
+    trials.extend(shares::trials());
     trials.extend(intake::trials());
     trials.extend(suite::NAMES.iter().map(|name| {
         Trial::test(format!("sim::suite::{name}"), move || {

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use libtest_mimic::Failed;
 
-use super::host::Tally;
+use super::host::{Outcome, Tally};
 use super::kinds::{early_flush_bytes, keeps_snapshots};
 use super::mutation::Twist;
 use super::scenarios::batch_of_a_namesake;
-use super::schedule::{self, Outcome};
+use super::schedule;
 use super::stage::Stage;
 use super::worker::Stacks;
 

@@ -13,12 +13,13 @@ use retention_signals::stream::registry::RegistrySource;
 
 use super::check;
 use super::disks::{Disks, Habits};
-use super::host::{Host, Tally};
+use super::host::{Host, Outcome};
 use super::intake::Intake;
 use super::kinds::{dead_letter_limit, early_flush_bytes, keeps_snapshots};
 use super::mutation::Twist;
 use super::producer::{self, Fate};
 use super::settled;
+use super::shares;
 use super::shop::Shop;
 use super::stage::{self, Stage};
 use super::worker::{Ended, Stacks, Worker};
@@ -28,21 +29,6 @@ use super::world::{Chaos, World};
 const STEPS_MAX: u32 = 60_000;
 /// Workers go on for so long after the last record, to see that they emit no more signals.
 const REST: Duration = Duration::from_millis(1_500);
-
-/// What a schedule has come to.
-#[derive(Clone, Default, Debug)]
-pub struct Outcome {
-    pub steps: u32,
-    pub commits: u32,
-    pub crashes: u32,
-    pub stops: u32,
-    pub faults: u32,
-    pub virtual_ms: u64,
-    /// Snapshots that were put into their places, ...
-    pub snapshots_written: u32,
-    /// ... and what became of them.
-    pub snapshots: Tally,
-}
 
 /// See the module.
 pub struct Schedule<'a> {
@@ -68,6 +54,8 @@ pub struct Schedule<'a> {
     pub limit_stops: Vec<String>,
     /// What was there before the first assignment is history; signals before this instant are held back.
     pub signals_from: Option<i64>,
+    /// Partitions count days, and a combiner publishes them.
+    pub counts_days: bool,
     /// None: no process keeps snapshots.
     pub disks: Option<Disks>,
     pub(super) outages: u32,
@@ -144,6 +132,7 @@ impl<'a> Schedule<'a> {
             dead_letters_accepted_before_ms: None,
             limit_stops: Vec::new(),
             signals_from: None,
+            counts_days: false,
             disks: None,
             outages: 0,
             outage_until: None,
@@ -231,6 +220,7 @@ impl<'a> Schedule<'a> {
             && check::is_read_to_the_end(&world)
             && (0..world.partitions).all(|partition| !world.history.past(partition).has_timers_left())
             && (self.signals_from.is_none() || settled::is_settled(&world))
+            && (!self.counts_days || shares::is_combined(&world))
     }
 
     /// Lets one thing happen: to the world, to a worker, to a task, or time passes.
@@ -358,6 +348,7 @@ impl<'a> Schedule<'a> {
         };
         let pace = self.world.borrow().shop.pace;
         let mut rules = self.stage.setups[self.setup].rules(pace, self.interval);
+        rules.counts_days = self.counts_days;
         rules.dead_letters = self.dead_letter_limit.unwrap_or(rules.dead_letters);
         rules.dead_letters_accepted_before_ms = self.dead_letters_accepted_before_ms;
         settled::set_history(&mut rules, self.signals_from);

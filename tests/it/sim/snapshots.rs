@@ -8,11 +8,12 @@ use retention_signals::topic::{Input, Output, Topic};
 use serde_json::json;
 
 use super::disks::Habits;
+use super::host::Outcome;
 use super::log::Edge;
 use super::mutation::Twist;
 use super::runs::quietly;
 use super::scenarios::{HOUR_MS, P0, append, changelog, committed, ensure, until, world};
-use super::schedule::{Outcome, Schedule};
+use super::schedule::Schedule;
 use super::shop::START_MS;
 use super::stage::Stage;
 use super::worker::Stacks;
