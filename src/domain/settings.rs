@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::lapse::model::Model;
 use super::lapse::{Cadence, LapsePolicies, LapsePolicy};
+use super::rules::points::Points;
 use super::rules::rule::RuleSet;
+use super::rules::tiers::Tiers;
 use super::segments::published::{CutsInForce, PublishedCuts};
 use super::values::ids::ShopIndex;
 use super::values::money::{Conversion, Currency, SentAmount, ShopAmount};
@@ -27,6 +29,10 @@ pub struct Settings {
     pub thresholds: Thresholds,
     /// The rules; none: there are no rules.
     pub rules: Option<Arc<RuleSet>>,
+    /// None: there are no points.
+    pub points: Option<Points>,
+    /// None: there are no tiers.
+    pub tiers: Option<Arc<Tiers>>,
     /// XXH3-64; injected because the domain depends on nothing.
     pub hash: fn(&[u8]) -> u64,
     /// Keyed hash (BLAKE3) of a customer key for erasure markers.
@@ -47,6 +53,8 @@ impl Settings {
             segments: None,
             thresholds: Thresholds::default(),
             rules: None,
+            points: None,
+            tiers: None,
             hash,
             erasure_hash,
             former_erasure_hash: None,

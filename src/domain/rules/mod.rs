@@ -9,3 +9,6 @@ pub mod expression;
 
 pub mod assignment;
 pub mod schedule;
+
+pub mod points;
+pub mod tiers;

@@ -82,7 +82,8 @@ impl std::fmt::Display for Token<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Word(text) | Self::Number(text) => formatter.write_str(text),
-            Self::Text(text) => write!(formatter, "\"{text}\""),
+            // It may hold anything but quotes, and a message is one line.
+            Self::Text(text) => write!(formatter, "\"{}\"", text.escape_debug()),
             Self::Sign(sign) => formatter.write_str(sign),
             Self::End => formatter.write_str("the end"),
         }

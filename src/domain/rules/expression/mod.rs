@@ -11,5 +11,6 @@ mod lexer;
 pub mod parser;
 
 pub mod fields;
+pub mod values;
 
 pub mod condition;

@@ -289,7 +289,7 @@ impl Scope<'_> {
         let Some(words) = words.filter(|words: &Vec<String>| !words.iter().any(|known| known == word)) else {
             return Ok(());
         };
-        let message = format!("{field} is never \"{word}\"; it is one of {}", words.join(", "));
+        let message = format!("{field} is never {word:?}; it is one of {}", words.join(", "));
         Err(ExpressionError { unknown: Some((word.to_owned(), words)), ..ExpressionError::new(0, message) })
     }
 }

@@ -2,6 +2,7 @@
 //! fuzzer makes up, the trials of the corpus with those that are kept.
 
 mod changelog;
+mod conditions;
 mod configuration;
 mod csv;
 mod customer;
@@ -11,6 +12,7 @@ mod shops;
 mod snapshot;
 
 pub use changelog::changelog;
+pub use conditions::conditions;
 pub use configuration::configuration;
 pub use csv::csv;
 pub use customer::customer;
@@ -29,7 +31,7 @@ pub enum Verdict {
 pub type Target = (&'static str, fn(&[u8]) -> Verdict);
 
 /// Every target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("records", records),
     ("changelog", changelog),
     ("customer", customer),
@@ -37,4 +39,5 @@ pub const TARGETS: [Target; 7] = [
     ("configuration", configuration),
     ("maps", maps),
     ("csv", csv),
+    ("conditions", conditions),
 ];
