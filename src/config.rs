@@ -10,6 +10,7 @@ mod layers;
 mod policy;
 mod problem;
 mod reader;
+pub mod rules;
 mod secret;
 mod sections;
 mod shops;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::text::{format_duration, format_size};
 use super::{AtEnd, DeadLetterValues, HistorySignals, LogFormat, LogLevel, SegmentRefresh, values};
+use crate::domain::rules::points::PointsPer;
 use crate::domain::values::money::{CURRENCY_DIGITS_MAX, Currency};
 use crate::domain::values::number::Decimal;
 use crate::domain::values::time::{Span, Time, Zone};
@@ -42,6 +43,8 @@ pub enum Kind {
     Topic,
     /// One or more of them: a list, or one text with commas.
     Topics,
+    /// One or more of them: a list, or one text with commas.
+    Paths,
     /// A preset or a map file.
     Map,
     /// An option of a map, which says what it may be.
@@ -71,6 +74,8 @@ pub enum Kind {
     Currency,
     Zone,
     Rate,
+    /// What gives a point.
+    Points,
     Address,
     ClockEnd,
     Instant,
@@ -194,6 +199,12 @@ settings! {
     SEGMENTS_ENABLED: bool = setting("segments.enabled", Kind::Choice(&["true", "false"]), "false", values::flag);
     SEGMENTS_CUSTOMERS_MIN: u64 = setting("segments.customers_min", count("customers", 20, 1_000_000), "100", values::count);
     SEGMENTS_REFRESH: SegmentRefresh = setting("segments.refresh", Kind::Choice(&["monthly", "weekly", "never"]), "monthly", values::segment_refresh);
+
+    RULES_FILES: Vec<PathBuf> = without_default("rules.files", Kind::Paths, KeyDefault::Nothing, values::paths);
+    RULES_HOLDOUT: Decimal = decimal("rules.holdout", bounds("share of customers", 0, ONE / 2), "0");
+    POINTS_PER: PointsPer = without_default("points.per", Kind::Points, KeyDefault::Nothing, values::points_per);
+    POINTS_FACTOR: u32 = setting("points.factor", count("points", 1, 10_000), "1", values::count);
+    TIERS_KEEP: Decimal = decimal("tiers_keep", bounds("share of the amount", ONE / 10, ONE), "0.8");
 
     SIGNALS_FREQUENCY_FELL: Decimal = decimal("signals.frequency_fell", above_one(), "1.5");
     SIGNALS_FREQUENCY_FELL_REARM: Decimal = decimal("signals.frequency_fell_rearm", above_one(), "1.25");
@@ -319,6 +330,7 @@ impl Kind {
             Self::Name => "name",
             Self::Topic => "topic",
             Self::Topics => "topics",
+            Self::Paths => "paths",
             Self::Map => "map",
             Self::Text => "text",
             Self::Path => "path",
@@ -329,6 +341,7 @@ impl Kind {
             Self::Currency => "currency",
             Self::Zone => "time zone",
             Self::Rate => "rate",
+            Self::Points => "amount or choice",
             Self::Address => "address",
             Self::ClockEnd => "choice or instant",
             Self::Instant => "instant",
@@ -346,6 +359,7 @@ impl Kind {
             Self::Name
             | Self::Topic
             | Self::Topics
+            | Self::Paths
             | Self::Map
             | Self::Text
             | Self::Path
@@ -353,6 +367,7 @@ impl Kind {
             | Self::Currency
             | Self::Zone
             | Self::Rate
+            | Self::Points
             | Self::Address
             | Self::ClockEnd
             | Self::Instant
@@ -366,6 +381,7 @@ impl Kind {
             Self::Name => format!("1 to {NAME_BYTES_MAX} of `A-Z a-z 0-9 . _ -`"),
             Self::Topic => format!("1 to {TOPIC_BYTES_MAX} of `A-Z a-z 0-9 . _ -`"),
             Self::Topics => "topic names".to_owned(),
+            Self::Paths => "paths".to_owned(),
             Self::Map => "a preset or a path".to_owned(),
             Self::Text => "a text".to_owned(),
             Self::Path => "a path".to_owned(),
@@ -381,6 +397,7 @@ impl Kind {
             Self::Currency => "an ISO 4217 code, or one of `[currencies]`".to_owned(),
             Self::Zone => "an IANA name".to_owned(),
             Self::Rate => "above 0".to_owned(),
+            Self::Points => "an amount above 0, `order`".to_owned(),
             Self::Address => "an IP address and a port".to_owned(),
             Self::ClockEnd => "`wall`, `stay`, an RFC 3339 instant".to_owned(),
             Self::Instant => "an RFC 3339 instant".to_owned(),

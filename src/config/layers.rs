@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use toml::de::{DeArray, DeInteger, DeTable, DeValue};
+use toml::de::{DeArray, DeTable, DeValue};
 
-use super::keys::{KEYS, Key, KeyDefault, Kind};
+use super::keys::{KEYS, Key, KeyDefault, Kind, RULES_FILES};
 use super::problem::{Problem, Problems};
 use super::secret::Secret;
-use super::{Sources, kafka, suggest};
+use super::values::integer_text;
+use super::{Sources, kafka, rules, suggest};
+use crate::domain::rules::rule::RuleSet;
 
 /// What every environment variable of ours begins with. Sections are joined by two underscores.
 pub const ENVIRONMENT_PREFIX: &str = "RETENTION_";
@@ -45,6 +47,11 @@ pub enum Origin {
     File {
         line: usize,
     },
+    /// A file that the settings name.
+    OtherFile {
+        file: String,
+        line: usize,
+    },
     Environment(String),
     Flag,
 }
@@ -53,12 +60,14 @@ pub enum Origin {
 #[derive(Clone, Debug)]
 pub(super) struct Layers {
     pub(super) entries: BTreeMap<Path, Entry>,
+    /// The text of the file: rules are read from it by themselves.
+    pub(super) file_text: Option<String>,
 }
 
 impl Layers {
     /// Merges the sources. An unknown key, or one that its source may not hold, becomes a problem.
     pub(super) fn merge(sources: &Sources, problems: &mut Problems) -> Self {
-        let mut layers = Self { entries: BTreeMap::new() };
+        let mut layers = Self { entries: BTreeMap::new(), file_text: sources.file_text.clone() };
         layers.add_defaults(sources);
         for (path, value, by) in &sources.fallbacks {
             layers.add(Path::of(path), Raw::Scalar(value.clone()), Origin::Fallback(by), problems);
@@ -77,6 +86,16 @@ impl Layers {
 
     pub(super) fn get(&self, path: &Path) -> Option<&Entry> {
         self.entries.get(path)
+    }
+
+    /// Adds a line about the rules, which come from the file or from those that it names.
+    pub(super) fn add_rules(&mut self, rules: Option<&RuleSet>) {
+        let Some(summary) = rules.map(rules::summary) else { return };
+        let files = self.get(&Path::of(RULES_FILES.key.path)).map(|entry| entry.origin.clone());
+        let line =
+            self.file_text.as_deref().unwrap_or_default().lines().position(|line| line.contains("rule"));
+        let origin = files.unwrap_or(Origin::File { line: line.unwrap_or_default() + 1 });
+        self.entries.insert(Path(vec!["rule".to_owned()]), Entry { value: Raw::Scalar(summary), origin });
     }
 
     /// The names directly below a section that were set: store ids, currencies, client options.
@@ -133,7 +152,10 @@ impl Layers {
             Ok(table) => {
                 let mut leaves = Vec::new();
                 flatten(table.get_ref(), &Path(Vec::new()), &mut leaves);
-                for (path, value, offset) in leaves {
+                // What rules and their like are made of is read elsewhere.
+                let is_layered =
+                    |path: &Path| path.key().is_some() || !rules::SECTIONS.contains(&path.0[0].as_str());
+                for (path, value, offset) in leaves.into_iter().filter(|(path, ..)| is_layered(path)) {
                     let origin = Origin::File { line: line_at(offset) };
                     self.add(path, value, origin, problems);
                 }
@@ -260,7 +282,7 @@ fn flatten(table: &DeTable<'_>, prefix: &Path, leaves: &mut Vec<(Path, Raw, usiz
 
 /// A list where a key takes one, as the text that the environment would give.
 fn list(path: &Path, items: &DeArray<'_>) -> Raw {
-    let is_taken = path.key().is_some_and(|key| matches!(key.kind, Kind::Topics));
+    let is_taken = path.key().is_some_and(|key| matches!(key.kind, Kind::Topics | Kind::Paths));
     let texts = items.iter().map(|item| match item.get_ref() {
         DeValue::String(text) => Some(text.as_ref()),
         DeValue::Integer(_)
@@ -274,14 +296,6 @@ fn list(path: &Path, items: &DeArray<'_>) -> Raw {
     texts.filter(|_| is_taken).map_or(Raw::Other("a list"), |texts| Raw::Scalar(texts.join(",")))
 }
 
-/// The digits in base ten; a number of another base or too large stays as it was written and is refused later.
-fn integer_text(number: &DeInteger<'_>) -> String {
-    match i128::from_str_radix(number.as_str(), number.radix()) {
-        Ok(value) => value.to_string(),
-        Err(_) => number.to_string(),
-    }
-}
-
 // === impl Entry ===
 
 impl Entry {
@@ -289,7 +303,7 @@ impl Entry {
     pub(super) fn is_given(&self) -> bool {
         match self.origin {
             Origin::Default | Origin::Fallback(_) => false,
-            Origin::File { .. } | Origin::Environment(_) | Origin::Flag => true,
+            Origin::File { .. } | Origin::OtherFile { .. } | Origin::Environment(_) | Origin::Flag => true,
         }
     }
 }
@@ -346,6 +360,7 @@ impl Path {
             Kind::Name
             | Kind::Topic
             | Kind::Topics
+            | Kind::Paths
             | Kind::Map
             | Kind::Text
             | Kind::Path
@@ -357,6 +372,7 @@ impl Path {
             | Kind::Currency
             | Kind::Zone
             | Kind::Rate
+            | Kind::Points
             | Kind::Address
             | Kind::ClockEnd
             | Kind::Instant => None,
@@ -418,6 +434,7 @@ impl std::fmt::Display for Origin {
             Self::Default => write!(formatter, "default"),
             Self::Fallback(by) => write!(formatter, "{by}"),
             Self::File { line } => write!(formatter, "line {line}"),
+            Self::OtherFile { file, line } => write!(formatter, "{} line {line}", file.escape_debug()),
             // A name may hold anything but `=`; control characters must not reach a terminal.
             Self::Environment(name) => write!(formatter, "{}", name.escape_debug()),
             Self::Flag => write!(formatter, "--set"),

@@ -85,6 +85,7 @@ impl Reader<'_> {
             Kind::Client => "is not set; give the brokers to ask first, such as \"localhost:9092\"",
             Kind::Topic
             | Kind::Topics
+            | Kind::Paths
             | Kind::Map
             | Kind::Text
             | Kind::Path
@@ -95,6 +96,7 @@ impl Reader<'_> {
             | Kind::Decimal { .. }
             | Kind::Zone
             | Kind::Rate
+            | Kind::Points
             | Kind::Address
             | Kind::ClockEnd
             | Kind::Instant => "is not set",

@@ -9,7 +9,7 @@ use super::reader::Reader;
 use super::secret::Secret;
 use super::{
     ClockRules, CommitPace, Config, DeadLetterLimit, HistoryRules, HttpSettings, LogSettings, Purpose,
-    RecordBounds, SegmentSettings, Topics, intake, kafka, policy, shops,
+    RecordBounds, SegmentSettings, Topics, intake, kafka, policy, rules, shops,
 };
 use crate::domain::lapse::LapsePolicies;
 use crate::domain::segments::published::CutsInForce;
@@ -22,7 +22,7 @@ use crate::wire::{self, hash::secret_fingerprint};
 const HORIZON_MIN: Span = Span::days(365);
 
 /// Reads every section; `None` if there were problems.
-pub(super) fn read(layers: Layers, purpose: Purpose, problems: &mut Problems) -> Option<Config> {
+pub(super) fn read(mut layers: Layers, purpose: Purpose, problems: &mut Problems) -> Option<Config> {
     let reader = &mut Reader { layers: &layers, problems };
     let application = reader.get(&keys::APPLICATION);
     let instance = reader.get(&keys::INSTANCE);
@@ -49,10 +49,7 @@ pub(super) fn read(layers: Layers, purpose: Purpose, problems: &mut Problems) ->
         share_max: reader.get(&keys::DEAD_LETTERS_MAX_SHARE),
         window: reader.get(&keys::DEAD_LETTERS_WINDOW),
     };
-    let history = HistoryRules {
-        signals: reader.get(&keys::SIGNALS_HISTORY),
-        signals_from: reader.optional(&keys::SIGNALS_FROM),
-    };
+    let history = read_history(reader);
     let intake = intake::read(reader, &topics, &application, &instance);
     let http = read_http(reader);
     let log = read_log(reader);
@@ -70,6 +67,7 @@ pub(super) fn read(layers: Layers, purpose: Purpose, problems: &mut Problems) ->
         return None;
     }
     let settings = settings?;
+    layers.add_rules(settings.rules.as_deref());
     Some(Config {
         application,
         instance,
@@ -93,6 +91,13 @@ pub(super) fn read(layers: Layers, purpose: Purpose, problems: &mut Problems) ->
         log,
         layers,
     })
+}
+
+fn read_history(reader: &mut Reader<'_>) -> HistoryRules {
+    HistoryRules {
+        signals: reader.get(&keys::SIGNALS_HISTORY),
+        signals_from: reader.optional(&keys::SIGNALS_FROM),
+    }
 }
 
 fn read_segments(reader: &mut Reader<'_>) -> Option<SegmentSettings> {
@@ -167,6 +172,7 @@ fn read_settings(
     });
     let lapse = LapsePolicies::new(policy::read_lapse(reader), wire::hash::hash);
     let thresholds = policy::read_thresholds(reader);
+    let tactics = rules::read(reader);
     Some(Settings {
         shops: shops?,
         return_window,
@@ -176,7 +182,9 @@ fn read_settings(
         // Cut points come with the registry.
         segments: segments.map(|_| Arc::new(CutsInForce::new(&[]))),
         thresholds,
-        rules: None,
+        rules: tactics.rules,
+        points: tactics.points,
+        tiers: tactics.tiers,
         hash: wire::hash::hash,
         erasure_hash: wire::hash::erasure_hash(erasure.secret.expose()),
         former_erasure_hash: erasure.former.as_ref().map(|former| wire::hash::erasure_hash(former.expose())),

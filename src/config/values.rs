@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::DateTime;
+use toml::de::DeInteger;
 
 use super::keys::{DECIMAL_DIGITS_MAX, KeyForm, Kind, NAME_BYTES_MAX, ONE, PolicyName, TOPIC_BYTES_MAX};
 use super::text::{parse_duration, parse_size};
 use super::{AtEnd, DeadLetterValues, HistorySignals, LogFormat, LogLevel, SegmentRefresh, suggest};
+use crate::domain::rules::points::PointsPer;
 use crate::domain::values::money::Currency;
 use crate::domain::values::number::Decimal;
 use crate::domain::values::time::{Span, Time, Zone};
@@ -25,6 +27,11 @@ pub(super) fn topic(text: &str, kind: Kind) -> Result<String, String> {
 /// Topic names with commas between them, as a list in the file is handed over.
 pub(super) fn topics(text: &str, _: Kind) -> Result<Vec<String>, String> {
     text.split(',').map(|name| topic(name.trim(), Kind::Topic)).collect()
+}
+
+/// Paths with commas between them, as a list in the file is handed over.
+pub(super) fn paths(text: &str, kind: Kind) -> Result<Vec<PathBuf>, String> {
+    text.split(',').map(|name| path(name.trim(), kind)).collect()
 }
 
 pub(super) fn text(text: &str, _: Kind) -> Result<String, String> {
@@ -183,6 +190,14 @@ pub(super) fn rate(text: &str, _: Kind) -> Result<Decimal, String> {
     }
 }
 
+pub(super) fn points_per(text: &str, kind: Kind) -> Result<PointsPer, String> {
+    match (text, Decimal::parse(text)) {
+        ("order", _) => Ok(PointsPer::Order),
+        (_, Some(amount)) if amount.numerator() > 0 => Ok(PointsPer::Amount(amount)),
+        (_, Some(_) | None) => Err(none_of(text, kind)),
+    }
+}
+
 /// The client reads its options itself.
 pub(super) fn client(text: &str, _: Kind) -> Result<String, String> {
     Ok(text.to_owned())
@@ -204,6 +219,24 @@ fn outside(text: &str, kind: Kind) -> String {
 
 fn none_of(text: &str, kind: Kind) -> String {
     format!("{text:?} is none of {}", kind.bounds())
+}
+
+/// The digits in base ten; a number of another base or too large stays as it was written and is refused later.
+pub(super) fn integer_text(number: &DeInteger<'_>) -> String {
+    match i128::from_str_radix(number.as_str(), number.radix()) {
+        Ok(value) => value.to_string(),
+        Err(_) => number.to_string(),
+    }
+}
+
+/// Words as a sentence lists them.
+pub(super) fn or_list(words: impl Iterator<Item = &'static str>) -> String {
+    let words: Vec<&str> = words.collect();
+    match words.as_slice() {
+        [] => String::new(),
+        [word] => (*word).to_owned(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
 }
 
 fn is_name(text: &str, bytes_max: usize) -> bool {
