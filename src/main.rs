@@ -17,6 +17,7 @@ use retention_signals::commands::maps;
 use retention_signals::commands::registry;
 use retention_signals::commands::replay;
 use retention_signals::commands::report;
+use retention_signals::commands::rules;
 use retention_signals::commands::run;
 use retention_signals::commands::topics;
 use retention_signals::commands::{backtest, fit};
@@ -62,6 +63,7 @@ fn errors_of(arguments: &Arguments) -> Errors {
         | Command::Replay(_)
         | Command::Report(_)
         | Command::Maps(_)
+        | Command::Rules(_)
         | Command::Explain(_)
         | Command::Erase(_)
         | Command::Completions(_)
@@ -118,6 +120,7 @@ fn execute(arguments: Arguments) -> Result<(), Failure> {
         Command::Registry(command) => print(&registry::run(common, &command)?),
         Command::Replay(arguments) => print(&replay::run(common, &arguments)?),
         Command::Report(arguments) => print(&report::run(common, &arguments)?),
+        Command::Rules(command) => rules::run(common, &command, &mut io::stdout()),
         Command::Maps(command) => maps::run(common, &command, &mut io::stdout()),
         Command::Explain(arguments) => print(&explain::run(common, &arguments)?),
         Command::Erase(arguments) => {

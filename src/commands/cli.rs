@@ -25,6 +25,7 @@ use crate::commands::maps::MapsCommand;
 use crate::commands::registry::RegistryCommand;
 use crate::commands::replay::arguments::ReplayArguments;
 use crate::commands::report::arguments::ReportArguments;
+use crate::commands::rules::arguments::RulesCommand;
 use crate::config::{self, Config, ENVIRONMENT_CONFIG, LogSettings, Purpose, Sources};
 use crate::domain::values::time::Time;
 use crate::exit::{Exit, Failure};
@@ -137,6 +138,8 @@ pub(super) const MAPS_CODES: &str = exit_codes!(
     "77  no permission to read a file",
     "78  no such map, or it is wrong",
 );
+pub(super) const RULES_CODES: &str =
+    exit_codes!("the rules are right", "77  no permission to read a file", "78  wrong settings or rules");
 const MANUAL_CODES: &str =
     exit_codes!("done", "77  no permission to write", "78  the folder cannot be written");
 
@@ -227,6 +230,9 @@ pub enum Command {
     /// Maps of what shops send: lists them, shows one, tries one on records, runs their fixtures
     #[command(subcommand, after_long_help = MAPS_CODES)]
     Maps(MapsCommand),
+    /// Rules, by which customers get offers and the like: checks them, says each in a sentence
+    #[command(subcommand, after_long_help = RULES_CODES)]
+    Rules(RulesCommand),
     /// Shows what is known of a customer and why it is in its state: by a running instance, or from files
     #[command(after_long_help = EXPLAIN_CODES)]
     Explain(ExplainArguments),

@@ -22,6 +22,7 @@ pub(crate) mod progress;
 pub mod registry;
 pub mod replay;
 pub mod report;
+pub mod rules;
 pub mod run;
 pub mod service;
 pub(crate) mod shop_history;

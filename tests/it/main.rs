@@ -37,6 +37,7 @@ mod python;
 mod record_pages;
 mod replay;
 mod report;
+mod rule_files;
 mod schemas;
 mod seeds;
 mod segments;
@@ -91,6 +92,7 @@ fn main() -> ExitCode {
     trials.extend(page::trials());
     trials.extend(record_pages::trials());
     trials.extend(report::trials());
+    trials.extend(rule_files::trials());
     trials.extend(replay::trials());
     trials.extend(schemas::trials());
     trials.extend(service::trials());

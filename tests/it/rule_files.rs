@@ -1,0 +1,240 @@
+//! `rules` as it is started, the rules that ship, and docs/RULES.md.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use libtest_mimic::{Failed, Trial};
+use retention_signals::config::rules::RULE_KEYS;
+use retention_signals::domain::rules::expression::fields::{Field, FieldType};
+use retention_signals::domain::signals::kind::SignalType;
+use retention_signals::wire::encode::signal_data_fields;
+
+use crate::examples;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_retention-signals");
+
+const PAGE: &str = "docs/RULES.md";
+
+/// A shop in which every rule that ships says something.
+const SHOP: &str = "shop.currency = \"EUR\"\nlapse.policy = \"model\"\nsegments.enabled = true\npoints.per = \"1.00\"\n\
+                    [[tiers]]\nname = \"silver\"\nfrom = \"150.00\"\n[[tiers]]\nname = \"gold\"\nfrom = \"500.00\"\n";
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        Trial::test("rule_files::those_that_ship_are_right", those_that_ship_are_right),
+        Trial::test("rule_files::each_is_said_in_a_sentence", each_is_said_in_a_sentence),
+        Trial::test("rule_files::what_says_nothing_is_noted", what_says_nothing_is_noted),
+        Trial::test("rule_files::what_is_wrong_is_named", what_is_wrong_is_named),
+        Trial::test("rule_files::conditions_know_the_data_of_signals", conditions_know_the_data_of_signals),
+        Trial::test("rule_files::the_page_lists_every_key_and_field", the_page_lists_every_key_and_field),
+        Trial::test("rule_files::the_page_shows_the_rules_that_ship", the_page_shows_the_rules_that_ship),
+    ]
+}
+
+/// One by one and all together, without a remark.
+fn those_that_ship_are_right() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let shop = written(folder.path(), "shop.toml", SHOP)?;
+    let files = shipped()?;
+    for chosen in files.iter().map(std::slice::from_ref).chain([files.as_slice()]) {
+        let mut arguments = vec!["check", "--config", &shop];
+        arguments.extend(chosen.iter().map(|file| file.to_str().expect("UTF-8")));
+        let told = stdout(&run(&arguments)?)?;
+        let is_right = told.ends_with("is right.\n") || told.ends_with("are right.\n");
+        if told.contains("note:") || !is_right {
+            return Err(format!("{chosen:?}: {told}").into());
+        }
+    }
+    Ok(())
+}
+
+fn each_is_said_in_a_sentence() -> Result<(), Failed> {
+    let files = shipped()?;
+    let mut arguments = vec!["list", "--set", "points.per=order"];
+    arguments.extend(files.iter().map(|file| file.to_str().expect("UTF-8")));
+    let told = stdout(&run(&arguments)?)?;
+    for expected in [
+        "thank-you     a week after first_order, if d365.returned_orders = 0, once for each customer, not after became_prospect.",
+        "news          every 14 to 21 days, by customer, from the last order on, if state in [\"active\", \"at_risk\"] and \
+         (days_since_return is null or days_since_return > 30d), again after 14 days at the earliest, at most 2 of marketing within 30 days.",
+        "refill-3      5 days before the 91 days of HAIR-EXT-20 are over, if state != \"prospect\", each time.",
+        "invite-guest  a day after each order of a guest, each time.",
+        "reward        at each 100 points, each time.",
+        "gift          3 days after segment_changed, when trigger.after = \"champions\", if segment = \"champions\" and \
+         d365.refunded = 0, again after 365 days at the earliest, not after became_prospect.",
+        "black-friday  on 11-27 at 09:00, spread over 6 hours, if segment in [\"champions\", \"loyal\", \"potential_loyalist\"], \
+         again after 300 days at the earliest.",
+        "second-order  14 days after first_order, if all_time.kept = 1, once for each customer, as percent 45 of 100, credit 45 of 100, \
+         control 10 of 100 withheld, not after second_order, order_returned or became_prospect.",
+    ] {
+        if !told.lines().any(|line| line == expected) {
+            return Err(format!("{expected}\nis not in\n{told}").into());
+        }
+    }
+    Ok(())
+}
+
+fn what_says_nothing_is_noted() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let shop = written(folder.path(), "shop.toml", "shop.currency = \"JPY\"\n")?;
+    let rules = "[[rule]]\nname = \"a\"\non = \"segment_changed\"\n\
+                 if = 'p_alive > 0.5 and segment = \"loyal\" and points > 3 and tier is null and d30.net > 9.50 and d30.gross > 9'\n\
+                 [[rule]]\nname = \"b\"\non = \"every\"\nevery = \"7d\"\n";
+    let rules = written(folder.path(), "rules.toml", rules)?;
+    let told = stdout(&run(&["check", "--config", &shop, &rules])?)?;
+    let expected = "2 rules are right.\n\
+        note: a: segment_changed is never emitted without segments.enabled\n\
+        note: a: p_alive is always null unless lapse.policy is model\n\
+        note: a: segment is always null without segments.enabled\n\
+        note: a: points is always null without points.per\n\
+        note: a: tier is always null without [[tiers]]\n\
+        note: a: 9.5 is no amount of JPY: d30.net > 9.5\n\
+        note: b: fires once for each customer; `again` says after which time it may fire again\n";
+    if told != expected {
+        return Err(told.into());
+    }
+    let told = stdout(&run(&["check", &rules])?)?;
+    if told
+        != "2 rules are right.\nnote: they were not compared with a shop; --config names its settings file\n"
+    {
+        return Err(told.into());
+    }
+    let told = stdout(&run(&["list"])?)?;
+    if told != "There are no rules.\n" {
+        return Err(told.into());
+    }
+    Ok(())
+}
+
+fn what_is_wrong_is_named() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let rules = "[[rule]]\nname = \"a\"\non = \"lapsd\"\n\n[[rule]]\nname = \"b\"\non = \"lapsed\"\nif = 'stat = \"active\"'\n";
+    let rules = written(folder.path(), "rules.toml", rules)?;
+    let output = run(&["check", &rules])?;
+    let expected = format!(
+        "error: the configuration cannot be used, 2 problems:\n  \
+         rule.a.on ({rules} line 3): \"lapsd\" is nothing that starts a rule; did you mean lapsed?\n  \
+         rule.b.if ({rules} line 8): at character 1: stat is no field; did you mean state?\n"
+    );
+    let told = String::from_utf8(output.stderr)?;
+    if output.status.code() != Some(78) || told != expected {
+        return Err(format!("{:?}: {told}", output.status).into());
+    }
+    Ok(())
+}
+
+/// What conditions call data of a signal is what the signal calls it, and only instants, ids and currencies are left out.
+fn conditions_know_the_data_of_signals() -> Result<(), Failed> {
+    for signal_type in SignalType::ALL.into_iter().filter(|signal_type| signal_type.name() != "rule") {
+        let known: BTreeSet<String> = Field::of_trigger(signal_type)
+            .map(|field| field.to_string().trim_start_matches("trigger.").to_owned())
+            .collect();
+        let mut expected = BTreeSet::new();
+        for field in signal_data_fields(signal_type) {
+            let left_out =
+                ["deadline", "last_order_at", "retracts", "currency", "cuts", "order_id", "order_placed_at"];
+            if !left_out.contains(&field.name) {
+                expected.insert(field.name.to_owned());
+            }
+        }
+        if known != expected {
+            return Err(format!("{}: {known:?}, not {expected:?}", signal_type.name()).into());
+        }
+        for field in Field::of_trigger(signal_type) {
+            let name = field.to_string();
+            let in_days = name.ends_with("_days") || name.starts_with("trigger.days_");
+            if in_days && field.field_type() != FieldType::Days {
+                return Err(format!("{name} of {} is not in days", signal_type.name()).into());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn the_page_lists_every_key_and_field() -> Result<(), Failed> {
+    let page = examples::read(PAGE);
+    let rows = |head: &str| -> Vec<String> {
+        let table = page.lines().skip_while(|line| !line.starts_with(&format!("| {head} |"))).skip(2);
+        let cells = table.take_while(|line| line.starts_with('|')).filter_map(|line| line.split('|').nth(1));
+        cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
+    };
+    let keys: BTreeSet<String> = rows("key").into_iter().collect();
+    let known: BTreeSet<String> = RULE_KEYS.iter().copied().chain(["say"]).map(str::to_owned).collect();
+    if keys != known {
+        return Err(format!(
+            "keys on the page or of rules, not both: {:?}",
+            keys.symmetric_difference(&known)
+        )
+        .into());
+    }
+    let fields: BTreeSet<String> = rows("field").into_iter().collect();
+    let figures: BTreeSet<String> = rows("figure").into_iter().collect();
+    let windows = ["all_time", "d30", "d90", "d365"];
+    let of_page: BTreeSet<String> = fields
+        .into_iter()
+        .chain(
+            figures.iter().flat_map(|figure| windows.iter().map(move |window| format!("{window}.{figure}"))),
+        )
+        .collect();
+    let known: BTreeSet<String> =
+        Field::of_customers().map(|field| field.to_string()).chain(["sku".to_owned()]).collect();
+    if of_page != known {
+        let differing: Vec<_> = of_page.symmetric_difference(&known).collect();
+        return Err(format!("fields on the page or of conditions, not both: {differing:?}").into());
+    }
+    Ok(())
+}
+
+/// Each file stands on the page as it is, without its comments.
+fn the_page_shows_the_rules_that_ship() -> Result<(), Failed> {
+    let page = examples::read(PAGE);
+    let blocks: BTreeSet<String> = page
+        .split("```toml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .map(|block| block.trim().to_owned())
+        .collect();
+    for file in shipped()? {
+        let text = fs::read_to_string(&file)?;
+        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        if !blocks.contains(lines.join("\n").trim()) {
+            return Err(format!("{} does not stand on the page as it is", file.display()).into());
+        }
+        let name = file.file_name().and_then(|name| name.to_str()).ok_or("a name")?;
+        if !page.contains(&format!("`deploy/rules/{name}`")) {
+            return Err(format!("{name} is not named on the page").into());
+        }
+    }
+    Ok(())
+}
+
+/// The files of rules that ship, by name.
+fn shipped() -> Result<Vec<PathBuf>, Failed> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/rules");
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        files.push(entry?.path());
+    }
+    files.sort();
+    if files.is_empty() { Err("no rules ship".into()) } else { Ok(files) }
+}
+
+fn written(folder: &Path, name: &str, text: &str) -> Result<String, Failed> {
+    let path = folder.join(name);
+    fs::write(&path, text)?;
+    Ok(path.to_str().ok_or("UTF-8")?.to_owned())
+}
+
+fn run(arguments: &[&str]) -> Result<Output, Failed> {
+    Ok(Command::new(BINARY).arg("rules").args(arguments).env_clear().output()?)
+}
+
+/// Of a run that ended well.
+fn stdout(output: &Output) -> Result<String, Failed> {
+    if !output.status.success() || !output.stderr.is_empty() {
+        return Err(format!("{:?}: {}", output.status, String::from_utf8_lossy(&output.stderr)).into());
+    }
+    Ok(String::from_utf8(output.stdout.clone())?)
+}
