@@ -69,6 +69,8 @@ pub struct State {
     pub outputs: [Vec<Kept>; Output::COUNT],
     /// How far the combiner has come.
     pub combined: Option<Committed>,
+    /// Its next transactions fail so, and write nothing.
+    pub combiner_errors: VecDeque<BrokerError>,
     pub registry: Vec<Kept>,
     pub committed: PerInput<Option<Committed>>,
     /// Calls are answered so, each entry once and in order.
@@ -138,6 +140,7 @@ impl State {
             inputs,
             outputs: Default::default(),
             combined: None,
+            combiner_errors: VecDeque::new(),
             registry: Vec::new(),
             committed: PerInput::default(),
             script: script.iter().copied().collect(),
@@ -227,6 +230,11 @@ impl State {
             Topic::Output(output) => &self.outputs[output as usize],
             Topic::Registry => &self.registry,
         }
+    }
+
+    /// The threads beside the worker panic.
+    pub fn drop_tasks(&mut self) {
+        self.tasks.clear();
     }
 
     /// Everything is read and committed.

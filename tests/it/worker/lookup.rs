@@ -90,6 +90,9 @@ impl Lookup for FakeLookup {
         _: Duration,
     ) -> Result<(), BrokerError> {
         let mut state = self.state.borrow_mut();
+        if let Some(error) = state.combiner_errors.pop_front() {
+            return Err(error);
+        }
         for CombinedRecord { topic, key, value } in records {
             let kept = Kept { key: Some(key.clone()), value: Some(value.clone()) };
             match topic {

@@ -8,6 +8,8 @@ use fastrand::Rng;
 use libtest_mimic::{Failed, Trial};
 use retention_signals::config::{self, Config, Purpose, Sources};
 use retention_signals::domain::values::time::{Span, Time};
+use retention_signals::exit::Exit;
+use retention_signals::stream::broker::{BrokerError, Unknown};
 use retention_signals::stream::worker::Worker;
 use retention_signals::topic::Output;
 use retention_signals::wire::shares::day_text;
@@ -31,6 +33,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("worker::shares::old_days_are_skipped", old_days_are_skipped),
         Trial::test("worker::shares::first_cut_points_come_with_a_day", first_cut_points_come_with_a_day),
         Trial::test("worker::shares::off_by_default", off_by_default),
+        Trial::test("worker::shares::ends_of_the_combiner_are_counted", ends_of_the_combiner_are_counted),
         Trial::test("worker::shares::random_faults_and_crashes", random_faults_and_crashes),
     ]
 }
@@ -224,4 +227,69 @@ fn off_by_default() -> Result<(), Failed> {
         [Output::Shares, Output::ShopMetrics].iter().all(|of| state.outputs[*of as usize].is_empty());
     let are_old = !versions.is_empty() && versions.iter().all(|version| *version == Some(1));
     if is_empty && are_old { Ok(()) } else { Err(format!("{is_empty} {versions:?}").into()) }
+}
+
+/// A combiner that ends is followed by another one, and gauges are there only while one runs.
+fn ends_of_the_combiner_are_counted() -> Result<(), Failed> {
+    let history = shop(SEED);
+    let wall = history.end / DAY_MS * DAY_MS + 3 * 3_600_000;
+    let mut state = State::new(inputs(&history), wall, &[]);
+    let cause = |text: &'static str| text.into();
+    state.combiner_errors = [
+        BrokerError::OutcomeUnknown(Unknown::Fenced, cause("fenced")),
+        BrokerError::OutcomeUnknown(Unknown::Failed, cause("failed")),
+        BrokerError::retry("slow"),
+        BrokerError::stop(Exit::Permission, "not allowed"),
+        BrokerError::stop(Exit::Configuration, "no topic"),
+    ]
+    .into();
+    let state = Rc::new(RefCell::new(state));
+    let last = key(history.end / DAY_MS * DAY_MS);
+    let mut outcome = Ok(());
+    hub_and_rules(&configuration("metrics.shares = true"), |hub, rules| {
+        let exported = hub.metrics;
+        let mut worker = Worker::new(FakeBroker::of(Rc::clone(&state)), rules, hub);
+        let mut turn_until = |what: &str, condition: &dyn Fn(&str) -> bool| -> Result<(), Failed> {
+            for _ in 0..TURNS_MAX {
+                worker.turn().map_err(|stop| stop.message())?;
+                if condition(&exported.render()) {
+                    return Ok(());
+                }
+            }
+            Err(format!("not {what}:\n{}", exported.render()).into())
+        };
+        let failed = |text: &str, kind: &str, times: u32| {
+            text.contains(&format!("retention_combiner_failures_total{{kind=\"{kind}\"}} {times}\n"))
+        };
+        let shows_a_day = |text: &str| text.contains("\nretention_shop_day_timestamp_seconds ");
+        outcome = turn_until("failing", &|text| {
+            failed(text, "fenced", 1)
+                && failed(text, "outcome_unknown", 2)
+                && failed(text, "permission", 1)
+                && failed(text, "configuration", 1)
+                && !shows_a_day(text)
+        })
+        .and_then(|()| {
+            turn_until("publishing", &|_| {
+                metrics(&state.borrow().outputs[Output::ShopMetrics as usize])
+                    .iter()
+                    .any(|(day, _)| *day == last)
+            })
+        })
+        .and_then(|()| turn_until("showing the day", &shows_a_day))
+        .and_then(|()| {
+            state.borrow_mut().drop_tasks();
+            turn_until("noticing a panic", &|text| failed(text, "internal", 1) && !shows_a_day(text))
+        })
+        // The next one publishes nothing, and shows the day all the same.
+        .and_then(|()| turn_until("showing the day again", &shows_a_day));
+    });
+    outcome?;
+    let names: Vec<String> = metrics(&state.borrow().outputs[Output::ShopMetrics as usize])
+        .into_iter()
+        .map(|(day, _)| day)
+        .collect();
+    let mut once = names.clone();
+    once.dedup();
+    if names == once && names.last() == Some(&last) { Ok(()) } else { Err(format!("{names:?}").into()) }
 }
