@@ -3,10 +3,13 @@
 use super::{count, money, share};
 use crate::commands::numbers;
 use crate::commands::report::html::{Table, escape, hint, put, section};
-use crate::commands::report::observed::Part;
-use crate::domain::segments::cuts::CutPoints;
+use crate::commands::report::observed::{Part, StorePart};
+use crate::domain::segments::cuts::{CUSTOMERS_MIN, CutPoints};
 use crate::domain::segments::names::{Segment, ValueMatrix};
 use crate::domain::values::money::ShopAmount;
+
+/// So many stores with cut points of their own have a sentence each; more of them stand in a table.
+const STORES_IN_WORDS: usize = 3;
 
 pub(in crate::commands::report) fn html(part: &Part, id: &str) -> String {
     let counts = &part.retention.segments;
@@ -56,29 +59,63 @@ fn grid(part: &Part) -> String {
     out
 }
 
+/// The cut points of each store; those with too few customers share the fixed ones.
 fn cut_points(part: &Part) -> String {
+    let (own, fixed): (Vec<&StorePart>, Vec<&StorePart>) =
+        part.stores.iter().partition(|store| store.cuts.money.is_some());
     let mut out = String::new();
-    for store in &part.stores {
-        let CutPoints { r, f, money: of_money } = &store.cuts;
-        let list = |cuts: &[u64; 4]| cuts.map(count).join(", ");
-        let which = store.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
-        let fixed = if of_money.is_none() {
-            " These are fixed, because the store has fewer than 100 customers with a kept order."
-        } else {
-            ""
-        };
-        let amounts = of_money.map(|money| {
-            let cuts = money.m.map(|cut| numbers::money(cut.into(), part.currency)).join(", ");
-            format!("; M rises by one above {cuts} {} for all kept orders together", part.currency)
-        });
-        out.push_str(&hint(&format!(
-            "{which}R falls by one when the silence exceeds {} days; F rises by one above {} kept orders{}.{fixed}",
-            list(r),
-            list(f),
-            amounts.unwrap_or_default()
-        )));
+    if own.len() <= STORES_IN_WORDS {
+        own.iter().for_each(|store| out.push_str(&hint(&in_words(store, part))));
+    } else {
+        let mut table = Table::new(
+            "Cut points",
+            &["Store", "R falls beyond days", "F rises above kept orders", "M rises above"],
+        );
+        for store in own {
+            let CutPoints { r, f, money } = &store.cuts;
+            let amounts = money.map(|money| amounts(&money.m, part)).unwrap_or_default();
+            table.row([store.name.clone().unwrap_or_default(), list(r), list(f), amounts]);
+        }
+        out.push_str(&table.details());
+    }
+    match &fixed[..] {
+        [] => {}
+        [store] => out.push_str(&hint(&format!(
+            "{} These are fixed, because the store has fewer than {CUSTOMERS_MIN} customers with a kept order.",
+            in_words(store, part)
+        ))),
+        [store, ..] => out.push_str(&hint(&format!(
+            "{} stores have fewer than {CUSTOMERS_MIN} customers with a kept order. For them cut points are fixed: R falls by one when the silence \
+             exceeds {} days; F rises by one above {} kept orders.",
+            count(fixed.len() as u64),
+            list(&store.cuts.r),
+            list(&store.cuts.f)
+        ))),
     }
     out
+}
+
+fn in_words(store: &StorePart, part: &Part) -> String {
+    let CutPoints { r, f, money } = &store.cuts;
+    let which = store.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+    let amounts = money.map(|money| {
+        format!("; M rises by one above {} for all kept orders together", amounts(&money.m, part))
+    });
+    format!(
+        "{which}R falls by one when the silence exceeds {} days; F rises by one above {} kept orders{}.",
+        list(r),
+        list(f),
+        amounts.unwrap_or_default()
+    )
+}
+
+fn list(cuts: &[u64; 4]) -> String {
+    cuts.map(count).join(", ")
+}
+
+fn amounts(cuts: &[u64; 4], part: &Part) -> String {
+    let cuts = cuts.map(|cut| numbers::money(cut.into(), part.currency)).join(", ");
+    format!("{cuts} {}", part.currency)
 }
 
 fn scores(part: &Part) -> String {

@@ -14,6 +14,9 @@ use crate::domain::values::window::YEAR;
 /// From so many kept orders of a customer in a year on, a single shop counts as one with frequent orders.
 const FREQUENT_FROM: u64 = 2;
 
+/// The table of more stores than that is folded away.
+const STORES_IN_SIGHT: usize = 20;
+
 pub(in crate::commands::report) fn html(part: &Part, id: &str) -> String {
     let year = &part.totals.windows[YEAR];
     let months = part.count.cohorts.first_month().map_or(0, |first| part.count.current.since(first));
@@ -142,7 +145,7 @@ fn place(part: &Part) -> String {
         let name = store.name.clone().unwrap_or_default();
         table.row([name, hundredths(frequency(of)), mean_money(value(of), part.currency), place]);
     }
-    table.html()
+    if part.stores.len() > STORES_IN_SIGHT { table.details() } else { table.html() }
 }
 
 /// The lower median of the stores that have the figure.
