@@ -120,6 +120,8 @@ def word(title, description, query, name, width=4, height=4):
     """The name of the one series that a query finds."""
     made = figure(title, description, "none", query, width=width, height=height, name=name)
     made["options"]["textMode"] = "name"
+    # Over a range, a name that it had before would stand beside the one that it has now.
+    made["targets"][0] |= {"instant": True, "range": False}
     return made
 
 

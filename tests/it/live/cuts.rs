@@ -1,6 +1,7 @@
 //! Cut points that the combiner publishes while the service runs: in time, and days late because a partition stood.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
@@ -36,10 +37,13 @@ pub fn trials() -> Vec<Trial> {
 
 /// The history begins on a Saturday about a month ago, so that its days are counted and the third and the tenth are Mondays.
 fn start_ms() -> i64 {
-    let today = chrono::Utc::now().timestamp_millis() / DAY_MS;
-    // 1970-01-01 was a Thursday.
-    let saturday = (today - 30) - (today - 30 - 2).rem_euclid(7);
-    saturday * DAY_MS
+    // The trial may run over midnight.
+    static START_MS: OnceLock<i64> = OnceLock::new();
+    *START_MS.get_or_init(|| {
+        let latest = chrono::Utc::now().timestamp_millis() / DAY_MS - 30;
+        // 1970-01-01 was a Thursday.
+        (latest - (latest - 2).rem_euclid(7)) * DAY_MS
+    })
 }
 
 /// An order of a customer on a day of the history. Minutes keep instants apart.

@@ -1,5 +1,6 @@
 //! The daily count on a real Kafka: each day once, complete, and as recomputed from the input, whatever happens to the processes.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -54,6 +55,9 @@ fn recent(seed: u64) -> History {
     History { orders: moved(history.orders), returns: moved(history.returns), end: now, ..history }
 }
 
+/// Shop metrics as they are in the topic now.
+type Published<'p> = dyn Fn() -> Result<Vec<(String, Value)>> + 'p;
+
 fn days(node: &KafkaNode, partitions: u32, disturbance: Disturbance) -> Result<()> {
     let shop = Shop::open(node, partitions)?;
     let [shares, metrics] = ["shares", "shop-metrics"].map(|role| format!("{}.{role}", shop.application));
@@ -85,11 +89,11 @@ fn days(node: &KafkaNode, partitions: u32, disturbance: Disturbance) -> Result<(
     one.wait_until("done with the days", PATIENCE, |_| {
         Ok(published()?.iter().any(|(key, _)| *key == day_key(today)))
     })?;
-    show_last_day(&one, &published()?)?;
+    show_last_day(&one, &published)?;
     one.terminate(PATIENCE)?.expect_clean();
     // The one that comes next publishes nothing, and shows the day all the same.
     let next = ServiceProcess::start(&settings("next"))?;
-    show_last_day(&next, &published()?)?;
+    show_last_day(&next, &published)?;
     next.terminate(PATIENCE)?.expect_clean();
 
     let first_of = |partition: u32| {
@@ -110,17 +114,20 @@ fn days(node: &KafkaNode, partitions: u32, disturbance: Disturbance) -> Result<(
     Ok(())
 }
 
-/// The gauges show the newest day, and no failure.
-fn show_last_day(service: &ServiceProcess, published: &[(String, Value)]) -> Result<()> {
-    let (key, shop) = published.last().context("a day")?;
+/// The gauges show the newest day, and no failure. It may be tomorrow meanwhile.
+fn show_last_day(service: &ServiceProcess, published: &Published<'_>) -> Result<()> {
+    let last = RefCell::new(None);
+    service.wait_until("showing the last day", PATIENCE, |service| {
+        let (key, shop) = published()?.pop().context("a day")?;
+        let at = chrono::DateTime::parse_from_rfc3339(shop["at"].as_str().context("a time")?)?.timestamp();
+        last.replace(Some((key, shop)));
+        Ok(service.metric("retention_shop_day_timestamp_seconds", &[])? == Some(at as f64))
+    })?;
+    let (key, shop) = last.into_inner().context("a day")?;
     let number = |value: &Value| match value.as_str() {
         Some(decimal) => decimal.parse::<f64>().ok(),
         None => value.as_f64(),
     };
-    let at = chrono::DateTime::parse_from_rfc3339(shop["at"].as_str().context("a time")?)?.timestamp();
-    service.wait_until("showing the last day", PATIENCE, |service| {
-        Ok(service.metric("retention_shop_day_timestamp_seconds", &[])? == Some(at as f64))
-    })?;
     let window = &shop["windows"]["30d"];
     for (series, labels, expected) in [
         ("customers", vec!["active"], &shop["customers"]["by_state"]["active"]),
