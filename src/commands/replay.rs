@@ -27,6 +27,7 @@ use std::time::Instant;
 
 use crate::commands::cli::CommonArguments;
 use crate::commands::history_files::{self, MapSettings};
+use crate::commands::idle_rules;
 use crate::commands::progress::Progress;
 use crate::config::Config;
 use crate::domain::values::money::Currency;
@@ -55,6 +56,7 @@ pub fn run(common: &CommonArguments, arguments: &ReplayArguments) -> Result<Stri
     let paths = arguments.files.paths(&maps);
     let files = Files::open(paths, &|file| progress.reading(file))?;
     let config = history_files::load(common, &files)?;
+    idle_rules::refuse(&config)?;
     let inputs: Vec<&Path> = paths.all().collect();
     let [signals, mut customers, shop_metrics, cohorts, dead_letters, mut summary_file] =
         results::create(results::NAMES, &arguments.out, &inputs, arguments.force)?;

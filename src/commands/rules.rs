@@ -35,7 +35,7 @@ fn check(
     output: &mut impl Write,
 ) -> Result<(), Failure> {
     let config = load(common, arguments)?;
-    let count = config.settings.rules.as_ref().map_or(0, |rules| rules.rules().len());
+    let count = config.settings.rules.as_ref().map_or(0, |rules| rules.set().rules().len());
     match count {
         0 => writeln!(output, "There are no rules.").or_else(output_closed)?,
         1 => writeln!(output, "1 rule is right.").or_else(output_closed)?,
@@ -53,7 +53,7 @@ fn check(
 }
 
 fn sentences(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
-    let Some(rules) = &config.settings.rules else {
+    let Some(rules) = config.settings.rules.as_ref().map(|rules| rules.set()) else {
         return writeln!(output, "There are no rules.").or_else(output_closed);
     };
     let width = rules.rules().iter().map(|rule| rule.name.len()).max().unwrap_or_default();

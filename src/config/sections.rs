@@ -12,6 +12,7 @@ use super::{
     RecordBounds, SegmentSettings, Topics, intake, kafka, policy, rules, shops,
 };
 use crate::domain::lapse::LapsePolicies;
+use crate::domain::rules::firing::Rulebook;
 use crate::domain::segments::published::CutsInForce;
 use crate::domain::settings::Settings;
 use crate::domain::values::time::Span;
@@ -67,7 +68,7 @@ pub(super) fn read(mut layers: Layers, purpose: Purpose, problems: &mut Problems
         return None;
     }
     let settings = settings?;
-    layers.add_rules(settings.rules.as_deref());
+    layers.add_rules(settings.rules.as_ref().map(|rules| rules.set()));
     Some(Config {
         application,
         instance,
@@ -182,7 +183,9 @@ fn read_settings(
         // Cut points come with the registry.
         segments: segments.map(|_| Arc::new(CutsInForce::new(&[]))),
         thresholds,
-        rules: tactics.rules,
+        rules: tactics
+            .rules
+            .map(|set| Arc::new(Rulebook::new(set, wire::hash::SignalId::as_hash, wire::hash::hash))),
         points: tactics.points,
         tiers: tactics.tiers,
         hash: wire::hash::hash,

@@ -17,6 +17,7 @@ use super::customer::ledger::{
     Attribution, Cancellation, CancelledUpTo, Ledger, Order, Return, ReturnTarget,
 };
 use super::customer::purchases::PurchaseStats;
+use super::rules::memory::RuleMemory;
 use super::segments::names::Segment;
 use super::settings::{Settings, Shop};
 use super::signals::signal::{OpenAlert, State, content_hash};
@@ -31,6 +32,7 @@ pub struct Customer {
     pub skus: SkuVariety,
     pub summary: Summary,
     pub ledger: Ledger,
+    pub rules: RuleMemory,
 }
 
 /// What was emitted about a customer so far.
@@ -174,6 +176,7 @@ impl Default for Customer {
             skus: SkuVariety::Unknown,
             summary: Summary::default(),
             ledger: Ledger::default(),
+            rules: RuleMemory::default(),
         }
     }
 }
@@ -218,6 +221,7 @@ impl Customer {
         self.skus = SkuVariety::Unknown;
         self.summary = Summary::default();
         self.ledger.clear();
+        self.rules.clear();
     }
 
     /// Whether the ledger knows enough of this record to take it at any age: its very content, or, of an order, a version that

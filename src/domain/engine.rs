@@ -16,6 +16,7 @@ mod partition_totals;
 pub mod queries;
 pub mod rescheduling;
 pub mod restore;
+mod rule_visit;
 mod scratch;
 pub mod settling;
 pub mod shop_totals;
@@ -60,6 +61,8 @@ pub struct Engine {
     pub(in crate::domain) markers: Markers,
     pub(in crate::domain) totals: PartitionTotals,
     pub(in crate::domain) guests: Vec<GuestTotals>,
+    /// Of all customers.
+    pub(in crate::domain) firings_planned: usize,
     pub(in crate::domain) effects: Effects,
     pub(in crate::domain) scratch: Scratch,
 }
@@ -131,6 +134,7 @@ impl Engine {
             markers: Markers::default(),
             totals: PartitionTotals::new(shops, WindowEnds::new(Time::MIN)),
             guests: vec![GuestTotals::default(); shops],
+            firings_planned: 0,
             effects: Effects::default(),
             scratch: Scratch::default(),
         }
@@ -286,7 +290,7 @@ impl Engine {
     ) -> Option<Applied> {
         let mut visit = CustomerVisit::open_to_append(self, key, shop, record, clock)?;
         let applied = visit.emit(record, LedgerChange::New);
-        visit.commit(Some(clock));
+        visit.run_rules_on_appended(record, applied).commit(Some(clock));
         Some(applied)
     }
 
@@ -299,6 +303,7 @@ impl Engine {
         let skus_before = self.scratch.customer.skus;
         let mut visit = CustomerVisit::open(self, key, slot, shop, clock);
         let (change, applied) = visit.apply(record);
+        visit.run_rules_on_record(record, applied);
         let has_new_profile = change.may_change_facts() || visit.engine.scratch.customer.skus != skus_before;
         // What publishes no profile may not fold either: that would publish it again.
         if has_new_profile {

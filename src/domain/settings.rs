@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::lapse::model::Model;
 use super::lapse::{Cadence, LapsePolicies, LapsePolicy};
+use super::rules::firing::Rulebook;
 use super::rules::points::Points;
-use super::rules::rule::RuleSet;
 use super::rules::tiers::Tiers;
 use super::segments::published::{CutsInForce, PublishedCuts};
 use super::values::ids::ShopIndex;
@@ -28,7 +28,7 @@ pub struct Settings {
     pub segments: Option<Arc<CutsInForce>>,
     pub thresholds: Thresholds,
     /// The rules; none: there are no rules.
-    pub rules: Option<Arc<RuleSet>>,
+    pub rules: Option<Arc<Rulebook>>,
     /// None: there are no points.
     pub points: Option<Points>,
     /// None: there are no tiers.

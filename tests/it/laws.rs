@@ -2,6 +2,8 @@
 //! and any repetition of the records gives the same facts, if none comes later than the lateness. Second: the emitted state equals the
 //! facts'. Also, a restored engine goes on as if it had never stopped. `RETENTION_LAW_SEED` replays one, `RETENTION_LAW_SEEDS` are tried.
 
+mod long_histories;
+
 use std::sync::Arc;
 
 use fastrand::Rng;
@@ -10,6 +12,7 @@ use retention_signals::domain::customer::Customer;
 use retention_signals::domain::engine::restore::Restore;
 use retention_signals::domain::engine::{Engine, Outcome, Progress};
 use retention_signals::domain::lapse::{LapsePolicies, LapsePolicy};
+use retention_signals::domain::rules::points::{Points, PointsPer};
 use retention_signals::domain::settings::{Settings, Shop, Shops};
 use retention_signals::domain::signals::signal::{ProfileSegment, Signal};
 use retention_signals::domain::store::packed;
@@ -31,7 +34,7 @@ pub fn trials() -> Vec<Trial> {
         ("laws::the_told_state_is_the_facts_state", told_state_is_the_facts_state),
         ("laws::a_restored_engine_goes_on_the_same", restored_engine_goes_on),
         ("laws::sums_are_those_of_the_customers", sums_are_those_of_the_customers),
-        ("laws::long_histories_go_on_as_if_derived_anew", long_histories_go_on_as_if_derived_anew),
+        ("laws::long_histories_go_on_as_if_derived_anew", long_histories::go_on_as_if_derived_anew),
     ];
     let silent = Trial::test("laws::timers_that_say_nothing_are_counted", silent_timers);
     let erased = Trial::test("laws::signals_outlive_an_erasure", signals_outlive_an_erasure);
@@ -69,8 +72,14 @@ pub fn settings(random: &mut Rng) -> Arc<Settings> {
         lateness: LATENESS,
         lapse: crate::policies::random(random),
         segments: crate::segments::random(random),
+        rules: crate::rules::random(random),
+        points: random.bool().then_some(Points { per: PointsPer::Order, factor: 1 }),
         ..defaults
     })
+}
+
+fn without_rules() -> Arc<Settings> {
+    Arc::new(Settings { rules: None, ..(*settings(&mut Rng::with_seed(0))).clone() })
 }
 
 /// Records of one customer over one to four years. Those with one identity lie within the lateness, as the law requires.
@@ -334,65 +343,9 @@ fn sums_are_those_of_the_customers(seed: u64) -> Result<(), String> {
     Ok(())
 }
 
-/// The totals of long histories are cached and updated; an engine that is restored before each record never caches them.
-fn long_histories_go_on_as_if_derived_anew(seed: u64) -> Result<(), String> {
-    let mut random = Rng::with_seed(seed);
-    let mut settings = (*settings(&mut random)).clone();
-    settings.orders_max = [35, 45, 1_000][random.usize(0..3)];
-    let settings = Arc::new(settings);
-    let (mut kept, mut anew) = (Engine::new(Arc::clone(&settings)), Engine::new(Arc::clone(&settings)));
-    for record in long_history(&mut random) {
-        apply(&mut kept, &record)?;
-        apply(&mut anew, &record)?;
-        let (emitted, emitted_anew) = (signals(&mut kept), signals(&mut anew));
-        anew = restored(&anew, &settings)?;
-        if random.u8(0..4) == 0 {
-            kept.settle_figures(1);
-        }
-        let is_looked_at = random.u8(0..4) == 0;
-        let state = |engine: &mut Engine, emitted: &[Signal]| {
-            let slot = engine.find(key()).expect("the customer is held");
-            let profile = engine.profile(slot, engine.clock().expect("a record was handled"));
-            let figures = is_looked_at.then(|| *engine.figures(ShopIndex(0)));
-            format!("{emitted:?} {profile:?} {figures:?} {:?}", engine.packed(slot))
-        };
-        let (state, state_anew) = (state(&mut kept, &emitted), state(&mut anew, &emitted_anew));
-        if state != state_anew {
-            return Err(format!("after {record:?}\n{state}\n{state_anew}"));
-        }
-    }
-    Ok(())
-}
-
-/// Orders of a customer who comes every few days for a year or two, and seldom something else.
-fn long_history(random: &mut Rng) -> Vec<Record> {
-    let mut at = 400 * Span::DAY.as_millis();
-    (0..random.u64(40..90))
-        .map(|id| {
-            let days = [2, 4, 14, if random.u8(0..10) == 0 { 400 } else { 4 }][random.usize(0..4)];
-            at += random.i64(0..4 * days) * Span::DAY.as_millis() / 4;
-            let time = Time::from_millis(at).expect("a few years after 1970");
-            let order = OrderHash(id);
-            if random.u8(0..100) == 0 {
-                return Record::Cancellation(CancellationRecord { order, cancelled_at: time, version: None });
-            }
-            let late = if random.u8(0..30) == 0 { LATENESS.as_millis() / 2 } else { 0 };
-            Record::Order(OrderRecord {
-                id: order,
-                version: 1,
-                placed_at: Time::from_millis(at - late).expect("as above"),
-                total: SentAmount([0, 5, 10, 15][random.usize(0..4)]),
-                currency: currency(["EUR", "EUR", "USD"][random.usize(0..3)]),
-                test: random.u8(0..12) == 0,
-                skus: SkuVariety::One(1),
-            })
-        })
-        .collect()
-}
-
 /// The end of an erasure's marker emits nothing, and neither does the end of a year that does not raise the return rate.
 fn silent_timers() -> Result<(), Failed> {
-    let settings = settings(&mut Rng::with_seed(0));
+    let settings = without_rules();
     let mut engine = Engine::new(Arc::clone(&settings));
     let time = |day: i64| Time::MIN.plus(Span::days(day));
     let order = |id: u64, day: i64| {
@@ -433,7 +386,7 @@ fn silent_timers() -> Result<(), Failed> {
 
 /// At one instant the timer comes first, so a batch that stops between the two has the signal.
 fn a_timer_fires_before_a_marker_ends() -> Result<(), Failed> {
-    let mut settings = (*settings(&mut Rng::with_seed(0))).clone();
+    let mut settings = (*without_rules()).clone();
     let (at_risk, lapsed) = (Span::days(5), Span::days(9));
     settings.lapse = LapsePolicies::new(LapsePolicy::Fixed { at_risk, lapsed }, hash);
     let end = Time::MIN.plus(RETURN_WINDOW).plus(LATENESS);
@@ -460,7 +413,7 @@ fn a_timer_fires_before_a_marker_ends() -> Result<(), Failed> {
 
 /// Signals of timers that an erasure fires name the customer, however late they are drained: no other gets the slot until then.
 fn signals_outlive_an_erasure() -> Result<(), Failed> {
-    let mut engine = Engine::new(settings(&mut Rng::with_seed(0)));
+    let mut engine = Engine::new(without_rules());
     let order = |day: i64| {
         let (id, currency, skus) = (OrderHash(1), currency("EUR"), SkuVariety::Unknown);
         let total = SentAmount(10);

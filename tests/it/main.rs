@@ -38,6 +38,7 @@ mod record_pages;
 mod replay;
 mod report;
 mod rule_files;
+mod rules;
 mod schemas;
 mod seeds;
 mod segments;
@@ -79,6 +80,7 @@ fn main() -> ExitCode {
     trials.extend(explain::trials());
     trials.extend(fields::trials());
     trials.extend(fuzz::trials());
+    trials.extend(rules::trials());
     trials.extend(http::trials());
     trials.extend(kafka_adapter::trials());
     trials.extend(kafka_facts::trials());

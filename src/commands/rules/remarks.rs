@@ -9,7 +9,7 @@ use crate::domain::signals::kind::SignalType;
 
 /// A sentence for each.
 pub(super) fn of(config: &Config) -> Vec<String> {
-    let rules = config.settings.rules.as_ref().map(|rules| rules.rules()).unwrap_or_default();
+    let rules = config.settings.rules.as_ref().map(|rules| rules.set().rules()).unwrap_or_default();
     let mut remarks = Vec::new();
     for rule in rules {
         let mut add = |remark: String| remarks.push(format!("{}: {remark}", rule.name));

@@ -70,7 +70,7 @@ enabled = false
 #[test]
 fn every_key_of_a_rule_is_read() {
     let config = read(WHOLE);
-    let rules = config.settings.rules.as_ref().expect("rules");
+    let rules = config.settings.rules.as_ref().expect("rules").set();
     assert_eq!(rules.holdout(), HoldoutShare(500));
     let [win_back, thank_you] = rules.rules() else { panic!("two rules") };
     assert_eq!(
@@ -107,7 +107,7 @@ fn every_key_of_a_rule_is_read() {
 
 fn one(text: &str) -> Rule {
     let config = read(text);
-    let rules = config.settings.rules.as_ref().expect("rules");
+    let rules = config.settings.rules.as_ref().expect("rules").set();
     let [rule] = rules.rules() else { panic!("one rule") };
     rule.clone()
 }
@@ -308,7 +308,7 @@ fn rules_stand_in_files_of_their_own() {
     let config =
         read(&format!("rules.files = [{one:?}, {two:?}]\n[[rule]]\nname = \"three\"\non = \"order\""));
     let names = |config: &Config| -> Vec<String> {
-        let rules = config.settings.rules.as_ref().expect("rules");
+        let rules = config.settings.rules.as_ref().expect("rules").set();
         rules.rules().iter().map(|rule| rule.name.to_string()).collect()
     };
     assert_eq!(names(&config), ["one", "three", "two"]);
@@ -349,7 +349,7 @@ fn points_and_tiers_are_facts_that_rules_ask_for() {
     let config = read(&format!(
         "tiers_keep = 0.75\n[points]\nper = \"1.00\"\nfactor = 10\n{tiers}[[rule]]\nname = \"a\"\non = \"points\"\nreach = 100\nif = 'tier = \"gold\"'\n"
     ));
-    let [rule] = config.settings.rules.as_ref().expect("rules").rules() else { panic!("one rule") };
+    let [rule] = config.settings.rules.as_ref().expect("rules").set().rules() else { panic!("one rule") };
     assert_eq!((&rule.trigger, rule.again), (&Trigger::Points { reach: 100 }, Again::Always));
     let points = Points { per: PointsPer::Amount(Decimal::whole(1)), factor: 10 };
     assert_eq!(config.settings.points, Some(points));

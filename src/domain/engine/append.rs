@@ -64,10 +64,26 @@ impl<'e> CustomerVisit<'e> {
         }
         let added = AddedOrder::new(orders.orders().next_back()?, at);
         customer.skus = customer.skus.and(skus);
-        let (state_before, segment_before) = (customer.emitted.state(), customer.emitted.segment);
         let form = Form::Appended(Appended { order, added, folding, staying, head_length });
-        let key_hash = key.hash;
-        Some(Self { engine, slot, shop, key_hash, clock, state_before, segment_before, due: None, form })
+        Some(Self::opened(engine, slot, shop, key.hash, clock, form))
+    }
+
+    /// Takes the general way after all: unpacks the customer, puts the record into its ledger, and keeps what was emitted.
+    pub(super) fn unpack_appended(mut self, record: &Record) -> Self {
+        let Engine { settings, store, totals: partition_totals, scratch, .. } = &mut *self.engine;
+        let Scratch { customer, attribution, totals, totals_before, .. } = scratch;
+        let shop = settings.shops.get(self.shop);
+        let emitted = customer.emitted;
+        packed::unpack(store.packed(self.slot), customer).expect("packed by this engine");
+        attribution.derive(&customer.ledger, shop, settings.return_window);
+        let at = partition_totals.window_ends.at_of(self.slot);
+        *totals_before = customer.totals(at, attribution, shop).by_window;
+        customer.apply(record, settings.hash);
+        customer.emitted = emitted;
+        attribution.derive(&customer.ledger, shop, settings.return_window);
+        *totals = customer.totals(self.clock, attribution, shop);
+        self.form = Form::Held;
+        self
     }
 
     /// Counts the customer anew and saves its bytes, which have changed.
@@ -125,7 +141,11 @@ mod tests {
 
     use super::super::{Change, Outcome, Progress};
     use super::*;
+    use crate::domain::rules::firing::Rulebook;
+    use crate::domain::rules::rule::tests::rule;
+    use crate::domain::rules::rule::{Again, Anchor, Every, HoldoutShare, Rule, RuleSet, Trigger};
     use crate::domain::settings::{Shop, Shops};
+    use crate::domain::signals::kind::SignalType;
     use crate::domain::values::event::{
         CancellationRecord, ErasureRecord, OrderRecord, ReturnRecord, SkuVariety, VERSION_LIMIT,
     };
@@ -133,6 +153,7 @@ mod tests {
     use crate::domain::values::money::{Conversion, Currency, SentAmount};
     use crate::domain::values::number::Decimal;
     use crate::domain::values::time::{Span, Zone};
+    use crate::wire::hash::SignalId;
 
     const EURO: &[u8] = b"EUR";
 
@@ -152,6 +173,21 @@ mod tests {
             |bytes: &[u8]| bytes.iter().fold(7, |hash: u64, byte| hash.wrapping_mul(31) ^ u64::from(*byte));
         let defaults = Settings::with_defaults(Shops::One(shop), hash, Arc::new(|_| [0; 16]));
         Arc::new(Settings { return_window, lateness, orders_max, ..defaults })
+    }
+
+    /// A few, of which some are triggered by an order that is appended.
+    fn with_rules(settings: &Settings) -> Arc<Settings> {
+        let on = |name: &str, signal_type| rule(name, Trigger::Signal(signal_type));
+        let every = Every { days_min: 30, days_max: 90, from: Anchor::LastOrder };
+        let rules = vec![
+            Rule { after: Span::days(3), ..on("one", SignalType::SecondOrder) },
+            Rule { again: Again::Always, ..on("two", SignalType::WonBack) },
+            Rule { again: Again::After(Span::days(9)), ..on("three", SignalType::OrderValueRose) },
+            Rule { again: Again::Always, ..rule("four", Trigger::Every(every)) },
+        ];
+        let set = RuleSet::new(rules, Vec::new(), HoldoutShare(0)).expect("different names");
+        let rules = Some(Arc::new(Rulebook::new(Arc::new(set), SignalId::as_hash, settings.hash)));
+        Arc::new(Settings { rules, ..settings.clone() })
     }
 
     /// Where versions begin: as a shop counts them, seconds or milliseconds of a clock, on and around what decides about their bytes.
@@ -206,13 +242,15 @@ mod tests {
     #[test]
     fn what_is_appended_is_what_would_be_applied() {
         let (mut appended, mut folded) = ([0; VERSIONS.len()], 0);
-        for seed in 0..300 {
+        for seed in 0..340 {
             let mut random = fastrand::Rng::with_seed(seed);
             let style = seed as usize % VERSIONS.len();
             let versions = VERSIONS[style];
             let return_window = Span::days(if random.bool() { 100 } else { 400 });
             let lateness = Span::days(if random.bool() { 10 } else { 40 });
             let settings = settings(return_window, lateness, if random.bool() { 6 } else { 200 });
+            // Whom rules remember has a section, and takes the general way.
+            let settings = if random.u8(0..8) == 0 { with_rules(&settings) } else { settings };
             let shop = settings.shops.get(ShopIndex(0));
             let mut short = Engine::new(Arc::clone(&settings));
             let mut long = Engine::new(Arc::clone(&settings));

@@ -4,6 +4,7 @@
 //! a signal about the erased customer still finds the key.
 
 use super::Engine;
+use crate::domain::rules::firing::RuleCounts;
 use crate::domain::signals::signal::{Signal, State};
 use crate::domain::values::ids::CustomerSlot;
 use crate::domain::values::time::Time;
@@ -38,6 +39,7 @@ pub(in crate::domain) struct Effects {
     pub(super) folded_early: u64,
     /// How many signals about instants before [`Engine::signals_from`] were not published.
     pub(super) held_back: u64,
+    pub(super) rule_counts: RuleCounts,
     /// Customers who were erased, with their keys: their slots are reserved.
     erased: Vec<(CustomerSlot, Box<[u8]>)>,
 }
@@ -83,6 +85,11 @@ impl Engine {
         std::mem::take(&mut self.effects.folded_early)
     }
 
+    /// What rules did since the last time, beside their signals.
+    pub fn take_rule_counts(&mut self) -> RuleCounts {
+        std::mem::take(&mut self.effects.rule_counts)
+    }
+
     /// How many customers changed state in the open batch, from and to.
     pub fn transitions(&self) -> &Transitions {
         &self.effects.transitions
@@ -102,6 +109,7 @@ impl Engine {
             timers_silent: _,
             folded_early: _,
             held_back: _,
+            rule_counts: _,
             erased,
         } = &mut self.effects;
         assert!(signals.is_empty(), "the signals of a batch are drained before its end");

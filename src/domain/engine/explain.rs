@@ -2,10 +2,12 @@
 
 use super::Engine;
 use super::evidence::Evidence;
+use super::rule_visit::next_rule_due;
 use crate::domain::customer::facts::Facts;
 use crate::domain::customer::ledger::Attribution;
 use crate::domain::customer::{Customer, Emitted};
 use crate::domain::lapse::{Deadlines, LapsePolicy, PolicyId, PurchaseHistory};
+use crate::domain::rules::firing::Turns;
 use crate::domain::signals::signal::State;
 use crate::domain::store::packed;
 use crate::domain::values::ids::CustomerSlot;
@@ -37,6 +39,8 @@ pub enum NextChange {
     State(State),
     /// Silence leads to another segment.
     Segment,
+    /// A rule is due, and fires if its condition holds.
+    Rule,
     /// An order leaves the window of 365 days, which may raise the return rate.
     ReturnRate,
 }
@@ -77,6 +81,8 @@ impl Engine {
         let facts = Facts::new(&totals, index, settings);
         let history = totals.kept.history();
         let due = Some(self.timers.due(slot)).filter(|due| *due < Time::MAX);
+        let turns = Turns::From(due.unwrap_or(as_of));
+        let rule_due = next_rule_due(settings, &self.store, slot, index, &facts, &customer.rules, turns);
         let window = |index: usize| WindowBounds {
             after: as_of.minus(WINDOWS[index].1),
             up_to: as_of,
@@ -87,7 +93,7 @@ impl Engine {
             policy_settings: settings.lapse.policy().clone(),
             history,
             deadlines: facts.deadlines,
-            next: due.map(|due| (due, next_change(&facts, emitted, due))),
+            next: due.map(|due| (due, next_change(&facts, emitted, due, rule_due))),
             emitted: *emitted,
             windows: [window(0), window(1), window(2)],
             remembered: Remembered {
@@ -102,11 +108,12 @@ impl Engine {
     }
 }
 
-fn next_change(facts: &Facts<'_>, emitted: &Emitted, due: Time) -> NextChange {
+fn next_change(facts: &Facts<'_>, emitted: &Emitted, due: Time, rule_due: Option<Time>) -> NextChange {
     let segment = facts.segment.and_then(|basis| basis.next_change(emitted.segment, due));
     match facts.next(emitted.state()) {
         Some((state, at)) if at == due => NextChange::State(state),
         Some(_) | None if segment == Some(due) => NextChange::Segment,
+        Some(_) | None if rule_due == Some(due) => NextChange::Rule,
         Some(_) | None => NextChange::ReturnRate,
     }
 }

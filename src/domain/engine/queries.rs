@@ -64,6 +64,11 @@ impl Engine {
         self.timers.len() + self.markers.len()
     }
 
+    /// Firings of rules that wait for their instant.
+    pub fn firings_planned(&self) -> usize {
+        self.firings_planned
+    }
+
     /// The totals of one shop at the clock.
     pub fn figures(&mut self, shop: ShopIndex) -> &ShopTotals {
         while self.settle_figures(usize::MAX) == Progress::More {}

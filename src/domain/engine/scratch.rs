@@ -41,7 +41,7 @@ impl Scratch {
         if let Some(orders) = FixedWidthOrders::of(entries) {
             return totals_cache.totals(slot, &customer.summary, orders.valued(shop), at, &shop.zone);
         }
-        packed::unpack_entries(entries, &mut customer.ledger).expect("packed by this engine");
+        packed::unpack_entries(entries, customer).expect("packed by this engine");
         attribution.derive(&customer.ledger, shop, settings.return_window);
         customer.totals(at, attribution, shop)
     }

@@ -32,7 +32,7 @@ impl Engine {
     fn fire_customer(&mut self, slot: CustomerSlot, key_hash: u64, instant: Time) {
         let mut visit = CustomerVisit::open_at_timer(self, slot, key_hash, instant);
         let moved = visit.apply_instant();
-        let mut visit = visit.unpack_if_changed();
+        let mut visit = visit.unpack_if_changed().run_rules_at_instant();
         if moved {
             visit.fold();
         }

@@ -11,11 +11,13 @@
 //! orders only if the timer changes something.
 
 use super::append::Appended;
+use super::rule_visit::next_rule_due;
 use super::scratch::Scratch;
 use super::{Applied, Engine, Standing};
 use crate::domain::customer::facts::Facts;
 use crate::domain::customer::ledger::Attribution;
 use crate::domain::customer::{Change as LedgerChange, Customer, Emitted};
+use crate::domain::rules::firing::Turns;
 use crate::domain::segments::names::Segment;
 use crate::domain::settings::Settings;
 use crate::domain::signals::lifecycle::{SignalEmitter, TriggeringRecord, next_instant};
@@ -36,6 +38,10 @@ pub(super) struct CustomerVisit<'e> {
     /// The emitted state and segment at the opening.
     pub(super) state_before: State,
     pub(super) segment_before: Option<Segment>,
+    /// How many firings were planned at the opening.
+    pub(super) planned_before: usize,
+    /// Where the signals of this visit begin.
+    pub(super) first_signal: usize,
     /// When time alone may next cause a signal, once the change is applied.
     pub(super) due: Option<Time>,
     pub(super) form: Form,
@@ -62,15 +68,11 @@ impl<'e> CustomerVisit<'e> {
         shop: ShopIndex,
         clock: Time,
     ) -> Self {
-        let emitted = engine.scratch.customer.emitted;
-        let (state_before, segment_before) = (emitted.state(), emitted.segment);
         let (slot, form) = match slot {
             Some(slot) => (slot, Form::Held),
             None => (engine.scratch.insert(&mut engine.store, key), Form::New),
         };
-        let key_hash = key.hash;
-        let visit =
-            Self { engine, slot, shop, key_hash, clock, state_before, segment_before, due: None, form };
+        let visit = Self::opened(engine, slot, shop, key.hash, clock, form);
         match visit.form {
             Form::Held => visit.with_totals_before(),
             Form::New | Form::Appended(_) | Form::Head { .. } => visit,
@@ -85,9 +87,35 @@ impl<'e> CustomerVisit<'e> {
         clock: Time,
     ) -> Self {
         let shop = engine.shop_of(slot);
-        let emitted = engine.scratch.customer.emitted;
+        Self::opened(engine, slot, shop, key_hash, clock, Form::New)
+    }
+
+    /// The visit of a customer that lies in the scratch memory in this form.
+    #[inline]
+    pub(super) fn opened(
+        engine: &'e mut Engine,
+        slot: CustomerSlot,
+        shop: ShopIndex,
+        key_hash: u64,
+        clock: Time,
+        form: Form,
+    ) -> Self {
+        let Customer { emitted, rules, .. } = &engine.scratch.customer;
         let (state_before, segment_before) = (emitted.state(), emitted.segment);
-        Self { engine, slot, shop, key_hash, clock, state_before, segment_before, due: None, form: Form::New }
+        let (planned_before, first_signal) = (rules.planned().len(), engine.effects.signals.len());
+        Self {
+            engine,
+            slot,
+            shop,
+            key_hash,
+            clock,
+            state_before,
+            segment_before,
+            planned_before,
+            first_signal,
+            due: None,
+            form,
+        }
     }
 
     /// Opens a customer whose timer fires.
@@ -101,10 +129,8 @@ impl<'e> CustomerVisit<'e> {
         let Engine { settings, store, scratch, .. } = &mut *engine;
         let packed = store.packed(slot);
         scratch.totals = scratch.read(slot, packed, instant, settings.shops.get(shop), settings);
-        let emitted_before = scratch.customer.emitted;
-        let (state_before, segment_before) = (emitted_before.state(), emitted_before.segment);
-        let form = Form::Head { emitted_before };
-        Self { engine, slot, shop, key_hash, clock: instant, state_before, segment_before, due: None, form }
+        let form = Form::Head { emitted_before: scratch.customer.emitted };
+        Self::opened(engine, slot, shop, key_hash, instant, form)
     }
 
     /// Derives how the customer counts in the totals of its shop.
@@ -203,7 +229,6 @@ impl<'e> CustomerVisit<'e> {
         let Engine { settings, effects, signals_from, scratch: Scratch { customer, totals, .. }, .. } =
             &mut *self.engine;
         let facts = Facts::new(totals, self.shop, settings);
-        let signals_before = effects.signals.len();
         let mut emitter = SignalEmitter {
             customer: self.slot,
             shop: self.shop,
@@ -216,10 +241,9 @@ impl<'e> CustomerVisit<'e> {
         };
         let moved = emitter.emit_instant(&mut customer.emitted);
         if signals_from.is_some_and(|from| self.clock < from) {
-            effects.held_back += (effects.signals.len() - signals_before) as u64;
-            effects.signals.truncate(signals_before);
+            effects.held_back += (effects.signals.len() - self.first_signal) as u64;
+            effects.signals.truncate(self.first_signal);
         }
-        effects.timers_silent += u64::from(effects.signals.len() == signals_before);
         self.due = next_instant(&customer.emitted, &facts, &settings.thresholds, self.clock);
         moved
     }
@@ -246,16 +270,23 @@ impl<'e> CustomerVisit<'e> {
         effects.held_back += emitter.settle(customer, attribution, *signals_from);
         self.state_before = customer.emitted.state();
         self.due = next_instant(&customer.emitted, &facts, &settings.thresholds, self.clock);
+        self.look_for_rules(Turns::From(self.clock));
     }
 
     /// Unpacks the ledger too, if the timer has changed what was emitted. Only a few do.
-    pub(super) fn unpack_if_changed(mut self) -> Self {
-        let Form::Head { emitted_before } = self.form else { return self };
+    pub(super) fn unpack_if_changed(self) -> Self {
+        match self.form {
+            Form::Head { emitted_before } if self.engine.scratch.customer.emitted != emitted_before => {
+                self.unpack()
+            }
+            Form::Head { .. } | Form::Held | Form::New | Form::Appended(_) => self,
+        }
+    }
+
+    /// Unpacks the ledger of a customer whose timer fires.
+    pub(super) fn unpack(mut self) -> Self {
         let Engine { store, scratch: Scratch { customer, .. }, .. } = &mut *self.engine;
         let emitted = customer.emitted;
-        if emitted == emitted_before {
-            return self;
-        }
         packed::unpack(store.packed(self.slot), customer).expect("packed by this engine");
         customer.emitted = emitted;
         self.form = Form::Held;
@@ -293,8 +324,9 @@ impl<'e> CustomerVisit<'e> {
             }
             Form::Head { .. } => false,
         };
-        let Self { engine, slot, key_hash, state_before, segment_before, due, .. } = self;
-        let emitted = &engine.scratch.customer.emitted;
+        let Self { engine, slot, key_hash, state_before, segment_before, planned_before, due, .. } = self;
+        let Customer { emitted, rules, .. } = &engine.scratch.customer;
+        engine.firings_planned = engine.firings_planned + rules.planned().len() - planned_before;
         engine.effects.count_transition(state_before, emitted.state());
         engine.totals.recount_segment(segment_before, emitted.segment);
         engine.timers.schedule(slot, due, || key_hash);
@@ -330,14 +362,20 @@ impl<'e> CustomerVisit<'e> {
 
     /// Opens and ends a visit of a restored customer that lies unpacked in the scratch memory: it counts, and it gets its timer.
     pub(super) fn restore(engine: &'e mut Engine, slot: CustomerSlot, shop: ShopIndex, key_hash: u64) {
-        let Engine { settings, clock, totals: partition_totals, timers, scratch, .. } = engine;
+        let Engine {
+            settings, clock, store, totals: partition_totals, timers, firings_planned, scratch, ..
+        } = engine;
         let Scratch { customer, attribution, .. } = scratch;
         let shop_settings = settings.shops.get(shop);
         attribution.derive(&customer.ledger, shop_settings, settings.return_window);
         let totals = customer.totals(partition_totals.window_ends.at(), attribution, shop_settings);
         let facts = Facts::new(&totals, shop, settings);
-        let due = next_instant(&customer.emitted, &facts, &settings.thresholds, clock.unwrap_or(Time::MIN));
-        timers.schedule(slot, due, || key_hash);
+        let clock = clock.unwrap_or(Time::MIN);
+        let due = next_instant(&customer.emitted, &facts, &settings.thresholds, clock);
+        let rule_due =
+            next_rule_due(settings, store, slot, shop, &facts, &customer.rules, Turns::From(clock));
+        *firings_planned += customer.rules.planned().len();
+        timers.schedule(slot, due.into_iter().chain(rule_due).min(), || key_hash);
         partition_totals.recount_segment(None, customer.emitted.segment);
         partition_totals.recount(slot, shop, None, Some((customer.emitted.state(), &totals)));
     }
@@ -350,8 +388,10 @@ impl<'e> CustomerVisit<'e> {
         let at = clock.just_before();
         let totals = scratch.read(slot, store.packed(slot), at, settings.shops.get(shop), settings);
         let facts = Facts::new(&totals, shop, settings);
-        let due = next_instant(&scratch.customer.emitted, &facts, &settings.thresholds, clock);
-        timers.schedule(slot, due, || store.key_hash(slot));
+        let Customer { emitted, rules, .. } = &scratch.customer;
+        let due = next_instant(emitted, &facts, &settings.thresholds, clock);
+        let rule_due = next_rule_due(settings, store, slot, shop, &facts, rules, Turns::From(clock));
+        timers.schedule(slot, due.into_iter().chain(rule_due).min(), || store.key_hash(slot));
     }
 
     /// Brings a customer's part in the totals of its shop to the instant that these are brought to.
@@ -371,13 +411,23 @@ impl<'e> CustomerVisit<'e> {
     /// Opens a customer for the last time: it counts nowhere any more and has no timer.
     pub(super) fn erase(engine: &'e mut Engine, slot: CustomerSlot, key: CustomerKey<'_>) {
         let shop = engine.shop_of(slot);
-        let Engine { settings, store, totals: partition_totals, timers, effects, scratch, .. } = engine;
+        let Engine {
+            settings,
+            store,
+            totals: partition_totals,
+            timers,
+            firings_planned,
+            effects,
+            scratch,
+            ..
+        } = engine;
         let packed = store.packed(slot);
         let at = partition_totals.window_ends.at_of(slot);
         let before = scratch.read(slot, packed, at, settings.shops.get(shop), settings);
         let state = scratch.customer.emitted.state();
         partition_totals.recount(slot, shop, Some((state, &before.by_window)), None);
         partition_totals.recount_segment(scratch.customer.emitted.segment, None);
+        *firings_planned -= scratch.customer.rules.planned().len();
         timers.schedule(slot, None, || key.hash);
         effects.erase(slot, key.bytes, store.mark(slot));
         store.remove(slot);

@@ -5,6 +5,10 @@
 
 pub mod rule;
 
+pub mod memory;
+
+pub mod firing;
+
 pub mod expression;
 
 pub mod assignment;

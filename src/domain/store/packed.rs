@@ -10,6 +10,7 @@
 mod bytes;
 mod format;
 mod orders;
+mod rule_memory;
 mod sections;
 mod size;
 
@@ -68,7 +69,7 @@ pub fn has_key(packed: &[u8], key: &[u8]) -> bool {
 
 /// Packs a customer after clearing `bytes`.
 pub fn pack(key: &[u8], customer: &Customer, bytes: &mut Vec<u8>) {
-    pack_head(key, customer, LedgerFormat::needed(&customer.ledger), bytes);
+    pack_head(key, customer, LedgerFormat::needed(customer), bytes);
     put_varint(bytes, customer.ledger.orders.len() as u64);
     put_orders(bytes, &customer.ledger.orders);
     put_varint(bytes, customer.ledger.returns.len() as u64);
@@ -87,11 +88,11 @@ pub fn pack(key: &[u8], customer: &Customer, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&cancellation.order.0.to_le_bytes());
         put_48(bytes, cancellation.cancelled_at.as_millis());
     }
-    put_sections(bytes, &customer.ledger);
+    put_sections(bytes, customer);
 }
 
 /// Packs all of a customer that stands before the entries of the ledger, after clearing `bytes`. `format` is the lowest one that
-/// expresses the ledger.
+/// expresses the customer.
 pub fn pack_head(key: &[u8], customer: &Customer, format: LedgerFormat, bytes: &mut Vec<u8>) {
     bytes.clear();
     put_varint(bytes, key.len() as u64);
@@ -107,12 +108,12 @@ pub fn pack_head(key: &[u8], customer: &Customer, format: LedgerFormat, bytes: &
 pub fn unpack(packed: &[u8], customer: &mut Customer) -> Result<(), Unreadable> {
     let entries = unpack_head(packed, customer)?;
     let format = LedgerFormat::of(packed);
-    unpack_entries(entries, &mut customer.ledger).map_err(|error| match format {
+    unpack_entries(entries, customer).map_err(|error| match format {
         LedgerFormat::V1 => Unreadable::Corrupt, // It has no sections.
         LedgerFormat::V2 => error,
     })?;
     // A customer has one form, so that what is not exactly ours is noticed.
-    if format == LedgerFormat::needed(&customer.ledger) { Ok(()) } else { Err(Unreadable::Corrupt) }
+    if format == LedgerFormat::needed(customer) { Ok(()) } else { Err(Unreadable::Corrupt) }
 }
 
 /// Unpacks all but the entries of the ledger, of which there are none then. Gives their bytes.
@@ -123,11 +124,11 @@ pub fn unpack_head<'a>(packed: &'a [u8], customer: &mut Customer) -> Result<&'a 
     Ok(reader.0)
 }
 
-/// Unpacks the entries of a ledger, behind those that it has, and the sections behind them.
-pub fn unpack_entries(entries: &[u8], ledger: &mut Ledger) -> Result<(), Unreadable> {
+/// Unpacks the entries of the ledger, behind those that it has, and the sections behind them.
+pub fn unpack_entries(entries: &[u8], customer: &mut Customer) -> Result<(), Unreadable> {
     let mut reader = Reader(entries);
-    read_entries(&mut reader, ledger).ok_or(Corrupt)?;
-    read_sections(reader.0, ledger)
+    read_entries(&mut reader, &mut customer.ledger).ok_or(Corrupt)?;
+    read_sections(reader.0, customer)
 }
 
 const FIRST_ORDER: u32 = 1 << 2;

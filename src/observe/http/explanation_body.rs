@@ -162,6 +162,7 @@ pub(super) fn explanation(explained: &Explained) -> ExplanationBody {
             change: match change {
                 NextChange::State(state) => state.name(),
                 NextChange::Segment => SignalType::SegmentChanged.name(),
+                NextChange::Rule => SignalType::Rule.name(),
                 NextChange::ReturnRate => SignalType::ReturnRateHigh.name(),
             },
         }),

@@ -199,7 +199,7 @@ fn a_newer_section_is_refused(node: &KafkaNode) -> Result<()> {
     value[0] = 2;
     value[2 + key_length + 2] |= 1;
     value.extend_from_slice(&[200, 1, 7]);
-    let (before, section) = (changelog.len() + 1, "a customer has section 200; this program knows up to 1");
+    let (before, section) = (changelog.len() + 1, "a customer has section 200; this program knows up to 2");
     loaded.append_changelog(vec![newer])?;
     let service = ServiceProcess::start(&loaded.settings("one")?)?;
     let ended = service.wait_for_end(PATIENCE)?;

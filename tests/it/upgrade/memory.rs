@@ -367,7 +367,7 @@ fn refusals() -> impl Iterator<Item = Trial> {
         (
             "unknown_section",
             |changelog| add_section(changelog),
-            "a customer has section 200; this program knows up to 1",
+            "a customer has section 200; this program knows up to 2",
         ),
         (
             "format_2_with_nothing_that_needs_it",

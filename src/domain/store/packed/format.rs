@@ -15,7 +15,8 @@ use std::borrow::Cow;
 use super::Corrupt;
 use super::bytes::Reader;
 use super::orders::ORDER_VERSION_LIMIT_V1;
-use crate::domain::customer::ledger::{CancelledUpTo, Ledger};
+use crate::domain::customer::Customer;
+use crate::domain::customer::ledger::CancelledUpTo;
 
 /// A version of the format.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -25,7 +26,7 @@ pub enum Format {
     V3 = 3,
 }
 
-/// The lowest format that expresses a customer's ledger.
+/// The lowest format that expresses a customer's ledger and sections.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LedgerFormat {
     V1,
@@ -80,12 +81,13 @@ impl LedgerFormat {
         if flags(packed) & FORMAT_2 != 0 { Self::V2 } else { Self::V1 }
     }
 
-    /// The lowest format that expresses this ledger.
-    pub(super) fn needed(ledger: &Ledger) -> Self {
+    /// The lowest format that expresses this customer's ledger and sections.
+    pub(super) fn needed(customer: &Customer) -> Self {
+        let Customer { ledger, rules, .. } = customer;
         let has_great_version = ledger.orders.iter().any(|order| order.version >= ORDER_VERSION_LIMIT_V1);
         let has_cancelled_version =
             ledger.cancellations.iter().any(|cancellation| cancellation.up_to != CancelledUpTo::Always);
-        if has_great_version || has_cancelled_version { Self::V2 } else { Self::V1 }
+        if has_great_version || has_cancelled_version || !rules.is_empty() { Self::V2 } else { Self::V1 }
     }
 }
 
@@ -110,7 +112,6 @@ fn unchanged(packed: &[u8], from: Format) -> Result<Cow<'_, [u8]>, Corrupt> {
 mod tests {
     use super::super::{SEGMENT_SHIFT, Unreadable, pack, unpack};
     use super::*;
-    use crate::domain::customer::Customer;
     use crate::domain::segments::names::Segment;
     use crate::domain::store::Store;
     use crate::domain::values::ids::CustomerKey;

@@ -9,18 +9,23 @@
 //! **Tag 1, cancellation versions**: one varint for each cancellation, in their order. 0: the cancellation has no version, which
 //! puts it above all versions of its order; that `order_cancelled` was emitted, or will never be, is implied, as in format 1. Else
 //! (version × 2 + whether `order_cancelled` was emitted) + 1.
+//!
+//! **Tag 2, rules**: what rules remember ([`rule_memory`]).
 
 use super::bytes::{Reader, put_varint};
-use super::{Corrupt, Unreadable};
+use super::{Corrupt, Unreadable, rule_memory};
+use crate::domain::customer::Customer;
 use crate::domain::customer::ledger::{Cancellation, CancelledUpTo, Ledger};
 use crate::domain::values::event::VERSION_LIMIT;
 
 const CANCELLATION_VERSIONS: u8 = 1;
+const RULES: u8 = 2;
 
 /// The highest tag that this program knows.
-pub const NEWEST_SECTION: u8 = CANCELLATION_VERSIONS;
+pub const NEWEST_SECTION: u8 = RULES;
 
-pub(super) fn put_sections(bytes: &mut Vec<u8>, ledger: &Ledger) {
+pub(super) fn put_sections(bytes: &mut Vec<u8>, customer: &Customer) {
+    let Customer { ledger, rules, .. } = customer;
     if ledger.cancellations.iter().any(|cancellation| cancellation.up_to != CancelledUpTo::Always) {
         put_section(bytes, CANCELLATION_VERSIONS, |bytes| {
             ledger
@@ -28,6 +33,9 @@ pub(super) fn put_sections(bytes: &mut Vec<u8>, ledger: &Ledger) {
                 .iter()
                 .for_each(|cancellation| put_varint(bytes, version_and_mark(cancellation)));
         });
+    }
+    if !rules.is_empty() {
+        put_section(bytes, RULES, |bytes| rule_memory::put(bytes, rules));
     }
 }
 
@@ -52,14 +60,17 @@ fn version_and_mark(cancellation: &Cancellation) -> u64 {
 }
 
 /// Reads all sections, to the end of the customer.
-pub(super) fn read_sections(mut bytes: &[u8], ledger: &mut Ledger) -> Result<(), Unreadable> {
+pub(super) fn read_sections(mut bytes: &[u8], customer: &mut Customer) -> Result<(), Unreadable> {
     let mut last_tag = 0;
     while let [tag, rest @ ..] = bytes {
         let mut reader = Reader(rest);
         let section =
             reader.slice().filter(|section| !section.is_empty() && *tag > last_tag).ok_or(Corrupt)?;
         match *tag {
-            CANCELLATION_VERSIONS => read_cancellation_versions(section, ledger).ok_or(Corrupt)?,
+            CANCELLATION_VERSIONS => {
+                read_cancellation_versions(section, &mut customer.ledger).ok_or(Corrupt)?;
+            }
+            RULES => customer.rules = rule_memory::read(section).ok_or(Corrupt)?,
             tag => return Err(Unreadable::NewerSection { tag }),
         }
         (last_tag, bytes) = (*tag, reader.0);
@@ -83,7 +94,6 @@ fn read_cancellation_versions(section: &[u8], ledger: &mut Ledger) -> Option<()>
 mod tests {
     use super::super::{Format, pack, unpack, upgrade};
     use super::*;
-    use crate::domain::customer::Customer;
     use crate::domain::values::ids::OrderHash;
     use crate::domain::values::time::Time;
 
@@ -167,7 +177,9 @@ mod tests {
         check(&[0, 1, 7], corrupt, corrupt); // no tag
         check(&[2, 0], corrupt, corrupt); // nothing in it
         check(&[2], corrupt, corrupt);
-        check(&[2, 1, 7], corrupt, newer(2));
+        check(&[2, 1, 7], corrupt, corrupt);
+        check(&[2, 3, 0, 0, 0], corrupt, corrupt); // nothing is remembered
+        check(&[3, 1, 7], corrupt, newer(3));
         check(&[1, 2, 0, 3, 200, 2, 7, 7], corrupt, newer(200));
     }
 }

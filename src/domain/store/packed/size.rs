@@ -1,6 +1,7 @@
 //! How large a packed customer may become.
 
 use super::orders::ORDER_WIDTH_MAX;
+use super::rule_memory;
 
 /// A varint of 32, 54 or 64 bits.
 const VARINT_32: usize = 5;
@@ -22,7 +23,7 @@ const SECTION: usize = 1 + VARINT_32;
 /// which is what `records.max_orders` bounds.
 pub const fn bytes_max(key_bytes: usize, entries_max: usize) -> usize {
     let entries = entries_max * (ORDER_WIDTH_MAX + RETURN + CANCELLATION);
-    VARINT_32 + key_bytes + EMITTED + SUMMARY + 3 * VARINT_32 + entries + SECTION
+    VARINT_32 + key_bytes + EMITTED + SUMMARY + 3 * VARINT_32 + entries + 2 * SECTION + rule_memory::BYTES_MAX
 }
 
 #[cfg(test)]
@@ -70,7 +71,8 @@ mod tests {
             newest_order_at: Some(Time::MAX),
             newest_return_at: Some(Time::MAX),
         };
-        let mut customer = Customer { skus: SkuVariety::One(u64::MAX), summary, ..Customer::default() };
+        let (skus, rules) = (SkuVariety::One(u64::MAX), rule_memory::tests::largest());
+        let mut customer = Customer { skus, summary, rules, ..Customer::default() };
         for id in 0..entries {
             customer.ledger.orders.push(Order {
                 id: OrderHash(id),
