@@ -34,7 +34,7 @@ use self::{
     client::Clients,
     days::DayMetrics,
     groups::{
-        BrokerMetrics, BusinessMetrics, GroupMetrics, HttpMetrics, InputMetrics, RestoreMetrics,
+        BrokerMetrics, BusinessMetrics, GroupMetrics, HttpMetrics, InputMetrics, RestoreMetrics, RuleMetrics,
         ServiceMetrics, TimerMetrics, TransactionMetrics,
     },
     partition::PartitionFamilies,
@@ -93,6 +93,7 @@ pub struct Metrics {
     restore: RestoreMetrics,
     days: Arc<DayMetrics>,
     business: BusinessMetrics,
+    rules: RuleMetrics,
     http: HttpMetrics,
     clients: Arc<Clients>,
     partition_families: PartitionFamilies,
@@ -155,6 +156,7 @@ impl Metrics {
             restore: RestoreMetrics::new(service)?,
             days: Arc::new(DayMetrics::new(service)?),
             business: BusinessMetrics::new(service, vocabulary)?,
+            rules: RuleMetrics::new(service)?,
             http: HttpMetrics::new(common)?,
             clients: Arc::new(Clients::new(common)?),
             partition_families: PartitionFamilies::new(service)?,
@@ -186,7 +188,7 @@ impl Metrics {
 
     /// Counts a committed batch, or one part of it. Never called for one that was aborted, retried or restored.
     pub fn on_batch(&self, batch: &BatchSummary, committed_at_ms: i64) {
-        let Self { counters, input, timers, business, .. } = self;
+        let Self { counters, input, timers, business, rules, .. } = self;
         counters.add(batch);
         // Clocks of two machines differ: an age below zero counts as zero.
         let age = |instant_ms: i64| partition::seconds((committed_at_ms - instant_ms).max(0));
@@ -200,6 +202,7 @@ impl Metrics {
             timers.delay.observe(delay.as_secs_f64());
         }
         business.add(&batch.values);
+        rules.add(&batch.rule_signals);
     }
 
     /// Counts a transaction that is known to be committed.

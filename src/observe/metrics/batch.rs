@@ -1,6 +1,6 @@
 //! What a worker counts in a batch. The table lists every counter of committed batches: a row is all that one needs here.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::counter_value::{CounterValue, counter_table};
 use super::groups::EVENT_AGE_MAX_MS;
@@ -8,6 +8,7 @@ use super::label::PerLabel;
 use super::labels::{OrderKind, Outcome, Remark, Stage, TimerOutcome, TopicReason, Transition};
 use super::registrar::Registrar;
 use crate::domain::signals::kind::SignalType;
+use crate::domain::signals::rule::RuleAction;
 use crate::domain::values::money::Currency;
 use crate::topic::{Input, Output};
 
@@ -130,6 +131,10 @@ counter_table! {
             "Accepted returns of known customers";
         guest_orders: u64 = "retention_guest_orders_total",
             "Accepted orders of guests";
+        rule_firings_capped: u64 = "retention_rule_firings_capped_total",
+            "Firings of rules that a cap held back";
+        rule_triggers_dropped: u64 = "retention_rule_triggers_dropped_total",
+            "Triggers of rules that found 16 firings of the customer planned";
     }
     beside {
         /// When the records were appended, by the broker, in milliseconds since 1970. Records without a broker time are left
@@ -142,6 +147,8 @@ counter_table! {
         timer_delays: Vec<Duration>;
         /// Money by currency.
         values: BTreeMap<CurrencyLabel, CurrencyValues>;
+        /// Signals of rules by name and action.
+        rule_signals: BTreeMap<(Arc<str>, RuleAction), u64>;
     }
 }
 

@@ -1,7 +1,10 @@
 //! The metrics of the whole instance that are no counts of a batch (those are in `batch.rs`), in groups, with their names.
 //! Those of a partition are in `partition.rs`, those of the Kafka clients in `client.rs`, those of the process in `process.rs`.
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use prometheus::{Counter, CounterVec, Gauge, Histogram, IntCounter, IntCounterVec};
 
@@ -12,6 +15,7 @@ use super::{
     labels::{FatalKind, HttpCode, LogLevel, RebalanceKind, Route, ServiceState, Stage, TransactionResult},
     registrar::Registrar,
 };
+use crate::domain::signals::rule::RuleAction;
 use crate::topic::Input;
 
 /// From a broker's append to the known commit. 2.5 is the objective's bound; the steps below it show the commit interval.
@@ -97,6 +101,11 @@ pub(super) struct BusinessMetrics {
     refund_value: CounterVec,
     guest_revenue: CounterVec,
     currencies: Mutex<BTreeMap<CurrencyLabel, CurrencyCounters>>,
+}
+
+/// At most 4 series a rule: 256.
+pub(super) struct RuleMetrics {
+    signals: IntCounterVec,
 }
 
 /// 66 series.
@@ -302,6 +311,23 @@ impl BusinessMetrics {
             order_value: self.order_value.with_label_values(&[currency.code()]),
             refund_value: self.refund_value.with_label_values(&[currency.code()]),
             guest_revenue: self.guest_revenue.with_label_values(&[currency.code()]),
+        }
+    }
+}
+
+impl RuleMetrics {
+    pub(super) fn new(registrar: &Registrar<'_>) -> prometheus::Result<Self> {
+        let signals = registrar.counter_family(
+            "retention_rule_firings_total",
+            "What rules did, by rule and action: fired, withheld, planned, cancelled (4 a rule).",
+            &["rule", "action"],
+        )?;
+        Ok(Self { signals })
+    }
+
+    pub(super) fn add(&self, signals: &BTreeMap<(Arc<str>, RuleAction), u64>) {
+        for ((rule, action), count) in signals {
+            self.signals.with_label_values(&[&**rule, action.name()]).inc_by(*count);
         }
     }
 }

@@ -124,6 +124,8 @@ label!(
         ReturnRateHigh = "return_rate_high",
         /// The customer's segment has another name.
         SegmentChanged = "segment_changed",
+        /// Rules have fired, and nothing else.
+        Rule = "rule",
         /// Nothing: the return rate is not high yet, or an erasure marker ended.
         None = "none",
     }

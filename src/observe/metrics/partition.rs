@@ -39,6 +39,8 @@ gauge_table! {
             "Memory of the state in bytes";
         timers_pending: u64 = "retention_timers_pending",
             "Timers that are set";
+        rule_firings_planned: u64 = "retention_rule_firings_planned",
+            "Firings of rules that wait for their instant";
         customers: PerLabel<State, u64> = "retention_customers",
             "Customers by state, at the partition's clock";
         customers_by_segment: Option<PerLabel<Segment, u64>> = "retention_customers_by_segment",

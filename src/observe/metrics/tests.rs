@@ -1,5 +1,6 @@
 use super::*;
 use crate::domain::daily_count::stage::ShopStage;
+use crate::domain::signals::rule::RuleAction;
 use crate::domain::signals::signal::State;
 use crate::domain::values::number::Ratio;
 use crate::domain::values::time::Span;
@@ -90,9 +91,12 @@ fn series_stay_within_their_budget() {
     {
         let metrics = metrics(&currencies[..1]);
         let combiner = touch_everything(&metrics, partitions, currencies);
+        let rule_signals = RuleAction::ALL.map(|action| (("win-back".into(), action), 1)).into();
+        metrics.on_batch(&BatchSummary { rule_signals, ..BatchSummary::default() }, 2);
         let owned = partitions as usize;
         let more_currencies = currencies.len() - 1;
-        let budget = 410 + 4 * more_currencies + owned * (55 + 8 * more_currencies);
+        let (per_rule, rules) = (4, 1);
+        let budget = 410 + per_rule * rules + 4 * more_currencies + owned * (55 + 8 * more_currencies);
         let with_combiner = series(&metrics);
         drop(combiner);
         let series = series(&metrics);

@@ -3,12 +3,14 @@
 //! Heads borrow from the batches at hand, so nothing is copied on the way; a head that is not applied before the loop is left
 //! is decoded once more.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::trace;
 
 use crate::config;
 use crate::domain::engine::{Applied, Engine, Outcome, Progress, Refusal as EngineRefusal, Standing};
+use crate::domain::rules::firing::RuleCounts;
 use crate::domain::values::event::{GuestRecord, Record};
 use crate::domain::values::time::{Span, Time};
 use crate::fault::{self, Noted};
@@ -435,11 +437,18 @@ pub(super) fn drain_signals(
     part.summary.timers_fired[TimerOutcome::None] += engine.take_silent_timers();
     part.summary.remarks[Remark::FoldedEarly] += engine.take_folded_early();
     part.summary.signals_held_back += engine.take_held_back();
+    let RuleCounts { capped, no_room, timers } = engine.take_rule_counts();
+    part.summary.rule_firings_capped += capped;
+    part.summary.rule_triggers_dropped += no_room;
+    part.summary.timers_fired[TimerOutcome::Rule] += timers;
     for (key, signal) in engine.drain_signals() {
         let kind = signal.kind.signal_type();
         part.summary.signals[kind] += 1;
         if let Some(timer) = labels::timer_outcome(&signal) {
             part.summary.timers_fired[timer] += 1;
+        }
+        if let Some(rule) = signal.kind.rule() {
+            *part.summary.rule_signals.entry((Arc::clone(&rule.rule), rule.action)).or_default() += 1;
         }
         part.signals.push(key, &signal, |bytes| tools.rules.signals.encode(key, &signal, record, bytes));
     }

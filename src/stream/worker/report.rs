@@ -123,6 +123,7 @@ pub fn gauges<T: RecordBatch>(
         state_bytes: running.engine.heap_bytes() as u64,
         timers_pending: running.engine.timers_len() as u64,
         timers_overdue: u64::from(is_overdue),
+        rule_firings_planned: running.engine.firings_planned() as u64,
         ..PartitionGauges::default()
     };
     add_figures(&mut gauges, &running.engine, rules);

@@ -7,17 +7,18 @@ use prometheus::{
     proto::{MetricFamily, MetricType},
 };
 use retention_signals::domain::daily_count::stage::ShopStage;
+use retention_signals::domain::signals::rule::RuleAction;
 use retention_signals::domain::values::number::Ratio;
 use retention_signals::domain::values::time::{Span, Time};
 use retention_signals::observe::metrics::{
-    CombinerGauges, CurrencyLabel, IncompleteDay, IncompleteDays, Metrics, PartitionGauges, PerLabel,
-    ShopDay, ShopMoney, Vocabulary,
+    BatchSummary, CombinerGauges, CurrencyLabel, IncompleteDay, IncompleteDays, Metrics, PartitionGauges,
+    PerLabel, ShopDay, ShopMoney, Vocabulary,
 };
 use retention_signals::topic::Partition;
 
 /// Labels whose values are not known in advance.
 const OPEN_LABELS: &[&str] =
-    &["job", "instance", "partition", "currency", "version", "revision", "le", "source"];
+    &["job", "instance", "partition", "currency", "version", "revision", "le", "source", "rule"];
 
 /// One metric as it is exported.
 pub struct Family {
@@ -60,6 +61,8 @@ fn metrics() -> (Metrics, CombinerGauges, Registry) {
     // With everything that may be off.
     let gauges = PartitionGauges { customers_by_segment: Some(PerLabel::default()), ..Default::default() };
     metrics.partition(Partition(0)).set(&gauges);
+    let signals = RuleAction::ALL.map(|action| (("win-back".into(), action), 1));
+    metrics.on_batch(&BatchSummary { rule_signals: signals.into(), ..BatchSummary::default() }, 0);
     let combiner = metrics.begin_combining();
     combiner.set_incomplete(&incomplete_days());
     combiner.show(&shop_day());
