@@ -8,6 +8,7 @@ mod csv_files;
 mod history;
 mod inputs;
 mod mapped_json;
+mod rules;
 mod segments;
 mod shop_cases;
 
@@ -30,6 +31,7 @@ pub fn trials() -> Vec<Trial> {
     trials.extend(mapped_json::trials());
     trials.extend(arguments::trials());
     trials.extend(segments::trials());
+    trials.extend(rules::trials());
     trials
 }
 

@@ -10,6 +10,7 @@ mod loading;
 mod models;
 mod outage;
 mod poison;
+mod rules;
 mod segments;
 mod shares;
 pub mod shop;
@@ -48,6 +49,7 @@ pub fn trials() -> Vec<Trial> {
     trials.extend(loading::trials());
     trials.extend(models::trials());
     trials.extend(segments::trials());
+    trials.extend(rules::trials());
     trials.extend(outage::trials());
     trials.extend(poison::trials());
     trials.extend(shares::trials());
