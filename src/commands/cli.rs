@@ -140,6 +140,12 @@ pub(super) const MAPS_CODES: &str = exit_codes!(
 );
 pub(super) const RULES_CODES: &str =
     exit_codes!("the rules are right", "77  no permission to read a file", "78  wrong settings or rules");
+pub(super) const TRY_CODES: &str = exit_codes!(
+    "the rules were tried",
+    "65  unusable input",
+    "77  no permission to read or write a file",
+    "78  wrong settings or rules, or no rules",
+);
 const MANUAL_CODES: &str =
     exit_codes!("done", "77  no permission to write", "78  the folder cannot be written");
 
@@ -230,7 +236,7 @@ pub enum Command {
     /// Maps of what shops send: lists them, shows one, tries one on records, runs their fixtures
     #[command(subcommand, after_long_help = MAPS_CODES)]
     Maps(MapsCommand),
-    /// Rules, by which customers get offers and the like: checks them, says each in a sentence
+    /// Rules, by which customers get offers and the like: checks them, says each in a sentence, tries them on a history
     #[command(subcommand, after_long_help = RULES_CODES)]
     Rules(RulesCommand),
     /// Shows what is known of a customer and why it is in its state: by a running instance, or from files

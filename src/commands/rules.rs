@@ -1,10 +1,12 @@
-//! `rules`: checks files of rules, and says each rule in a sentence.
+//! `rules`: checks files of rules, says each rule in a sentence, and tries rules on a history.
 
 pub mod arguments;
 mod remarks;
 mod sentence;
+mod trial;
 
 use std::io::Write;
+use std::path::PathBuf;
 
 use arguments::{CheckArguments, RulesCommand};
 
@@ -25,6 +27,10 @@ pub fn run(common: &CommonArguments, command: &RulesCommand, output: &mut impl W
         RulesCommand::List(arguments) => {
             let config = load(common, arguments)?;
             sentences(&config, output)
+        }
+        RulesCommand::Try(arguments) => {
+            let text = trial::run(common, arguments)?;
+            output.write_all(text.as_bytes()).or_else(output_closed)
         }
     }
 }
@@ -65,13 +71,19 @@ fn sentences(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
 
 /// The settings of the shop with the rules of the files, if any are named, instead of those that the settings name.
 fn load(common: &CommonArguments, arguments: &CheckArguments) -> Result<Config, Failure> {
-    let mut sources = common.sources()?;
-    if !arguments.files.is_empty() {
-        let names: Vec<String> = arguments.files.iter().map(|file| file.display().to_string()).collect();
-        sources.assignments.push(format!("rules.files={}", names.join(",")));
-    }
+    let mut sources = with_files(common, &arguments.files).sources()?;
     sources.fallbacks.push(("shop.currency", STAND_IN_CURRENCY.to_owned(), "rules"));
     cli::load(&sources, Purpose::Offline)
+}
+
+/// The same settings with these files of rules, if any are named.
+fn with_files(common: &CommonArguments, files: &[PathBuf]) -> CommonArguments {
+    let mut common = common.clone();
+    if !files.is_empty() {
+        let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        common.assignments.push(format!("rules.files={}", names.join(",")));
+    }
+    common
 }
 
 fn has_shop(config: &Config) -> bool {

@@ -39,6 +39,9 @@ fn on_trigger(rule: &Rule, config: &Config) -> Option<String> {
         Trigger::Every(_) | Trigger::Date(_) if rule.again == Again::Never => {
             Some("fires once for each customer; `again` says after which time it may fire again".to_owned())
         }
+        Trigger::Product(_) | Trigger::GuestOrder if rule.enabled => Some(
+            "such rules do not fire yet, and the service does not start with one that is enabled".to_owned(),
+        ),
         Trigger::Signal(_)
         | Trigger::Order
         | Trigger::Every(_)
@@ -76,7 +79,7 @@ fn always_null(field: Field, config: &Config) -> Option<&'static str> {
         Field::Customer(CustomerField::Points) if config.settings.points.is_none() => {
             Some("without points.per")
         }
-        Field::Customer(CustomerField::Tier) if config.settings.tiers.is_none() => Some("without [[tiers]]"),
+        Field::Customer(CustomerField::Tier) => Some("as the service does not follow tiers yet"),
         Field::Customer(CustomerField::ExpectedGapDays)
         | Field::Trigger(_, TriggerField::ExpectedGapDays)
             if !matches!(policy, LapsePolicy::Cadence(_)) =>

@@ -60,8 +60,10 @@ pub enum Turns {
 }
 
 /// What rules did beside their signals.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct RuleCounts {
+    /// Firings whose condition did not hold, by the rule's place in the set; places at the end may be missing.
+    pub refused: Vec<u64>,
     /// Firings that a cap held back.
     pub capped: u64,
     /// Triggers that found as many firings planned as may be.
@@ -80,6 +82,15 @@ pub struct RuleRun<'a> {
     /// What fires in this run, if nothing cancels it.
     due: Vec<PlannedFiring>,
     emitted: Vec<(RuleSignal, RuleCause)>,
+}
+
+impl RuleCounts {
+    fn refuse(&mut self, place: usize) {
+        if self.refused.len() <= place {
+            self.refused.resize(place + 1, 0);
+        }
+        self.refused[place] += 1;
+    }
 }
 
 impl Rulebook {
@@ -258,7 +269,7 @@ impl<'a> RuleRun<'a> {
             self.due.iter().filter_map(|firing| Some((place(firing)?, *firing))).collect();
         due.sort_unstable();
         for (place, firing) in due {
-            self.decide(&set.rules()[place], &firing);
+            self.decide(place, &firing);
         }
         self.emitted
     }
@@ -328,13 +339,14 @@ impl<'a> RuleRun<'a> {
     }
 
     /// Fires, withholds or drops what is due.
-    fn decide(&mut self, rule: &Rule, firing: &PlannedFiring) {
+    fn decide(&mut self, place: usize, firing: &PlannedFiring) {
         let RuleSubject { book, key, .. } = self.subject;
-        let values = self.values;
-        if !rule.enabled
-            || !rule.condition.holds(|field| values.value(field))
-            || self.is_cooling(rule, self.clock)
-        {
+        let (rule, values) = (&book.set.rules()[place], self.values);
+        if !rule.enabled || self.is_cooling(rule, self.clock) {
+            return;
+        }
+        if !rule.condition.holds(|field| values.value(field)) {
+            self.counts.refuse(place);
             return;
         }
         let cap = rule.cap.map(|index| book.set.cap(index));

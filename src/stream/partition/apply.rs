@@ -437,7 +437,7 @@ pub(super) fn drain_signals(
     part.summary.timers_fired[TimerOutcome::None] += engine.take_silent_timers();
     part.summary.remarks[Remark::FoldedEarly] += engine.take_folded_early();
     part.summary.signals_held_back += engine.take_held_back();
-    let RuleCounts { capped, no_room, timers } = engine.take_rule_counts();
+    let RuleCounts { refused: _, capped, no_room, timers } = engine.take_rule_counts();
     part.summary.rule_firings_capped += capped;
     part.summary.rule_triggers_dropped += no_room;
     part.summary.timers_fired[TimerOutcome::Rule] += timers;
