@@ -17,6 +17,7 @@ use retention_signals::domain::engine::export::{Export, Room, StateItem};
 use retention_signals::domain::engine::restore::Restore;
 use retention_signals::domain::engine::shop_totals::GuestTotals;
 use retention_signals::domain::engine::{Applied, Change, Engine, Outcome, Refusal, Standing};
+use retention_signals::domain::rules::firing::Rulebook;
 use retention_signals::domain::signals::kind::SignalType;
 use retention_signals::domain::store::packed::Format;
 use retention_signals::domain::values::ids::{CustomerKey, ShopIndex};
@@ -233,6 +234,14 @@ impl Service {
             policy_version,
             config,
         }
+    }
+
+    /// The same with rules, of which the oracle knows nothing.
+    pub fn with_rules(oracle: &OracleConfig, rules: Arc<Rulebook>) -> Service {
+        let mut service = Service::new(oracle);
+        service.config.settings.rules = Some(rules);
+        service.engine = Engine::new(Arc::new(service.config.settings.clone()));
+        service
     }
 
     /// Applies an input and says what it caused.

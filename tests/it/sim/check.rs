@@ -1,6 +1,7 @@
 //! What must be in the topics in the end: what the oracle says of what was applied, each signal once.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use retention_signals::observe::status::ServiceStatus;
 use retention_signals::wire::changelog::{self, StateRecord};
@@ -9,7 +10,9 @@ use serde_json::Value;
 use super::history::Item;
 use super::log::Entry;
 use super::shop::{Meaning, Pace, START_MS};
+use super::stage::Setup;
 use super::world::World;
+use crate::differential::Service;
 use crate::oracle::{self, Oracle, OracleConfig};
 use retention_signals::topic::{Input, Output, Topic};
 
@@ -26,9 +29,14 @@ struct Expected {
 ///
 /// # Errors
 /// The first difference.
-pub fn outputs(world: &World, config: &OracleConfig) -> Result<(), String> {
+pub fn outputs(world: &World, setup: &Setup) -> Result<(), String> {
     for partition in 0..world.partitions {
-        let expected = expected(world, config, partition, &world.history.past(partition).items);
+        let items = &world.history.past(partition).items;
+        let mut expected = expected(world, &setup.oracle, partition, items);
+        if let Some(book) = &setup.book {
+            let service = Service::with_rules(&setup.oracle, Arc::clone(book));
+            expected.signals.extend(of_rules(world, service, partition, items));
+        }
         compare_signals(world, partition, expected.signals)?;
         compare_profiles(world, partition, &expected.profiles)?;
         compare_letters(world, partition, expected.letters)?;
@@ -103,6 +111,31 @@ fn expected(world: &World, config: &OracleConfig, partition: u32, items: &[Item]
         }
     }
     expected
+}
+
+/// What rules emit in an engine that nothing happens to.
+fn of_rules(world: &World, mut service: Service, partition: u32, items: &[Item]) -> Vec<Value> {
+    let mut signals = Vec::new();
+    for item in items {
+        let input = match item {
+            Item::TimersFired(to) | Item::ClockMoved { to, .. } => oracle::Input::Clock(*to),
+            Item::TimersLeft | Item::HistorySettled(_) => continue,
+            Item::Applied(input, offset) => match &world.shop.meanings[&(*input, partition, *offset)] {
+                Meaning::Refused(_) => continue,
+                Meaning::Valid(value) => {
+                    oracle::Input::Record { topic: topic_of(*input), value: Value::clone(value) }
+                }
+            },
+        };
+        let emitted = service.apply(&input);
+        let emitted = emitted.iter().filter_map(|step| serde_json::from_str::<Value>(step).ok());
+        signals.extend(emitted.filter(is_of_rule));
+    }
+    signals
+}
+
+pub(super) fn is_of_rule(signal: &Value) -> bool {
+    signal["type"] == "rule"
 }
 
 pub(super) fn topic_of(input: Input) -> oracle::Topic {

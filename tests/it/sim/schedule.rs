@@ -175,10 +175,10 @@ impl<'a> Schedule<'a> {
         for host in &world.hosts {
             self.outcome.snapshots.add(&host.tally);
         }
-        let oracle = &self.stage.setups[self.setup].oracle;
+        let setup = &self.stage.setups[self.setup];
         match self.signals_from {
-            None => check::outputs(&world, oracle)?,
-            Some(from) => settled::outputs(&world, oracle, from)?,
+            None => check::outputs(&world, setup)?,
+            Some(from) => settled::outputs(&world, &setup.oracle, from)?,
         }
         Ok(self.outcome.clone())
     }
