@@ -4,6 +4,7 @@ use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
 
 use super::Folder;
+use crate::examples;
 
 const STORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/examples/story");
 
@@ -100,6 +101,19 @@ fn rules_fire_in_the_story() -> Result<(), Failed> {
                 results.signals.iter().filter(|signal| signal["data"]["rule"] == *name).collect();
             return Err(format!("{found:?} at {at}, expected {data}\n{of_rule:?}").into());
         }
+    }
+    let mut compared = 0;
+    for example in examples::valid("signals") {
+        let signal: Value = serde_json::from_str(&example.text)?;
+        if signal["type"] == "rule" && signal["data"]["action"] == "fired" {
+            if !results.signals.contains(&signal) {
+                return Err(format!("{} is not in the story", example.path).into());
+            }
+            compared += 1;
+        }
+    }
+    if compared < 4 {
+        return Err(format!("only {compared} examples").into());
     }
     let fired = results.signals.iter().filter(|signal| signal["type"] == "rule").count();
     let counted = &results.summary["signals"]["rule"];
