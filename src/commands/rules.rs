@@ -5,6 +5,7 @@ mod remarks;
 mod sentence;
 mod trial;
 
+use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -12,7 +13,7 @@ use arguments::{CheckArguments, RulesCommand};
 
 use super::cli::{self, CommonArguments};
 use crate::config::{Config, Origin, Purpose};
-use crate::exit::{Failure, output_closed};
+use crate::exit::{Exit, Failure, output_closed};
 
 /// The currency where the user gives no shop: conditions then mean its amounts.
 const STAND_IN_CURRENCY: &str = "EUR";
@@ -71,19 +72,32 @@ fn sentences(config: &Config, output: &mut impl Write) -> Result<(), Failure> {
 
 /// The settings of the shop with the rules of the files, if any are named, instead of those that the settings name.
 fn load(common: &CommonArguments, arguments: &CheckArguments) -> Result<Config, Failure> {
-    let mut sources = with_files(common, &arguments.files).sources()?;
+    let mut sources = with_files(common, &arguments.files)?.sources()?;
     sources.fallbacks.push(("shop.currency", STAND_IN_CURRENCY.to_owned(), "rules"));
     cli::load(&sources, Purpose::Offline)
 }
 
 /// The same settings with these files of rules, if any are named.
-fn with_files(common: &CommonArguments, files: &[PathBuf]) -> CommonArguments {
+///
+/// # Errors
+/// A file cannot be read.
+fn with_files(common: &CommonArguments, files: &[PathBuf]) -> Result<CommonArguments, Failure> {
     let mut common = common.clone();
+    for file in files {
+        if file.to_string_lossy().contains(',') {
+            let message = format!("{}: rename it, commas separate the names of files", file.display());
+            return Err(Failure::message(Exit::Configuration, message));
+        }
+        // The settings' own message would name a key that the user has not set.
+        File::open(file).map_err(|error| {
+            Failure::message(Exit::Configuration, format!("cannot read {}: {error}", file.display()))
+        })?;
+    }
     if !files.is_empty() {
         let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
         common.assignments.push(format!("rules.files={}", names.join(",")));
     }
-    common
+    Ok(common)
 }
 
 fn has_shop(config: &Config) -> bool {

@@ -111,16 +111,22 @@ fn what_says_nothing_is_noted() -> Result<(), Failed> {
 
 fn what_is_wrong_is_named() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
-    let rules = "[[rule]]\nname = \"a\"\non = \"lapsd\"\n\n[[rule]]\nname = \"b\"\non = \"lapsed\"\nif = 'stat = \"active\"'\n";
+    let rules = "[[rule]]\nname = \"a\"\non = \"lapsd\"\nif = 'nett > 1'\n\n[[rule]]\nname = \"b\"\non = \"lapsed\"\nif = 'stat = \"active\"'\n";
     let rules = written(folder.path(), "rules.toml", rules)?;
     let output = run(&["check", &rules])?;
     let expected = format!(
-        "error: the configuration cannot be used, 2 problems:\n  \
+        "error: the configuration cannot be used, 3 problems:\n  \
          rule.a.on ({rules} line 3): \"lapsd\" is nothing that starts a rule; did you mean lapsed?\n  \
-         rule.b.if ({rules} line 8): at character 1: stat is no field; did you mean state?\n"
+         rule.a.if ({rules} line 4): at character 1: nett is no field\n  \
+         rule.b.if ({rules} line 9): at character 1: stat is no field; did you mean state?\n"
     );
     let told = String::from_utf8(output.stderr)?;
     if output.status.code() != Some(78) || told != expected {
+        return Err(format!("{:?}: {told}", output.status).into());
+    }
+    let output = run(&["check", "missing.toml"])?;
+    let told = String::from_utf8(output.stderr)?;
+    if output.status.code() != Some(78) || !told.starts_with("error: cannot read missing.toml: ") {
         return Err(format!("{:?}: {told}", output.status).into());
     }
     Ok(())
@@ -131,6 +137,7 @@ fn rules_are_tried_on_a_history() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     let rules = "[[rule]]\nname = \"thank-you\"\non = \"first_order\"\nafter = \"7d\"\nif = 'd365.returned_orders = 0'\n\
                  [[rule]]\nname = \"never\"\non = \"lapsed\"\nif = 'all_time.kept > 100'\n\
+                 [[rule]]\nname = \"resting\"\non = \"lapsed\"\nenabled = false\n\
                  [[rule]]\nname = \"win-back\"\non = \"lapsed\"\nagain = \"180d\"\nvariants = [{ name = \"percent\", weight = 45 }, { name = \"credit\", weight = 45 }, \
                  { name = \"control\", weight = 10, holdout = true }]\n";
     let rules = written(folder.path(), "rules.toml", rules)?;
@@ -169,6 +176,9 @@ fn rules_are_tried_on_a_history() -> Result<(), Failed> {
     ];
     if let Some(missing) = expected.iter().find(|line| !fired.contains(**line)) {
         return Err(format!("{missing}\nis not in {fired:#?}\n{told}").into());
+    }
+    if !told.contains("switched off (enabled = false), so that they fire nothing: resting\n") {
+        return Err(told.into());
     }
     let cells = |name: &str| -> Vec<String> {
         let row = told.lines().find(|line| line.split_whitespace().next() == Some(name));

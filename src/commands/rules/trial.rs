@@ -27,7 +27,7 @@ use crate::wire::hash;
 pub(super) fn run(common: &CommonArguments, arguments: &TryArguments) -> Result<String, Failure> {
     let progress = Progress::new();
     let history =
-        ShopHistory::read(&super::with_files(common, &arguments.rules), &arguments.files, &progress)?;
+        ShopHistory::read(&super::with_files(common, &arguments.rules)?, &arguments.files, &progress)?;
     let Some(rules) = history.settings().rules.clone() else {
         let message =
             "there are no rules to try; name files of rules by --rules, or a settings file by --config";
@@ -56,7 +56,15 @@ pub(super) fn run(common: &CommonArguments, arguments: &TryArguments) -> Result<
         date(first),
         date(until.just_before())
     );
-    Ok(head + &tallies.text() + &history.refused_text())
+    let off: Vec<&str> =
+        rules.set().rules().iter().filter(|rule| !rule.enabled).map(|rule| &*rule.name).collect();
+    let off = match &off[..] {
+        [] => String::new(),
+        names => {
+            format!("\nswitched off (enabled = false), so that they fire nothing: {}\n", names.join(", "))
+        }
+    };
+    Ok(head + &tallies.text() + &off + &history.refused_text())
 }
 
 fn create(out: &Path, force: bool) -> Result<BufWriter<File>, Failure> {

@@ -70,10 +70,7 @@ pub(super) fn read(table: &mut Table<'_, '_>, common: &Common) -> Option<Rule> {
     }
     table.check_keys(&[RULE_KEYS.as_slice(), &["say"]].concat());
     let trigger = trigger::read(table, common);
-    let (when, condition) = match &trigger {
-        Some(trigger) => conditions(table, trigger, common),
-        None => (None, None),
-    };
+    let (when, condition) = conditions(table, trigger.as_ref(), common);
     let cancel_on = table.optional("cancel_on", values::signal_types);
     let variants = variants(table, name);
     let after = table.optional("after", |value| values::duration(value, 0, AFTER_MAX));
@@ -126,20 +123,22 @@ const fn default_again(trigger: &Trigger) -> Again {
     }
 }
 
-/// `when` and `if`.
+/// `when` and `if`. Without a trigger it is not known what `when` may ask for; what is wrong with `if` is named all the same.
 fn conditions(
     table: &mut Table<'_, '_>,
-    trigger: &Trigger,
+    trigger: Option<&Trigger>,
     common: &Common,
 ) -> (Option<Condition>, Option<Condition>) {
     let (signal, has_sku) = match trigger {
-        Trigger::Signal(signal_type) => (Some(*signal_type), false),
-        Trigger::Product(_) => (None, true),
-        Trigger::Order
-        | Trigger::Every(_)
-        | Trigger::Date(_)
-        | Trigger::Points { .. }
-        | Trigger::GuestOrder => (None, false),
+        Some(Trigger::Signal(signal_type)) => (Some(*signal_type), false),
+        Some(Trigger::Product(_)) | None => (None, true),
+        Some(
+            Trigger::Order
+            | Trigger::Every(_)
+            | Trigger::Date(_)
+            | Trigger::Points { .. }
+            | Trigger::GuestOrder,
+        ) => (None, false),
     };
     let tiers = common.tiers.as_slice();
     let mut read = |key: &str, scope: Scope<'_>| {
@@ -148,7 +147,8 @@ fn conditions(
         }
         table.optional(key, |value| condition(value, scope))
     };
-    (read("when", Scope::Trigger { signal, has_sku, tiers }), read("if", Scope::Customer { has_sku, tiers }))
+    let when = trigger.and_then(|_| read("when", Scope::Trigger { signal, has_sku, tiers }));
+    (when, read("if", Scope::Customer { has_sku, tiers }))
 }
 
 fn condition(value: &DeValue<'_>, scope: Scope<'_>) -> Result<Condition, String> {
