@@ -150,6 +150,9 @@ def shop_day():
     money, net = f"{window},{currency}", "kept_net_revenue"
     returning = of_day(net, "currency", f'{money},kind="returning"')
     new = of_day(net, "currency", f'{money},kind="new"')
+    fired, by = 'withheld="false"', "rule, variant"
+    difference, margin = (of_day(f"rule_{what}_ratio", by) for what in ["difference", "difference_margin"])
+    withheld = 'withheld="true"'
     return row(
         "Shop, day by day",
         figure("Counted up to", """The midnight (UTC) up to which this row is counted: the newest day that all partitions have counted. Without data unless
@@ -187,6 +190,19 @@ def shop_day():
                 the last three months, and what 1, 5 and 10 percentage points more in every month add to it.""", "none",
                 [(of_day("projected_net_revenue", "currency", currency), "as it is {{currency}}"),
                  (of_day("projected_extra_net_revenue", "points, currency", currency), "+ {{points}} points {{currency}}")]),
+        panels.table("What rules brought", """Of the customers for whom a rule fired and whose time to order is over, the share that ordered, by variant, and the difference to
+                     those from whom the rule withheld. Chance alone would leave it between the last two columns 19 times of 20: where both are
+                     above zero, the rule works. Without data before the first outcome, and empty on the right without a control or a hold-out.""",
+                     ["rule", "variant"],
+                     [("customers", "none", of_day("rule_customers", by, fired)),
+                      ("ordered", "percentunit", of_day("rule_ordered_ratio", by, fired)),
+                      ("difference", "percentunit", difference),
+                      ("at least", "percentunit", f"{difference} - {margin}"),
+                      ("at most", "percentunit", f"{difference} + {margin}")], width=16),
+        panels.table("Customers from whom rules withheld", "Controls and the hold-out: whom the others are compared with, and the share of them that ordered all the same.",
+                     ["rule", "variant"],
+                     [("customers withheld", "none", of_day("rule_customers", by, withheld)),
+                      ("ordered anyway", "percentunit", of_day("rule_ordered_ratio", by, withheld))], width=8),
         collapsed=False)
 
 

@@ -179,6 +179,27 @@ def alerts(title, description, query, width=6, height=8):
     return made
 
 
+def table(title, description, labels, columns, width=24, height=8):
+    """A line for each combination of labels; `columns` are a name, a unit and a query each."""
+    made = panel("table", title, description, "none", [(query, "") for _, _, query in columns], width, height, options={
+        "showHeader": True, "cellHeight": "sm", "footer": {"show": False, "reducer": ["sum"], "countRows": False},
+    }, defaults={"custom": {"align": "auto", "cellOptions": {"type": "auto"}, "inspect": False}})
+    for target in made["targets"]:
+        target |= {"format": "table", "instant": True, "range": False}
+    names = {f"Value #{target['refId']}": name for target, (name, _, _) in zip(made["targets"], columns)}
+    made["transformations"] = [{"id": "merge", "options": {}}, {"id": "organize", "options": {
+        "includeByName": {},
+        "indexByName": {name: place for place, name in enumerate([*labels, *names])},
+        "excludeByName": {"Time": True},
+        "renameByName": names,
+    }}]
+    made["fieldConfig"]["overrides"] = [
+        {"matcher": {"id": "byName", "options": name}, "properties": [{"id": "unit", "value": unit}, {"id": "decimals", "value": decimals}]}
+        for name, unit, decimals in [(name, unit, 1 if unit == "percentunit" else 0) for name, unit, _ in columns]
+    ]
+    return made
+
+
 def heat_map(title, description, unit, query, **more):
     """A histogram over time."""
     options = {

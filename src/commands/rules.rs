@@ -1,6 +1,7 @@
 //! `rules`: checks files of rules, says each rule in a sentence, and tries rules on a history.
 
 pub mod arguments;
+mod outcomes;
 mod remarks;
 mod sentence;
 mod trial;

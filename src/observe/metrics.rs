@@ -18,6 +18,7 @@ mod labels;
 mod partition;
 mod process;
 mod registrar;
+mod rule_outcomes;
 mod shop_day;
 
 use std::{
@@ -53,6 +54,7 @@ pub use self::{
         WindowBasis, WindowOrigin, WindowRevenue,
     },
     partition::{PartitionGauges, PartitionMetrics, PartitionOverview, PartitionTotals},
+    rule_outcomes::RuleGroup,
     shop_day::{ShopDay, ShopMoney},
 };
 use crate::domain::signals::kind::SignalType;

@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::domain::daily_count::cohorts::{CohortRow, Cohorts};
 use crate::domain::daily_count::month::Month;
+use crate::domain::daily_count::outcomes::{Outcome, OutcomeGroup, RuleOutcomes};
 use crate::domain::daily_count::sample::Sample;
 use crate::domain::daily_count::{DailyCount, KeptOrders, NewAndReturning, OrderTotals64};
 use crate::domain::engine::shop_totals::{ShopTotals, WindowTotals};
@@ -184,6 +185,8 @@ struct ShareText {
     sizes: BTreeMap<MonthText, u64>,
     months: BTreeMap<MonthText, MonthTotalsText>,
     histograms: HistogramsText,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    rules: Vec<RuleGroupText>,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -193,6 +196,19 @@ struct ReturningText {
     returning: KeptText,
     customers: u64,
     customers_returning: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleGroupText {
+    rule: Box<str>,
+    /// Empty if the rule names no variants.
+    variant: Box<str>,
+    withheld: bool,
+    customers: u64,
+    ordered: u64,
+    orders: u64,
+    net: i64,
 }
 
 /// Buckets and counts.
@@ -273,6 +289,7 @@ impl ShareText {
                 gaps: buckets(&count.gaps),
                 return_delays: buckets(&count.return_delays),
             },
+            rules: count.rules.groups().map(RuleGroupText::of).collect(),
         }
     }
 
@@ -305,10 +322,39 @@ impl ShareText {
             },
             gaps: histogram(gaps)?,
             return_delays: histogram(return_delays)?,
+            rules: outcomes(&self.rules)?,
             sample: Sample::new(0),
         };
         Ok(Share { partition: self.partition, store_id: self.store_id, count })
     }
+}
+
+impl RuleGroupText {
+    fn of((group, outcome): (OutcomeGroup<'_>, &Outcome)) -> Self {
+        let OutcomeGroup { rule, variant, withheld } = group;
+        let Outcome { customers, ordered, orders, net } = *outcome;
+        let (rule, variant) = (rule.into(), variant.into());
+        Self { rule, variant, withheld, customers, ordered, orders, net: net.minor() }
+    }
+
+    fn group(&self) -> OutcomeGroup<'_> {
+        OutcomeGroup { rule: &self.rule, variant: &self.variant, withheld: self.withheld }
+    }
+}
+
+fn outcomes(groups: &[RuleGroupText]) -> Result<RuleOutcomes, String> {
+    if !groups.is_sorted_by(|one, next| one.group() < next.group()) {
+        return Err("groups of rules are not in their order, or one stands there twice".to_owned());
+    }
+    if groups.iter().any(|of| of.ordered > of.customers) {
+        return Err("of the customers of a rule, more have ordered than there are".to_owned());
+    }
+    let mut outcomes = RuleOutcomes::default();
+    for text in groups {
+        let RuleGroupText { customers, ordered, orders, net, .. } = *text;
+        outcomes.add(text.group(), &Outcome { customers, ordered, orders, net: ShopAmount(net) });
+    }
+    Ok(outcomes)
 }
 
 impl ReturningText {

@@ -20,7 +20,7 @@ use retention_signals::stream::combiner::day_book::{DayBook, FinishedDay, Writte
 use retention_signals::wire::hash::hash;
 use retention_signals::wire::shares::{self, DayMarker, DayOutcome, Share, ShareRecord};
 
-use crate::{daily_count, laws};
+use crate::{daily_count, laws, rules};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -42,6 +42,7 @@ fn without_sample(count: DailyCount) -> DailyCount {
 fn shares_are_read_as_written(seed: u64) -> Result<(), String> {
     let mut random = Rng::with_seed(seed);
     let (settings, records) = daily_count::shop(&mut random);
+    let (settings, _) = rules::outcomes::with_rules(&mut random, &settings);
     let at = midnight(records[random.usize(..records.len())].1.time()).plus(Span::days(random.i64(0..30)));
     let records: Vec<_> = records.into_iter().filter(|(_, record)| record.time() < at).collect();
     let whole = without_sample(daily_count::count_of(&settings, &records, 1, at)?);

@@ -98,14 +98,9 @@ fn partitions_add_up(seed: u64) -> Result<(), String> {
     Ok(())
 }
 
-fn a_later_count_is_the_same(seed: u64) -> Result<(), String> {
-    let mut random = Rng::with_seed(seed);
-    let (settings, mut records) = shop(&mut random);
-    let at = midnight(&mut random);
-    let end = at.plus(Span::days(random.i64(0..35)));
-    records.retain(|(_, record)| record.time() < end);
+/// What edits a record from before an instant is a late record.
+pub fn leave_out_edits(records: &mut Vec<(String, Record)>, at: Time) {
     let until = records.partition_point(|(_, record)| record.time() < at);
-    // What edits an earlier record is a late record.
     let identity = |(key, record): &(String, Record)| match record {
         Record::Order(order) => (key.clone(), 0, order.id.0),
         Record::Cancellation(cancellation) => (key.clone(), 1, cancellation.order.0),
@@ -113,6 +108,16 @@ fn a_later_count_is_the_same(seed: u64) -> Result<(), String> {
     };
     let known: BTreeSet<_> = records[..until].iter().map(identity).collect();
     records.retain(|record| record.1.time() < at || !known.contains(&identity(record)));
+}
+
+fn a_later_count_is_the_same(seed: u64) -> Result<(), String> {
+    let mut random = Rng::with_seed(seed);
+    let (settings, mut records) = shop(&mut random);
+    let at = midnight(&mut random);
+    let end = at.plus(Span::days(random.i64(0..35)));
+    records.retain(|(_, record)| record.time() < end);
+    leave_out_edits(&mut records, at);
+    let until = records.partition_point(|(_, record)| record.time() < at);
     let in_time = count_of(&settings, &records[..until], 1, at)?;
     let mut engine = Engine::new(settings);
     for (key, record) in &records {

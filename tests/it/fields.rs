@@ -38,11 +38,7 @@ fn records() -> [Record; 7] {
     [
         Record { schema: "signals", sections: &["Signals"], fields: signal_fields().to_vec() },
         Record { schema: "customers", sections: &["Profiles"], fields: profile_fields() },
-        Record {
-            schema: "shop-metrics",
-            sections: &["Shop metrics"],
-            fields: shop_metrics_fields().to_vec(),
-        },
+        Record { schema: "shop-metrics", sections: &["Shop metrics"], fields: shop_metrics_fields() },
         Record { schema: "cohorts", sections: &["Cohorts"], fields: cohort_fields().to_vec() },
         Record {
             schema: "cohort-months",

@@ -18,7 +18,8 @@ use crate::domain::values::money::Currency;
 use crate::domain::values::time::Time;
 use crate::exit::Failure;
 use crate::wire::encode::{
-    CohortLine, RecordContext, Retention, ShopMetrics, SignalEncoder, encode_cohort, encode_shop_metrics,
+    CohortLine, RecordContext, Retention, ShopMetrics, ShopOutcomes, SignalEncoder, encode_cohort,
+    encode_shop_metrics,
 };
 
 /// The files, and the counts that they are written from.
@@ -73,6 +74,11 @@ impl<'c> ResultFiles<'c> {
     ) -> Result<(), Failure> {
         for shop in self.settings.shops.indexes() {
             let count = counts.map(|counts| &counts[usize::from(shop.0)]);
+            let outcomes = match count {
+                _ if self.settings.rules.is_none() => ShopOutcomes::LeftOut,
+                None => ShopOutcomes::Unknown,
+                Some(count) => ShopOutcomes::Known(&count.rules),
+            };
             let retention = count.map(|count| Retention::new(count, SegmentCounts::default()));
             let metrics = ShopMetrics {
                 store_id: self.settings.shops.store_id(shop),
@@ -80,6 +86,7 @@ impl<'c> ResultFiles<'c> {
                 currency: self.settings.shops.get(shop).currency,
                 figures: engine.figures(shop),
                 retention: retention.as_ref(),
+                outcomes,
             };
             self.buffer.clear();
             encode_shop_metrics(&mut self.buffer, &metrics);

@@ -1,11 +1,12 @@
 //! What is right in a rule and yet says nothing under the settings of the shop.
 
-use crate::config::Config;
+use crate::config::{Config, format_duration};
 use crate::domain::lapse::LapsePolicy;
 use crate::domain::rules::expression::condition::{Literal, Test};
 use crate::domain::rules::expression::fields::{CustomerField, Field, FieldType, TriggerField};
 use crate::domain::rules::rule::{Again, Rule, Trigger};
 use crate::domain::signals::kind::SignalType;
+use crate::domain::values::time::Span;
 
 /// A sentence for each.
 pub(super) fn of(config: &Config) -> Vec<String> {
@@ -27,8 +28,41 @@ pub(super) fn of(config: &Config) -> Vec<String> {
                 add(remark);
             }
         }
+        if let Some(remark) = on_measure(rule) {
+            add(remark);
+        }
+    }
+    if !rules.is_empty() && !config.topics.has_shares {
+        remarks.push("the service counts what rules bring only with metrics.shares".to_owned());
     }
     remarks
+}
+
+/// Only the last firing counts, so one that comes before the orders of the one before are known hides them.
+fn on_measure(rule: &Rule) -> Option<String> {
+    const YEAR: Span = Span::days(365);
+    let cool_down = match rule.again {
+        // No cool-down keeps multiples of points apart, so no `measure` would be short enough.
+        _ if matches!(rule.trigger, Trigger::Points { .. }) => return None,
+        Again::Never => return None,
+        Again::Always => Span::ZERO,
+        Again::After(again) => again,
+    };
+    let between = match &rule.trigger {
+        Trigger::Every(every) => Span::days(i64::from(every.days_min)).max(cool_down),
+        Trigger::Date(_) => YEAR.max(cool_down),
+        Trigger::Signal(_)
+        | Trigger::Order
+        | Trigger::Product(_)
+        | Trigger::Points { .. }
+        | Trigger::GuestOrder => cool_down,
+    };
+    // A day is counted at midnight, so the next firing must lie at least a day behind.
+    let is_short = rule.measure.plus(Span::DAY) <= between;
+    (rule.enabled && !is_short).then(|| {
+        let measure = format_duration(rule.measure.as_millis().unsigned_abs());
+        format!("its outcome is known only of customers for whom it does not fire again within {measure}, its `measure`, and a day")
+    })
 }
 
 fn on_trigger(rule: &Rule, config: &Config) -> Option<String> {

@@ -7,12 +7,15 @@ use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 
 use super::arguments::TryArguments;
+use super::outcomes;
 use crate::commands::cli::CommonArguments;
 use crate::commands::idle_rules;
 use crate::commands::numbers::grouped;
 use crate::commands::progress::Progress;
 use crate::commands::shop_history::{Observer, ShopHistory};
+use crate::domain::daily_count::outcomes::RuleOutcomes;
 use crate::domain::engine::Engine;
+use crate::domain::engine::as_of::AsOf;
 use crate::domain::signals::rule::RuleAction;
 use crate::domain::signals::signal::Signal;
 use crate::domain::values::time::{Span, Time};
@@ -40,6 +43,7 @@ pub(super) fn run(common: &CommonArguments, arguments: &TryArguments) -> Result<
         by_rule: names.iter().map(|name| (name.clone(), Tally::default())).collect(),
         names,
         capped: 0,
+        outcomes: RuleOutcomes::default(),
         out: arguments.out.as_deref().map(|out| create(out, arguments.force)).transpose()?,
         line: Vec::new(),
         failed: None,
@@ -90,6 +94,8 @@ struct Tallies {
     by_rule: BTreeMap<String, Tally>,
     /// In the order of the set.
     names: Vec<String>,
+    /// At the end, of all stores.
+    outcomes: RuleOutcomes,
     /// Firings that a cap held back.
     capped: u64,
     out: Option<BufWriter<File>>,
@@ -115,7 +121,9 @@ struct Tally {
 
 impl Observer for Tallies {
     /// At the end.
-    fn stop(&mut self, engine: &mut Engine, _at: Time) {
+    fn stop(&mut self, engine: &mut Engine, at: Time) {
+        let stores = engine.counted(AsOf::midnight(at), 0);
+        stores.iter().for_each(|store| self.outcomes.merge(&store.rules));
         let counts = engine.take_rule_counts();
         self.capped = counts.capped;
         for (name, refused) in self.names.iter().zip(counts.refused) {
@@ -186,7 +194,7 @@ impl Tallies {
         if self.capped > 0 {
             writeln!(text, "\ncaps held back {}", grouped(self.capped.into())).expect("a String takes all");
         }
-        text + &self.weeks()
+        text + &self.weeks() + &outcomes::text(&self.outcomes)
     }
 
     /// A row a week with a firing.
@@ -208,7 +216,7 @@ impl Tallies {
 }
 
 /// Rows of equal length: the first column to the left, the others to the right.
-fn table(rows: &[Vec<String>]) -> String {
+pub(super) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
     let widths: Vec<usize> = (0..columns).map(width).collect();

@@ -5,6 +5,7 @@
 
 pub mod cohorts;
 pub mod month;
+pub mod outcomes;
 pub mod projection;
 pub mod sample;
 pub mod stage;
@@ -24,6 +25,7 @@ use super::values::time::{Days, Span, Time, Zone};
 use super::values::window::{OrderTotals, WINDOWS, YEAR, first_window};
 use cohorts::{CohortRow, Cohorts, CurvePoint, EARLIER_MONTHS};
 use month::Month;
+use outcomes::RuleOutcomes;
 use projection::ProjectionBasis;
 use sample::Sample;
 
@@ -49,6 +51,8 @@ pub struct DailyCount {
     pub gaps: Histogram,
     /// Whole days from an order to a return of it, of the returns of the last 365 days.
     pub return_delays: Histogram,
+    /// Empty without rules.
+    pub rules: RuleOutcomes,
     pub sample: Sample,
 }
 
@@ -104,6 +108,7 @@ impl DailyCount {
             rfm: RfmHistograms::default(),
             gaps: Histogram::default(),
             return_delays: Histogram::default(),
+            rules: RuleOutcomes::default(),
             sample: Sample::new(sample_size),
         }
     }
@@ -126,6 +131,7 @@ impl DailyCount {
         self.rfm.merge(&other.rfm);
         self.gaps.merge(&other.gaps);
         self.return_delays.merge(&other.return_delays);
+        self.rules.merge(&other.rules);
         self.sample.merge(&other.sample);
     }
 

@@ -2,6 +2,7 @@
 
 use super::as_of::{AsOf, AsOfReader};
 use super::{Engine, Progress};
+use crate::domain::daily_count::outcomes::CountedFirings;
 use crate::domain::daily_count::sample::{
     EARLIER_DAYS, EarlierRow, SampleRow, SampledCustomer, ordered_since, sample_hash,
 };
@@ -15,6 +16,8 @@ use crate::domain::values::time::{Span, Time};
 /// A count that is being taken, of each shop.
 pub struct DailyCounting {
     as_of: AsOf,
+    /// Of what happened earlier, ledgers may hold parts only.
+    held_from: Time,
     slots_done: usize,
     reader: AsOfReader,
     /// By shop.
@@ -29,7 +32,8 @@ impl DailyCounting {
             .shops
             .indexes()
             .map(|shop| DailyCount::new(as_of.at, held_from, &settings.shops.get(shop).zone, sample_size));
-        Self { as_of, slots_done: 0, reader: AsOfReader::default(), counts: counts.collect() }
+        let counts = counts.collect();
+        Self { as_of, held_from, slots_done: 0, reader: AsOfReader::default(), counts }
     }
 
     /// By shop; whole once [`Engine::count`] has said so.
@@ -79,11 +83,15 @@ impl Engine {
     }
 
     fn count_customer(&self, slot: CustomerSlot, counting: &mut DailyCounting) {
-        let DailyCounting { as_of, reader, counts, .. } = counting;
+        let DailyCounting { as_of, held_from, reader, counts, .. } = counting;
         let Some(customer) = self.customer_as_of(slot, *as_of, reader) else { return };
         let count = &mut counts[usize::from(customer.shop.0)];
         let zone = &self.settings.shops.get(customer.shop).zone;
         count.add(&CountedCustomer { customer: &customer, zone });
+        if let Some(book) = &self.settings.rules {
+            let firings = CountedFirings { at: as_of.at, before: as_of.before, held_from: *held_from };
+            count.rules.add_customer(book, &customer, firings);
+        }
         let hash = sample_hash(customer.key, self.settings.hash);
         if !count.sample.takes(hash) {
             return;

@@ -39,6 +39,14 @@ pub struct Rulebook {
     has_turns: bool,
 }
 
+/// The group that a customer belongs to under a rule.
+#[derive(Clone, Copy, Debug)]
+pub struct Group<'r> {
+    pub variant: &'r Variant,
+    /// Whether these customers get nothing: a control of the rule, or held out of every rule.
+    pub is_withheld: bool,
+}
+
 /// Of whom and when: the customer's rules at one instant.
 #[derive(Clone, Copy)]
 pub struct RuleSubject<'a> {
@@ -106,6 +114,13 @@ impl Rulebook {
 
     pub fn set(&self) -> &RuleSet {
         &self.set
+    }
+
+    /// The customer's group under a rule of the set.
+    pub fn group<'r>(&self, rule: &'r Rule, customer_key: &[u8]) -> Group<'r> {
+        let variant = rule.variants.of(customer_key, self.hash);
+        let is_withheld = variant.holdout || self.set.holdout().holds_out(customer_key, self.hash);
+        Group { variant, is_withheld }
     }
 
     /// Whether every accepted order may trigger a rule.
@@ -357,8 +372,7 @@ impl<'a> RuleRun<'a> {
                 return;
             }
         }
-        let variant = rule.variants.of(key, book.hash);
-        let is_withheld = variant.holdout || book.set.holdout().holds_out(key, book.hash);
+        let Group { variant, is_withheld } = book.group(rule, key);
         let action = if is_withheld { RuleAction::Withheld } else { RuleAction::Fired };
         let before = self.memory.last_of(rule.id()).map_or(0, |last| last.number);
         let number = if points_of(firing.occasion).is_some() { before } else { before.saturating_add(1) };

@@ -1,8 +1,9 @@
 //! What rules remember of one customer: part of the emitted state, in a section of the customer's bytes.
 
 use super::rule::{Again, PLANNED_MAX, RuleId, RuleSet, Trigger};
+use crate::domain::daily_count::outcomes::REMEMBERED_FOR;
 use crate::domain::signals::rule::Occasion;
-use crate::domain::values::time::Time;
+use crate::domain::values::time::{Span, Time};
 
 /// How many rules a customer remembers at most. It is more than a set holds, because rules that were removed may come back.
 pub const FIRED_MAX: usize = 128;
@@ -43,6 +44,13 @@ pub struct LastFiring {
     pub at: Time,
     /// The highest multiple that has triggered a rule on points; of all others how often the rule has fired.
     pub number: u64,
+}
+
+impl LastFiring {
+    /// When the rule has fired; none if it has not yet.
+    pub fn fired_at(&self) -> Option<Time> {
+        (self.at > Time::MIN).then_some(self.at)
+    }
 }
 
 /// The latest firings of the rules of a cap, in the order of time; at least one.
@@ -185,16 +193,17 @@ impl RuleMemory {
         }
     }
 
-    /// Forgets what no decision and no outcome looks at any more. What rules remember that were removed is kept: they may come back.
+    /// Forgets what no decision and no count of a day looks at any more. What rules remember that were removed is kept: they may come
+    /// back.
     pub fn forget_over(&mut self, set: &RuleSet, clock: Time) {
         self.fired.retain(|last| {
             let Some(rule) = set.rule(last.rule) else { return true };
             let again = match (rule.again, &rule.trigger) {
                 (_, Trigger::Points { .. }) | (Again::Never, _) => return true,
-                (Again::Always, _) => rule.measure,
-                (Again::After(again), _) => again.max(rule.measure),
+                (Again::Always, _) => Span::ZERO,
+                (Again::After(again), _) => again,
             };
-            last.at.plus(again) >= clock
+            last.at.plus(again.max(rule.measure.plus(REMEMBERED_FOR))) >= clock
         });
         self.caps.retain(|firings| {
             let cap = set.caps().iter().find(|cap| CapId::of(cap.hash) == firings.cap);

@@ -112,10 +112,10 @@ impl CombinerGauges {
         self.if_newest(|gauges| gauges.shop.show(day));
     }
 
-    fn if_newest(&self, handle: impl FnOnce(&WhileCombining)) {
-        let gauges = self.days.while_combining.lock().expect("no panic under this lock");
+    fn if_newest(&self, handle: impl FnOnce(&mut WhileCombining)) {
+        let mut gauges = self.days.while_combining.lock().expect("no panic under this lock");
         if gauges.newest == self.number {
-            handle(&gauges);
+            handle(&mut gauges);
         }
     }
 }
@@ -124,7 +124,7 @@ impl Drop for CombinerGauges {
     fn drop(&mut self) {
         self.if_newest(|gauges| {
             let WhileCombining { newest: _, incomplete, oldest_incomplete, incomplete_since, shop } = gauges;
-            [incomplete, oldest_incomplete, incomplete_since].into_iter().for_each(GaugeVec::reset);
+            [incomplete, oldest_incomplete, incomplete_since].into_iter().for_each(|gauge| gauge.reset());
             shop.reset();
         });
     }

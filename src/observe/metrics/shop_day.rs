@@ -9,6 +9,7 @@ use super::label::{Label, PerLabel};
 use super::labels::{ProjectedPoints, RetentionMonth, ShopRevenue, TrailingWindow, WindowOrigin};
 use super::partition::seconds;
 use super::registrar::Registrar;
+use super::rule_outcomes::{RuleGroup, RuleOutcomeGauges};
 use crate::domain::daily_count::stage::ShopStage;
 use crate::domain::signals::signal::State;
 use crate::domain::values::number::Ratio;
@@ -33,6 +34,7 @@ pub struct ShopDay {
     /// The retention curve from its second point on.
     pub retention: PerLabel<RetentionMonth, Option<Ratio>>,
     pub money: BTreeMap<CurrencyLabel, ShopMoney>,
+    pub rules: Vec<RuleGroup>,
 }
 
 /// Money of the stores of one currency, in minor units.
@@ -47,7 +49,8 @@ pub struct ShopMoney {
     pub projected_extra: PerLabel<ProjectedPoints, Option<i64>>,
 }
 
-/// Families without a child while no combiner runs: 40 series where one does, and 16 for each currency.
+/// Families without a child while no combiner runs: 40 series where one does, 16 for each currency, and those
+/// of [`RuleOutcomeGauges`].
 pub(super) struct ShopDayGauges {
     day: GaugeVec,
     stage: GaugeVec,
@@ -62,6 +65,7 @@ pub(super) struct ShopDayGauges {
     revenue: GaugeVec,
     projected: GaugeVec,
     projected_extra: GaugeVec,
+    rules: RuleOutcomeGauges,
 }
 
 impl ShopDayGauges {
@@ -132,11 +136,12 @@ impl ShopDayGauges {
                 "retention_shop_projected_extra_net_revenue",
                 "What so many percentage points of retention more add to that month (3 a currency).",
             )?,
+            rules: RuleOutcomeGauges::new(registrar)?,
         })
     }
 
     /// Exports a day. What it has no value for is not exported.
-    pub(super) fn show(&self, shop: &ShopDay) {
+    pub(super) fn show(&mut self, shop: &ShopDay) {
         self.day.with_label_values::<&str>(&[]).set(seconds(shop.day.as_millis()));
         show(&self.stage, None, |stage: ShopStage| Some(f64::from(u8::from(stage == shop.stage))));
         show(&self.customers, None, |state| Some(shop.customers[state] as f64));
@@ -153,10 +158,12 @@ impl ShopDayGauges {
             put(&self.projected, &[currency.code()], money.projected.map(whole));
             show(&self.projected_extra, Some(currency), |points| money.projected_extra[points].map(whole));
         }
+        self.rules.show(&shop.rules);
     }
 
     /// Takes all series out of the export.
-    pub(super) fn reset(&self) {
+    pub(super) fn reset(&mut self) {
+        self.rules.reset();
         let Self { day, stage, customers, kept_orders, placed_orders, returned_orders, .. } = self;
         let Self { customer_return_rate, repeat_purchase_rate, retention, kept_net, .. } = self;
         let Self { revenue, projected, projected_extra, .. } = self;
@@ -164,7 +171,7 @@ impl ShopDayGauges {
         let of_orders = [kept_orders, placed_orders, returned_orders];
         let of_money = [kept_net, revenue, projected, projected_extra];
         let all = of_customers.into_iter().chain(of_orders).chain(of_money);
-        all.for_each(GaugeVec::reset);
+        all.for_each(|gauge| gauge.reset());
     }
 }
 
@@ -193,6 +200,6 @@ pub(super) fn put(family: &GaugeVec, labels: &[&str], value: Option<f64>) {
     }
 }
 
-fn ratio(ratio: Ratio) -> f64 {
+pub(super) fn ratio(ratio: Ratio) -> f64 {
     ratio.numerator as f64 / ratio.denominator as f64
 }

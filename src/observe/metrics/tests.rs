@@ -70,7 +70,46 @@ fn shop_day(currencies: &[&str]) -> ShopDay {
         repeat_purchase_rate: PerLabel::build(|_| half),
         retention: PerLabel::build(|_| half),
         money: currencies.iter().map(|code| (currency(code), money())).collect(),
+        rules: Vec::new(),
     }
+}
+
+/// Groups of a rule: those who got something, and those withheld from.
+fn rule_groups(names: &[&str]) -> Vec<RuleGroup> {
+    let group = |(name, withheld): (&&str, bool)| RuleGroup {
+        rule: (*name).into(),
+        variant: "percent".into(),
+        withheld,
+        customers: 10,
+        ordered_share: Ratio::new(1, 2),
+        difference: Ratio::new(-1, 4).filter(|_| !withheld),
+        margin: Ratio::new(1, 8).filter(|_| !withheld),
+    };
+    names.iter().flat_map(|name| [(name, false), (name, true)]).map(group).collect()
+}
+
+#[test]
+fn rules_without_outcomes_leave_the_export() {
+    let metrics = metrics(&["EUR"]);
+    let combiner = metrics.begin_combining();
+    let show = |names: &[&str]| combiner.show(&ShopDay { rules: rule_groups(names), ..shop_day(&["EUR"]) });
+    show(&[]);
+    let without = series(&metrics);
+    show(&["news", "win-back"]);
+    assert_eq!(series(&metrics), without + 2 * 6);
+    show(&["win-back"]);
+    assert_eq!(series(&metrics), without + 6);
+    for (name, labels, expected) in [
+        ("customers", ",withheld=\"true\"", 10.0),
+        ("ordered_ratio", ",withheld=\"false\"", 0.5),
+        ("difference_ratio", "", -0.25),
+        ("difference_margin_ratio", "", 0.125),
+    ] {
+        let name = format!("retention_shop_rule_{name}{{rule=\"win-back\",variant=\"percent\"{labels}}}");
+        assert_eq!(sample(&metrics, &name), Some(expected), "{name}");
+    }
+    drop(combiner);
+    assert!(!metrics.render().contains("retention_shop_rule_"), "families without a series are not exported");
 }
 
 /// Lines of the export that are samples.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::daily_count::outcomes::{Comparison, RuleOutcomes};
 use crate::domain::daily_count::projection::MONTHS;
 use crate::domain::daily_count::stage::ShopStage;
 use crate::domain::daily_count::{DailyCount, KeptOrders};
@@ -11,8 +12,8 @@ use crate::domain::values::number::Ratio;
 use crate::domain::values::time::Time;
 use crate::domain::values::window::YEAR;
 use crate::observe::metrics::{
-    CurrencyLabel, OrderOrigin, PerLabel, RefundKind, ShopDay, ShopMoney, ShopRevenue, TrailingWindow,
-    WindowOrigin,
+    CurrencyLabel, OrderOrigin, PerLabel, RefundKind, RuleGroup, ShopDay, ShopMoney, ShopRevenue,
+    TrailingWindow, WindowOrigin,
 };
 use crate::wire::encode::Retention;
 
@@ -51,7 +52,24 @@ pub fn shop_day(settings: &Settings, day: Time, counts: &BTreeMap<Option<Box<str
         }),
         retention: PerLabel::build(|month| retention.curve.get(1 + month as usize).copied()),
         money: by_currency.into_iter().map(|(currency, count)| (currency, money(&count))).collect(),
+        rules: rule_groups(&all.rules),
     }
+}
+
+fn rule_groups(outcomes: &RuleOutcomes) -> Vec<RuleGroup> {
+    let groups = outcomes.groups().map(|(group, outcome)| {
+        let compared = (!group.withheld).then(|| Comparison::new(outcome, &outcomes.withheld(group.rule)));
+        RuleGroup {
+            rule: group.rule.into(),
+            variant: group.variant.into(),
+            withheld: group.withheld,
+            customers: outcome.customers,
+            ordered_share: outcome.ordered_share(),
+            difference: compared.and_then(|compared| compared.difference),
+            margin: compared.and_then(|compared| compared.margin),
+        }
+    });
+    groups.collect()
 }
 
 fn money(count: &DailyCount) -> ShopMoney {
@@ -87,6 +105,7 @@ const fn of_origin(retention: &Retention, origin: OrderOrigin) -> &[KeptOrders; 
 mod tests {
     use super::*;
     use crate::domain::daily_count::cohorts::CohortRow;
+    use crate::domain::daily_count::outcomes::{Outcome, OutcomeGroup};
     use crate::domain::settings::{Shop, Shops};
     use crate::domain::signals::signal::State;
     use crate::domain::values::money::{Currency, ShopAmount};
@@ -103,6 +122,11 @@ mod tests {
         count.windows[1].new = KeptOrders { orders: customers, net: ShopAmount(100) };
         count.windows[1].customers = 2;
         count.windows[1].customers_returning = 1;
+        for withheld in [false, true] {
+            let group = OutcomeGroup { rule: "win-back", variant: "", withheld };
+            let ordered = if withheld { customers / 10 } else { customers / 2 };
+            count.rules.add(group, &Outcome { customers, ordered, ..Outcome::default() });
+        }
         for back in 1..=5 {
             let cohort = count.current.plus(-back);
             count.cohorts.sizes.insert(cohort, customers);
@@ -136,6 +160,14 @@ mod tests {
         assert!(shop.customer_return_rate[TrailingWindow::Days30].is_none());
         assert!(half(shop.retention[RetentionMonth::Month1]));
         assert!(shop.retention[RetentionMonth::Month12].is_none());
+
+        let [fired, withheld] = &shop.rules[..] else { panic!("{:?}", shop.rules) };
+        assert_eq!([fired.withheld, withheld.withheld], [false, true]);
+        assert_eq!([fired.customers, withheld.customers], [70, 70], "of all stores");
+        let tenths = |ratio: Option<Ratio>| ratio.map(|ratio| ratio.scaled_half_even(10));
+        assert_eq!([fired, withheld].map(|group| tenths(group.ordered_share)), [Some(5), Some(1)]);
+        assert_eq!([fired, withheld].map(|group| tenths(group.difference)), [Some(4), None]);
+        assert_eq!([fired, withheld].map(|group| group.margin.is_some()), [true, false]);
 
         assert_eq!(shop.money.len(), 2);
         let [in_euro, in_dollars] = [euro, dollar].map(|currency| &shop.money[&CurrencyLabel::of(currency)]);

@@ -9,7 +9,8 @@ use crate::domain::settings::{Settings, Shop};
 use crate::domain::values::ids::ShopIndex;
 use crate::domain::values::time::Time;
 use crate::wire::encode::{
-    CohortMonth, CohortOfMonth, Retention, ShopMetrics, encode_cohort_month, encode_shop_metrics,
+    CohortMonth, CohortOfMonth, Retention, ShopMetrics, ShopOutcomes, encode_cohort_month,
+    encode_shop_metrics,
 };
 use crate::wire::shares::{ONE_SHOP, day_text};
 
@@ -27,7 +28,8 @@ pub fn records(
         let store_id = settings.shops.store_id(index);
         let shop = settings.shops.get(index);
         let count = count_of(settings, index, day, counts);
-        let store = Store { store_id, shop, name: store_id.unwrap_or(ONE_SHOP) };
+        let has_rules = settings.rules.is_some();
+        let store = Store { store_id, shop, has_rules, name: store_id.unwrap_or(ONE_SHOP) };
         records.push(store.metrics(&count));
         records.extend(store.cohorts(&count));
     }
@@ -49,6 +51,7 @@ pub(super) fn count_of(
 struct Store<'s> {
     store_id: Option<&'s str>,
     shop: &'s Shop,
+    has_rules: bool,
     /// In keys.
     name: &'s str,
 }
@@ -62,6 +65,7 @@ impl Store<'_> {
             currency: self.shop.currency,
             figures: &count.totals,
             retention: Some(&retention),
+            outcomes: if self.has_rules { ShopOutcomes::Known(&count.rules) } else { ShopOutcomes::LeftOut },
         };
         let mut value = Vec::new();
         encode_shop_metrics(&mut value, &metrics);

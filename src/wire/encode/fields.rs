@@ -189,6 +189,7 @@ field_types! {
     /// Days that are a ratio, such as a mean.
     MeanDays(Ratio) = Shape::Defined("days"), |text, days, _| text.ratio(days);
     Share(Ratio) = Shape::Defined("ratio"), |text, ratio, _| text.ratio(ratio);
+    SignedShare(Ratio) = Shape::Number, |text, ratio, _| text.ratio(ratio);
     Count(u64) = Shape::Count, |text, count, _| text.integer(count);
     Score(u8) = Shape::Between(1, 5), |text, score, _| text.integer(score.into());
     CutsVersion(CutsVersion64) = Shape::Pattern("^[0-9a-f]{16}$"), |text, version, _| {
@@ -252,7 +253,11 @@ where
     }
 }
 
-fn put_list<'o, V>(text: Text<'o>, values: &[V], put: impl Fn(Text<'o>, &V) -> Text<'o>) -> Text<'o> {
+pub(super) fn put_list<'o, V>(
+    text: Text<'o>,
+    values: &[V],
+    put: impl Fn(Text<'o>, &V) -> Text<'o>,
+) -> Text<'o> {
     let text = text.put(b"[");
     let text = values
         .iter()

@@ -4,6 +4,7 @@ use super::fields::{
     ByCurrency, Count, Currency, Field, FieldType, MeanMoney, Money, Nullable, Share, SignedMeanMoney,
     SignedMoney, StoreId, Time, record,
 };
+use super::outcomes::{self, OutcomeList, ShopOutcomes};
 use super::retention::{KeptByWindow, MatrixPlace, Projections, Retention, RetentionCurve, ReturnRates};
 use super::text::append;
 use crate::domain::engine::shop_totals::{ShopTotals, WindowTotals};
@@ -22,10 +23,11 @@ pub struct ShopMetrics<'a> {
     pub figures: &'a ShopTotals,
     /// None where no count was taken.
     pub retention: Option<&'a Retention>,
+    pub outcomes: ShopOutcomes<'a>,
 }
 
 record! {
-    /// The base metrics of one store at one instant.
+    /// The base metrics of one store at one instant, up to what rules brought.
     ShopMetricsRecord(of: &'v ShopMetrics<'v>) {
         /// The store; null with the key form 'customer_id', where there is one shop.
         "store_id": Nullable<StoreId> = of.store_id.map(str::as_bytes);
@@ -190,14 +192,23 @@ record! {
 }
 
 /// The fields of a line of shop metrics.
-pub const fn fields() -> &'static [Field] {
-    ShopMetricsRecord::FIELDS
+pub fn fields() -> Vec<Field> {
+    [ShopMetricsRecord::FIELDS, &[outcomes::FIELD]].concat()
 }
 
 /// Appends a line.
 pub fn encode(out: &mut Vec<u8>, metrics: &ShopMetrics<'_>) {
-    let room = room(1) + 6 * metrics.store_id.map_or(0, str::len);
-    append(out, room, |text| ShopMetricsRecord::put(text, metrics, metrics.currency.digits()).put(b"\n"));
+    let room = room(1) + 6 * metrics.store_id.map_or(0, str::len) + outcomes::room(&metrics.outcomes);
+    let digits = metrics.currency.digits();
+    append(out, room, |text| {
+        let text = ShopMetricsRecord::put_fields(text, metrics, digits);
+        let rules = match metrics.outcomes {
+            ShopOutcomes::LeftOut => return text.put(b"}\n"),
+            ShopOutcomes::Unknown => None,
+            ShopOutcomes::Known(outcomes) => Some(outcomes),
+        };
+        Nullable::<OutcomeList>::put(text.put(b",\"rules\":"), rules, digits).put(b"}\n")
+    });
 }
 
 /// More than the metrics of so many currencies take.

@@ -24,6 +24,7 @@ mod headers;
 
 mod cohorts;
 mod metrics;
+mod outcomes;
 mod retention;
 mod summary;
 
@@ -40,6 +41,7 @@ pub use dead_letter::{
 pub use headers::{CloudEvents, Headers, INTAKE_MAP};
 pub use json::time_text;
 pub use metrics::{ShopMetrics, encode as encode_shop_metrics, fields as shop_metrics_fields};
+pub use outcomes::ShopOutcomes;
 pub use profile::{ProfileEncoder, fields as profile_fields};
 pub use record::{CancellationText, ErasureText, OrderText, ReturnText, money_text};
 pub use retention::{PROJECTED_POINTS, Retention};

@@ -12,13 +12,13 @@ use retention_signals::domain::values::number::Ratio;
 use retention_signals::domain::values::time::{Span, Time};
 use retention_signals::observe::metrics::{
     BatchSummary, CombinerGauges, CurrencyLabel, IncompleteDay, IncompleteDays, Metrics, PartitionGauges,
-    PerLabel, ShopDay, ShopMoney, Vocabulary,
+    PerLabel, RuleGroup, ShopDay, ShopMoney, Vocabulary,
 };
 use retention_signals::topic::Partition;
 
 /// Labels whose values are not known in advance.
 const OPEN_LABELS: &[&str] =
-    &["job", "instance", "partition", "currency", "version", "revision", "le", "source", "rule"];
+    &["job", "instance", "partition", "currency", "version", "revision", "le", "source", "rule", "variant"];
 
 /// One metric as it is exported.
 pub struct Family {
@@ -96,6 +96,19 @@ pub fn shop_day() -> ShopDay {
         repeat_purchase_rate: PerLabel::build(|_| Ratio::new(1, 3)),
         retention: PerLabel::build(|_| Ratio::new(1, 5)),
         money: [(euro, money)].into(),
+        rules: [false, true].map(rule_group).into(),
+    }
+}
+
+fn rule_group(withheld: bool) -> RuleGroup {
+    RuleGroup {
+        rule: "win-back".into(),
+        variant: "percent".into(),
+        withheld,
+        customers: 100,
+        ordered_share: Ratio::new(1, 10),
+        difference: Ratio::new(2, 100).filter(|_| !withheld),
+        margin: Ratio::new(3, 100).filter(|_| !withheld),
     }
 }
 

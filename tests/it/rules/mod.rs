@@ -1,6 +1,7 @@
 //! Rules of tactics: random sets of them for the laws, the laws that they obey, and scenarios with exact values.
 
 mod law;
+pub mod outcomes;
 mod scenarios;
 
 use std::sync::Arc;
@@ -20,7 +21,8 @@ use retention_signals::domain::values::time::Span;
 use retention_signals::wire::hash::{SignalId, hash};
 
 pub fn trials() -> Vec<Trial> {
-    law::trials().into_iter().chain(scenarios::trials()).collect()
+    let trials = [law::trials(), outcomes::trials(), scenarios::trials()];
+    trials.into_iter().flatten().collect()
 }
 
 /// A rule with every key at its default, but the cool-down.
@@ -117,6 +119,7 @@ fn random_rule(random: &mut Rng, number: usize) -> Rule {
         priority: [50, 60][random.usize(0..2)],
         variants: Variants { split: "".into(), list: variants.into() },
         announce: random.bool(),
+        measure: Span::days([1, 7, 30, 60][number % 4]),
         enabled: random.u8(0..8) > 0,
         ..rule(&name, trigger)
     }

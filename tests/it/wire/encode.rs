@@ -15,8 +15,8 @@ use retention_signals::domain::values::money::Currency;
 use retention_signals::domain::values::time::Day;
 use retention_signals::domain::values::window::YEAR;
 use retention_signals::wire::encode::{
-    CohortLine, EventCounts, ProfileEncoder, RecordContext, ShopMetrics, SignalEncoder, Summary,
-    TruncatedCounts, encode_cohort, encode_dead_letter_line, encode_shop_metrics, encode_summary,
+    CohortLine, EventCounts, ProfileEncoder, RecordContext, ShopMetrics, ShopOutcomes, SignalEncoder,
+    Summary, TruncatedCounts, encode_cohort, encode_dead_letter_line, encode_shop_metrics, encode_summary,
 };
 use retention_signals::wire::reason::{Reason, Refusal};
 use retention_signals::wire::remark::{InputRemark, Remark};
@@ -127,12 +127,18 @@ fn shop_metrics(example: &Value) -> Result<(), Failed> {
     let by_state = &example["customers"]["by_state"];
     let figures = from_json::figures(&example["all_time"], &example["windows"], by_state, code);
     let retention = from_json::retention(example, figures.windows[YEAR]);
+    let outcomes = from_json::outcomes(&example["rules"]);
     let metrics = ShopMetrics {
         store_id: example["store_id"].as_str(),
         at: from_json::time(&example["at"]),
         currency: currency(code),
         figures: &figures,
         retention: retention.as_ref(),
+        outcomes: match (example.get("rules"), example["rules"].is_array()) {
+            (None, _) => ShopOutcomes::LeftOut,
+            (Some(_), true) => ShopOutcomes::Known(&outcomes),
+            (Some(_), false) => ShopOutcomes::Unknown,
+        },
     };
     let mut out = Vec::new();
     encode_shop_metrics(&mut out, &metrics);

@@ -1,6 +1,7 @@
 //! Outputs back from JSON, so that the examples can be written again: the encoders have to give the same record.
 
 use retention_signals::domain::daily_count::KeptOrders;
+use retention_signals::domain::daily_count::outcomes::{Outcome, OutcomeGroup, RuleOutcomes};
 use retention_signals::domain::daily_count::projection::Projection;
 use retention_signals::domain::engine::shop_totals::{GuestTotals, ShopTotals, WindowTotals};
 use retention_signals::domain::lapse::PolicyId;
@@ -396,6 +397,21 @@ pub fn retention(json: &Value, year: WindowTotals) -> Option<Retention> {
             ..SegmentCounts::default()
         },
     })
+}
+
+/// What rules brought; nothing if the record does not say.
+pub fn outcomes(json: &Value) -> RuleOutcomes {
+    let mut outcomes = RuleOutcomes::default();
+    for of in json.as_array().into_iter().flatten() {
+        let group = OutcomeGroup {
+            rule: text(&of["rule"]),
+            variant: of["variant"].as_str().unwrap_or_default(),
+            withheld: of["withheld"] == true,
+        };
+        let [customers, ordered, orders] = ["customers", "ordered", "orders"].map(|field| count(&of[field]));
+        outcomes.add(group, &Outcome { customers, ordered, orders, net: money(&of["net"]) });
+    }
+    outcomes
 }
 
 pub fn guests(json: &Value, code: &str) -> GuestTotals {

@@ -15,7 +15,7 @@ use retention_signals::formats::native::{Decoder, Limits, Subject};
 use retention_signals::topic::Input;
 use retention_signals::wire::encode::{
     CancellationText, ErasureText, OrderText, ProfileEncoder, RecordContext, Retention, ReturnText,
-    ShopMetrics, SignalEncoder, encode_shop_metrics,
+    ShopMetrics, ShopOutcomes, SignalEncoder, encode_shop_metrics,
 };
 use retention_signals::wire::hash::{erasure_hash, hash};
 use serde_json::Value;
@@ -56,6 +56,7 @@ fn fits_the_schemas(settings: Settings) -> Result<(), Failed> {
             currency: shops.get(index).currency,
             figures: path.engine.figures(index),
             retention: Some(&retention),
+            outcomes: ShopOutcomes::LeftOut,
         };
         let mut out = Vec::new();
         encode_shop_metrics(&mut out, &metrics);

@@ -9,6 +9,7 @@ use libtest_mimic::{Failed, Trial};
 use retention_signals::config::{self, Config, Purpose, Sources};
 use retention_signals::domain::values::time::{Span, Time};
 use retention_signals::exit::Exit;
+use retention_signals::formats::native::from_rfc3339;
 use retention_signals::stream::broker::{BrokerError, Unknown};
 use retention_signals::stream::worker::Worker;
 use retention_signals::topic::Output;
@@ -32,6 +33,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("worker::shares::an_empty_shop_counts_no_customers", an_empty_shop_counts_no_customers),
         Trial::test("worker::shares::old_days_are_skipped", old_days_are_skipped),
         Trial::test("worker::shares::first_cut_points_come_with_a_day", first_cut_points_come_with_a_day),
+        Trial::test("worker::shares::each_day_tells_what_rules_brought", each_day_tells_what_rules_brought),
         Trial::test("worker::shares::off_by_default", off_by_default),
         Trial::test("worker::shares::ends_of_the_combiner_are_counted", ends_of_the_combiner_are_counted),
         Trial::test("worker::shares::random_faults_and_crashes", random_faults_and_crashes),
@@ -210,6 +212,52 @@ fn first_cut_points_come_with_a_day() -> Result<(), Failed> {
         return Ok(());
     }
     Err(format!("{keys:?} {value}").into())
+}
+
+/// As the signals say who is in which group, through crashes. All else is as without rules.
+fn each_day_tells_what_rules_brought() -> Result<(), Failed> {
+    const MEASURED_MS: i64 = 2 * DAY_MS;
+    let history = shop(SEED);
+    let wall = history.end / DAY_MS * DAY_MS + IDLE_DAYS * DAY_MS + 3 * 3_600_000;
+    let state = Rc::new(RefCell::new(State::new(inputs(&history), wall, &[])));
+    let rule = "[[rule]]\nname = \"hello\"\non = \"first_order\"\nmeasure = \"2d\"";
+    let config = configuration(&format!("metrics.shares = true\nrules.holdout = 0.5\n{rule}"));
+    work(&config, &state, &mut Rng::with_seed(SEED), 3)?;
+    let state = state.borrow();
+    let mut firings = Vec::new();
+    for record in &state.outputs[Output::Signals as usize] {
+        let signal: Value = serde_json::from_slice(record.value.as_deref().ok_or("a value")?)?;
+        if signal["type"] == "rule" {
+            let at = signal["occurred_at"].as_str().and_then(from_rfc3339).ok_or("a time")?;
+            firings.push((at.as_millis(), signal["data"]["action"] == "withheld"));
+        }
+    }
+    let published = metrics(&state.outputs[Output::ShopMetrics as usize]);
+    for (key, line) in &published {
+        let at = line["at"].as_str().and_then(from_rfc3339).ok_or("a time")?.as_millis();
+        for withheld in [false, true] {
+            let known =
+                firings.iter().filter(|(fired_at, is)| *is == withheld && fired_at + MEASURED_MS < at);
+            let groups = line["rules"].as_array().ok_or("a list of groups")?.iter();
+            let group: Vec<&Value> = groups.filter(|group| group["withheld"] == withheld).collect();
+            let customers: u64 = group.iter().filter_map(|group| group["customers"].as_u64()).sum();
+            if customers != known.count() as u64 || group.len() > 1 {
+                return Err(format!("{key}: {line:#}\nof {firings:?}").into());
+            }
+        }
+        let mut without_rules = line.clone();
+        without_rules.as_object_mut().map(|line| line.remove("rules"));
+        if without_rules != recomputed(&history, at) {
+            return Err(format!("{key}: {line:#}").into());
+        }
+    }
+    let last = published.last().map(|(_, line)| &line["rules"]).ok_or("a day")?;
+    let compared = &last[0]["compared"];
+    let is_whole = last.as_array().is_some_and(|groups| groups.len() == 2)
+        && compared["customers"] == last[1]["customers"]
+        && compared["difference"].is_number()
+        && last[0]["ordered"].as_u64() > Some(0);
+    if is_whole { Ok(()) } else { Err(format!("{last:#}").into()) }
 }
 
 /// Without the setting nothing is counted, and the seals are those of before.
