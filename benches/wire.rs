@@ -10,7 +10,8 @@ use retention_signals::domain::lapse::PolicyId;
 use retention_signals::domain::settings::{Shop, Shops};
 use retention_signals::domain::signals::kind::SignalKind;
 use retention_signals::domain::signals::signal::{
-    ActiveKind, Cause, CustomerType, Lifecycle, Profile, ProfileSegment, RecordDigest, Signal, Silence, State,
+    ActiveKind, Cause, CustomerType, Lifecycle, Profile, ProfileSegment, ProfileTier, RecordDigest, Signal,
+    Silence, State,
 };
 use retention_signals::domain::values::ids;
 use retention_signals::domain::values::money::{Currency, ShopAmount};
@@ -191,6 +192,8 @@ fn profile(index: usize) -> Profile {
         expected_gap: Ratio::new(scattered(index) as i64 % 400 + 90, 5),
         outlook: None,
         segment: ProfileSegment::LeftOut,
+        points: None,
+        tier: ProfileTier::LeftOut,
         truncated: false,
         blocks: [block(orders), block(orders.min(1)), block(orders.min(2)), block(orders)],
     }

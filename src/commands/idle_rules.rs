@@ -1,11 +1,10 @@
 //! Rules that are read and cannot be judged yet: a shop that waits for them would wait in vain.
 
 use crate::config::Config;
-use crate::domain::rules::expression::fields::{CustomerField, Field};
 use crate::domain::rules::rule::{Rule, Trigger};
 use crate::exit::{Exit, Failure};
 
-/// Refuses enabled rules on products and on guests' orders, and those that ask for a tier.
+/// Refuses enabled rules on products and on guests' orders.
 ///
 /// # Errors
 /// There is one: [`Exit::Configuration`].
@@ -26,14 +25,12 @@ pub fn refuse(config: &Config) -> Result<(), Failure> {
 
 fn what_is_missing(rule: &Rule) -> Option<&'static str> {
     match rule.trigger {
-        Trigger::Product(_) => return Some("is on \"product\""),
-        Trigger::GuestOrder => return Some("is on \"guest_order\""),
+        Trigger::Product(_) => Some("is on \"product\""),
+        Trigger::GuestOrder => Some("is on \"guest_order\""),
         Trigger::Signal(_)
         | Trigger::Order
         | Trigger::Every(_)
         | Trigger::Date(_)
-        | Trigger::Points { .. } => {}
+        | Trigger::Points { .. } => None,
     }
-    let asks_for_tier = rule.condition.fields().any(|field| field == Field::Customer(CustomerField::Tier));
-    asks_for_tier.then_some("asks for the tier in its `if`")
 }

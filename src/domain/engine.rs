@@ -20,6 +20,7 @@ mod rule_visit;
 mod scratch;
 pub mod settling;
 pub mod shop_totals;
+pub mod tier_evidence;
 pub mod timer_firing;
 pub mod timers;
 mod visit;

@@ -19,7 +19,7 @@ pub struct Store {
     free: Vec<CustomerSlot>,
     room_bytes: usize,
     /// How many customers need each of the formats behind the first one.
-    newer: [usize; 2],
+    newer: [usize; 3],
 }
 
 /// A customer in the table.
@@ -47,6 +47,7 @@ fn newer(format: Format) -> Option<usize> {
         Format::V1 => None,
         Format::V2 => Some(0),
         Format::V3 => Some(1),
+        Format::V4 => Some(2),
     }
 }
 
@@ -92,7 +93,7 @@ impl Store {
             slots: Vec::new(),
             free: Vec::new(),
             room_bytes: 0,
-            newer: [0; 2],
+            newer: [0; 3],
         }
     }
 
@@ -210,9 +211,10 @@ impl Store {
     /// The lowest format that expresses every customer.
     pub fn format(&self) -> Format {
         match self.newer {
-            [0, 0] => Format::V1,
-            [_, 0] => Format::V2,
-            [_, _] => Format::V3,
+            [0, 0, 0] => Format::V1,
+            [_, 0, 0] => Format::V2,
+            [_, _, 0] => Format::V3,
+            [_, _, _] => Format::V4,
         }
     }
 

@@ -9,6 +9,7 @@ pub fn timer_outcome(signal: &Signal) -> Option<TimerOutcome> {
     match (&signal.cause, signal.kind.signal_type()) {
         (Cause::Deadline(_), SignalType::Lapsed) => Some(TimerOutcome::Lapsed),
         (Cause::Deadline(_), _) => Some(TimerOutcome::AtRisk),
+        (Cause::Expiry(_), SignalType::TierChanged) => Some(TimerOutcome::TierChanged),
         (Cause::Expiry(_), _) => Some(TimerOutcome::ReturnRateHigh),
         (Cause::Boundary(_), _) => Some(TimerOutcome::SegmentChanged),
         (Cause::Rule(_), _) => None,

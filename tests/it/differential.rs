@@ -32,12 +32,13 @@ use retention_signals::wire::reason::Reason;
 use retention_signals::wire::remark::{InputRemark, Remark};
 use serde_json::Value;
 
+use crate::oracle::club::Points;
 use crate::oracle::scenario::DAY_ZERO_MS;
 use crate::oracle::{
     self, History, Input, Oracle, OracleConfig, OracleOutput, Policy, Shop, Shops, history, online_retail,
     scenario,
 };
-use crate::segments;
+use crate::{segments, tiers};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -104,6 +105,8 @@ fn over_seeds(inputs: fn(&History) -> &[Input]) -> Result<(), Failed> {
         let mut rng = Rng::with_seed(seed);
         let cuts = segments::records(&mut rng, Time::from_millis(DAY_ZERO_MS).expect("in range"));
         random.config.segments = (rng.u8(0..3) > 0).then(|| segments::for_oracle(&cuts));
+        (random.config.points, random.config.tiers) =
+            (tiers::points_for_oracle(&mut rng), tiers::for_oracle(&mut rng));
         if difference(&random).is_none() {
             continue;
         }
@@ -390,11 +393,12 @@ fn normal(bytes: &[u8]) -> Value {
 /// The oracle's configuration as the service reads it.
 pub fn toml(config: &OracleConfig) -> String {
     let Shops::One(shop) = &config.shops else { panic!("histories are of one shop") };
-    let mut lines = vec![
+    let mut lines = club(config);
+    lines.extend([
         "[shop]".to_owned(),
         format!("currency = \"{}\"\ntime_zone = \"{}\"", shop.currency, shop.time_zone),
         "[rates]".to_owned(),
-    ];
+    ]);
     lines.extend(shop.rates.iter().map(|(currency, rate)| format!("{currency} = \"{rate}\"")));
     lines.push(format!(
         "[records]\nreturn_window = \"{}d\"\nlateness = \"{}d\"\n[lapse]",
@@ -422,6 +426,24 @@ pub fn toml(config: &OracleConfig) -> String {
     lines.push(format!("earlier_min = {}", thresholds.earlier_min));
     lines.push(format!("return_rate_orders_min = {}", thresholds.return_rate_orders_min));
     lines.join("\n")
+}
+
+/// Points and tiers. A list of tables may come before other sections.
+fn club(config: &OracleConfig) -> Vec<String> {
+    let points = config.points.iter().map(|points| match points {
+        Points::PerOrder { factor } => format!("points.per = \"order\"\npoints.factor = {factor}"),
+        Points::PerAmount { amount, factor } => {
+            format!("points.per = \"{amount}\"\npoints.factor = {factor}")
+        }
+    });
+    let tiers = config.tiers.iter().flat_map(|tiers| {
+        let list = tiers
+            .amounts
+            .iter()
+            .map(|(name, from)| format!("[[tiers]]\nname = \"{name}\"\nfrom = \"{from}\""));
+        [format!("tiers_keep = \"{}\"", tiers.keep)].into_iter().chain(list)
+    });
+    points.chain(tiers).collect()
 }
 
 fn policy(policy: &Policy) -> String {

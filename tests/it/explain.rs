@@ -31,6 +31,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("explain: the end of a window is named where it matters", window_end),
         Trial::test("explain: what is foretold comes", || over_seeds(foretold, 1_500)),
         Trial::test("explain: a customer of files at five instants", from_files),
+        Trial::test("explain: points, and how far it is to the next tier", tiers),
     ]
 }
 
@@ -188,4 +189,44 @@ fn from_files() -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+/// Ida after her fourth order, in a shop with points and tiers: in words, and in the JSON of the same.
+fn tiers() -> Result<(), Failed> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let story = root.join("schemas/examples/story");
+    let folder = tempfile::tempdir()?;
+    let config = folder.path().join("shop.toml");
+    let tier = |name: &str, from: &str| format!("[[tiers]]\nname = \"{name}\"\nfrom = \"{from}\"\n");
+    let settings = "shop.currency = \"EUR\"\npoints.per = \"1.00\"\n".to_owned();
+    fs::write(&config, settings + &tier("silver", "150.00") + &tier("gold", "500.00"))?;
+    let run = |more: &[&str]| -> Result<String, Failed> {
+        let output = Command::new(env!("CARGO_BIN_EXE_retention-signals"))
+            .args(["explain", "c-1042", "--at", "2025-10-01T00:00:00Z"])
+            .args(more)
+            .arg("--config")
+            .arg(&config)
+            .arg("--orders")
+            .arg(story.join("orders.jsonl"))
+            .arg("--returns")
+            .arg(story.join("returns.jsonl"))
+            .output()?;
+        let told = String::from_utf8(output.stdout)?;
+        if output.status.success() { Ok(told) } else { Err(String::from_utf8(output.stderr)?.into()) }
+    };
+    let told = run(&[])?;
+    let expected = "points 186\n\
+                    tier silver by 186.70 in 365 days, kept from 120.00 on; gold from 500.00 on\n  \
+                    tier none from 2026-02-04T18:15:00.000Z, if no record comes\n";
+    if !told.contains(expected) {
+        return Err(told.into());
+    }
+    let json: serde_json::Value = serde_json::from_str(&run(&["--json"])?)?;
+    let expected = serde_json::json!({
+        "name": "silver", "net": "186.70", "kept_from": "120.00", "next": {"name": "gold", "from": "500.00"},
+        "change": {"at": "2026-02-04T18:15:00.000Z", "to": null},
+    });
+    let found = (&json["explanation"]["tier"], &json["customer"]["tier"], &json["customer"]["points"]);
+    let is_right = found == (&expected, &"silver".into(), &186.into());
+    if is_right { Ok(()) } else { Err(format!("{found:?}").into()) }
 }

@@ -14,7 +14,7 @@ use retention_signals::domain::engine::{Engine, Outcome, Progress};
 use retention_signals::domain::lapse::{LapsePolicies, LapsePolicy};
 use retention_signals::domain::rules::points::{Points, PointsPer};
 use retention_signals::domain::settings::{Settings, Shop, Shops};
-use retention_signals::domain::signals::signal::{ProfileSegment, Signal};
+use retention_signals::domain::signals::signal::{Profile, ProfileSegment, ProfileTier, Signal};
 use retention_signals::domain::store::packed;
 use retention_signals::domain::values::event::{
     CancellationRecord, ErasureRecord, OrderRecord, Record, ReturnRecord, SkuVariety,
@@ -74,6 +74,7 @@ pub fn settings(random: &mut Rng) -> Arc<Settings> {
         segments: crate::segments::random(random),
         rules: crate::rules::random(random),
         points: random.bool().then_some(Points { per: PointsPer::Order, factor: 1 }),
+        tiers: crate::tiers::random(random),
         ..defaults
     })
 }
@@ -168,7 +169,7 @@ pub fn end_of(records: &[Record]) -> Time {
     last.plus(LATENESS).plus(Span::days(7))
 }
 
-/// Everything that follows from the records at the end: the profile and the shop's figures.
+/// Everything that follows from the set of records at the end: the profile, but for the tier, and the shop's figures.
 fn facts(settings: &Arc<Settings>, arrivals: &[Record], end: Time) -> Result<String, String> {
     let mut engine = Engine::new(Arc::clone(settings));
     for record in arrivals {
@@ -176,7 +177,8 @@ fn facts(settings: &Arc<Settings>, arrivals: &[Record], end: Time) -> Result<Str
     }
     engine.advance_clock(end, usize::MAX);
     let slot = engine.find(key()).expect("the customer is held");
-    let profile = engine.profile(slot, end);
+    // A tier is kept below the amount that reaches it, so it depends on what was reached before.
+    let profile = Profile { tier: ProfileTier::LeftOut, ..engine.profile(slot, end) };
     Ok(format!("{profile:#?}\n{:#?}", engine.figures(ShopIndex(0))))
 }
 

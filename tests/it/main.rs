@@ -48,6 +48,7 @@ mod signal_types;
 mod sim;
 mod story;
 mod tidy;
+mod tiers;
 mod upgrade;
 mod wire;
 mod worker;
@@ -103,6 +104,7 @@ fn main() -> ExitCode {
     trials.extend(sim::trials());
     trials.extend(story::trials());
     trials.extend(tidy::trials());
+    trials.extend(tiers::trials());
     trials.extend(upgrade::trials());
     trials.extend(wire::trials());
     trials.extend(worker::trials());

@@ -83,25 +83,27 @@ fn what_says_nothing_is_noted() -> Result<(), Failed> {
     let rules = "[[rule]]\nname = \"a\"\non = \"segment_changed\"\n\
                  if = 'p_alive > 0.5 and segment = \"loyal\" and points > 3 and tier is null and d30.net > 9.50 and d30.gross > 9'\n\
                  [[rule]]\nname = \"b\"\non = \"every\"\nevery = \"7d\"\n\
-                 [[rule]]\nname = \"c\"\non = \"every\"\nevery = \"30d\"\nagain = \"14d\"\n";
+                 [[rule]]\nname = \"c\"\non = \"every\"\nevery = \"30d\"\nagain = \"14d\"\n\
+                 [[rule]]\nname = \"d\"\non = \"tier_changed\"\n";
     let rules = written(folder.path(), "rules.toml", rules)?;
     let told = stdout(&run(&["check", "--config", &shop, &rules])?)?;
-    let expected = "3 rules are right.\n\
+    let expected = "4 rules are right.\n\
         note: a: segment_changed is never emitted without segments.enabled\n\
         note: a: p_alive is always null unless lapse.policy is model\n\
         note: a: segment is always null without segments.enabled\n\
         note: a: points is always null without points.per\n\
-        note: a: tier is always null as the service does not follow tiers yet\n\
+        note: a: tier is always null without [[tiers]]\n\
         note: a: 9.5 is no amount of JPY: d30.net > 9.5\n\
         note: b: fires once for each customer; `again` says after which time it may fire again\n\
         note: c: its outcome is known only of customers for whom it does not fire again within 30d, its `measure`, and a day\n\
+        note: d: tier_changed is never emitted without [[tiers]]\n\
         note: the service counts what rules bring only with metrics.shares\n";
     if told != expected {
         return Err(told.into());
     }
     let told = stdout(&run(&["check", &rules])?)?;
     if told
-        != "3 rules are right.\nnote: they were not compared with a shop; --config names its settings file\n"
+        != "4 rules are right.\nnote: they were not compared with a shop; --config names its settings file\n"
     {
         return Err(told.into());
     }

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use libtest_mimic::{Failed, Trial};
 use retention_signals::domain::engine::{Engine, Outcome};
+use retention_signals::domain::rules::tiers::{Tier, Tiers};
 use retention_signals::domain::segments::published::CutsInForce;
 use retention_signals::domain::settings::{Settings, Shop, Shops};
 use retention_signals::domain::signals::signal::Signal;
 use retention_signals::domain::values::money::Currency;
+use retention_signals::domain::values::number::Decimal;
 use retention_signals::domain::values::time::Time;
 use retention_signals::formats::native::{Decoder, Limits, Subject};
 use retention_signals::stream::registry::Registry;
@@ -56,6 +58,12 @@ c-2077 2025-09-22T15:30:00.000Z promising about_to_sleep
 c-1042 2025-09-25T12:15:00.000Z slipping champions
 ";
 
+/// Every change of a tier, with silver from 150.00 on: customer, instant, tiers, net value of the year, id.
+const TIERS: &str = "\
+c-1042 2025-09-25T12:15:00.000Z none silver 186.70 113a910732a3fb30e2f0bec509f3e34c
+c-1042 2026-02-04T18:15:00.000Z silver none 76.20 7d8c2223fbcfe5b6c8781baa076e069c
+";
+
 /// A file of the registry.
 const CUTS: &str = "schemas/examples/story/cuts.jsonl";
 
@@ -63,6 +71,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("story::says_the_segments_of_the_examples", says_the_segments_of_the_examples),
         Trial::test("story::says_the_signals_of_the_examples", says_the_signals_of_the_examples),
+        Trial::test("story::says_the_tiers_of_the_examples", says_the_tiers_of_the_examples),
         Trial::test("story::counts_as_the_summary_says", counts_as_the_summary_says),
     ]
 }
@@ -78,8 +87,8 @@ fn says_the_signals_of_the_examples() -> Result<(), Failed> {
         let signal: Value = serde_json::from_str(&example.text)?;
         let text = |pointer: &str| signal.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let is_of_story = ["c-1042", "c-2077", "c-3310"].contains(&text("/customer_id"));
-        // The story is told under the policy `cadence`, without rules and segments.
-        let needs_more = ["segment_changed", "rule"].contains(&text("/type"));
+        // The story is told under the policy `cadence`, without rules, segments and tiers.
+        let needs_more = ["segment_changed", "tier_changed", "rule"].contains(&text("/type"));
         if !is_of_story || text("/policy/name") == "model" || needs_more {
             continue;
         }
@@ -144,6 +153,45 @@ fn says_the_segments_of_the_examples() -> Result<(), Failed> {
     Ok(())
 }
 
+/// The same story with a tier, and the clock going on: the first order leaves the year on 5 January 2026 and 144.70 remain, which are
+/// kept from 120.00 on; the second one on 4 February.
+fn says_the_tiers_of_the_examples() -> Result<(), Failed> {
+    let silver = Tier { name: "silver".into(), from: Decimal::whole(150) };
+    let keep = Decimal::parse("0.8").ok_or("a decimal")?;
+    let settings = Settings { tiers: Tiers::new(vec![silver], keep).map(Arc::new), ..settings() };
+    let end = time_of("2026-03-01T00:00:00Z")?;
+    let story = live_until(settings, Some(end));
+    let changes: Vec<&Told> =
+        story.signals.iter().filter(|told| told.json["type"] == "tier_changed").collect();
+    let line = |told: &&Told| {
+        let (signal, data) = (&told.json, &told.json["data"]);
+        let text = |value: &Value| value.as_str().unwrap_or("none").to_owned();
+        let (before, after, net) = (text(&data["before"]), text(&data["after"]), text(&data["net"]));
+        format!(
+            "{} {} {before} {after} {net} {}\n",
+            text(&signal["customer_id"]),
+            text(&signal["occurred_at"]),
+            text(&signal["id"])
+        )
+    };
+    let told: String = changes.iter().map(line).collect();
+    if told != TIERS {
+        let json: Vec<String> = changes.iter().map(|told| told.json.to_string()).collect();
+        return Err(format!("told\n{told}expected\n{TIERS}{}", json.join("\n")).into());
+    }
+    let mut compared = 0;
+    for example in examples::valid("signals") {
+        let signal: Value = serde_json::from_str(&example.text)?;
+        if signal["type"] == "tier_changed" {
+            if !changes.iter().any(|told| told.json == signal) {
+                return Err(format!("{} is not in the story", example.path).into());
+            }
+            compared += 1;
+        }
+    }
+    if compared == 2 { Ok(()) } else { Err(format!("{compared} examples").into()) }
+}
+
 fn counts_as_the_summary_says() -> Result<(), Failed> {
     let story = live();
     let summary: Value = serde_json::from_str(&examples::read("schemas/examples/summary/valid/story.json"))?;
@@ -181,6 +229,11 @@ fn live() -> Story {
 }
 
 fn live_with(settings: Settings) -> Story {
+    live_until(settings, None)
+}
+
+/// The clock goes on to this instant in the end.
+fn live_until(settings: Settings, end: Option<Time>) -> Story {
     let encoder = SignalEncoder::new(&settings.shops);
     let decoder = Decoder::new(settings.shops.clone(), Limits::default());
     let mut engine = Engine::new(Arc::new(settings));
@@ -221,6 +274,10 @@ fn live_with(settings: Settings) -> Story {
             engine.drain_signals().map(|(key, signal)| told(&encoder, key, &signal, record.as_ref())),
         );
     }
+    if let Some(end) = end {
+        engine.advance_clock(end, usize::MAX);
+        story.signals.extend(engine.drain_signals().map(|(key, signal)| told(&encoder, key, &signal, None)));
+    }
     story
 }
 
@@ -234,6 +291,11 @@ fn told(encoder: &SignalEncoder, key: &[u8], signal: &Signal, record: Option<&Re
         id: SignalId::of(key, kind, &signal.cause, &mut Vec::new()).to_string(),
         json: serde_json::from_slice(&json).expect("JSON"),
     }
+}
+
+fn time_of(text: &str) -> Result<Time, Failed> {
+    let millis = chrono::DateTime::parse_from_rfc3339(text)?.timestamp_millis();
+    Ok(Time::from_millis(millis).ok_or("within the calendar")?)
 }
 
 fn written(time: Time) -> String {

@@ -130,6 +130,7 @@ impl Observer for Signals {
             | SignalKind::OrderValueRose(_)
             | SignalKind::ReturnRateHigh { .. }
             | SignalKind::SegmentChanged(_)
+            | SignalKind::TierChanged(_)
             | SignalKind::Rule(_)
             | SignalKind::OrderCancelled { .. }
             | SignalKind::OrderReturned { .. } => {}

@@ -26,6 +26,7 @@ pub(super) fn in_words(body: &Value) -> String {
         text.push_str(&judgement::of_policy(explanation));
         text.push_str(&reasons(explanation));
         text.push_str(&outlook(customer));
+        text.push_str(&tier(customer, explanation));
         text.push_str(&upcoming(explanation));
     }
     text
@@ -219,6 +220,32 @@ fn outlook(customer: &Value) -> String {
     text
 }
 
+/// Points and tier, where the shop has them.
+fn tier(customer: &Value, explanation: &Value) -> String {
+    let mut text = String::new();
+    let mut line = |line: String| writeln!(text, "{line}").expect("writing to a string");
+    if customer["points"].is_u64() {
+        line(format!("points {}", customer["points"]));
+    }
+    let tier = &explanation["tier"];
+    if tier.is_object() {
+        let (from, next) = (&tier["kept_from"], &tier["next"]);
+        let kept = if from.is_null() { String::new() } else { format!(", kept from {} on", plain(from)) };
+        let next = match next.is_object() {
+            true => format!("; {} from {} on", plain(&next["name"]), plain(&next["from"])),
+            false => String::new(),
+        };
+        let net = plain(&tier["net"]);
+        line(format!("tier {} by {net} in 365 days{kept}{next}", plain_or(&tier["name"], "none")));
+        let change = &tier["change"];
+        if change.is_object() {
+            let (at, to) = (plain(&change["at"]), plain_or(&change["to"], "none"));
+            line(format!("  tier {to} from {at}, if no record comes"));
+        }
+    }
+    text
+}
+
 fn upcoming(explanation: &Value) -> String {
     let upcoming = explanation["upcoming"].as_array().cloned().unwrap_or_default();
     if upcoming.is_empty() {
@@ -231,6 +258,10 @@ fn upcoming(explanation: &Value) -> String {
         writeln!(text, "  {}  {}", plain(&instant["at"]), signals.join(", ")).expect("writing to a string");
     }
     text
+}
+
+fn plain_or(value: &Value, otherwise: &str) -> String {
+    if value.is_null() { otherwise.to_owned() } else { plain(value) }
 }
 
 /// A value as it is read.

@@ -70,6 +70,9 @@ fn on_trigger(rule: &Rule, config: &Config) -> Option<String> {
         Trigger::Signal(SignalType::SegmentChanged) if config.segments.is_none() => {
             Some("segment_changed is never emitted without segments.enabled".to_owned())
         }
+        Trigger::Signal(SignalType::TierChanged) if config.settings.tiers.is_none() => {
+            Some("tier_changed is never emitted without [[tiers]]".to_owned())
+        }
         Trigger::Every(_) | Trigger::Date(_) if rule.again == Again::Never => {
             Some("fires once for each customer; `again` says after which time it may fire again".to_owned())
         }
@@ -113,7 +116,7 @@ fn always_null(field: Field, config: &Config) -> Option<&'static str> {
         Field::Customer(CustomerField::Points) if config.settings.points.is_none() => {
             Some("without points.per")
         }
-        Field::Customer(CustomerField::Tier) => Some("as the service does not follow tiers yet"),
+        Field::Customer(CustomerField::Tier) if config.settings.tiers.is_none() => Some("without [[tiers]]"),
         Field::Customer(CustomerField::ExpectedGapDays)
         | Field::Trigger(_, TriggerField::ExpectedGapDays)
             if !matches!(policy, LapsePolicy::Cadence(_)) =>

@@ -378,6 +378,14 @@ fn points_and_tiers_are_facts_that_rules_ask_for() {
         refused(text, &[expected]);
     }
     refused(
+        &format!(
+            "{tiers}[[rule]]\nname = \"a\"\non = \"tier_changed\"\nwhen = 'trigger.after in [\"silver\", \"glod\"]'"
+        ),
+        &[
+            "rule.a.when (line 11): at character 29: trigger.after is never \"glod\"; it is one of silver, gold; did you mean gold?",
+        ],
+    );
+    refused(
         &format!("{tiers}[[rule]]\nname = \"a\"\non = \"order\"\nif = 'tier = \"glod\"'"),
         &[
             "rule.a.if (line 11): at character 8: tier is never \"glod\"; it is one of silver, gold; did you mean gold?",

@@ -1,16 +1,21 @@
 //! The facts of one customer: a function of ledger, summary, clock and settings.
 
+use super::Customer;
 use super::history::{History, HistoryOrder, LedgerOrders};
 use super::ledger::{Attribution, UnattributedRefund};
 use super::purchases::{KeptOrder, PurchaseStats};
-use super::{Customer, Summary};
+use super::summary::Summary;
 use crate::domain::lapse::Deadlines;
+use crate::domain::rules::tiers::{EmittedTier, Tiers};
 use crate::domain::segments::customer::SegmentBasis;
 use crate::domain::settings::{Settings, Shop};
-use crate::domain::signals::signal::{ActiveKind, CustomerType, Lifecycle, Profile, ProfileSegment, State};
+use crate::domain::signals::signal::{
+    ActiveKind, CustomerType, Lifecycle, Profile, ProfileSegment, ProfileTier, State,
+};
 use crate::domain::store::packed::ValuedOrders;
 use crate::domain::values::event::SkuVariety;
 use crate::domain::values::ids::ShopIndex;
+use crate::domain::values::money::{Currency, ShopAmount};
 use crate::domain::values::time::{Time, Zone};
 use crate::domain::values::window::{OrderTotals, TotalsByWindow, WINDOWS, YEAR, end_of, first_window};
 
@@ -21,6 +26,8 @@ pub struct Facts<'s> {
     pub deadlines: Option<Deadlines>,
     /// None without segments, without a kept order, and before the first cut points.
     pub segment: Option<SegmentBasis<'s>>,
+    /// None without tiers.
+    tiers: Option<(&'s Tiers, Currency)>,
 }
 
 /// What the orders and refunds of one customer add up to at one instant: the customer's part in the totals of its shop.
@@ -48,7 +55,9 @@ impl<'s> Facts<'s> {
         let deadlines = history.and_then(|history| settings.lapse.deadlines(shop, &history));
         let cuts = settings.segments.as_ref().zip(history);
         let cuts = cuts.and_then(|(cuts, history)| cuts.at(shop, history.last_order_at));
-        Self { totals, deadlines, segment: cuts.map(|cuts| SegmentBasis::new(cuts, &totals.kept)) }
+        let segment = cuts.map(|cuts| SegmentBasis::new(cuts, &totals.kept));
+        let tiers = settings.tiers.as_deref().map(|tiers| (tiers, settings.shops.get(shop).currency));
+        Self { totals, deadlines, segment, tiers }
     }
 
     pub fn all_time(&self) -> &'s OrderTotals {
@@ -63,6 +72,26 @@ impl<'s> Facts<'s> {
     /// When something next leaves the year.
     pub fn year_end(&self) -> Option<Time> {
         self.totals.year_end()
+    }
+
+    /// The tier after the one that was emitted last.
+    pub fn tier(&self, emitted: EmittedTier) -> EmittedTier {
+        match self.tiers {
+            Some((tiers, currency)) if self.kept().count > 0 => {
+                let index = tiers.of(emitted.index(), self.year().net(), currency);
+                index.map_or(EmittedTier::Below, EmittedTier::Reached)
+            }
+            Some(_) | None => EmittedTier::Unknown,
+        }
+    }
+
+    /// When what leaves the year may next change the tier. What an order leaves behind is less, so without a tier only the end of a refund
+    /// that stands without an order can.
+    pub fn tier_end(&self, emitted: EmittedTier) -> Option<Time> {
+        let may_move = self.tiers.is_some()
+            && self.kept().count > 0
+            && (emitted.index().is_some() || self.year().unattributed > ShopAmount::ZERO);
+        self.year_end().filter(|_| may_move)
     }
 
     pub fn kept(&self) -> &'s PurchaseStats {
@@ -137,6 +166,11 @@ impl<'s> Facts<'s> {
                 (Some(_), None) => ProfileSegment::Unknown,
                 (Some(_), Some(basis)) => ProfileSegment::Known(basis.at(as_of)),
             },
+            points: settings.points.map(|points| points.of(kept, settings.shops.get(shop).currency)),
+            tier: self.tiers.map_or(ProfileTier::LeftOut, |(tiers, _)| {
+                let index = self.tier(customer.emitted.tier).index();
+                ProfileTier::Known(index.and_then(|index| tiers.name(index)).cloned())
+            }),
             truncated: customer.summary.is_truncated(as_of),
             blocks: self.totals.by_window,
         }

@@ -144,6 +144,7 @@ mod tests {
     use crate::domain::rules::firing::Rulebook;
     use crate::domain::rules::rule::tests::rule;
     use crate::domain::rules::rule::{Again, Anchor, Every, HoldoutShare, Rule, RuleSet, Trigger};
+    use crate::domain::rules::tiers::{Tier, Tiers};
     use crate::domain::settings::{Shop, Shops};
     use crate::domain::signals::kind::SignalType;
     use crate::domain::values::event::{
@@ -188,6 +189,14 @@ mod tests {
         let set = RuleSet::new(rules, Vec::new(), HoldoutShare(0)).expect("different names");
         let rules = Some(Arc::new(Rulebook::new(Arc::new(set), SignalId::as_hash, settings.hash)));
         Arc::new(Settings { rules, ..settings.clone() })
+    }
+
+    /// Amounts that some orders reach together, and that time takes away again.
+    fn with_tiers(settings: &Settings) -> Arc<Settings> {
+        let tier = |(name, from): (&str, u64)| Tier { name: name.into(), from: Decimal::whole(from) };
+        let list = [("bronze", 30), ("silver", 100), ("gold", 200)].map(tier);
+        let tiers = Tiers::new(list.into(), Decimal::new(8, 1).expect("a decimal")).map(Arc::new);
+        Arc::new(Settings { tiers, ..settings.clone() })
     }
 
     /// Where versions begin: as a shop counts them, seconds or milliseconds of a clock, on and around what decides about their bytes.
@@ -251,6 +260,7 @@ mod tests {
             let settings = settings(return_window, lateness, if random.bool() { 6 } else { 200 });
             // Whom rules remember has a section, and takes the general way.
             let settings = if random.u8(0..8) == 0 { with_rules(&settings) } else { settings };
+            let settings = if random.bool() { with_tiers(&settings) } else { settings };
             let shop = settings.shops.get(ShopIndex(0));
             let mut short = Engine::new(Arc::clone(&settings));
             let mut long = Engine::new(Arc::clone(&settings));

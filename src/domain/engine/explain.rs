@@ -3,11 +3,14 @@
 use super::Engine;
 use super::evidence::Evidence;
 use super::rule_visit::next_rule_due;
+use super::tier_evidence::TierEvidence;
 use crate::domain::customer::facts::Facts;
 use crate::domain::customer::ledger::Attribution;
 use crate::domain::customer::{Customer, Emitted};
 use crate::domain::lapse::{Deadlines, LapsePolicy, PolicyId, PurchaseHistory};
 use crate::domain::rules::firing::Turns;
+use crate::domain::settings::Thresholds;
+use crate::domain::signals::lifecycle::rate_end;
 use crate::domain::signals::signal::State;
 use crate::domain::store::packed;
 use crate::domain::values::ids::CustomerSlot;
@@ -30,6 +33,8 @@ pub struct Explanation {
     pub windows: [WindowBounds; YEAR],
     pub remembered: Remembered,
     pub evidence: Evidence,
+    /// None without tiers.
+    pub tier: Option<TierEvidence>,
 }
 
 /// What may happen when a customer's timer fires.
@@ -41,8 +46,10 @@ pub enum NextChange {
     Segment,
     /// A rule is due, and fires if its condition holds.
     Rule,
-    /// An order leaves the window of 365 days, which may raise the return rate.
+    /// Something leaves the window of 365 days, which may raise the return rate.
     ReturnRate,
+    /// Something leaves the window of 365 days, which may change the tier.
+    Tier,
 }
 
 /// From when to when a trailing window reaches.
@@ -93,7 +100,7 @@ impl Engine {
             policy_settings: settings.lapse.policy().clone(),
             history,
             deadlines: facts.deadlines,
-            next: due.map(|due| (due, next_change(&facts, emitted, due, rule_due))),
+            next: due.map(|due| (due, next_change(&facts, emitted, due, rule_due, &settings.thresholds))),
             emitted: *emitted,
             windows: [window(0), window(1), window(2)],
             remembered: Remembered {
@@ -104,16 +111,24 @@ impl Engine {
                 newest_folded_order_at: summary.newest_order_at,
             },
             evidence: self.evidence(slot, &customer, &attribution, history.as_ref()),
+            tier: TierEvidence::of(&customer, &attribution, as_of, (shop, index), settings),
         }
     }
 }
 
-fn next_change(facts: &Facts<'_>, emitted: &Emitted, due: Time, rule_due: Option<Time>) -> NextChange {
+fn next_change(
+    facts: &Facts<'_>,
+    emitted: &Emitted,
+    due: Time,
+    rule_due: Option<Time>,
+    thresholds: &Thresholds,
+) -> NextChange {
     let segment = facts.segment.and_then(|basis| basis.next_change(emitted.segment, due));
     match facts.next(emitted.state()) {
         Some((state, at)) if at == due => NextChange::State(state),
         Some(_) | None if segment == Some(due) => NextChange::Segment,
         Some(_) | None if rule_due == Some(due) => NextChange::Rule,
-        Some(_) | None => NextChange::ReturnRate,
+        Some(_) | None if rate_end(facts, thresholds) == Some(due) => NextChange::ReturnRate,
+        Some(_) | None => NextChange::Tier,
     }
 }

@@ -155,8 +155,6 @@ impl CustomerVisit<'_> {
             profile: &profile,
             currency: settings.shops.get(self.shop).currency,
             last_return_at: last_return_at(&customer.ledger, self.clock, settings.ledger_horizon()),
-            points: subject.points,
-            tier: None,
             sku: None,
         };
         let Customer { ledger, rules, .. } = customer;

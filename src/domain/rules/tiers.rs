@@ -1,6 +1,7 @@
 //! Tiers: reached by the net value of the last 365 days, and kept until it is well below.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use crate::domain::values::money::{Currency, ShopAmount};
 use crate::domain::values::number::{Decimal, Ratio};
@@ -20,7 +21,7 @@ pub struct Tiers {
 /// One of them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tier {
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// Net value of 365 days in the shop's currency from which on a customer belongs to it.
     pub from: Decimal,
 }
@@ -28,6 +29,26 @@ pub struct Tier {
 /// Index of a tier, from the lowest on. No tier at all lies below it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct TierIndex(pub u8);
+
+/// What was emitted of a customer's tier.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EmittedTier {
+    /// Nothing: there are no tiers, or there were none at the last record, or no order is kept.
+    Unknown,
+    /// The customer is below the lowest tier.
+    Below,
+    Reached(TierIndex),
+}
+
+impl EmittedTier {
+    /// None below the lowest tier, and where nothing was emitted.
+    pub const fn index(self) -> Option<TierIndex> {
+        match self {
+            Self::Unknown | Self::Below => None,
+            Self::Reached(index) => Some(index),
+        }
+    }
+}
 
 impl Tiers {
     /// `None` unless there are 1 to [`TIERS_MAX`] tiers whose amounts rise, and `keep` is at most 1.
@@ -39,15 +60,13 @@ impl Tiers {
     }
 
     /// The tier of a customer with this net value in the last 365 days whose last emitted tier is `emitted`: up where an amount is
-    /// reached, down only below the kept share of it.
+    /// reached, down only below the kept share of it. An index of other tiers counts as none.
     pub fn of(&self, emitted: Option<TierIndex>, net: ShopAmount, currency: Currency) -> Option<TierIndex> {
+        let emitted = emitted.filter(|index| self.name(*index).is_some());
         let reaches = |tier: &Tier, share: Decimal| {
             let minor_units = 10i128.pow(u32::from(currency.digits()));
-            let least = Ratio {
-                numerator: tier.from.numerator() * share.numerator(),
-                denominator: tier.from.denominator() * share.denominator(),
-            };
-            Ratio { numerator: net.into(), denominator: minor_units }.compare(least) != Ordering::Less
+            Ratio { numerator: net.into(), denominator: minor_units }.compare(least(tier, share))
+                != Ordering::Less
         };
         let mut indexes = (0..self.list.len()).rev().map(|index| TierIndex(index as u8));
         let held = |index: TierIndex| emitted.is_some_and(|emitted| index <= emitted);
@@ -58,14 +77,40 @@ impl Tiers {
     }
 
     /// The name of a tier; none for an index of other tiers.
-    pub fn name(&self, index: TierIndex) -> Option<&str> {
-        self.list.get(usize::from(index.0)).map(|tier| &*tier.name)
+    pub fn name(&self, index: TierIndex) -> Option<&Arc<str>> {
+        self.list.get(usize::from(index.0)).map(|tier| &tier.name)
+    }
+
+    /// The next tier above this one, and the least net value that reaches it; none above the highest.
+    pub fn next(&self, index: Option<TierIndex>, currency: Currency) -> Option<(&Arc<str>, ShopAmount)> {
+        let tier = self.list.get(index.map_or(0, |index| usize::from(index.0) + 1))?;
+        Some((&tier.name, least_amount(tier, Decimal::whole(1), currency)))
+    }
+
+    /// The least net value that keeps a tier; none for an index of other tiers.
+    pub fn kept_from(&self, index: TierIndex, currency: Currency) -> Option<ShopAmount> {
+        self.list.get(usize::from(index.0)).map(|tier| least_amount(tier, self.keep, currency))
     }
 
     /// From the lowest on.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.list.iter().map(|tier| &*tier.name)
     }
+}
+
+/// A share of a tier's amount, in the shop's currency.
+fn least(tier: &Tier, share: Decimal) -> Ratio {
+    Ratio {
+        numerator: tier.from.numerator() * share.numerator(),
+        denominator: tier.from.denominator() * share.denominator(),
+    }
+}
+
+/// The same in whole minor units, rounded up.
+fn least_amount(tier: &Tier, share: Decimal, currency: Currency) -> ShopAmount {
+    let Ratio { numerator, denominator } = least(tier, share);
+    let minor = -(-numerator * 10i128.pow(u32::from(currency.digits()))).div_euclid(denominator);
+    ShopAmount(i64::try_from(minor).unwrap_or(i64::MAX))
 }
 
 fn ratio(decimal: Decimal) -> Ratio {
@@ -105,11 +150,25 @@ mod tests {
             (gold, 13_000, silver),
             (gold, 11_999, none),
             (gold, -100, none),
+            // One that the list does not have any more.
+            (Some(TierIndex(2)), 49_999, silver),
+            (Some(TierIndex(2)), 14_999, none),
         ] {
             assert_eq!(club.of(emitted, ShopAmount(net), euro), expected, "{emitted:?} {net}");
         }
         assert_eq!(club.names().collect::<Vec<_>>(), ["silver", "gold"]);
-        assert_eq!([TierIndex(1), TierIndex(2)].map(|index| club.name(index)), [Some("gold"), None]);
+        let name = |index| club.name(TierIndex(index)).map(|name| &**name);
+        assert_eq!([1, 2].map(name), [Some("gold"), None]);
+        let silver_or_none =
+            [None, silver].map(|tier| club.next(tier, euro).map(|(name, from)| (&**name, from)));
+        assert_eq!(
+            silver_or_none,
+            [Some(("silver", ShopAmount(15_000))), Some(("gold", ShopAmount(50_000)))]
+        );
+        assert_eq!(club.next(gold, euro), None);
+        assert_eq!(club.kept_from(TierIndex(0), euro), Some(ShopAmount(12_000)));
+        let cents = tiers(&[("a", "0.01")], "0.8").expect("tiers");
+        assert_eq!(cents.kept_from(TierIndex(0), euro), Some(ShopAmount(1)), "0.008, rounded up");
         let yen = Currency::from_code(b"JPY").expect("a currency");
         assert_eq!(club.of(None, ShopAmount(150), yen), silver);
     }

@@ -5,7 +5,8 @@
 
 use super::rule::RuleSignal;
 use super::signal::{
-    FrequencyChange, OpenAlert, OrderValueChange, RetractedKind, ReturnedOrder, SegmentChange, Silence, State,
+    FrequencyChange, OpenAlert, OrderValueChange, RetractedKind, ReturnedOrder, SegmentChange, Silence,
+    State, TierChange,
 };
 use crate::domain::values::ids::{OrderHash, ReturnHash};
 use crate::domain::values::money::ShopAmount;
@@ -298,6 +299,16 @@ signal_types! {
         repeats: EachTime,
         tone: Neutral,
         line: "{after}, was {before}",
+    }
+
+    /// The customer reaches another tier, or loses one.
+    TierChanged(TierChange) = {
+        name: "tier_changed",
+        causes: RECORDS_AND_EXPIRY,
+        after: None,
+        repeats: EachTime,
+        tone: Neutral,
+        line: "{after}, was {before}, {net} {currency} in a year",
     }
 
     /// An order was cancelled.

@@ -5,11 +5,12 @@
 use super::kind::SignalKind;
 use super::signal::{
     Cause, FrequencyChange, Lifecycle, OpenAlert, OrderValueChange, RecordDigest, RetractedKind,
-    ReturnedOrder, SegmentChange, Signal, Silence, State,
+    ReturnedOrder, SegmentChange, Signal, Silence, State, TierChange,
 };
 use crate::domain::customer::facts::Facts;
 use crate::domain::customer::ledger::{Attribution, CancelledUpTo, Ledger, ReturnTarget};
 use crate::domain::customer::{Armed, Emitted, EmittedLifecycle};
+use crate::domain::rules::tiers::EmittedTier;
 use crate::domain::segments::names::Segment;
 use crate::domain::settings::{Settings, Thresholds};
 use crate::domain::values::event::{Record, ReturnRecord};
@@ -19,8 +20,8 @@ use crate::domain::values::number::{Decimal, Ratio};
 use crate::domain::values::time::Time;
 
 /// When time alone may next cause a signal, from `clock` on: at a deadline, where silence leads to another segment, or at an end of the
-/// year that the return rate looks at. An end of the year matters only while something was refunded in it: without, the rate is nothing
-/// before and after, and a record that brought an order has armed the signal already.
+/// year that the return rate or the tier looks at. To the rate it matters only while something was refunded in the year: without, the rate is
+/// nothing before and after, and a record that brought an order has armed the signal already.
 pub fn next_instant(
     emitted: &Emitted,
     facts: &Facts<'_>,
@@ -29,10 +30,15 @@ pub fn next_instant(
 ) -> Option<Time> {
     let deadline = facts.next(emitted.state()).map(|(_, at)| at);
     let segment = facts.segment.and_then(|basis| basis.next_change(emitted.segment, clock));
+    let year_ends = [rate_end(facts, thresholds), facts.tier_end(emitted.tier)];
+    deadline.into_iter().chain(segment).chain(year_ends.into_iter().flatten()).min()
+}
+
+/// When what leaves the year may next raise the return rate.
+pub fn rate_end(facts: &Facts<'_>, thresholds: &Thresholds) -> Option<Time> {
     let year = facts.year();
-    let rate_may_move = year.refunded > ShopAmount::ZERO && year.placed >= thresholds.return_rate_orders_min;
-    let year_end = facts.year_end().filter(|_| rate_may_move);
-    deadline.into_iter().chain(segment).chain(year_end).min()
+    let may_move = year.refunded > ShopAmount::ZERO && year.placed >= thresholds.return_rate_orders_min;
+    facts.year_end().filter(|_| may_move)
 }
 
 /// The record that may cause signals. Most cause none, so the digest is computed when one does.
@@ -70,20 +76,21 @@ impl SignalEmitter<'_> {
             self.emit(SignalKind::BecameProspect, Cause::Record(record.digest()));
             *emitted = Emitted::NOTHING;
         }
-        let first_segment = match emitted.first_order {
-            true => FirstSegment::Silent,
-            false => FirstSegment::Emitted, // If the customer has a segment, the first order comes with it.
+        let first = match emitted.first_order {
+            true => FirstName::Silent,
+            false => FirstName::Emitted, // If the customer has a segment or a tier, the first order comes with it.
         };
         self.emit_first_orders(emitted, record);
         emitted.lifecycle = self.emit_lifecycle(emitted.lifecycle, record);
         self.emit_frequency(&mut emitted.armed, record);
         self.emit_order_value(&mut emitted.armed, record);
         self.emit_return_rate(&mut emitted.armed, || Cause::Record(record.digest()));
-        self.emit_segment(&mut emitted.segment, first_segment, || Cause::Record(record.digest()));
+        self.emit_segment(&mut emitted.segment, first, || Cause::Record(record.digest()));
+        self.emit_tier(&mut emitted.tier, first, || Cause::Record(record.digest()));
     }
 
     /// What an instant changed: the clock reached a deadline or a cut point of segments, or an order left a window. Returns whether the
-    /// state or the segment moved.
+    /// state, the segment or the tier moved.
     pub fn emit_instant(&mut self, emitted: &mut Emitted) -> bool {
         let reached = self.emit_deadline(emitted.lifecycle);
         if let Some(lifecycle) = reached {
@@ -91,10 +98,11 @@ impl SignalEmitter<'_> {
             // The signal about the expiry comes after the one about the deadline.
             self.before = lifecycle.state();
         }
-        let (occurred_at, segment) = (self.occurred_at, emitted.segment);
-        self.emit_segment(&mut emitted.segment, FirstSegment::Silent, || Cause::Boundary(occurred_at));
+        let (occurred_at, segment, tier) = (self.occurred_at, emitted.segment, emitted.tier.index());
+        self.emit_segment(&mut emitted.segment, FirstName::Silent, || Cause::Boundary(occurred_at));
         self.emit_return_rate(&mut emitted.armed, || Cause::Expiry(occurred_at));
-        reached.is_some() || emitted.segment != segment
+        self.emit_tier(&mut emitted.tier, FirstName::Silent, || Cause::Expiry(occurred_at));
+        reached.is_some() || emitted.segment != segment || emitted.tier.index() != tier
     }
 
     /// The order has become cancelled for the first time, or its first cancellation has come before it. Without a version, a
@@ -314,7 +322,7 @@ impl SignalEmitter<'_> {
     fn emit_segment(
         &mut self,
         emitted: &mut Option<Segment>,
-        first: FirstSegment,
+        first: FirstName,
         cause: impl FnOnce() -> Cause,
     ) {
         let Some(basis) = self.facts.segment else {
@@ -326,9 +334,25 @@ impl SignalEmitter<'_> {
             return;
         }
         *emitted = Some(after.name);
-        if before.is_some() || first == FirstSegment::Emitted {
+        if before.is_some() || first == FirstName::Emitted {
             let silence = self.clock.since(self.facts.kept().last_at);
             self.emit(SignalKind::SegmentChanged(SegmentChange { before, after, silence }), cause());
+        }
+    }
+
+    fn emit_tier(&mut self, emitted: &mut EmittedTier, first: FirstName, cause: impl FnOnce() -> Cause) {
+        let (before, after) = (*emitted, self.facts.tier(*emitted));
+        if before == after {
+            return;
+        }
+        *emitted = after;
+        let Some(tiers) = &self.settings.tiers else { return };
+        let is_known = before != EmittedTier::Unknown || first == FirstName::Emitted;
+        let name = |tier: EmittedTier| tier.index().and_then(|index| tiers.name(index)).cloned();
+        let change = TierChange { before: name(before), after: name(after), net: self.facts.year().net() };
+        // Of a customer without a kept order `became_prospect` says it.
+        if is_known && after != EmittedTier::Unknown && change.before != change.after {
+            self.emit(SignalKind::TierChanged(change), cause());
         }
     }
 
@@ -348,7 +372,7 @@ impl SignalEmitter<'_> {
 
 /// Whether a first name is reported.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum FirstSegment {
+enum FirstName {
     Emitted,
     /// The customer was there before the cut points.
     Silent,

@@ -6,6 +6,7 @@ use super::signal::{Lifecycle, OpenAlert, Silence, State};
 use crate::domain::customer::facts::Facts;
 use crate::domain::customer::ledger::{Attribution, CancelledUpTo, Ledger, ReturnTarget};
 use crate::domain::customer::{Armed, Customer, Emitted, EmittedLifecycle};
+use crate::domain::rules::tiers::EmittedTier;
 use crate::domain::settings::Settings;
 use crate::domain::values::money::ShopAmount;
 use crate::domain::values::time::Time;
@@ -49,6 +50,7 @@ impl SignalEmitter<'_> {
             second_order: kept >= 2 || (kept == 1 && has_kept_two_at_once(&customer.ledger, attribution)),
             armed: self.armed(),
             segment: self.facts.segment.map(|basis| basis.at(self.clock).name),
+            tier: self.facts.tier(EmittedTier::Unknown),
         };
         self.settle_cancellations(&mut customer.ledger);
         held_back

@@ -1,5 +1,7 @@
 //! Signals about a customer with their causes, and the facts behind a profile.
 
+use std::sync::Arc;
+
 use super::kind::{SignalKind, SignalType};
 use super::rule::RuleCause;
 use crate::domain::lapse::PolicyId;
@@ -8,6 +10,7 @@ use crate::domain::segments::customer::CustomerSegment;
 use crate::domain::segments::names::Segment;
 use crate::domain::values::event::{CancellationRecord, Record};
 use crate::domain::values::ids::{CustomerSlot, OrderHash, ReturnHash, ShopIndex};
+use crate::domain::values::money::ShopAmount;
 use crate::domain::values::number::Ratio;
 use crate::domain::values::time::{Span, Time};
 use crate::domain::values::window::OrderTotals;
@@ -113,6 +116,16 @@ pub struct SegmentChange {
     pub after: CustomerSegment,
     /// From the last kept order on.
     pub silence: Span,
+}
+
+/// The customer's tier is another one; none is below the lowest.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TierChange {
+    /// What was emitted before.
+    pub before: Option<Arc<str>>,
+    pub after: Option<Arc<str>>,
+    /// Net value of the last 365 days.
+    pub net: ShopAmount,
 }
 
 /// The order that a return was attributed to.
@@ -236,6 +249,9 @@ pub struct Profile {
     /// None without a kept order, and under every policy but `model`.
     pub outlook: Option<Outlook>,
     pub segment: ProfileSegment,
+    /// None without points.
+    pub points: Option<u64>,
+    pub tier: ProfileTier,
     /// Whether orders that folded early are missing from the windows.
     pub truncated: bool,
     /// All time, then the windows of [`WINDOWS`](crate::domain::values::window::WINDOWS).
@@ -250,6 +266,25 @@ pub enum ProfileSegment {
     /// The customer has no kept order, or no cut points count for it.
     Unknown,
     Known(CustomerSegment),
+}
+
+/// What a profile says about the customer's tier.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ProfileTier {
+    /// There are no tiers.
+    LeftOut,
+    /// Its name; none below the lowest tier.
+    Known(Option<Arc<str>>),
+}
+
+impl ProfileTier {
+    /// Its name; none below the lowest tier, and without tiers.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::LeftOut => None,
+            Self::Known(name) => name.as_deref(),
+        }
+    }
 }
 
 /// Where a customer stands, since when, and what silence brings next.

@@ -15,7 +15,9 @@ mod sections;
 mod size;
 
 use crate::domain::customer::ledger::{Cancellation, CancelledUpTo, Ledger, Return};
-use crate::domain::customer::{Armed, Customer, Emitted, EmittedLifecycle, Summary};
+use crate::domain::customer::summary::Summary;
+use crate::domain::customer::{Armed, Customer, Emitted, EmittedLifecycle};
+use crate::domain::rules::tiers::{EmittedTier, TIERS_MAX, TierIndex};
 use crate::domain::segments::names::Segment;
 use crate::domain::signals::signal::{OpenAlert, RecordDigest};
 use crate::domain::values::event::SkuVariety;
@@ -150,10 +152,14 @@ const FORMAT_2: u32 = 1 << 16;
 /// Four bits: 0 without a segment, else its position in [`Segment::ALL`] from 1 on. Only the third format sets them.
 const SEGMENT_SHIFT: u32 = 17;
 const SEGMENT_MASK: u32 = 15;
+/// Four bits, see [`tier_number`]. Only the fourth format sets them.
+const TIER_SHIFT: u32 = 24;
+const TIER_MASK: u32 = 15;
 /// Bits that no format sets.
-const UNUSED: u32 = !0 << 21;
+const UNUSED: u32 = 7 << 21 | 15 << 28;
 
 const _: () = assert!(Segment::ALL.len() <= SEGMENT_MASK as usize);
+const _: () = assert!(TIERS_MAX < TIER_MASK as usize);
 
 fn put_emitted(bytes: &mut Vec<u8>, customer: &Customer, has_summary: bool, format: LedgerFormat) {
     let Customer { emitted, skus, .. } = *customer;
@@ -185,7 +191,8 @@ fn put_emitted(bytes: &mut Vec<u8>, customer: &Customer, has_summary: bool, form
         | goods_bits
         | bit(has_summary, SUMMARY)
         | bit(format == LedgerFormat::V2, FORMAT_2)
-        | emitted.segment.map_or(0, |segment| segment as u32 + 1) << SEGMENT_SHIFT;
+        | emitted.segment.map_or(0, |segment| segment as u32 + 1) << SEGMENT_SHIFT
+        | tier_number(emitted.tier) << TIER_SHIFT;
     bytes.extend_from_slice(&flags.to_le_bytes());
     for cause in [at_risk, lapsed].into_iter().flatten() {
         put_48(bytes, cause.deadline.as_millis());
@@ -225,6 +232,7 @@ fn read_head(reader: &mut Reader<'_>, customer: &mut Customer) -> Option<()> {
         0 => None,
         number => Some(*Segment::ALL.get(number - 1)?),
     };
+    let tier = tier_of_number(flags >> TIER_SHIFT & TIER_MASK)?;
     customer.emitted = Emitted {
         lifecycle,
         first_order: has(FIRST_ORDER),
@@ -237,6 +245,7 @@ fn read_head(reader: &mut Reader<'_>, customer: &mut Customer) -> Option<()> {
             return_rate_high: has(RETURN_RATE_HIGH),
         },
         segment,
+        tier,
     };
     customer.skus = match (has(ONE_SKU), has(VARIED_GOODS)) {
         (true, _) => SkuVariety::One(reader.u64()?),
@@ -247,6 +256,26 @@ fn read_head(reader: &mut Reader<'_>, customer: &mut Customer) -> Option<()> {
         customer.summary = read_summary(reader).filter(|summary| !summary.is_empty())?;
     }
     Some(())
+}
+
+/// 0 where nothing was emitted, 1 below the lowest tier, then the tiers from the lowest on.
+const fn tier_number(tier: EmittedTier) -> u32 {
+    match tier {
+        EmittedTier::Unknown => 0,
+        EmittedTier::Below => 1,
+        EmittedTier::Reached(TierIndex(index)) => 2 + index as u32,
+    }
+}
+
+fn tier_of_number(number: u32) -> Option<EmittedTier> {
+    match number {
+        0 => Some(EmittedTier::Unknown),
+        1 => Some(EmittedTier::Below),
+        2.. => {
+            let index = u8::try_from(number - 2).ok().filter(|index| usize::from(*index) < TIERS_MAX);
+            index.map(|index| EmittedTier::Reached(TierIndex(index)))
+        }
+    }
 }
 
 fn put_summary(bytes: &mut Vec<u8>, summary: &Summary) {

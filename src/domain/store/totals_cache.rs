@@ -4,9 +4,9 @@
 //! window since is taken out. The cache is never written; what is missing is derived anew.
 
 use super::packed::ValuedOrders;
-use crate::domain::customer::Summary;
 use crate::domain::customer::facts::CustomerTotals;
 use crate::domain::customer::history::History;
+use crate::domain::customer::summary::Summary;
 use crate::domain::values::ids::CustomerSlot;
 use crate::domain::values::time::{Time, Zone};
 

@@ -8,6 +8,7 @@ use super::status_body::instant;
 use crate::domain::engine::evidence::{
     Evidence, JudgedBy, OrderEvidence, OrderStanding, ReturnEvidence, ReturnStanding, Upcoming,
 };
+use crate::domain::engine::tier_evidence::TierEvidence;
 use crate::domain::values::money::{Currency, ShopAmount};
 use crate::domain::values::time::Time;
 use crate::wire::encode::money_text;
@@ -64,6 +65,27 @@ pub(super) struct UpcomingBody {
     state: &'static str,
 }
 
+#[derive(Serialize)]
+pub(super) struct TierBody {
+    name: Option<String>,
+    net: String,
+    kept_from: Option<String>,
+    next: Option<NextTierBody>,
+    change: Option<TierChangeBody>,
+}
+
+#[derive(Serialize)]
+struct NextTierBody {
+    name: String,
+    from: String,
+}
+
+#[derive(Serialize)]
+struct TierChangeBody {
+    at: String,
+    to: Option<String>,
+}
+
 pub(super) fn records(evidence: &Evidence, names: &Names) -> RecordsBody {
     let texts = Texts { currency: evidence.currency, names };
     let waiting = evidence.waiting_cancellations.iter();
@@ -89,6 +111,22 @@ pub(super) fn judged_by(judged_by: &JudgedBy) -> JudgedByBody {
 pub(super) fn upcoming(upcoming: &Upcoming) -> UpcomingBody {
     let Upcoming { at, signals, state } = upcoming;
     UpcomingBody { at: time(*at), signals: signals.clone(), state: state.name() }
+}
+
+pub(super) fn tier(tier: &TierEvidence, currency: Currency) -> TierBody {
+    let TierEvidence { name, net, kept_from, next, change } = tier;
+    let amount = |amount: ShopAmount| money_text(amount.minor(), currency);
+    TierBody {
+        name: name.as_deref().map(str::to_owned),
+        net: amount(*net),
+        kept_from: kept_from.map(amount),
+        next: next
+            .as_ref()
+            .map(|(name, from)| NextTierBody { name: (**name).to_owned(), from: amount(*from) }),
+        change: change
+            .as_ref()
+            .map(|(at, to)| TierChangeBody { at: time(*at), to: to.as_deref().map(str::to_owned) }),
+    }
 }
 
 /// How ids and amounts are written.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::evidence_body::{self, JudgedByBody, RecordsBody, UpcomingBody};
+use super::evidence_body::{self, JudgedByBody, RecordsBody, TierBody, UpcomingBody};
 use super::status_body::instant;
 use crate::domain::customer::Armed;
 use crate::domain::engine::explain::{Explanation, NextChange, Remembered, WindowBounds};
@@ -28,6 +28,7 @@ pub(super) struct ExplanationBody {
     gaps_days: Vec<i32>,
     judged_by: Option<JudgedByBody>,
     upcoming: Vec<UpcomingBody>,
+    tier: Option<TierBody>,
 }
 
 #[derive(Serialize)]
@@ -140,7 +141,16 @@ struct RememberedBody {
 pub(super) fn explanation(explained: &Explained) -> ExplanationBody {
     let Explained { explanation, at_risk, lapsed, names } = explained;
     let Explanation {
-        policy, policy_settings, history, deadlines, next, windows, remembered, evidence, ..
+        policy,
+        policy_settings,
+        history,
+        deadlines,
+        next,
+        windows,
+        remembered,
+        evidence,
+        tier,
+        ..
     } = explanation;
     ExplanationBody {
         policy: PolicyBody {
@@ -164,6 +174,7 @@ pub(super) fn explanation(explained: &Explained) -> ExplanationBody {
                 NextChange::Segment => SignalType::SegmentChanged.name(),
                 NextChange::Rule => SignalType::Rule.name(),
                 NextChange::ReturnRate => SignalType::ReturnRateHigh.name(),
+                NextChange::Tier => SignalType::TierChanged.name(),
             },
         }),
         emitted: emitted(explanation, *at_risk, *lapsed),
@@ -176,6 +187,7 @@ pub(super) fn explanation(explained: &Explained) -> ExplanationBody {
         gaps_days: evidence.gaps_days.clone(),
         judged_by: evidence.judged_by.as_ref().map(evidence_body::judged_by),
         upcoming: evidence.upcoming.iter().map(evidence_body::upcoming).collect(),
+        tier: tier.as_ref().map(|tier| evidence_body::tier(tier, evidence.currency)),
     }
 }
 

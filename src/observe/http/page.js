@@ -237,6 +237,16 @@ function policyInWords(explanation) {
     + `${number(of.lapsed_days_max)} days).`;
 }
 
+function tierInWords(customer, tier) {
+  const lines = [];
+  if (customer.points !== undefined) lines.push(`Points: ${customer.points}.`);
+  if (!tier) return lines;
+  const kept = tier.kept_from === null ? "" : `, kept from ${tier.kept_from} on`, next = tier.next ? `; ${tier.next.name} from ${tier.next.from} on` : "";
+  lines.push(`Tier: ${tier.name ?? "none"}, by ${tier.net} ${customer.currency} in 365 days${kept}${next}.`);
+  if (tier.change) lines.push(`Without a record, tier ${tier.change.to ?? "none"} at ${day(tier.change.at)}.`);
+  return lines;
+}
+
 function inWords(body) {
   const { customer, explanation } = body, { deadlines, emitted, next, remembered } = explanation, lines = [];
   const since = customer.since ? ` since ${day(customer.since)}` : "";
@@ -247,7 +257,7 @@ function inWords(body) {
     lines.push(`Last kept order ${day(customer.last_order_at)}${gap}.`);
   }
   if (deadlines) lines.push(`Without another kept order: at risk at ${day(deadlines.at_risk)}, lapsed at ${day(deadlines.lapsed)}.`);
-  lines.push(policyInWords(explanation));
+  lines.push(policyInWords(explanation), ...tierInWords(customer, explanation.tier));
   const open = ["at_risk", "lapsed"].filter(name => emitted[name])
     .map(name => `${words(name)} (deadline ${day(emitted[name].deadline)}, id ${emitted[name].id})`);
   const disarmed = Object.entries(emitted.armed).filter(([, armed]) => !armed).map(([name]) => words(name));

@@ -124,9 +124,11 @@ label!(
         ReturnRateHigh = "return_rate_high",
         /// The customer's segment has another name.
         SegmentChanged = "segment_changed",
+        /// The customer's tier is another one since something left the year.
+        TierChanged = "tier_changed",
         /// Rules have fired, and nothing else.
         Rule = "rule",
-        /// Nothing: the return rate is not high yet, or an erasure marker ended.
+        /// Nothing: the return rate is not high yet, the tier is the same, or an erasure marker ended.
         None = "none",
     }
 );

@@ -204,6 +204,7 @@ field_types! {
         text.put(b"\"").slice(version.to_string().as_bytes()).put(b"\"")
     };
     RuleName(&'v [u8]) = Shape::Pattern("^[a-z0-9-]{1,40}$"), |text, name, _| text.string(name);
+    TierName(&'v [u8]) = Shape::Pattern("^[a-z0-9-]{1,40}$"), |text, name, _| text.string(name);
     /// An object that is JSON already.
     JsonObject(&'v str) = Shape::AnyObject, |text, json, _| text.slice(json.as_bytes());
     LineNumber(u64) = Shape::From1, |text, number, _| text.integer(number);

@@ -5,6 +5,7 @@
 
 mod digits;
 mod text;
+mod tier;
 
 mod json;
 mod shops;

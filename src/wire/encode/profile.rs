@@ -2,14 +2,15 @@
 
 use super::fields::{
     Count, Currency, Field, FieldType, Flag, Id, MeanDays, ModelVersion, Money, Named, NextState, Nullable,
-    Shape, Share, SignedMoney, StoreId, Time, record,
+    Shape, Share, SignedMoney, StoreId, TierName, Time, record,
 };
 use super::segment::{self, SegmentRecord};
 use super::shops::ShopTexts;
 use super::text::append;
+use super::tier;
 use crate::domain::lapse::outlook::Outlook;
 use crate::domain::settings::Shops;
-use crate::domain::signals::signal::{ActiveKind, CustomerType, Profile, ProfileSegment, State};
+use crate::domain::signals::signal::{ActiveKind, CustomerType, Profile, ProfileSegment, ProfileTier, State};
 use crate::domain::values::money::{self, ShopAmount};
 use crate::domain::values::number::half_even_of_magnitudes;
 use crate::domain::values::time;
@@ -58,6 +59,13 @@ const MODEL: Field = Field {
     name: "model",
     shape: Shape::Optional(&Model::SHAPE),
     about: "What the newest model says at as_of. The field is there if the customer has a kept order and lapse.policy is 'model'.",
+};
+
+/// The points, where there are points.
+const POINTS: Field = Field {
+    name: "points",
+    shape: Shape::Optional(&Count::SHAPE),
+    about: "The customer's points: they follow from the kept orders, so returns and cancellations take them back. The field is there if points.per is set.",
 };
 
 /// What comes behind the facts. Equal figures are copied, so [`figures`] writes them.
@@ -140,7 +148,7 @@ record! {
 
 /// The fields of a profile.
 pub fn fields() -> Vec<Field> {
-    [Facts::FIELDS, &[MODEL, segment::FIELD], &FIGURES].concat()
+    [Facts::FIELDS, &[MODEL, segment::FIELD, POINTS, tier::FIELD], &FIGURES].concat()
 }
 
 /// What the facts of a profile are written from.
@@ -180,6 +188,19 @@ impl ProfileEncoder {
                 SegmentRecord::put(text.put(b",\"segment\":"), segment, shop.digits)
             }),
         }
+        if let Some(points) = profile.points {
+            append(out, NUMBER_ROOM, |text| Count::put(text.put(b",\"points\":"), points, shop.digits));
+        }
+        match &profile.tier {
+            ProfileTier::LeftOut => {}
+            ProfileTier::Known(name) => {
+                let name = name.as_deref().map(str::as_bytes);
+                let room = NUMBER_ROOM + ESCAPED * name.map_or(0, <[u8]>::len);
+                append(out, room, |text| {
+                    Nullable::<TierName>::put(text.put(b",\"tier\":"), name, shop.digits)
+                });
+            }
+        }
         figures(out, &profile.blocks, shop.digits);
     }
 }
@@ -189,6 +210,9 @@ const FACTS_ROOM: usize = 640;
 
 /// Six ratios of 48 digits, two amounts, a time, and names.
 const MODEL_ROOM: usize = 640;
+
+/// A number, or null, and a name.
+const NUMBER_ROOM: usize = 64;
 
 /// An escaped byte takes so many.
 const ESCAPED: usize = 6;
@@ -269,6 +293,8 @@ mod tests {
             expected_gap: ratio,
             outlook: None,
             segment: ProfileSegment::LeftOut,
+            points: None,
+            tier: ProfileTier::LeftOut,
             truncated: false,
             blocks: [block, windows[0], windows[1], windows[2]],
         }

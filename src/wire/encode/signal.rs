@@ -9,6 +9,7 @@ use super::rule::{self, RuleData};
 use super::segment::SegmentChange;
 use super::shops::ShopTexts;
 use super::text::{Text, append};
+use super::tier::{self, TierChange};
 use crate::domain::lapse::PolicyId;
 use crate::domain::settings::Shops;
 use crate::domain::signals::kind::{CauseKind, SignalKind, SignalType};
@@ -114,6 +115,7 @@ impl FieldType for Data {
                 ReturnRate::put(text, (*ratio, *refunded, *gross, *placed), digits)
             }
             SignalKind::SegmentChanged(change) => SegmentChange::put(text, change, digits),
+            SignalKind::TierChanged(change) => TierChange::put(text, change, digits),
             SignalKind::OrderCancelled { order: _, value, net } => {
                 CancelledOrder::put(text, (*value, *net, of.record_id()), digits)
             }
@@ -142,6 +144,7 @@ pub const fn data_fields(signal_type: SignalType) -> &'static [Field] {
         SignalType::OrderValueFell | SignalType::OrderValueRose => OrderValueChange::FIELDS,
         SignalType::ReturnRateHigh => ReturnRate::FIELDS,
         SignalType::SegmentChanged => SegmentChange::FIELDS,
+        SignalType::TierChanged => TierChange::FIELDS,
         SignalType::OrderCancelled => CancelledOrder::FIELDS,
         SignalType::OrderReturned => ReturnedGoods::FIELDS,
         SignalType::BecameProspect => &[],
@@ -323,8 +326,8 @@ impl Parts<'_> {
             + self.store_id.map_or(0, <[u8]>::len)
             + 2 * self.record_id().len()
             + self.named_order().map_or(0, <[u8]>::len);
-        let rule = self.signal.kind.rule().map_or(0, rule::room);
-        FIXED_ROOM + ESCAPED * ids + rule
+        let names = self.signal.kind.rule().map_or(0, rule::room) + tier::room(&self.signal.kind);
+        FIXED_ROOM + ESCAPED * ids + names
     }
 }
 
@@ -462,6 +465,7 @@ mod tests {
                 placed: u32::MAX,
             },
             SignalKind::SegmentChanged(segment::longest()),
+            SignalKind::TierChanged(tier::longest()),
             SignalKind::OrderCancelled { order: OrderHash(0), value: Some(amount), net: amount },
             SignalKind::OrderReturned { returned: ReturnHash(0), refund: amount, order: Some(returned) },
             SignalKind::BecameProspect,

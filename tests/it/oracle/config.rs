@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono_tz::Tz;
 
+use super::club::{Points, Tiers};
 use super::number::{DAY_MS, Ratio, currency_digits, ten_to};
 use super::segments::Cuts;
 
@@ -120,6 +121,10 @@ pub struct OracleConfig {
     pub thresholds: Thresholds,
     /// None: there are no segments.
     pub segments: Option<Vec<Cuts>>,
+    /// None: there are no points.
+    pub points: Option<Points>,
+    /// None: there are no tiers.
+    pub tiers: Option<Tiers>,
     pub return_window_days: i64,
     pub lateness_days: i64,
     /// Whether a line is made at every UTC midnight; costs a pass over all customers each.
@@ -135,6 +140,8 @@ impl OracleConfig {
             policy_version: "0000000000000000".to_owned(),
             thresholds: Thresholds::default(),
             segments: None,
+            points: None,
+            tiers: None,
             return_window_days: 365,
             lateness_days: 35,
             shop_metrics: true,
@@ -209,6 +216,8 @@ pub struct Settings {
     pub earlier_min: usize,
     pub return_rate_orders_min: u64,
     pub segments: Option<Vec<Cuts>>,
+    pub points: Option<Points>,
+    pub tiers: Option<Tiers>,
     pub return_window_ms: i64,
     pub lateness_ms: i64,
     pub shop_metrics: bool,
@@ -236,6 +245,8 @@ impl Settings {
             earlier_min: thresholds.earlier_min,
             return_rate_orders_min: thresholds.return_rate_orders_min,
             segments: config.segments.clone(),
+            points: config.points.clone(),
+            tiers: config.tiers.clone(),
             return_window_ms: config.return_window_days * DAY_MS,
             lateness_ms: config.lateness_days * DAY_MS,
             shop_metrics: config.shop_metrics,

@@ -103,10 +103,15 @@ impl Customer {
         if crosses_boundary {
             self.touch(instant, settings);
         }
+        let tier = self.told.tier;
         if self.expiries().any(|expiry| expiry == instant) {
             signals.extend(self.tell(instant, settings, Told::hear_expiry));
         }
-        (crosses_deadline || crosses_boundary, signals)
+        let changes_tier = self.told.tier != tier;
+        if changes_tier {
+            self.touch(instant, settings);
+        }
+        (crosses_deadline || crosses_boundary || changes_tier, signals)
     }
 
     /// The first instant after the clock at which the customer's name, the score of silence or the year's refunds change by
@@ -141,6 +146,18 @@ impl Customer {
             let basis = self.life.segment_basis(shop, settings);
             let segment = basis.map(|(cuts, bought)| Segment::of(cuts, bought, clock).json());
             fields.insert("segment".to_owned(), json!(segment));
+        }
+        let kept = &self.life.kept;
+        if let Some(points) = &settings.points {
+            let net = kept.iter().map(|order| order.net).sum();
+            let points = points.of(kept.len(), net, &shop.currency);
+            fields.insert("points".to_owned(), json!(u64::try_from(points).expect("from 0 on")));
+        }
+        if let Some(tiers) = &settings.tiers {
+            // Of a customer without a kept order none is left.
+            let reached =
+                if kept.is_empty() { 0 } else { tiers.reached(self.told.tier, &self.figures, shop, clock) };
+            fields.insert("tier".to_owned(), json!(tiers.name(reached)));
         }
         Value::Object(fields)
     }

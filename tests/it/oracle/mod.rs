@@ -12,6 +12,7 @@
 //! Inputs are taken to be valid; refused are only `unknown_currency`, `unknown_store`, `erased` and
 //! `too_old`. The bound on a ledger's length is not modelled.
 
+pub mod club;
 mod config;
 mod customer;
 mod facts;

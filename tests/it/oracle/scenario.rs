@@ -6,6 +6,8 @@
 //! shop EUR Europe/Berlin USD=0.5          the defaults are EUR, UTC and no rates
 //! policy fixed 30 60                      the default is cadence
 //! limits 365 35                           return window and lateness, in days
+//! points 1.00                             points by amount, or by order: points order
+//! tiers 0.8 silver=150.00 gold=500.00     the share that keeps a tier, and tiers from the lowest on
 //! order   c1 o1 day 0 100.00 USD v2 test sku=red
 //!     first_order c1 prospect>active at 0 by order: currency=EUR value=50.00
 //! cancel  c1 o1 day 3 v2                  without v2 it is final
@@ -22,6 +24,7 @@
 
 use serde_json::{Value, json};
 
+use super::club::{Points, Tiers};
 use super::number::{DAY_MS, Ratio, parse_time, time_text};
 use super::{Input, Oracle, OracleConfig, OracleOutput, Policy, Shop, Shops, Topic};
 
@@ -136,6 +139,13 @@ fn configure(config: &mut OracleConfig, words: &[&str]) -> bool {
         ["limits", return_window, lateness] => {
             config.return_window_days = return_window.parse().expect("days");
             config.lateness_days = lateness.parse().expect("days");
+        }
+        ["points", "order"] => config.points = Some(Points::PerOrder { factor: 1 }),
+        ["points", amount] => {
+            config.points = Some(Points::PerAmount { amount: (*amount).to_owned(), factor: 1 })
+        }
+        ["tiers", keep, amounts @ ..] => {
+            config.tiers = Some(Tiers { keep: (*keep).to_owned(), amounts: fields(amounts) })
         }
         _ => return false,
     }

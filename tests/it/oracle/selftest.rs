@@ -14,11 +14,12 @@ use crate::examples;
 
 const HISTORIES: u64 = 1_000;
 
-pub const SCENARIOS: [(&str, &str); 4] = [
+pub const SCENARIOS: [(&str, &str); 5] = [
     ("lifecycle", include_str!("scenarios/lifecycle.txt")),
     ("attribution", include_str!("scenarios/attribution.txt")),
     ("identity", include_str!("scenarios/identity.txt")),
     ("figures", include_str!("scenarios/figures.txt")),
+    ("club", include_str!("scenarios/club.txt")),
 ];
 
 pub fn trials() -> Vec<Trial> {

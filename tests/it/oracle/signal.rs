@@ -20,6 +20,8 @@ pub struct Told {
     lapsed: Option<Standing>,
     armed: Armed,
     pub segment: Option<&'static str>,
+    /// How many tiers the customer has reached.
+    pub tier: usize,
 }
 
 /// An `at_risk` or `lapsed` signal that was emitted and not retracted.
@@ -156,6 +158,7 @@ impl Told {
         ratios::check_return_rate(&mut self.armed, &mut occasion, &cause);
         let first_order = occasion.said.iter().any(|signal| signal["type"] == "first_order");
         self.say_segment(&mut occasion, first_order, &cause);
+        self.say_tier(&mut occasion, &cause);
         occasion.said
     }
 
@@ -182,7 +185,25 @@ impl Told {
         let mut occasion = Occasion::by_clock(view, "expiry", self.name);
         let cause = tagged(b'e', &view.clock.to_le_bytes());
         ratios::check_return_rate(&mut self.armed, &mut occasion, &cause);
+        self.say_tier(&mut occasion, &cause);
         occasion.said
+    }
+
+    /// Another tier is said, unless the customer has no kept order any more.
+    fn say_tier(&mut self, occasion: &mut Occasion<'_>, cause: &[u8]) {
+        let view = occasion.view;
+        let Some(tiers) = &view.settings.tiers else { return };
+        if view.life.kept.is_empty() {
+            self.tier = 0;
+            return;
+        }
+        let before = self.tier;
+        self.tier = tiers.reached(before, view.figures, view.shop, view.clock);
+        if self.tier != before {
+            let net = money_json(tiers.net(view.figures, view.clock), &view.shop.currency);
+            let data = json!({"before": tiers.name(before), "after": tiers.name(self.tier), "net": net});
+            occasion.say("tier_changed", cause, data);
+        }
     }
 
     /// Another name is said, a first one only together with the first order.

@@ -18,7 +18,7 @@ use super::{Input, OracleOutput, Topic};
 const CHANGED: &str = "a customer is there since a first change";
 
 /// The summary counts them all.
-const SIGNAL_TYPES: [&str; 17] = [
+const SIGNAL_TYPES: [&str; 18] = [
     "first_order",
     "second_order",
     "at_risk",
@@ -32,6 +32,7 @@ const SIGNAL_TYPES: [&str; 17] = [
     "order_value_rose",
     "return_rate_high",
     "segment_changed",
+    "tier_changed",
     "order_cancelled",
     "order_returned",
     "became_prospect",

@@ -352,17 +352,17 @@ fn refusals() -> impl Iterator<Item = Trial> {
         (
             "customer_of_a_newer_format",
             |changelog| newer_format(changelog, b'c'),
-            "customer state of format 4; this program reads up to 3",
+            "customer state of format 5; this program reads up to 4",
         ),
         (
             "marker_of_a_newer_format",
             |changelog| newer_format(changelog, b'm'),
-            "marker state of format 4; this program reads up to 1",
+            "marker state of format 5; this program reads up to 1",
         ),
         (
             "seal_of_a_newer_format",
             |changelog| newer_format(changelog, b's'),
-            "seal state of format 4; this program reads up to 3",
+            "seal state of format 5; this program reads up to 3",
         ),
         (
             "unknown_section",
@@ -402,7 +402,7 @@ fn newer_format(changelog: &mut [Kept], kind: u8) {
     let is_of_kind =
         |record: &&mut Kept| record.key.as_ref().is_some_and(|key| key[0] == kind) && record.value.is_some();
     let record = changelog.iter_mut().rev().find(is_of_kind).expect("the fixture has one");
-    record.value.as_mut().expect("as asked for")[0] = 4;
+    record.value.as_mut().expect("as asked for")[0] = 5;
 }
 
 /// The last customer's value, with the bit of format 2.

@@ -18,7 +18,8 @@ use retention_signals::domain::signals::rule::{
 };
 use retention_signals::domain::signals::signal::{
     ActiveKind, Cause, CustomerType, FrequencyChange, Lifecycle, OpenAlert, OrderValueChange, Profile,
-    ProfileSegment, RecordDigest, RetractedKind, ReturnedOrder, SegmentChange, Signal, Silence, State,
+    ProfileSegment, ProfileTier, RecordDigest, RetractedKind, ReturnedOrder, SegmentChange, Signal, Silence,
+    State, TierChange,
 };
 use retention_signals::domain::values::ids::{CustomerSlot, OrderHash, ReturnHash, ShopIndex};
 use retention_signals::domain::values::money::ShopAmount;
@@ -196,6 +197,7 @@ fn signal_kind(name: &str, data: &Value) -> SignalKind {
             after: segment(data, &data["after"]),
             silence: days(&data["silence_days"]),
         }),
+        "tier_changed" => SignalKind::TierChanged(tier_change(data)),
         "order_cancelled" => SignalKind::OrderCancelled {
             order: OrderHash(0),
             value: some(&data["value"], money),
@@ -223,6 +225,11 @@ fn signal_kind(name: &str, data: &Value) -> SignalKind {
         })),
         _ => panic!("{name} is no signal"),
     }
+}
+
+fn tier_change(data: &Value) -> TierChange {
+    let name = |value: &Value| some(value, |name| text(name).into());
+    TierChange { before: name(&data["before"]), after: name(&data["after"]), net: money(&data["net"]) }
 }
 
 pub fn record_kind(json: &Value) -> RecordKind<'_> {
@@ -277,6 +284,11 @@ pub fn profile(json: &Value, shop: ShopIndex) -> Profile {
             None => ProfileSegment::LeftOut,
             Some(Value::Null) => ProfileSegment::Unknown,
             Some(known) => ProfileSegment::Known(segment(known, &known["name"])),
+        },
+        points: json.get("points").map(count),
+        tier: match json.get("tier") {
+            None => ProfileTier::LeftOut,
+            Some(name) => ProfileTier::Known(some(name, |name| text(name).into())),
         },
         truncated: json["truncated"] == true,
         blocks: [block(&json["all_time"]), windows[0], windows[1], windows[2]],

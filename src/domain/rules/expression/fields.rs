@@ -185,7 +185,16 @@ impl Field {
         }
     }
 
-    /// The words that the field may have; none if it may have others.
+    /// Whether its words are the names of the configured tiers.
+    pub const fn is_tier(self) -> bool {
+        matches!(
+            self,
+            Self::Customer(CustomerField::Tier)
+                | Self::Trigger(SignalType::TierChanged, TriggerField::Before | TriggerField::After)
+        )
+    }
+
+    /// The words that the field may have, tiers aside; none if it may have others.
     pub fn words(self) -> Option<Vec<&'static str>> {
         let segments = || Segment::ALL.map(Segment::name).to_vec();
         let matrix = || ValueMatrix::ALL.map(ValueMatrix::name).to_vec();
@@ -249,6 +258,7 @@ const fn trigger_fields(signal_type: SignalType) -> &'static [(TriggerField, Fie
             (F::Matrix, Text),
             (F::SilenceDays, Days),
         ],
+        SignalType::TierChanged => &[(F::Before, Text), (F::After, Text), (F::Net, Money)],
         SignalType::OrderCancelled => &[(F::Value, Money), (F::Net, Money)],
         SignalType::OrderReturned => &[(F::Refund, Money), (F::OrderKept, Flag), (F::DaysSinceOrder, Days)],
         SignalType::BecameProspect | SignalType::Rule => &[],

@@ -12,7 +12,7 @@
 //! ```
 
 use super::condition::{Comparison, Condition, DURATION_UNITS, Expression, Literal, Test};
-use super::fields::{CustomerField, Field, FieldType};
+use super::fields::{Field, FieldType};
 use super::lexer::{Token, tokens};
 use crate::domain::signals::kind::SignalType;
 use crate::domain::values::number::Decimal;
@@ -280,11 +280,9 @@ impl Scope<'_> {
     /// A word that the field never has would make the condition false for ever.
     fn check_word(self, field: Field, word: &str) -> Result<(), ExpressionError> {
         let (Self::Customer { tiers, .. } | Self::Trigger { tiers, .. }) = self;
-        let words = match field {
-            Field::Customer(CustomerField::Tier) => (!tiers.is_empty()).then(|| tiers.to_vec()),
-            Field::Customer(_) | Field::Window(..) | Field::Sku | Field::Trigger(..) => {
-                field.words().map(|words| words.into_iter().map(str::to_owned).collect())
-            }
+        let words = match field.is_tier() {
+            true => (!tiers.is_empty()).then(|| tiers.to_vec()),
+            false => field.words().map(|words| words.into_iter().map(str::to_owned).collect()),
         };
         let Some(words) = words.filter(|words: &Vec<String>| !words.iter().any(|known| known == word)) else {
             return Ok(());

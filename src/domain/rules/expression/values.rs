@@ -19,10 +19,6 @@ pub struct CustomerValues<'c> {
     pub currency: Currency,
     /// See [`last_return_at`].
     pub last_return_at: Option<Time>,
-    /// None without points.
-    pub points: Option<u64>,
-    /// None without tiers, and below the lowest.
-    pub tier: Option<&'c str>,
     /// Of a rule on a product.
     pub sku: Option<&'c str>,
 }
@@ -71,8 +67,8 @@ impl<'c> CustomerValues<'c> {
             CustomerField::Matrix => {
                 text(self.segment().and_then(|segment| segment.matrix).map(ValueMatrix::name))
             }
-            CustomerField::Tier => text(self.tier),
-            CustomerField::Points => count(self.points),
+            CustomerField::Tier => text(profile.tier.name()),
+            CustomerField::Points => count(profile.points),
             CustomerField::PurchaseDays => count(Some(profile.purchase_days)),
             CustomerField::MeanGapDays => number(profile.mean_gap),
             CustomerField::ExpectedGapDays => number(profile.expected_gap),
@@ -175,6 +171,9 @@ impl<'c> TriggerValues<'c> {
             (S::SegmentChanged(change), F::M) => count(change.after.scores.m),
             (S::SegmentChanged(change), F::Matrix) => text(change.after.matrix.map(ValueMatrix::name)),
             (S::SegmentChanged(change), F::SilenceDays) => days(Some(change.silence)),
+            (S::TierChanged(change), F::Before) => text(change.before.as_deref()),
+            (S::TierChanged(change), F::After) => text(change.after.as_deref()),
+            (S::TierChanged(change), F::Net) => money(Some(change.net), currency),
             (S::OrderCancelled { value, .. }, F::Value) => money(*value, currency),
             (S::OrderCancelled { net, .. }, F::Net) => money(Some(*net), currency),
             (S::OrderReturned { refund, .. }, F::Refund) => money(Some(*refund), currency),
@@ -223,7 +222,9 @@ mod tests {
     use crate::domain::segments::cuts::Scores;
     use crate::domain::segments::published::CutsVersion;
     use crate::domain::signals::kind::SignalType;
-    use crate::domain::signals::signal::{FrequencyChange, Lifecycle, OrderValueChange, SegmentChange};
+    use crate::domain::signals::signal::{
+        FrequencyChange, Lifecycle, OrderValueChange, ProfileTier, SegmentChange, TierChange,
+    };
     use crate::domain::values::ids::ShopIndex;
 
     fn at(days: i64) -> Time {
@@ -262,6 +263,8 @@ mod tests {
             expected_gap: None,
             outlook: None,
             segment: ProfileSegment::Known(segment),
+            points: Some(110),
+            tier: ProfileTier::Known(Some("silver".into())),
             truncated: false,
             blocks: [all_time, OrderTotals::default(), OrderTotals::default(), all_time],
         }
@@ -274,8 +277,6 @@ mod tests {
             profile: &profile,
             currency: currency("EUR"),
             last_return_at: Some(at(170)),
-            points: Some(110),
-            tier: Some("silver"),
             sku: None,
         };
         for (text, expected) in [
@@ -312,6 +313,7 @@ mod tests {
         let change = FrequencyChange { ratio: ratio(3, 2), recent: ratio(30, 1), earlier: ratio(20, 1) };
         let worth =
             OrderValueChange { ratio: ratio(1, 2), recent: ratio(4_000, 3), earlier: ratio(8_000, 3) };
+        let risen = TierChange { before: None, after: Some("silver".into()), net: ShopAmount(18_670) };
         let moved = SegmentChange { before: None, after, silence: Span::days(33) };
         for (signal, text) in [
             (SignalKind::FirstOrder { value: ShopAmount(4_200) }, "trigger.value = 42"),
@@ -324,6 +326,10 @@ mod tests {
             (
                 SignalKind::SegmentChanged(moved),
                 "trigger.after = \"promising\" and trigger.before is null and trigger.silence_days = 33d and trigger.r = 4",
+            ),
+            (
+                SignalKind::TierChanged(risen),
+                "trigger.after in [\"silver\", \"gold\"] and trigger.before is null and trigger.net = 186.70",
             ),
             (SignalKind::BecameProspect, ""),
         ] {

@@ -144,7 +144,9 @@ mod tests {
             let upgraded_from_1 = upgrade(&bytes, Format::V1);
             match format {
                 Format::V1 => assert_eq!(upgraded_from_1.as_deref(), Ok(&bytes[..])),
-                Format::V2 | Format::V3 => assert_eq!(upgraded_from_1, Err(Corrupt), "{marks:?}"),
+                Format::V2 | Format::V3 | Format::V4 => {
+                    assert_eq!(upgraded_from_1, Err(Corrupt), "{marks:?}")
+                }
             }
             assert_eq!(upgrade(&bytes, Format::V2).as_deref(), Ok(&bytes[..]));
         }

@@ -30,9 +30,10 @@ pub const fn bytes_max(key_bytes: usize, entries_max: usize) -> usize {
 mod tests {
     use super::super::{pack, unpack};
     use super::*;
+    use crate::domain::customer::Customer;
     use crate::domain::customer::ledger::{Cancellation, CancelledUpTo, Order, Return};
     use crate::domain::customer::purchases::{PurchaseDays, PurchaseStats};
-    use crate::domain::customer::{Customer, Summary};
+    use crate::domain::customer::summary::Summary;
     use crate::domain::values::event::{SkuVariety, VERSION_LIMIT};
     use crate::domain::values::ids::{OrderHash, ReturnHash};
     use crate::domain::values::money::{AMOUNT_LIMIT, Currency, SentAmount, ShopAmount};
