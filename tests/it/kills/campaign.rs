@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use fastrand::Rng;
+use toml::Table;
 
 use super::PATIENCE;
 use super::fleet::{COMMIT_STEPS, Fate, Fleet, Tally};
+use super::rules;
 use super::verdict::{OffsetWatch, Verdict};
 use super::workload::Workload;
 use crate::kafka::KafkaNode;
@@ -50,13 +52,21 @@ fn first_seed() -> Result<u64> {
 
 /// Nothing is lost and nothing doubled, however often processes die.
 pub fn campaign(node: &KafkaNode) -> Result<()> {
-    let target = kills_asked().unwrap_or(KILLS_DEFAULT);
+    die(node, None, kills_asked().unwrap_or(KILLS_DEFAULT))
+}
+
+/// The same in a shop with rules.
+pub fn campaign_with_rules(node: &KafkaNode) -> Result<()> {
+    die(node, Some(&rules::settings()), kills_asked().unwrap_or(KILLS_DEFAULT / 2))
+}
+
+fn die(node: &KafkaNode, rules: Option<&Table>, target: u64) -> Result<()> {
     let first = first_seed()?;
     let (start, mut total) = (Instant::now(), Tally::default());
     let (mut signals, mut batches) = (0, 0);
     for round in 0.. {
         let seed = first + round;
-        let (tally, verdict) = play(node, seed, round, target - total.kills())
+        let (tally, verdict) = play(node, seed, round, target - total.kills(), rules)
             .with_context(|| format!("replay with {SEED}={seed:#x} {KILLS}=1"))?;
         total.add(&tally);
         signals += verdict.signals;
@@ -77,10 +87,16 @@ pub fn campaign(node: &KafkaNode) -> Result<()> {
 }
 
 /// One round: until the history is read or enough have died, then one process that lives reads the rest.
-fn play(node: &KafkaNode, seed: u64, round: u64, kills_left: u64) -> Result<(Tally, Verdict)> {
+fn play(
+    node: &KafkaNode,
+    seed: u64,
+    round: u64,
+    kills_left: u64,
+    rules: Option<&Table>,
+) -> Result<(Tally, Verdict)> {
     let mut rng = Rng::with_seed(seed);
     let is_first = round == 0;
-    let shop = Shop::open(node, if is_first { 4 } else { rng.u32(2..=8) })?;
+    let shop = Shop::open(node, if is_first { 4 } else { rng.u32(2..=8) })?.with_settings(rules);
     let workload = Workload::complete(seed, rng.usize(2_000..4_000));
     workload.load(&shop)?;
     thread::scope(|scope| {
@@ -114,8 +130,14 @@ fn play(node: &KafkaNode, seed: u64, round: u64, kills_left: u64) -> Result<(Tal
         shop.wait_until_idle(&[&last], PATIENCE)?;
         watch.look(&shop)?;
         last.terminate(PATIENCE)?.expect_clean();
-        let expected = expected.join().map_err(|_| anyhow!("the reference has panicked"))?;
+        let mut expected = expected.join().map_err(|_| anyhow!("the reference has panicked"))?;
+        if rules.is_some() {
+            rules::expect_undisturbed(&mut expected, &shop, &workload)?;
+        }
         let verdict = Verdict::of(&shop, &expected)?.into_result(format_args!("seed {seed:#x}"))?;
+        if rules.is_some() {
+            rules::check(&shop, &workload).with_context(|| format!("seed {seed:#x}"))?;
+        }
         Ok((fleet.tally, verdict))
     })
 }

@@ -14,6 +14,7 @@ mod feed;
 pub mod fleet;
 mod measure;
 mod permissions;
+mod rules;
 mod scenarios;
 mod timers;
 mod verdict;
@@ -29,8 +30,9 @@ use crate::kafka::{self, KafkaNode};
 const PATIENCE: Duration = Duration::from_secs(90);
 
 pub fn trials() -> Vec<Trial> {
-    let shared: [(&str, fn(&KafkaNode) -> anyhow::Result<()>); 7] = [
+    let shared: [(&str, fn(&KafkaNode) -> anyhow::Result<()>); 8] = [
         ("kills::campaign", campaign::campaign),
+        ("kills::rules", campaign::campaign_with_rules),
         ("kills::a_zombie_that_was_sending", scenarios::zombie_while_sending),
         ("kills::a_zombie_with_offsets_sent", scenarios::zombie_with_offsets_sent),
         ("kills::two_processes_with_one_instance", scenarios::two_processes_with_one_instance),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use toml::Table;
 
 use super::history::{self, History};
 use crate::kafka::{Client, Committed, Consumed, KafkaNode, Record, compacted};
@@ -18,6 +19,8 @@ pub struct Shop {
     pub application: String,
     pub partitions: u32,
     topics: Topics,
+    /// What its services have beside the settings of all shops.
+    more: Table,
 }
 
 struct Topics {
@@ -62,7 +65,7 @@ impl Shop {
             client.create_topic(name, count, &compacted)?;
         }
         let bootstrap_servers = client.bootstrap_servers().to_owned();
-        Ok(Shop { client, bootstrap_servers, application, partitions, topics })
+        Ok(Shop { client, bootstrap_servers, application, partitions, topics, more: Table::new() })
     }
 
     /// Another application that reads the same inputs, with topics of its own for everything that it writes.
@@ -71,7 +74,13 @@ impl Shop {
         let Topics { orders, returns, erasures, .. } = &self.topics;
         let inputs = (orders.clone(), returns.clone(), erasures.clone());
         let (orders, returns, erasures) = inputs;
-        Ok(Shop { topics: Topics { orders, returns, erasures, ..other.topics }, ..other })
+        let topics = Topics { orders, returns, erasures, ..other.topics };
+        Ok(Shop { topics, more: self.more.clone(), ..other })
+    }
+
+    /// The shop whose services have these settings as well.
+    pub fn with_settings(self, more: Option<&Table>) -> Shop {
+        Shop { more: more.cloned().unwrap_or_default(), ..self }
     }
 
     /// Settings of one instance, whose clock goes to `end` once everything is read.
@@ -81,14 +90,15 @@ impl Shop {
 
     /// Settings of one instance, whose clock follows the wall.
     pub fn live_settings(&self, instance: &str) -> ServiceSettings {
-        ServiceSettings::new(&self.bootstrap_servers, &self.application, instance)
+        let settings = ServiceSettings::new(&self.bootstrap_servers, &self.application, instance)
             .set(&["topics", "orders"], self.topics.orders.as_str())
             .set(&["topics", "returns"], self.topics.returns.as_str())
             .set(&["topics", "erasures"], self.topics.erasures.as_str())
             .set(&["topics", "signals"], self.topics.signals.as_str())
             .set(&["topics", "customers"], self.topics.customers.as_str())
             .set(&["topics", "dead_letters"], self.topics.dead_letters.as_str())
-            .set(&["topics", "changelog"], self.topics.changelog.as_str())
+            .set(&["topics", "changelog"], self.topics.changelog.as_str());
+        self.more.iter().fold(settings, |settings, (name, value)| settings.set(&[name], value.clone()))
     }
 
     pub fn start(&self, instance: &str, end: i64) -> Result<ServiceProcess> {
