@@ -16,6 +16,7 @@ mod partition_totals;
 pub mod queries;
 pub mod rescheduling;
 pub mod restore;
+pub mod rule_evidence;
 mod rule_visit;
 mod scratch;
 pub mod settling;

@@ -21,6 +21,7 @@ mod connections;
 mod evidence_body;
 mod explanation_body;
 mod routes;
+mod rule_evidence_body;
 mod status_body;
 mod window_body;
 

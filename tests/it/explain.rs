@@ -30,8 +30,8 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("explain: open signals have the ids that were published", open_signals),
         Trial::test("explain: the end of a window is named where it matters", window_end),
         Trial::test("explain: what is foretold comes", || over_seeds(foretold, 1_500)),
-        Trial::test("explain: a customer of files at five instants", from_files),
         Trial::test("explain: points, and how far it is to the next tier", tiers),
+        Trial::test("explain: a customer of files at six instants", from_files),
     ]
 }
 
@@ -162,31 +162,38 @@ fn foretold(seed: u64) -> Result<(), String> {
 
 /// The words of `explain` about Ida of the story, at instants between which something happens. `RETENTION_EXPECT=write` writes them anew.
 fn from_files() -> Result<(), Failed> {
+    for at in ["2025-01-10", "2025-03-01", "2025-04-20", "2025-07-01", "2026-03-01"] {
+        from_file(&["--set", "shop.currency=EUR"], at, &format!("ida-{at}.txt"))?;
+    }
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/explain/rules.toml");
+    from_file(&["--config", rules], "2025-02-05", "ida-with-rules-2025-02-05.txt")
+}
+
+fn from_file(settings: &[&str], at: &str, name: &str) -> Result<(), Failed> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let story = root.join("schemas/examples/story");
     let folder = root.join("tests/data/explain");
-    for at in ["2025-01-10", "2025-03-01", "2025-04-20", "2025-07-01", "2026-03-01"] {
-        let output = Command::new(env!("CARGO_BIN_EXE_retention-signals"))
-            .args(["explain", "c-1042", "--set", "shop.currency=EUR", "--at", &format!("{at}T00:00:00Z")])
-            .arg("--orders")
-            .arg(story.join("orders.jsonl"))
-            .arg("--returns")
-            .arg(story.join("returns.jsonl"))
-            .env_remove("RETENTION_CONFIG")
-            .output()?;
-        let said = String::from_utf8(output.stdout)?;
-        if !output.status.success() {
-            return Err(format!("{at}: {}", String::from_utf8_lossy(&output.stderr)).into());
-        }
-        let path = folder.join(format!("ida-{at}.txt"));
-        if env::var("RETENTION_EXPECT").is_ok_and(|value| value == "write") {
-            fs::create_dir_all(&folder)?;
-            fs::write(&path, &said)?;
-        }
-        let expected = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        if said != expected {
-            return Err(format!("{at}: found\n{said}\nexpected\n{expected}").into());
-        }
+    let output = Command::new(env!("CARGO_BIN_EXE_retention-signals"))
+        .args(["explain", "c-1042", "--at", &format!("{at}T00:00:00Z")])
+        .args(settings)
+        .arg("--orders")
+        .arg(story.join("orders.jsonl"))
+        .arg("--returns")
+        .arg(story.join("returns.jsonl"))
+        .env_remove("RETENTION_CONFIG")
+        .output()?;
+    let said = String::from_utf8(output.stdout)?;
+    if !output.status.success() {
+        return Err(format!("{at}: {}", String::from_utf8_lossy(&output.stderr)).into());
+    }
+    let path = folder.join(name);
+    if env::var("RETENTION_EXPECT").is_ok_and(|value| value == "write") {
+        fs::create_dir_all(&folder)?;
+        fs::write(&path, &said)?;
+    }
+    let expected = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    if said != expected {
+        return Err(format!("{at}: found\n{said}\nexpected\n{expected}").into());
     }
     Ok(())
 }

@@ -28,6 +28,7 @@ pub(super) fn in_words(body: &Value) -> String {
         text.push_str(&outlook(customer));
         text.push_str(&tier(customer, explanation));
         text.push_str(&upcoming(explanation));
+        text.push_str(&rules(explanation));
     }
     text
 }
@@ -253,8 +254,14 @@ fn upcoming(explanation: &Value) -> String {
     }
     let mut text = "\nif no record comes\n".to_owned();
     for instant in upcoming {
-        let signals = instant["signals"].as_array().cloned().unwrap_or_default();
-        let signals: Vec<String> = signals.iter().map(plain).collect();
+        let list = |name: &str| instant[name].as_array().cloned().unwrap_or_default();
+        let mut signals: Vec<String> =
+            list("signals").iter().map(plain).filter(|name| name != "rule").collect();
+        signals.extend(
+            list("rules")
+                .iter()
+                .map(|rule| format!("rule {} {}", plain(&rule["rule"]), plain(&rule["action"]))),
+        );
         writeln!(text, "  {}  {}", plain(&instant["at"]), signals.join(", ")).expect("writing to a string");
     }
     text
@@ -262,6 +269,59 @@ fn upcoming(explanation: &Value) -> String {
 
 fn plain_or(value: &Value, otherwise: &str) -> String {
     if value.is_null() { otherwise.to_owned() } else { plain(value) }
+}
+
+/// Where each rule stands.
+fn rules(explanation: &Value) -> String {
+    let rules = explanation["rules"].as_array().cloned().unwrap_or_default();
+    if rules.is_empty() {
+        return String::new();
+    }
+    let mut text = "\nrules\n".to_owned();
+    for rule in rules {
+        let parts: Vec<String> =
+            [planned(&rule), fired(&rule), hindrance(&rule)].into_iter().flatten().collect();
+        let what = match &*parts {
+            [] => format!("waits for {}", plain(&rule["on"])),
+            parts => parts.join("; "),
+        };
+        let held_out = if rule["action"] == "withheld" { " (held out: it would say withheld)" } else { "" };
+        writeln!(text, "  {:<16} {what}{held_out}", plain(&rule["rule"])).expect("writing to a string");
+    }
+    text
+}
+
+fn planned(rule: &Value) -> Option<String> {
+    let list = |name: &str| -> Vec<String> {
+        rule[name].as_array().map(|values| values.iter().map(plain).collect()).unwrap_or_default()
+    };
+    let (planned, ends) = (list("planned"), list("cancel_on"));
+    let turn = rule["next_turn"].as_str().map(|at| format!("next turn {at}"));
+    match (planned.is_empty(), ends.is_empty()) {
+        (true, _) => turn,
+        (false, true) => Some(format!("planned for {}", planned.join(", "))),
+        (false, false) => {
+            Some(format!("planned for {}, unless {} comes", planned.join(", "), ends.join(" or ")))
+        }
+    }
+}
+
+fn fired(rule: &Value) -> Option<String> {
+    let last = rule["last"]["at"].as_str()?;
+    let variant = rule["variant"].as_str().map(|variant| format!(" as {variant}")).unwrap_or_default();
+    let verb = if rule["action"] == "withheld" { "withheld" } else { "fired" };
+    Some(format!("{verb} last at {last}{variant}"))
+}
+
+fn hindrance(rule: &Value) -> Option<String> {
+    let detail = || plain(&rule["hindrance"]["detail"]);
+    Some(match rule["hindrance"]["reason"].as_str()? {
+        "switched_off" => "switched off".to_owned(),
+        "fired_once" => "fires once for each customer".to_owned(),
+        "cool_down" => format!("does not fire again {}", detail()),
+        "condition" => format!("its `if` is false now: {}", detail()),
+        _ => format!("its cap is reached: {}", detail()),
+    })
 }
 
 /// A value as it is read.

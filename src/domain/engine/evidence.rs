@@ -9,6 +9,7 @@ use crate::domain::customer::ledger::{Attribution, Order, OrderResult, Return, R
 use crate::domain::lapse::PurchaseHistory;
 use crate::domain::lapse::model::ModelVersion;
 use crate::domain::settings::Shop;
+use crate::domain::signals::rule::RuleAction;
 use crate::domain::signals::signal::State;
 use crate::domain::store::packed;
 use crate::domain::values::ids::{CustomerKey, CustomerSlot, OrderHash, ReturnHash, ShopIndex};
@@ -105,6 +106,8 @@ pub struct Upcoming {
     pub at: Time,
     /// Names of the signals, in their order.
     pub signals: Vec<&'static str>,
+    /// Of those about rules, the rule and what it does.
+    pub rules: Vec<(Arc<str>, RuleAction)>,
     /// The state afterwards.
     pub state: State,
 }
@@ -160,12 +163,16 @@ impl Engine {
                 break;
             };
             alone.advance_clock(due, usize::MAX);
-            let signals: Vec<_> = alone.drain_signals().map(|(_, signal)| signal.kind.name()).collect();
+            let (mut signals, mut rules) = (Vec::new(), Vec::new());
+            for (_, signal) in alone.drain_signals() {
+                signals.push(signal.kind.name());
+                rules.extend(signal.kind.rule().map(|rule| (Arc::clone(&rule.rule), rule.action)));
+            }
             alone.changes_committed();
             if !signals.is_empty() {
                 let only = alone.find(key).expect("nothing erases the customer");
                 let state = alone.explained_state(only);
-                upcoming.push(Upcoming { at: due, signals, state });
+                upcoming.push(Upcoming { at: due, signals, rules, state });
             }
         }
         upcoming

@@ -2,6 +2,7 @@
 
 use super::Engine;
 use super::evidence::Evidence;
+use super::rule_evidence::RuleEvidence;
 use super::rule_visit::next_rule_due;
 use super::tier_evidence::TierEvidence;
 use crate::domain::customer::facts::Facts;
@@ -35,6 +36,8 @@ pub struct Explanation {
     pub evidence: Evidence,
     /// None without tiers.
     pub tier: Option<TierEvidence>,
+    /// One for each rule, by priority and name.
+    pub rules: Vec<RuleEvidence>,
 }
 
 /// What may happen when a customer's timer fires.
@@ -110,6 +113,7 @@ impl Engine {
                 folded_orders: summary.block.placed,
                 newest_folded_order_at: summary.newest_order_at,
             },
+            rules: self.rule_evidence(slot, index, &customer, &facts, as_of),
             evidence: self.evidence(slot, &customer, &attribution, history.as_ref()),
             tier: TierEvidence::of(&customer, &attribution, as_of, (shop, index), settings),
         }

@@ -35,7 +35,7 @@ pub(super) fn next_rule_due(
     subject(settings, book, store.key(slot), shop, facts).next_due(memory, turns)
 }
 
-fn subject<'a>(
+pub(super) fn subject<'a>(
     settings: &'a Settings,
     book: &'a Rulebook,
     key: &'a [u8],

@@ -17,7 +17,7 @@ use super::assignment::Hash;
 use super::expression::values::{CustomerValues, TriggerValues};
 use super::memory::{CapId, LastFiring, Planned, PlannedFiring, RuleMemory};
 use super::points::multiple;
-use super::rule::{Again, Anchor, Rule, RuleSet, Trigger, Variant, WhilePlanned};
+use super::rule::{Again, Anchor, CoolDown, Rule, RuleSet, Trigger, Variant, WhilePlanned};
 use super::schedule::{next_date, next_turn, send};
 use crate::domain::customer::purchases::PurchaseStats;
 use crate::domain::signals::kind::{SignalKind, SignalType};
@@ -154,7 +154,7 @@ impl RuleSubject<'_> {
     }
 
     /// The next turn of a rule that has turns: its instant, and when that may be sent.
-    fn next_turn(&self, rule: &Rule, memory: &RuleMemory, turns: Turns) -> Option<(Time, Time)> {
+    pub fn next_turn(&self, rule: &Rule, memory: &RuleMemory, turns: Turns) -> Option<(Time, Time)> {
         /// Hours of sending move an instant by less.
         const MOVED_MAX: Span = Span::days(9);
         let next: &dyn Fn(Time) -> Option<Time> = match &rule.trigger {
@@ -387,12 +387,10 @@ impl<'a> RuleRun<'a> {
 
     /// Whether the rule has fired too short a time before `at`.
     fn is_cooling(&self, rule: &Rule, at: Time) -> bool {
-        let Some(last) = self.memory.last_of(rule.id()) else { return false };
-        match (&rule.trigger, rule.again) {
-            // Each multiple is a trigger of its own.
-            (Trigger::Points { .. }, _) | (_, Again::Always) => false,
-            (_, Again::Never) => true,
-            (_, Again::After(again)) => last.at.plus(again) > at,
+        match rule.cool_down(self.memory.last_of(rule.id()).map(|last| last.at)) {
+            CoolDown::None => false,
+            CoolDown::Until(until) => until > at,
+            CoolDown::ForEver => true,
         }
     }
 

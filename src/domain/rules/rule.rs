@@ -3,7 +3,7 @@
 use super::expression::condition::Condition;
 use super::schedule::{DateOfYear, SendHours, TimeOfDay};
 use crate::domain::signals::kind::SignalType;
-use crate::domain::values::time::Span;
+use crate::domain::values::time::{Span, Time};
 
 /// How many rules a set has at most.
 pub const RULES_MAX: usize = 64;
@@ -138,6 +138,25 @@ impl Rule {
     pub const fn id(&self) -> RuleId {
         RuleId(self.hash as u32)
     }
+
+    /// How long the rule does not fire again after its last firing, if there was one.
+    pub fn cool_down(&self, last: Option<Time>) -> CoolDown {
+        match (last, &self.trigger, self.again) {
+            // Each multiple is a trigger of its own.
+            (None, ..) | (_, Trigger::Points { .. }, _) | (_, _, Again::Always) => CoolDown::None,
+            (Some(_), _, Again::Never) => CoolDown::ForEver,
+            (Some(last), _, Again::After(again)) => CoolDown::Until(last.plus(again)),
+        }
+    }
+}
+
+/// How long a rule that has fired for a customer does not fire again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CoolDown {
+    None,
+    /// From this instant on it does.
+    Until(Time),
+    ForEver,
 }
 
 /// The low half of the hash of a rule's name: how state refers to a rule.
@@ -159,6 +178,21 @@ pub enum Trigger {
     },
     /// An order without a customer.
     GuestOrder,
+}
+
+impl Trigger {
+    /// As `on` has it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Signal(signal_type) => signal_type.name(),
+            Self::Order => "order",
+            Self::Every(_) => "every",
+            Self::Date(_) => "date",
+            Self::Product(_) => "product",
+            Self::Points { .. } => "points",
+            Self::GuestOrder => "guest_order",
+        }
+    }
 }
 
 /// A turn every so many days after an anchor.
@@ -327,6 +361,19 @@ pub(in crate::domain) mod tests {
             measure: Span::days(30),
             enabled: true,
         }
+    }
+
+    #[test]
+    fn a_cool_down_begins_at_the_last_firing() {
+        let last = Time::MIN.plus(Span::days(3));
+        let on = |again, trigger| Rule { again, ..rule("a", trigger) };
+        let lapsed = || Trigger::Signal(SignalType::Lapsed);
+        assert_eq!(on(Again::Never, lapsed()).cool_down(None), CoolDown::None);
+        assert_eq!(on(Again::Never, lapsed()).cool_down(Some(last)), CoolDown::ForEver);
+        assert_eq!(on(Again::Always, lapsed()).cool_down(Some(last)), CoolDown::None);
+        let after = Again::After(Span::days(2));
+        assert_eq!(on(after, lapsed()).cool_down(Some(last)), CoolDown::Until(Time::MIN.plus(Span::days(5))));
+        assert_eq!(on(after, Trigger::Points { reach: 1 }).cool_down(Some(last)), CoolDown::None);
     }
 
     #[test]

@@ -62,6 +62,7 @@ pub(super) struct JudgedByBody {
 pub(super) struct UpcomingBody {
     at: String,
     signals: Vec<&'static str>,
+    rules: Vec<UpcomingRuleBody>,
     state: &'static str,
 }
 
@@ -84,6 +85,12 @@ struct NextTierBody {
 struct TierChangeBody {
     at: String,
     to: Option<String>,
+}
+
+#[derive(Serialize)]
+struct UpcomingRuleBody {
+    rule: String,
+    action: &'static str,
 }
 
 pub(super) fn records(evidence: &Evidence, names: &Names) -> RecordsBody {
@@ -109,8 +116,10 @@ pub(super) fn judged_by(judged_by: &JudgedBy) -> JudgedByBody {
 }
 
 pub(super) fn upcoming(upcoming: &Upcoming) -> UpcomingBody {
-    let Upcoming { at, signals, state } = upcoming;
-    UpcomingBody { at: time(*at), signals: signals.clone(), state: state.name() }
+    let Upcoming { at, signals, rules, state } = upcoming;
+    let rules =
+        rules.iter().map(|(rule, action)| UpcomingRuleBody { rule: rule.to_string(), action: action.name() });
+    UpcomingBody { at: time(*at), signals: signals.clone(), rules: rules.collect(), state: state.name() }
 }
 
 pub(super) fn tier(tier: &TierEvidence, currency: Currency) -> TierBody {

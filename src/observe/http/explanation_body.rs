@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::evidence_body::{self, JudgedByBody, RecordsBody, TierBody, UpcomingBody};
+use super::rule_evidence_body::{self, RuleBody};
 use super::status_body::instant;
 use crate::domain::customer::Armed;
 use crate::domain::engine::explain::{Explanation, NextChange, Remembered, WindowBounds};
@@ -29,6 +30,7 @@ pub(super) struct ExplanationBody {
     judged_by: Option<JudgedByBody>,
     upcoming: Vec<UpcomingBody>,
     tier: Option<TierBody>,
+    rules: Vec<RuleBody>,
 }
 
 #[derive(Serialize)]
@@ -150,6 +152,7 @@ pub(super) fn explanation(explained: &Explained) -> ExplanationBody {
         remembered,
         evidence,
         tier,
+        rules,
         ..
     } = explanation;
     ExplanationBody {
@@ -188,6 +191,7 @@ pub(super) fn explanation(explained: &Explained) -> ExplanationBody {
         judged_by: evidence.judged_by.as_ref().map(evidence_body::judged_by),
         upcoming: evidence.upcoming.iter().map(evidence_body::upcoming).collect(),
         tier: tier.as_ref().map(|tier| evidence_body::tier(tier, evidence.currency)),
+        rules: rules.iter().map(rule_evidence_body::rule).collect(),
     }
 }
 

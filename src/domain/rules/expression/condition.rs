@@ -103,6 +103,14 @@ impl Condition {
         holds
     }
 
+    /// Why it does not hold: the first part of it that is false, and the field that it asks for, if it asks for one alone. None if it holds.
+    pub fn first_false<'v>(&self, value: impl Fn(Field) -> Value<'v>) -> Option<(String, Option<Field>)> {
+        let expression = self.expression.as_ref().filter(|_| !self.holds(&value))?;
+        let part =
+            expression.first_false(&|expression: &Expression| Self::new(expression.clone()).holds(&value));
+        Some((part.to_string(), part.only_field()))
+    }
+
     /// The questions, in the order of the text.
     pub fn tests(&self) -> impl Iterator<Item = &Test> {
         self.steps.iter().filter_map(|step| match step {
@@ -153,6 +161,26 @@ impl std::fmt::Display for Condition {
 }
 
 // === impl Expression ===
+
+impl Expression {
+    /// Of `and`, the first part that does not hold; of all others the whole.
+    fn first_false(&self, holds: &dyn Fn(&Self) -> bool) -> &Self {
+        match self {
+            Self::And(parts) => {
+                parts.iter().find(|part| !holds(part)).map_or(self, |part| part.first_false(holds))
+            }
+            Self::Or(_) | Self::Not(_) | Self::Test(_) => self,
+        }
+    }
+
+    fn only_field(&self) -> Option<Field> {
+        match self {
+            Self::Test(test) => Some(test.field()),
+            Self::Not(inner) => inner.only_field(),
+            Self::And(_) | Self::Or(_) => None,
+        }
+    }
+}
 
 impl std::fmt::Display for Expression {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -16,6 +16,25 @@ pub enum Value<'v> {
     Text(&'v str),
 }
 
+/// As an explanation shows it: numbers with at most four decimals, texts as conditions quote them.
+impl std::fmt::Display for Value<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Null => formatter.write_str("null"),
+            Self::Flag(flag) => formatter.write_str(if *flag { "yes" } else { "no" }),
+            Self::Text(text) => write!(formatter, "\"{text}\""),
+            Self::Number(ratio) => {
+                let scaled = ratio.scaled_half_even(10_000);
+                let (whole, part) = (scaled.unsigned_abs() / 10_000, scaled.unsigned_abs() % 10_000);
+                let decimals = format!("{part:04}");
+                let decimals = decimals.trim_end_matches('0');
+                let (sign, point) = (if scaled < 0 { "-" } else { "" }, if part > 0 { "." } else { "" });
+                write!(formatter, "{sign}{whole}{point}{decimals}")
+            }
+        }
+    }
+}
+
 /// The type of a field: what it may be compared with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FieldType {

@@ -225,3 +225,32 @@ fn random_texts_are_refused_at_a_place_in_them() {
     }
     assert!(accepted > 20, "{accepted}");
 }
+
+#[test]
+fn the_part_that_is_false_is_named_with_its_value() {
+    for (text, part, is) in [
+        ("state = \"lapsed\"", "state = \"lapsed\"", Some("\"active\"")),
+        ("state = \"active\" and silence_days > 30d and all_time.kept = 1", "silence_days > 30d", Some("30")),
+        (
+            "all_time.aov_net < 10 or mean_gap_days > 88d",
+            "all_time.aov_net < 10 or mean_gap_days > 88d",
+            None,
+        ),
+        ("all_time.kept = 4 and (d30.came_back and state = \"lapsed\")", "d30.came_back", Some("no")),
+        ("mean_gap_days < 80d", "mean_gap_days < 80d", Some("87.6667")),
+        ("d30.net > 0.00", "d30.net > 0", Some("-2.5")),
+        ("not all_time.came_back", "not all_time.came_back", Some("yes")),
+        ("p_order_90d > 0.05", "p_order_90d > 0.05", Some("0.05")),
+        ("tier = \"gold\"", "tier = \"gold\"", Some("null")),
+    ] {
+        let scope = Scope::Customer { has_sku: false, tiers: &["gold".to_owned()] };
+        let condition = parse(text, scope).unwrap_or_else(|error| panic!("{text}: {error:?}"));
+        let (found, field) = condition.first_false(value).unwrap_or_else(|| panic!("{text} holds"));
+        let found_is = field.map(|field| value(field).to_string());
+        assert_eq!((found.as_str(), found_is.as_deref()), (part, is), "{text}");
+    }
+    let holds =
+        in_customer("state = \"active\" and (all_time.kept = 4 or d30.came_back)").expect("a condition");
+    assert_eq!(holds.first_false(value), None);
+    assert_eq!(Condition::always().first_false(value), None);
+}
