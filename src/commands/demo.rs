@@ -16,6 +16,7 @@ mod population;
 mod screen;
 mod shop;
 mod summary;
+mod tactics;
 mod webhooks;
 
 use std::future::Future;
@@ -129,8 +130,10 @@ fn load(
         DemoSource::Shopify => assignments.extend(intake::SOURCE.map(str::to_owned)),
     }
     let fallbacks = ASSUMED.iter().map(|(key, value)| (*key, (*value).to_owned(), "demo")).collect();
-    let sources = Sources { assignments, fallbacks, ..Sources::default() };
+    let mut sources = Sources { assignments, fallbacks, ..Sources::default() };
+    tactics::add_to(&mut sources);
     let mut config = cli::load(&sources, Purpose::Kafka)?;
+    tactics::with_cut_points(&mut config);
     // Longer than the configuration allows a service on real time to wait.
     config.clock.grace = GRACE;
     config.clock.at_end = AtEnd::Wall;

@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use crate::commands::cli::RunArguments;
 use crate::commands::idle_rules;
 use crate::commands::service::{self, Service, Slot, drive, tick};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::domain::values::time::Time;
 use crate::exit::{Exit, Failure};
 use crate::kafka::{self, KafkaBroker, KafkaSettings, Layout, Role, SlotSettings, Troubles, host_wall_clock};
@@ -189,5 +189,8 @@ pub fn new_metrics(rules: &Rules) -> Result<Arc<Metrics>, Failure> {
     let vocabulary = Vocabulary { version: metrics::VERSION, revision: metrics::REVISION, currencies };
     let metrics =
         Metrics::new(&Registry::new(), &vocabulary).map_err(|error| Failure::new(Exit::Internal, error))?;
+    if let Some(book) = &rules.settings.rules {
+        metrics.set_rules_version(&config::rules::version(book.set()));
+    }
     Ok(Arc::new(metrics))
 }

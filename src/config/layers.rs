@@ -62,12 +62,18 @@ pub(super) struct Layers {
     pub(super) entries: BTreeMap<Path, Entry>,
     /// The text of the file: rules are read from it by themselves.
     pub(super) file_text: Option<String>,
+    /// Names and texts of files of rules that no key names.
+    pub(super) rule_files: Vec<(&'static str, String)>,
 }
 
 impl Layers {
     /// Merges the sources. An unknown key, or one that its source may not hold, becomes a problem.
     pub(super) fn merge(sources: &Sources, problems: &mut Problems) -> Self {
-        let mut layers = Self { entries: BTreeMap::new(), file_text: sources.file_text.clone() };
+        let mut layers = Self {
+            entries: BTreeMap::new(),
+            file_text: sources.file_text.clone(),
+            rule_files: sources.rule_files.clone(),
+        };
         layers.add_defaults(sources);
         for (path, value, by) in &sources.fallbacks {
             layers.add(Path::of(path), Raw::Scalar(value.clone()), Origin::Fallback(by), problems);

@@ -12,6 +12,8 @@ pub struct Sources {
     pub file_name: Option<String>,
     /// TOML.
     pub file_text: Option<String>,
+    /// Names and texts of files of rules, beside those that `rules.files` names.
+    pub rule_files: Vec<(&'static str, String)>,
     /// Variables by name; those of others are passed over.
     pub environment: BTreeMap<String, String>,
     /// `KEY=VALUE`, the strongest; later ones win.
@@ -39,6 +41,7 @@ impl Sources {
         Ok(Self {
             file_name: file.map(|path| path.display().to_string()),
             file_text,
+            rule_files: Vec::new(),
             environment,
             assignments,
             fallbacks: Vec::new(),

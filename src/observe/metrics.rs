@@ -58,6 +58,7 @@ pub use self::{
     shop_day::{ShopDay, ShopMoney},
 };
 use crate::domain::signals::kind::SignalType;
+use crate::domain::signals::rule::RuleAction;
 use crate::domain::values::time::Time;
 use crate::topic::{Input, Partition, PerInput};
 
@@ -117,6 +118,8 @@ pub struct Overview {
     pub outcomes: PerLabel<Outcome, u64>,
     /// Signals since the start, by type.
     pub signals: PerLabel<SignalType, u64>,
+    /// What rules did since the start, by rule.
+    pub rules: BTreeMap<Arc<str>, PerLabel<RuleAction, u64>>,
     /// Transactions since the start.
     pub transactions: PerLabel<TransactionResult, u64>,
     /// Timers fired since the start.
@@ -205,6 +208,11 @@ impl Metrics {
         }
         business.add(&batch.values);
         rules.add(&batch.rule_signals);
+    }
+
+    /// Exports the version of the rules: instances of one application should have the same.
+    pub fn set_rules_version(&self, version: &str) {
+        self.rules.set_version(version);
     }
 
     /// Counts a transaction that is known to be committed.
@@ -361,6 +369,7 @@ impl Metrics {
             input_records: counts(&self.counters.input_records),
             outcomes: counts(&self.counters.outcomes),
             signals: counts(&self.counters.signals),
+            rules: self.rules.totals(),
             transactions: counts(&self.transactions.results),
             timers_fired: self.counters.timers_fired.iter().map(|(_, counter)| counter.get()).sum(),
             end_to_end_latency: (

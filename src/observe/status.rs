@@ -19,6 +19,7 @@ use std::{
 use chrono::{DateTime, SecondsFormat};
 
 use crate::domain::signals::kind::SignalType;
+use crate::domain::signals::rule::RuleAction;
 use crate::observe::metrics::ServiceState;
 use crate::topic::Partition;
 
@@ -67,6 +68,8 @@ pub enum WorkerPhase {
 pub struct RecentSignal {
     /// Its type.
     pub signal_type: SignalType,
+    /// The rule and what it does, if it is of one.
+    pub rule: Option<(Arc<str>, RuleAction)>,
     /// When it occurred, in milliseconds since 1970.
     pub occurred_at_ms: i64,
     /// Whose it is. Shown only to those who may ask for customers.

@@ -130,8 +130,11 @@ fn check_summary(summary: &str) -> Result<()> {
     ensure!(signals[0] > 500 && signals[0] == signals[1], "{summary}");
     let customers = numbers(line("customers ")?);
     ensure!(customers[0] > 200 && customers[1..].iter().sum::<u64>() == customers[0], "{summary}");
-    for name in ["orders ", "came back ", "revenue ", "first_order "] {
+    for name in ["orders ", "came back ", "revenue ", "rules "] {
         line(name)?;
+    }
+    for name in ["first_order ", "rule ", "news ", "thank-you "] {
+        ensure!(summary.contains(&format!(" {name}")), "no {name} in\n{summary}");
     }
     Ok(())
 }

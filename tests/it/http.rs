@@ -255,6 +255,7 @@ fn customers() -> Result<(), Failed> {
 
 pub fn signal() -> RecentSignal {
     RecentSignal {
+        rule: None,
         signal_type: SignalType::Lapsed,
         occurred_at_ms: 1_700_000_000_000,
         customer_id: "canary".to_owned(),

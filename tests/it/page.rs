@@ -67,6 +67,7 @@ fn figures(browser: &mut Browser) -> Result<()> {
     server.pen.set_phase(WorkerPhase::Running);
     show_figures(&server.metrics);
     server.status.on_signals(["c-1042", &"long-".repeat(60)].map(|customer_id| RecentSignal {
+        rule: None,
         signal_type: SignalType::OrderValueRose,
         occurred_at_ms: 1_758_802_500_000,
         customer_id: customer_id.to_owned(),

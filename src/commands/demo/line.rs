@@ -45,6 +45,11 @@ impl SignalRecord {
         serde_json::from_slice(value).ok()
     }
 
+    /// What it is about: its type, or the rule that fired.
+    pub fn subject(&self) -> &str {
+        self.data["rule"].as_str().unwrap_or(&self.signal_type)
+    }
+
     /// Date, type, customer, and the data as the table of signal types shows it. All money is in `currency`.
     pub fn line(&self, currency: &str, paint: Paint) -> String {
         let date = self.occurred_at.get(..10).unwrap_or_default();

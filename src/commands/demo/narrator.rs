@@ -101,7 +101,8 @@ pub fn date(time: Time) -> String {
     String::from_utf8_lossy(&time_text(time)[..10]).into_owned()
 }
 
-/// Which of the signals since the last line is printed next: one of the type printed least often, so that all types are seen.
+/// Which of the signals since the last line is printed next: one of the type printed least often, so that all types are seen, and all
+/// rules.
 #[derive(Default)]
 struct Choice {
     printed: BTreeMap<String, u64>,
@@ -111,7 +112,7 @@ struct Choice {
 impl Choice {
     fn consider(&mut self, signal: Option<SignalRecord>) {
         let times_told =
-            |signal: &SignalRecord| self.printed.get(&signal.signal_type).copied().unwrap_or_default();
+            |signal: &SignalRecord| self.printed.get(signal.subject()).copied().unwrap_or_default();
         let Some(signal) = signal else { return };
         let is_rarer = self.waiting.as_ref().is_none_or(|waiting| times_told(&signal) < times_told(waiting));
         if is_rarer {
@@ -121,7 +122,7 @@ impl Choice {
 
     fn take(&mut self) -> Option<SignalRecord> {
         let signal = self.waiting.take()?;
-        *self.printed.entry(signal.signal_type.clone()).or_default() += 1;
+        *self.printed.entry(signal.subject().to_owned()).or_default() += 1;
         Some(signal)
     }
 }
@@ -156,6 +157,26 @@ mod tests {
             r#"{{"type":"{signal_type}","customer_id":"ada","occurred_at":"2026-03-14T12:00:00.000Z","data":{{}}}}"#
         );
         SignalRecord::parse(value.as_bytes())
+    }
+
+    fn firing(rule: &str) -> Option<SignalRecord> {
+        let value = format!(
+            r#"{{"type":"rule","customer_id":"ada","occurred_at":"2026-03-14T12:00:00.000Z","data":{{"rule":"{rule}"}}}}"#
+        );
+        SignalRecord::parse(value.as_bytes())
+    }
+
+    #[test]
+    fn each_rule_is_printed() {
+        let mut choice = Choice::default();
+        let mut printed = Vec::new();
+        for _ in 0..3 {
+            for rule in ["news", "news", "gift"] {
+                choice.consider(firing(rule));
+            }
+            printed.extend(choice.take().map(|signal| signal.subject().to_owned()));
+        }
+        assert_eq!(printed, ["news", "gift", "news"]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use indicatif::HumanCount;
 
 use super::narrator::date;
 use super::shop::WrittenCounts;
+use crate::domain::signals::rule::RuleAction;
 use crate::domain::signals::signal::State;
 use crate::domain::values::time::Time;
 use crate::observe::metrics::{Basis, Outcome, Overview, RevenueKind, Window, WindowBasis, WindowRevenue};
@@ -28,7 +29,8 @@ impl Display for Summary {
         self.records(out)?;
         self.customers(out)?;
         self.money(out)?;
-        self.signals(out)
+        self.signals(out)?;
+        self.rules(out)
     }
 }
 
@@ -115,13 +117,29 @@ impl Summary {
         // Types that the demo's settings do not turn on.
         counts.retain(|(count, _)| *count > 0);
         counts.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
-        for row in counts.chunks(3) {
-            let cells =
-                row.iter().map(|(count, name)| format!("{name:<16} {:>8}", HumanCount(*count).to_string()));
-            writeln!(out, "    {}", cells.collect::<Vec<_>>().join("   "))?;
-        }
-        Ok(())
+        table(out, &counts)
     }
+
+    fn rules(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        let rules = &self.overview.rules;
+        let sum = |action| HumanCount(rules.values().map(|counts| counts[action]).sum());
+        let (fired, withheld) = (sum(RuleAction::Fired), sum(RuleAction::Withheld));
+        writeln!(out, "  rules        fired {fired} times, and withheld {withheld} to compare with:")?;
+        let mut counts: Vec<(u64, &str)> =
+            rules.iter().map(|(rule, counts)| (counts[RuleAction::Fired], &**rule)).collect();
+        counts.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+        table(out, &counts)
+    }
+}
+
+/// Counts with their names, three in a row.
+fn table(out: &mut Formatter<'_>, counts: &[(u64, &str)]) -> fmt::Result {
+    for row in counts.chunks(3) {
+        let cells =
+            row.iter().map(|(count, name)| format!("{name:<16} {:>8}", HumanCount(*count).to_string()));
+        writeln!(out, "    {}", cells.collect::<Vec<_>>().join("   "))?;
+    }
+    Ok(())
 }
 
 /// An amount for people; what was counted is exact.

@@ -59,8 +59,12 @@ struct Common {
 
 /// What `check --show` says of rules, and what tells instances with other rules apart.
 pub(super) fn summary(rules: &RuleSet) -> String {
-    let version = hash(format!("{rules:?}").as_bytes());
-    format!("{} rules, version {version:016x}", rules.rules().len())
+    format!("{} rules, version {}", rules.rules().len(), version(rules))
+}
+
+/// A hash of all that rules say: 16 hexadecimal digits.
+pub fn version(rules: &RuleSet) -> String {
+    format!("{:016x}", hash(format!("{rules:?}").as_bytes()))
 }
 
 /// Reads all of it; what is wrong is left out.
@@ -119,6 +123,13 @@ fn set(rules: Vec<Rule>, caps: Vec<Cap>, holdout: Decimal, problems: &mut Proble
 fn read_files(reader: &mut Reader<'_>) -> Vec<RulesFile> {
     let text = reader.layers.file_text.clone();
     let mut files: Vec<RulesFile> = text.map(|text| RulesFile { name: None, text }).into_iter().collect();
+    files.extend(
+        reader
+            .layers
+            .rule_files
+            .iter()
+            .map(|(name, text)| RulesFile { name: Some((*name).to_owned()), text: text.clone() }),
+    );
     for path in reader.optional(&keys::RULES_FILES).unwrap_or_default() {
         let name = path.display().to_string();
         match fs::read_to_string(&path) {

@@ -125,7 +125,8 @@ function showFeed(now) {
   element("feed").replaceChildren(...now.recent_signals.slice(0, 20).map(signal => {
     const item = made("li"), time = made("time", moment(signal.occurred_at));
     time.dateTime = signal.occurred_at;
-    item.append(made("span", words(signal.type), "tag " + signal.type));
+    const what = signal.rule === null ? words(signal.type) : `${signal.rule} ${signal.action}`;
+    item.append(made("span", what, "tag " + signal.type));
     if (signal.customer_id === null) {
       item.append(made("span", "customer hidden", "soft"));
     } else {
@@ -141,12 +142,17 @@ function showFeed(now) {
 }
 
 function showTypes(now, at) {
-  typesBefore.push({ at, signals: now.signals });
+  typesBefore.push({ at, signals: now.signals, rules: now.rules });
   while (typesBefore.length > 2 && at - typesBefore[0].at > 60000) typesBefore.shift();
   const minutes = Math.max((at - typesBefore[0].at) / 60000, 1 / 60);
   const types = Object.entries(now.signals).filter(([, count]) => count > 0).sort((one, other) => other[1] - one[1]);
   rows("types", types.map(([type, count]) =>
     [words(type), short((count - typesBefore[0].signals[type]) / minutes), whole(count)]));
+  const rules = Object.entries(now.rules).sort(([, one], [, other]) => other.fired - one.fired);
+  const firedBefore = rule => typesBefore[0].rules[rule]?.fired ?? 0;
+  element("rules-card").hidden = rules.length === 0;
+  rows("rules", rules.map(([rule, counts]) =>
+    [rule, short((counts.fired - firedBefore(rule)) / minutes), whole(counts.fired), whole(counts.withheld)]));
 }
 
 // --- The service ------------------------------------------------------------------------------------------------------

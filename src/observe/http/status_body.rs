@@ -36,6 +36,7 @@ pub(super) struct StatusBody {
     input_records: BTreeMap<&'static str, u64>,
     outcomes: BTreeMap<&'static str, u64>,
     signals: BTreeMap<&'static str, u64>,
+    rules: BTreeMap<String, BTreeMap<&'static str, u64>>,
     transactions: u64,
     timers_fired: u64,
     latency: LatencyBody,
@@ -92,6 +93,8 @@ struct PartitionBody {
 struct SignalBody {
     #[serde(rename = "type")]
     signal_type: &'static str,
+    rule: Option<String>,
+    action: Option<&'static str>,
     occurred_at: String,
     customer_id: Option<String>,
 }
@@ -146,6 +149,8 @@ pub(super) fn status(context: &HttpContext, customer_ids: CustomerIds) -> Status
     let totals = &overview.partitions;
     let recent_signals = context.status.recent_signals().into_iter().map(|signal| SignalBody {
         signal_type: signal.signal_type.name(),
+        rule: signal.rule.as_ref().map(|(rule, _)| rule.to_string()),
+        action: signal.rule.as_ref().map(|(_, action)| action.name()),
         occurred_at: instant(signal.occurred_at_ms),
         customer_id: (customer_ids == CustomerIds::Shown).then_some(signal.customer_id),
     });
@@ -164,6 +169,7 @@ pub(super) fn status(context: &HttpContext, customer_ids: CustomerIds) -> Status
         input_records: named(&overview.input_records),
         outcomes: named(&overview.outcomes),
         signals: named(&overview.signals),
+        rules: overview.rules.iter().map(|(rule, counts)| (rule.to_string(), named(counts))).collect(),
         transactions: overview.transactions[TransactionResult::Committed],
         timers_fired: overview.timers_fired,
         latency: LatencyBody { records: latency_records, seconds: latency_seconds },

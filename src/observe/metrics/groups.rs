@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use prometheus::{Counter, CounterVec, Gauge, Histogram, IntCounter, IntCounterVec};
+use prometheus::{Counter, CounterVec, Gauge, GaugeVec, Histogram, IntCounter, IntCounterVec};
 
 use super::{
     Vocabulary,
@@ -103,9 +103,11 @@ pub(super) struct BusinessMetrics {
     currencies: Mutex<BTreeMap<CurrencyLabel, CurrencyCounters>>,
 }
 
-/// At most 4 series a rule: 256.
+/// 1 series, and at most 4 a rule: 257.
 pub(super) struct RuleMetrics {
+    info: GaugeVec,
     signals: IntCounterVec,
+    rules: Mutex<BTreeMap<Arc<str>, PerLabel<RuleAction, IntCounter>>>,
 }
 
 /// 66 series.
@@ -317,18 +319,39 @@ impl BusinessMetrics {
 
 impl RuleMetrics {
     pub(super) fn new(registrar: &Registrar<'_>) -> prometheus::Result<Self> {
+        let info = registrar.gauge_family(
+            "retention_rules_info",
+            "Always 1; the label is the version of the rules, as `check --show` prints it (1 series, with rules).",
+            &["version"],
+        )?;
         let signals = registrar.counter_family(
             "retention_rule_firings_total",
             "What rules did, by rule and action: fired, withheld, planned, cancelled (4 a rule).",
             &["rule", "action"],
         )?;
-        Ok(Self { signals })
+        Ok(Self { info, signals, rules: Mutex::default() })
     }
 
     pub(super) fn add(&self, signals: &BTreeMap<(Arc<str>, RuleAction), u64>) {
+        let mut rules = self.rules.lock().expect("no panic under this lock");
         for ((rule, action), count) in signals {
-            self.signals.with_label_values(&[&**rule, action.name()]).inc_by(*count);
+            let counters = rules.entry(Arc::clone(rule)).or_insert_with(|| {
+                PerLabel::build(|action: RuleAction| self.signals.with_label_values(&[rule, action.name()]))
+            });
+            counters[*action].inc_by(*count);
         }
+    }
+
+    pub(super) fn set_version(&self, version: &str) {
+        self.info.with_label_values(&[version]).set(1.0);
+    }
+
+    /// Since the start, by rule.
+    pub(super) fn totals(&self) -> BTreeMap<Arc<str>, PerLabel<RuleAction, u64>> {
+        let rules = self.rules.lock().expect("no panic under this lock");
+        let total =
+            |counters: &PerLabel<RuleAction, IntCounter>| PerLabel::build(|action| counters[action].get());
+        rules.iter().map(|(rule, counters)| (Arc::clone(rule), total(counters))).collect()
     }
 }
 

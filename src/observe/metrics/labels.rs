@@ -8,6 +8,7 @@ use super::label::{Label, label, label_of, pair};
 use crate::domain::daily_count::stage::ShopStage;
 use crate::domain::segments::names::Segment;
 use crate::domain::signals::kind::SignalType;
+use crate::domain::signals::rule::RuleAction;
 use crate::domain::signals::signal::State;
 use crate::topic::{Input, Output};
 use crate::wire::reason::Reason;
@@ -21,6 +22,7 @@ label_of!(Output, "topic");
 label_of!(Reason, "reason");
 label_of!(Remark, "remark");
 label_of!(SignalType, "signal_type");
+label_of!(RuleAction, "action");
 
 label!(
     /// What the whole service is doing.

@@ -132,10 +132,11 @@ fn series_stay_within_their_budget() {
         let combiner = touch_everything(&metrics, partitions, currencies);
         let rule_signals = RuleAction::ALL.map(|action| (("win-back".into(), action), 1)).into();
         metrics.on_batch(&BatchSummary { rule_signals, ..BatchSummary::default() }, 2);
+        metrics.set_rules_version("0123456789abcdef");
         let owned = partitions as usize;
         let more_currencies = currencies.len() - 1;
         let (per_rule, rules) = (4, 1);
-        let budget = 410 + per_rule * rules + 4 * more_currencies + owned * (55 + 8 * more_currencies);
+        let budget = 410 + 1 + per_rule * rules + 4 * more_currencies + owned * (55 + 8 * more_currencies);
         let with_combiner = series(&metrics);
         drop(combiner);
         let series = series(&metrics);

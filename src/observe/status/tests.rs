@@ -125,6 +125,7 @@ fn the_first_failure_is_the_one_that_is_told() {
 fn only_the_latest_signals_are_kept() {
     let (status, ..) = two_workers();
     let signal = |number: i64| RecentSignal {
+        rule: None,
         signal_type: SignalType::Lapsed,
         occurred_at_ms: number,
         customer_id: number.to_string(),

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::domain::signals::kind::SignalType;
+use crate::domain::signals::rule::RuleAction;
 use crate::domain::signals::signal::Signal;
 use crate::domain::values::time::Time;
 use crate::observe::metrics::{BatchSummary, PerLabel, TopicReason};
@@ -100,8 +101,8 @@ pub struct Signals {
 struct SignalSpan {
     id: SignalId,
     kind: SignalType,
-    /// Of a signal about a rule, its name.
-    rule: Option<Arc<str>>,
+    /// Of a signal about a rule, its name and what it does.
+    rule: Option<(Arc<str>, RuleAction)>,
     occurred_at: Time,
     key: Range<usize>,
     value: Range<usize>,
@@ -111,8 +112,8 @@ struct SignalSpan {
 pub struct EncodedSignal<'a> {
     pub id: SignalId,
     pub kind: SignalType,
-    /// Of a signal about a rule, its name.
-    pub rule: Option<&'a str>,
+    /// Of a signal about a rule, its name and what it does.
+    pub rule: Option<&'a (Arc<str>, RuleAction)>,
     pub occurred_at: Time,
     pub key: &'a [u8],
     pub value: &'a [u8],
@@ -127,7 +128,7 @@ impl Signals {
         let id = encode(&mut self.bytes);
         let end = self.bytes.len();
         let (key, value) = (start..middle, middle..end);
-        let rule = signal.kind.rule().map(|rule| Arc::clone(&rule.rule));
+        let rule = signal.kind.rule().map(|rule| (Arc::clone(&rule.rule), rule.action));
         let (kind, occurred_at) = (signal.kind.signal_type(), signal.occurred_at);
         self.entries.push(SignalSpan { id, kind, rule, occurred_at, key, value });
     }
@@ -136,7 +137,7 @@ impl Signals {
         self.entries.iter().map(|entry| EncodedSignal {
             id: entry.id,
             kind: entry.kind,
-            rule: entry.rule.as_deref(),
+            rule: entry.rule.as_ref(),
             occurred_at: entry.occurred_at,
             key: &self.bytes[entry.key.clone()],
             value: &self.bytes[entry.value.clone()],

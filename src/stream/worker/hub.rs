@@ -87,6 +87,7 @@ impl<'m> Hub<'m> {
         let first = part.signals.len().saturating_sub(RECENT_SIGNALS_MAX);
         self.service.on_signals(part.signals.iter().skip(first).map(|signal| RecentSignal {
             signal_type: signal.kind,
+            rule: signal.rule.cloned(),
             occurred_at_ms: signal.occurred_at.as_millis(),
             customer_id: String::from_utf8_lossy(signal.key).into_owned(),
         }));

@@ -63,6 +63,7 @@ fn metrics() -> (Metrics, CombinerGauges, Registry) {
     metrics.partition(Partition(0)).set(&gauges);
     let signals = RuleAction::ALL.map(|action| (("win-back".into(), action), 1));
     metrics.on_batch(&BatchSummary { rule_signals: signals.into(), ..BatchSummary::default() }, 0);
+    metrics.set_rules_version("0123456789abcdef");
     let combiner = metrics.begin_combining();
     combiner.set_incomplete(&incomplete_days());
     combiner.show(&shop_day());

@@ -104,7 +104,7 @@ impl<B: Broker> Sender<'_, B> {
             };
             match signal.rule {
                 None => self.send(&usual)?,
-                Some(rule) => self.send(&OutputRecord { headers: &headers.with_rule(rule), ..usual })?,
+                Some((rule, _)) => self.send(&OutputRecord { headers: &headers.with_rule(rule), ..usual })?,
             }
         }
         for letter in &part.dead_letters {

@@ -54,6 +54,7 @@ fn sources(text: &str) -> Sources {
     Sources {
         file_name: Some("shop.toml".to_owned()),
         file_text,
+        rule_files: Vec::new(),
         environment: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         assignments: assignments.map(str::to_owned).collect(),
         fallbacks: Vec::new(),
