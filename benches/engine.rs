@@ -1,8 +1,11 @@
 //! The path of a record through the engine, in events per second of one core: decode, apply, encode, and all of it.
 //!
 //! `cargo bench --bench engine -- --customers 1000000 --events 2000000`. Every customer has four orders when the clock starts;
-//! `--smoke` runs a toy size. Times are the thread's own on its core, as Linux counts them, so that other work on the machine
+//! `--smoke` runs a toy size. With `--rules` the shop has every rule of `deploy/rules` and what they ask for, and at the end one more
+//! rule is due for every customer at one instant. Times are the thread's own on its core, as Linux counts them, so that other work on the machine
 //! disturbs little; compare figures of one run only.
+
+mod shop_with_rules;
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::hint::black_box;
@@ -62,11 +65,14 @@ const SLICE: usize = 20_000;
 /// Of a million customers, so many events change nearly as many as one transaction may hold (`CHANGES_MAX` in
 /// `processor/pace.rs`): their outputs are encoded once for each.
 const BATCH: usize = 200_000;
+/// Timers of one batch, as the service bounds them.
+const TIMERS_MAX: usize = 10_000;
 
 struct Size {
     customers: usize,
     events: usize,
     is_toy: bool,
+    has_rules: bool,
 }
 
 struct Bench {
@@ -86,7 +92,7 @@ struct Log {
 
 fn main() {
     let size = size();
-    let bench = Bench::new();
+    let bench = Bench::new(size.has_rules);
     let mut random = fastrand::Rng::with_seed(1);
     let start = 1_700_000_000_000;
     let mut engine = Engine::new(Arc::clone(&bench.settings));
@@ -131,6 +137,9 @@ fn main() {
         "more allocations than there were: find out which, or say why"
     );
     bench.count_a_day(&engine, &size);
+    if size.has_rules {
+        bench.fire_for_everybody(&mut engine, &size);
+    }
 }
 
 fn size() -> Size {
@@ -139,12 +148,14 @@ fn size() -> Size {
         let place = arguments.iter().position(|argument| argument == name)?;
         Some(arguments.get(place + 1)?.parse().expect("a number"))
     };
-    let is_toy = arguments.iter().any(|argument| argument == "--smoke");
+    let has = |name: &str| arguments.iter().any(|argument| argument == name);
+    let is_toy = has("--smoke");
     let (customers, events) = if is_toy { (1_000, 10_000) } else { (1_000_000, 2_000_000) };
     Size {
         customers: value("--customers").unwrap_or(customers),
         events: value("--events").unwrap_or(events),
         is_toy,
+        has_rules: has("--rules"),
     }
 }
 
@@ -169,15 +180,19 @@ fn report(name: &str, events: usize, seconds: f64) {
 }
 
 impl Bench {
-    fn new() -> Self {
+    fn new(has_rules: bool) -> Self {
         let euro = Currency::from_code(b"EUR").expect("a currency");
         let shops = Shops::One(Shop::in_currency(euro));
+        let mut settings = Settings::with_defaults(shops.clone(), hash, Arc::new(|_| [0; 16]));
+        if has_rules {
+            settings = shop_with_rules::settings();
+        }
         Self {
             euro,
             decoder: Decoder::new(shops.clone(), Limits::default()),
             signals: SignalEncoder::new(&shops),
             profiles: ProfileEncoder::new(&shops),
-            settings: Arc::new(Settings::with_defaults(shops, hash, Arc::new(|_| [0; 16]))),
+            settings: Arc::new(settings),
         }
     }
 
@@ -294,6 +309,41 @@ impl Bench {
             "the daily count of {} customers: {whole:.2} s, {:.0} ns a customer; the slowest slice of {SLICE} took {:.1} ms",
             counts[0].totals.total(),
             whole * 1e9 / size.customers as f64,
+            slowest * 1e3
+        );
+    }
+
+    /// One rule more is due for every customer at one instant: batch after batch, as a worker takes them.
+    fn fire_for_everybody(&self, engine: &mut Engine, size: &Size) {
+        let clock = engine.clock().expect("records were applied");
+        let (target, name) = (clock.plus(Span::days(366)), "everybody");
+        let (mut out, mut fired, mut batches) = (Vec::new(), 0, 0);
+        let (mut whole, mut slowest) = (0.0, 0.0f64);
+        loop {
+            let mut progress = Progress::More;
+            let mut at_once = 0;
+            let batch = seconds(|| {
+                progress = engine.advance_clock(target, TIMERS_MAX);
+                for (key, signal) in engine.drain_signals() {
+                    at_once += usize::from(signal.kind.rule().is_some_and(|rule| &*rule.rule == name));
+                    out.clear();
+                    self.signals.encode(key, &signal, None, &mut out);
+                    black_box(&out);
+                }
+                self.encode_changes(engine, &mut out);
+            });
+            if at_once > 0 {
+                (fired, batches) = (fired + at_once, batches + 1);
+                (whole, slowest) = (whole + batch, slowest.max(batch));
+            }
+            if progress == Progress::Done {
+                break;
+            }
+        }
+        assert_eq!(fired, size.customers, "each customer once");
+        println!(
+            "a date for {fired} customers: {whole:.2} s in {batches} batches, {:.0} ns each; the slowest batch took {:.1} ms",
+            whole * 1e9 / fired as f64,
             slowest * 1e3
         );
     }

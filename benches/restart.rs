@@ -2,7 +2,9 @@
 //! the worker.
 //!
 //! `cargo bench --bench restart -- --customers 1000000`. Every customer has four orders, as in `benches/engine.rs`; `--smoke` runs a
-//! toy size. Both restores are those of the service: the same task, but for a changelog that lies in memory.
+//! toy size. With `--rules` the shop has every rule of `deploy/rules`. Both restores are those of the service: the same task, but for a changelog that lies in memory.
+
+mod shop_with_rules;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -45,7 +47,7 @@ const PARTITION: Partition = Partition(0);
 fn main() {
     let customers = customers();
     let folder = std::env::temp_dir().join(format!("retention-signals-restart-{}", std::process::id()));
-    let settings = settings();
+    let settings = if has("--rules") { Arc::new(shop_with_rules::settings()) } else { settings() };
     let mut engine = build(&settings, customers);
     println!(
         "{customers} customers with {ORDERS} orders each: {:.0} B of state a customer",
@@ -77,8 +79,12 @@ fn customers() -> usize {
     let arguments: Vec<String> = std::env::args().collect();
     let place = arguments.iter().position(|argument| argument == "--customers");
     let given = place.and_then(|place| arguments.get(place + 1)).map(|text| text.parse().expect("a number"));
-    let smoke = arguments.iter().any(|argument| argument == "--smoke");
-    given.unwrap_or(if smoke { 1_000 } else { 1_000_000 })
+    given.unwrap_or(if has("--smoke") { 1_000 } else { 1_000_000 })
+}
+
+/// Whether an option was given.
+fn has(name: &str) -> bool {
+    std::env::args().any(|argument| argument == name)
 }
 
 /// Wall time, and this thread's time on a core: on a machine that others use too, only the second says what the work costs.

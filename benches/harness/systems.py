@@ -17,6 +17,16 @@ SINGLE = ("shares", "shop-metrics")
 COMMON = ("signals.earlier_min=100",)
 
 
+TIERS = """\
+[[tiers]]
+name = "silver"
+from = "150.00"
+[[tiers]]
+name = "gold"
+from = "500.00"
+"""
+
+
 @dataclass
 class Job:
     """What a system is to work on, under names of its own."""
@@ -104,6 +114,20 @@ class Decisions(Ours):
         return [*super().command(job, restart), *(word for topic in topics for word in ("--set", topic))]
 
 
+class Rules(Ours):
+    """The service with every rule of `deploy/rules`, and the points, tiers and segments that they ask for."""
+
+    def command(self, job, restart):
+        files = sorted((build.ROOT / "deploy" / "rules").glob("*.toml"))
+        cuts = build.ROOT / "schemas" / "examples" / "story" / "cuts.jsonl"
+        names = ",".join(str(file) for file in files)
+        settings = (f"rules.files={names}", f"registry.file={cuts}", "segments.enabled=true", "points.per=1.00", "rules.holdout=0.05")
+        command = super().command(job, restart)
+        config = job.folder / "retention-signals.toml"
+        config.write_text(config.read_text() + TIERS)
+        return [*command, *(word for setting in settings for word in ("--set", setting))]
+
+
 class Intake(Ours):
     """The intake: one worker that reads `webhooks`, which are Shopify's."""
 
@@ -163,6 +187,7 @@ def all_systems(binary, jvm=()):
         "ours": Ours(binary, workers=1),
         "ours-2": Ours(binary, workers=2),
         "ours-decisions": Decisions(binary, workers=1),
+        "ours-rules": Rules(binary, workers=1),
         "ours-common": Ours(binary, workers=1, settings=COMMON),
         "ours-2-common": Ours(binary, workers=2, settings=COMMON),
         "streams": Java("streams", "2g", jvm, store="memory"),
