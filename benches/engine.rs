@@ -189,7 +189,7 @@ impl Bench {
         }
         Self {
             euro,
-            decoder: Decoder::new(shops.clone(), Limits::default()),
+            decoder: Decoder::of(&settings, Limits::default()),
             signals: SignalEncoder::new(&shops),
             profiles: ProfileEncoder::new(&shops),
             settings: Arc::new(settings),

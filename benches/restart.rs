@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use retention_signals::config::{DeadLetterLimit, HistoryRules, HistorySignals};
 use retention_signals::domain::engine::Engine;
 use retention_signals::domain::settings::{Settings, Shop, Shops};
-use retention_signals::domain::values::event::{OrderRecord, Record, SkuVariety};
+use retention_signals::domain::values::event::{OrderRecord, Record, SkuVariety, WatchedSkus};
 use retention_signals::domain::values::ids::{CustomerKey, OrderHash, ShopIndex};
 use retention_signals::domain::values::money::{Currency, SentAmount};
 use retention_signals::domain::values::number::Decimal;
@@ -139,6 +139,7 @@ fn build(settings: &Arc<Settings>, customers: usize) -> Engine {
                 currency,
                 test: false,
                 skus: SkuVariety::One(random.u64(..3)),
+                watched: WatchedSkus::NONE,
             });
             let key = CustomerKey { bytes: key.as_bytes(), hash: hash(key.as_bytes()) };
             engine.handle_record(key, ShopIndex(0), &order, usize::MAX);

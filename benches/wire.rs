@@ -215,7 +215,7 @@ fn signal(index: usize) -> Signal {
         (SignalKind::AtRisk(silence), Cause::Deadline(time(index)))
     };
     Signal {
-        customer: ids::CustomerSlot(0),
+        customer: Some(ids::CustomerSlot(0)),
         shop: ids::ShopIndex(0),
         kind,
         occurred_at: time(index),

@@ -7,6 +7,8 @@ Three things make it so, and each consumer needs all of them:
 - the id of each signal is remembered where its effect is, here in one transaction of SQLite, so that a repetition has none;
 - offsets are committed after that transaction: a crash in between repeats records, which is harmless, and loses none.
 
+A signal of a rule about a guest has no customer_id.
+
     pip install -r requirements.txt
     ./signals.py --bootstrap-servers localhost:9092
 """
@@ -18,8 +20,8 @@ import sqlite3
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
 SCHEMA = """CREATE TABLE IF NOT EXISTS signals (
-    id TEXT PRIMARY KEY, type TEXT NOT NULL, customer_id TEXT NOT NULL, occurred_at TEXT NOT NULL, data TEXT NOT NULL)"""
-INSERT = "INSERT OR IGNORE INTO signals VALUES (?, ?, ?, ?, ?)"
+    id TEXT PRIMARY KEY, type TEXT NOT NULL, customer_id TEXT, occurred_at TEXT NOT NULL, data TEXT NOT NULL)"""
+INSERT = "INSERT INTO signals VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
 
 
 def arguments():

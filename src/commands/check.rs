@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use crate::commands::cli::CheckArguments;
-use crate::commands::{idle_rules, intake};
+use crate::commands::intake;
 use crate::config::{Config, Origin};
 use crate::exit::{Exit, Failure, output_closed};
 use crate::formats::native::ID_BYTES_MAX;
@@ -23,7 +23,6 @@ const KEY_BYTES_MAX: usize = 2 * ID_BYTES_MAX + 1;
 /// # Errors
 /// The first step that failed.
 pub fn run(config: &Config, arguments: &CheckArguments, output: &mut impl Write) -> Result<(), Failure> {
-    idle_rules::refuse(config)?;
     report_configuration(config, arguments, output).or_else(output_closed)?;
     let settings = Arc::new(KafkaSettings::new(config));
     let orders_max = config.settings.orders_max;

@@ -14,7 +14,6 @@ pub mod explain;
 pub mod fit;
 pub mod healthcheck;
 pub(crate) mod history_files;
-mod idle_rules;
 pub mod instance;
 pub mod intake;
 pub mod manual;

@@ -27,7 +27,6 @@ use std::time::Instant;
 
 use crate::commands::cli::CommonArguments;
 use crate::commands::history_files::{self, MapSettings};
-use crate::commands::idle_rules;
 use crate::commands::progress::Progress;
 use crate::config::Config;
 use crate::domain::values::money::Currency;
@@ -56,13 +55,12 @@ pub fn run(common: &CommonArguments, arguments: &ReplayArguments) -> Result<Stri
     let paths = arguments.files.paths(&maps);
     let files = Files::open(paths, &|file| progress.reading(file))?;
     let config = history_files::load(common, &files)?;
-    idle_rules::refuse(&config)?;
     let inputs: Vec<&Path> = paths.all().collect();
     let [signals, mut customers, shop_metrics, cohorts, dead_letters, mut summary_file] =
         results::create(results::NAMES, &arguments.out, &inputs, arguments.force)?;
 
     let limits = history_files::limits(&config);
-    let decoder = Decoder::new(config.settings.shops.clone(), limits);
+    let decoder = Decoder::of(&config.settings, limits);
     let mut dead_letters = DeadLetters::new(dead_letters, limits.bytes_max);
     let history = files.read(&decoder, limits, &mut |unusable| dead_letters.write(&unusable))?;
     let records = history.events() + history.repeated_guest_orders + dead_letters.total();

@@ -65,7 +65,7 @@ pub fn run(common: &CommonArguments, arguments: &ReportArguments) -> Result<Stri
     let [mut page, mut settings, dead_letters] =
         results::create(NAMES, &arguments.out, &inputs, arguments.force)?;
     let limits = history_files::limits(&config);
-    let decoder = Decoder::new(config.settings.shops.clone(), limits);
+    let decoder = Decoder::of(&config.settings, limits);
     let mut dead_letters = DeadLetters::new(dead_letters, limits.bytes_max);
     let history = files.read(&decoder, limits, &mut |unusable| dead_letters.write(&unusable))?;
     let records = history.events() + history.repeated_guest_orders + dead_letters.total();

@@ -19,7 +19,6 @@ use tokio::runtime::Runtime;
 use tracing::{info, warn};
 
 use crate::commands::cli::RunArguments;
-use crate::commands::idle_rules;
 use crate::commands::service::{self, Service, Slot, drive, tick};
 use crate::config::{self, Config};
 use crate::domain::values::time::Time;
@@ -49,7 +48,6 @@ const EXAMINATION_LONGER: Duration = Duration::from_secs(10);
 /// # Errors
 /// With the exit code of what stopped it. It is the last line of the log, if logs could be set up.
 pub fn run(config: &Config, arguments: &RunArguments) -> Result<(), Failure> {
-    idle_rules::refuse(config)?;
     let on_other_offsets =
         if arguments.accept_offsets { OnOtherOffsets::Accept } else { OnOtherOffsets::Stop };
     let mut rules = Rules::new(config, ShopTime::Wall, on_other_offsets);

@@ -16,6 +16,7 @@ use crate::exit::{Exit, Failure};
 use crate::formats::native::{Decoder, Event, Subject};
 use crate::history::files::{Files, History};
 use crate::history::source;
+use crate::wire::encode::RecordContext;
 
 /// What was read.
 pub(crate) struct ShopHistory {
@@ -34,8 +35,8 @@ pub(crate) trait Observer {
     /// A record is applied.
     fn record(&mut self, _event: &Event<'_>) {}
 
-    /// A signal was emitted.
-    fn emitted(&mut self, _key: &[u8], _signal: &Signal) {}
+    /// A signal was emitted; by this record, if one was applied.
+    fn emitted(&mut self, _key: &[u8], _signal: &Signal, _record: Option<&RecordContext<'_>>) {}
 
     /// A customer who was neither at risk nor lapsed ordered again.
     fn ordered_in_time(&mut self) {}
@@ -55,7 +56,7 @@ impl ShopHistory {
         let files = Files::open(arguments.paths(&maps), &|file| progress.reading(file))?;
         let config = history_files::load(common, &files)?;
         let limits = history_files::limits(&config);
-        let decoder = Decoder::new(config.settings.shops.clone(), limits);
+        let decoder = Decoder::of(&config.settings, limits);
         let mut refused = 0;
         let history = files.read(&decoder, limits, &mut |_| {
             refused += 1;
@@ -131,7 +132,7 @@ impl Pass<'_> {
     fn stop(&mut self, at: Time) {
         let progress = self.engine.advance_clock(at.just_before(), usize::MAX);
         assert_eq!(progress, ClockProgress::Done, "any number of timers may fire");
-        self.take_signals();
+        self.take_signals(None);
         self.observer.stop(&mut self.engine, at);
     }
 
@@ -142,20 +143,20 @@ impl Pass<'_> {
                 self.engine.handle_record(customer.key, event.shop, &customer.record, usize::MAX)
             }
             Subject::Erasure { key, record } => self.engine.handle_erasure(*key, record, usize::MAX),
-            Subject::Guest(record) => self.engine.handle_guest(event.shop, record, usize::MAX),
+            Subject::Guest(guest) => self.engine.handle_guest(event.shop, &guest.record, usize::MAX),
         };
-        let came_back = self.take_signals();
+        let came_back = self.take_signals(RecordContext::of(event).as_ref());
         if matches!(outcome, Outcome::Applied(Applied::Order { first: false, .. })) && !came_back {
             self.observer.ordered_in_time();
         }
     }
 
     /// Whether a customer came back who was at risk or lapsed.
-    fn take_signals(&mut self) -> bool {
+    fn take_signals(&mut self, record: Option<&RecordContext<'_>>) -> bool {
         let mut came_back = false;
         for (key, signal) in self.engine.drain_signals() {
             came_back |= matches!(signal.kind, SignalKind::Recovered { .. } | SignalKind::WonBack { .. });
-            self.observer.emitted(key, &signal);
+            self.observer.emitted(key, &signal, record);
         }
         self.engine.changes_committed();
         came_back

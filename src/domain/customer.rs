@@ -23,7 +23,7 @@ use super::rules::tiers::EmittedTier;
 use super::segments::names::Segment;
 use super::settings::{Settings, Shop};
 use super::signals::signal::{OpenAlert, State, content_hash};
-use super::values::event::{CancellationRecord, OrderRecord, Record, ReturnRecord, SkuVariety};
+use super::values::event::{CancellationRecord, OrderRecord, Record, ReturnRecord, SkuVariety, WatchedSkus};
 use super::values::time::Time;
 
 /// A customer, unpacked. One is reused for all.
@@ -258,6 +258,7 @@ impl Customer {
                 currency: order.currency,
                 test: order.test,
                 skus: SkuVariety::Unknown,
+                watched: WatchedSkus::NONE,
             });
             (order.version, order.placed_at, order.total, content_hash(&content, hash))
         };

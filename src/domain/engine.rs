@@ -219,9 +219,13 @@ impl Engine {
         let settings = self.settings.shops.get(shop);
         match *record {
             GuestRecord::Order { test: true, .. } => {}
-            GuestRecord::Order { total, currency, .. } => {
+            GuestRecord::Order { id, placed_at, total, currency, test: false } => {
+                let value = settings.convert(total, currency);
                 guests.orders += 1;
-                guests.gross += settings.convert(total, currency);
+                guests.gross += value;
+                if value > ShopAmount::ZERO {
+                    self.run_rules_on_guest(shop, id, placed_at);
+                }
             }
             GuestRecord::Return { refund, currency, .. } => {
                 guests.returns += 1;
@@ -305,7 +309,7 @@ impl Engine {
         let skus_before = self.scratch.customer.skus;
         let mut visit = CustomerVisit::open(self, key, slot, shop, clock);
         let (change, applied) = visit.apply(record);
-        visit.run_rules_on_record(record, applied);
+        visit.run_rules_on_record(record, change, applied);
         let has_new_profile = change.may_change_facts() || visit.engine.scratch.customer.skus != skus_before;
         // What publishes no profile may not fold either: that would publish it again.
         if has_new_profile {

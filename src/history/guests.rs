@@ -6,36 +6,28 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::source::{Place, Source};
-use crate::domain::values::ids::ShopIndex;
+use crate::domain::values::ids::{OrderHash, ShopIndex};
 use crate::domain::values::time::Time;
-use crate::wire::hash::hash;
 
 /// An order of a guest. Numbers that begin again later are other orders, so the time is part of what identifies one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct GuestOrder {
     shop: ShopIndex,
-    id: u64,
+    id: OrderHash,
     placed_at: Time,
 }
 
 impl GuestOrder {
     /// The order in a record that was decoded, and its version.
-    pub(super) fn of(record: &[u8], shop: ShopIndex, placed_at: Time) -> (Self, u64) {
+    pub(super) fn of(record: &[u8], shop: ShopIndex, id: OrderHash, placed_at: Time) -> (Self, u64) {
         #[derive(Deserialize)]
-        struct Named<'a> {
-            #[serde(borrow)]
-            order_id: &'a RawValue,
+        struct Versioned {
             version: Option<u64>,
         }
-        let named: Named<'_> = serde_json::from_slice(record).expect("it was decoded");
-        // A number and a text of the same digits are one id.
-        let id = named.order_id.get();
-        let text: Option<String> = serde_json::from_str(id).ok();
-        let id = hash(text.as_deref().unwrap_or(id).as_bytes());
-        (Self { shop, id, placed_at }, named.version.unwrap_or(0))
+        let versioned: Versioned = serde_json::from_slice(record).expect("it was decoded");
+        (Self { shop, id, placed_at }, versioned.version.unwrap_or(0))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::domain::values::event::{GuestRecord, Record};
 use crate::domain::values::money::Currency;
 use crate::domain::values::time::Time;
 use crate::exit::Failure;
-use crate::formats::native::{Decoder, Event, NativeLines, Subject};
+use crate::formats::native::{Decoder, Event, GuestEvent, NativeLines, Subject};
 use crate::formats::{Format, NativeRecord};
 use crate::topic::Input;
 use crate::wire::reason::{Reason, Refusal};
@@ -161,8 +161,10 @@ impl Source {
         if event.is_return_without_customer() {
             self.customers.insert(place, None);
         }
-        if let Subject::Guest(GuestRecord::Order { placed_at, .. }) = event.subject {
-            self.guest_orders.insert(place, GuestOrder::of(record.value, event.shop, placed_at));
+        if let Subject::Guest(GuestEvent { record: GuestRecord::Order { id, placed_at, .. }, .. }) =
+            event.subject
+        {
+            self.guest_orders.insert(place, GuestOrder::of(record.value, event.shop, id, placed_at));
         }
         self.lines.push(Line { time, number, place, original: self.original });
         Ok(())
@@ -274,8 +276,10 @@ fn amount_of(subject: &Subject<'_>) -> Option<(Currency, &'static [u8])> {
             Record::Return(returned) => Some((returned.currency, REFUND)),
             Record::Cancellation(_) => None,
         },
-        Subject::Guest(GuestRecord::Order { currency, .. }) => Some((*currency, TOTAL)),
-        Subject::Guest(GuestRecord::Return { currency, .. }) => Some((*currency, REFUND)),
+        Subject::Guest(event) => match &event.record {
+            GuestRecord::Order { currency, .. } => Some((*currency, TOTAL)),
+            GuestRecord::Return { currency, .. } => Some((*currency, REFUND)),
+        },
         Subject::Erasure { .. } => None,
     }
 }

@@ -72,8 +72,8 @@ pub struct RecentSignal {
     pub rule: Option<(Arc<str>, RuleAction)>,
     /// When it occurred, in milliseconds since 1970.
     pub occurred_at_ms: i64,
-    /// Whose it is. Shown only to those who may ask for customers.
-    pub customer_id: String,
+    /// Whose it is; none of a guest's. Shown only to those who may ask for customers.
+    pub customer_id: Option<String>,
 }
 
 /// What an operator should look into in the whole service, until it is started again.

@@ -12,13 +12,14 @@ pub fn timer_outcome(signal: &Signal) -> Option<TimerOutcome> {
         (Cause::Expiry(_), SignalType::TierChanged) => Some(TimerOutcome::TierChanged),
         (Cause::Expiry(_), _) => Some(TimerOutcome::ReturnRateHigh),
         (Cause::Boundary(_), _) => Some(TimerOutcome::SegmentChanged),
-        (Cause::Rule(_), _) => None,
         (
             Cause::Record(_)
             | Cause::DeadlineByRecord(..)
             | Cause::Cancelled(_)
             | Cause::Returned(_)
-            | Cause::Retraction(..),
+            | Cause::Retraction(..)
+            | Cause::Rule(_)
+            | Cause::GuestRule(_),
             _,
         ) => None,
     }

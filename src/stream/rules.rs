@@ -59,7 +59,7 @@ impl Rules {
             Limits { bytes_max: config.record_bounds.bytes_max, depth_max: config.record_bounds.depth_max };
         let currencies = shops.indexes().map(|shop| CurrencyLabel::of(shops.get(shop).currency));
         Self {
-            decoder: Decoder::new(shops.clone(), limits),
+            decoder: Decoder::of(&config.settings, limits),
             signals: SignalEncoder::new(shops),
             profiles: ProfileEncoder::new(shops),
             events: CloudEvents::new(&config.application),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128};
 
 use crate::domain::settings::ErasureHash;
-use crate::domain::signals::rule::{Occasion, RuleCause, SignalHash};
+use crate::domain::signals::rule::{GuestCause, Occasion, RuleCause, SignalHash};
 use crate::domain::signals::signal::{Cause, OpenAlert, RecordDigest, RetractedKind};
 
 /// XXH3-64: ids, SKUs, customer keys and contents. The domain gets it as [`Settings::hash`](crate::domain::settings::Settings::hash).
@@ -145,6 +145,10 @@ impl CauseBytes {
             Cause::Rule(RuleCause { rule, action, of }) => {
                 this.push(b"R").push(&rule.0.to_le_bytes()).push(&[action.number()]).push_occasion(of)
             }
+            Cause::GuestRule(GuestCause { rule, action, order, placed_at }) => {
+                this.push(b"R").push(&rule.0.to_le_bytes()).push(&[action.number()]).push(b"g");
+                this.push(&order.0.to_le_bytes()).push(&placed_at.as_millis().to_le_bytes())
+            }
         };
         let length = this.length as u32 - 4;
         this.bytes[..4].copy_from_slice(&length.to_le_bytes());
@@ -164,6 +168,9 @@ impl CauseBytes {
             Occasion::Instant(due) => self.push(b"d").push(&due.as_millis().to_le_bytes()),
             Occasion::Points { multiple, first_order_at } => {
                 self.push(b"n").push(&multiple.to_le_bytes()).push(&first_order_at.as_millis().to_le_bytes())
+            }
+            Occasion::Product { order, sku } => {
+                self.push(b"p").push(&order.0.to_le_bytes()).push(&sku.0.to_le_bytes())
             }
         }
     }
@@ -207,7 +214,7 @@ pub fn intake_secret_fingerprint(secret: &[u8]) -> [u8; 8] {
 mod tests {
     use super::*;
     use crate::domain::signals::rule::{RuleAction, RuleHash};
-    use crate::domain::values::ids::{OrderHash, ReturnHash};
+    use crate::domain::values::ids::{OrderHash, ReturnHash, SkuHash};
     use crate::domain::values::time::Time;
 
     #[test]
@@ -293,12 +300,36 @@ mod tests {
         assert_eq!(id("win-back", fired, lapsed), "83eb051fc89a748c6a65affa9dfc9bae");
         assert_eq!(id("news", fired, Occasion::Instant(instant)), "be6737322cc112b0bc195d596ed70218");
         assert_eq!(id("reward", fired, points), "7df37ba3aed9773fc554ca2dd2d3bd4b");
+        let product = Occasion::Product { order: order("o-5001"), sku: SkuHash(hash(b"COFFEE")) };
+        let of_parts = [hash(b"o-5001").to_le_bytes(), hash(b"COFFEE").to_le_bytes()].concat();
+        assert_eq!(id("refill", fired, product), written(b"c-1042", b"refill", b'p', &of_parts));
         let mut others: Vec<String> = RuleAction::ALL
             .iter()
             .map(|action| id("first", *action, Occasion::Order(order("o-5001"))))
             .collect();
         others.dedup();
         assert_eq!(others.len(), 4);
+    }
+
+    #[test]
+    fn a_firing_on_an_order_of_a_guest_is_made_as_documented() {
+        let id = |action| {
+            let placed_at = Time::from_millis(1_757_851_331_000).expect("2025-09-14T12:02:11Z");
+            let (rule, order) = (RuleHash(hash(b"invite-guest")), OrderHash(hash(b"o-5555")));
+            let cause = Cause::GuestRule(GuestCause { rule, action, order, placed_at });
+            SignalId::of(b"", "rule", &cause, &mut Vec::new()).to_string()
+        };
+        let of_parts = [hash(b"o-5555").to_le_bytes(), 1_757_851_331_000i64.to_le_bytes()].concat();
+        assert_eq!(id(RuleAction::Fired), written(b"", b"invite-guest", b'g', &of_parts));
+        assert_eq!(id(RuleAction::Fired), "4b3914395873d445a53abc6676441615");
+        assert_ne!(id(RuleAction::Withheld), id(RuleAction::Fired));
+    }
+
+    /// The id of a firing, of the bytes as docs/DEFINITIONS.md lists them.
+    fn written(key: &[u8], rule: &[u8], tag: u8, of: &[u8]) -> String {
+        let cause = [b"R".as_slice(), &hash(rule).to_le_bytes(), &[1, tag], of].concat();
+        let parts = [key, b"rule", &cause].map(|part| [&(part.len() as u32).to_le_bytes(), part].concat());
+        format!("{:032x}", xxh3_128(&parts.concat()))
     }
 
     #[test]

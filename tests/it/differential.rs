@@ -243,6 +243,7 @@ impl Service {
     pub fn with_rules(oracle: &OracleConfig, rules: Arc<Rulebook>) -> Service {
         let mut service = Service::new(oracle);
         service.config.settings.rules = Some(rules);
+        service.decoder = Decoder::of(&service.config.settings, Limits::default());
         service.engine = Engine::new(Arc::new(service.config.settings.clone()));
         service
     }
@@ -281,7 +282,7 @@ impl Service {
                 self.engine.handle_erasure(*key, record, usize::MAX);
                 return self.emitted(None);
             }
-            Subject::Guest(guest) => self.engine.handle_guest(event.shop, guest, usize::MAX),
+            Subject::Guest(guest) => self.engine.handle_guest(event.shop, &guest.record, usize::MAX),
         };
         let mut steps = self.emitted(RecordContext::of(&event).as_ref());
         let remarks: &[&str] = match outcome {

@@ -258,7 +258,7 @@ pub fn signal() -> RecentSignal {
         rule: None,
         signal_type: SignalType::Lapsed,
         occurred_at_ms: 1_700_000_000_000,
-        customer_id: "canary".to_owned(),
+        customer_id: Some("canary".to_owned()),
     }
 }
 

@@ -17,7 +17,7 @@ use retention_signals::domain::settings::{Settings, Shop, Shops};
 use retention_signals::domain::signals::signal::{Profile, ProfileSegment, ProfileTier, Signal};
 use retention_signals::domain::store::packed;
 use retention_signals::domain::values::event::{
-    CancellationRecord, ErasureRecord, OrderRecord, Record, ReturnRecord, SkuVariety,
+    CancellationRecord, ErasureRecord, OrderRecord, Record, ReturnRecord, SkuVariety, WatchedSkus,
 };
 use retention_signals::domain::values::ids::{CustomerKey, CustomerSlot, OrderHash, ReturnHash, ShopIndex};
 use retention_signals::domain::values::money::{Conversion, Currency, SentAmount};
@@ -107,6 +107,7 @@ pub fn history(random: &mut Rng) -> Vec<Record> {
                 currency,
                 test: random.u8(0..12) == 0,
                 skus: [SkuVariety::Unknown, SkuVariety::One(1), SkuVariety::One(2)][random.usize(0..3)],
+                watched: watched(random),
             }),
             5 => Record::Cancellation(CancellationRecord {
                 order: OrderHash(order),
@@ -133,6 +134,15 @@ pub fn history(random: &mut Rng) -> Vec<Record> {
         });
     }
     records
+}
+
+/// None, one or several of the goods that random rules watch.
+fn watched(random: &mut Rng) -> WatchedSkus {
+    let mut watched = WatchedSkus::NONE;
+    for _ in 0..[0, 0, 1, 2][random.usize(0..4)] {
+        watched.add(random.u16(0..3));
+    }
+    watched
 }
 
 /// The records in an order in which none comes later than the lateness, some of them twice.
@@ -351,7 +361,8 @@ fn silent_timers() -> Result<(), Failed> {
     let mut engine = Engine::new(Arc::clone(&settings));
     let time = |day: i64| Time::MIN.plus(Span::days(day));
     let order = |id: u64, day: i64| {
-        let (total, currency, skus) = (SentAmount(10), currency("EUR"), SkuVariety::Unknown);
+        let (total, currency, skus, watched) =
+            (SentAmount(10), currency("EUR"), SkuVariety::Unknown, WatchedSkus::NONE);
         let placed_at = time(day);
         Record::Order(OrderRecord {
             id: OrderHash(id),
@@ -361,6 +372,7 @@ fn silent_timers() -> Result<(), Failed> {
             currency,
             test: false,
             skus,
+            watched,
         })
     };
     let returned = Record::Return(ReturnRecord {
@@ -402,6 +414,7 @@ fn a_timer_fires_before_a_marker_ends() -> Result<(), Failed> {
         currency: currency("EUR"),
         test: false,
         skus: SkuVariety::Unknown,
+        watched: WatchedSkus::NONE,
     };
     apply(&mut engine, &Record::Order(order))?;
     signals(&mut engine);
@@ -417,10 +430,11 @@ fn a_timer_fires_before_a_marker_ends() -> Result<(), Failed> {
 fn signals_outlive_an_erasure() -> Result<(), Failed> {
     let mut engine = Engine::new(without_rules());
     let order = |day: i64| {
-        let (id, currency, skus) = (OrderHash(1), currency("EUR"), SkuVariety::Unknown);
+        let (id, currency, skus, watched) =
+            (OrderHash(1), currency("EUR"), SkuVariety::Unknown, WatchedSkus::NONE);
         let total = SentAmount(10);
         let placed_at = Time::MIN.plus(Span::days(day));
-        Record::Order(OrderRecord { id, version: 1, placed_at, total, currency, test: false, skus })
+        Record::Order(OrderRecord { id, version: 1, placed_at, total, currency, test: false, skus, watched })
     };
     engine.handle_record(key_of(b"c1"), ShopIndex(0), &order(1), usize::MAX);
     let requested_at = Time::MIN.plus(Span::days(500));

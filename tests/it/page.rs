@@ -70,7 +70,7 @@ fn figures(browser: &mut Browser) -> Result<()> {
         rule: None,
         signal_type: SignalType::OrderValueRose,
         occurred_at_ms: 1_758_802_500_000,
-        customer_id: customer_id.to_owned(),
+        customer_id: Some(customer_id.to_owned()),
     }));
     browser.resize(DESK, 900, "light")?;
     browser.open(&url(server.address))?;

@@ -60,8 +60,8 @@ fn each_is_said_in_a_sentence() -> Result<(), Failed> {
         "thank-you     a week after first_order, if d365.returned_orders = 0, once for each customer, not after became_prospect.",
         "news          every 14 to 21 days, by customer, from the last order on, if state in [\"active\", \"at_risk\"] and \
          (days_since_return is null or days_since_return > 30d), again after 14 days at the earliest, at most 2 of marketing within 30 days.",
-        "refill-3      switched off: 5 days before the 91 days of HAIR-EXT-20 are over, if state != \"prospect\", each time.",
-        "invite-guest  switched off: a day after each order of a guest, each time.",
+        "refill-3      5 days before the 91 days of HAIR-EXT-20 are over, if state != \"prospect\", each time, not after became_prospect.",
+        "invite-guest  at each order of a guest, due a day later, each time.",
         "reward        at each 100 points, each time.",
         "gift          3 days after segment_changed, when trigger.after = \"champions\", if segment = \"champions\" and \
          d365.refunded = 0, again after 365 days at the earliest, not after became_prospect.",
@@ -84,10 +84,11 @@ fn what_says_nothing_is_noted() -> Result<(), Failed> {
                  if = 'p_alive > 0.5 and segment = \"loyal\" and points > 3 and tier is null and d30.net > 9.50 and d30.gross > 9'\n\
                  [[rule]]\nname = \"b\"\non = \"every\"\nevery = \"7d\"\n\
                  [[rule]]\nname = \"c\"\non = \"every\"\nevery = \"30d\"\nagain = \"14d\"\n\
-                 [[rule]]\nname = \"d\"\non = \"tier_changed\"\n";
+                 [[rule]]\nname = \"d\"\non = \"tier_changed\"\n\
+                 [[rule]]\nname = \"e\"\non = \"product\"\nlives = { A = \"7d\" }\n";
     let rules = written(folder.path(), "rules.toml", rules)?;
     let told = stdout(&run(&["check", "--config", &shop, &rules])?)?;
-    let expected = "4 rules are right.\n\
+    let expected = "5 rules are right.\n\
         note: a: segment_changed is never emitted without segments.enabled\n\
         note: a: p_alive is always null unless lapse.policy is model\n\
         note: a: segment is always null without segments.enabled\n\
@@ -97,13 +98,14 @@ fn what_says_nothing_is_noted() -> Result<(), Failed> {
         note: b: fires once for each customer; `again` says after which time it may fire again\n\
         note: c: its outcome is known only of customers for whom it does not fire again within 30d, its `measure`, and a day\n\
         note: d: tier_changed is never emitted without [[tiers]]\n\
+        note: e: fires once for each customer; `again` says after which time it may fire again\n\
         note: the service counts what rules bring only with metrics.shares\n";
     if told != expected {
         return Err(told.into());
     }
     let told = stdout(&run(&["check", &rules])?)?;
     if told
-        != "4 rules are right.\nnote: they were not compared with a shop; --config names its settings file\n"
+        != "5 rules are right.\nnote: they were not compared with a shop; --config names its settings file\n"
     {
         return Err(told.into());
     }
@@ -137,15 +139,19 @@ fn what_is_wrong_is_named() -> Result<(), Failed> {
     Ok(())
 }
 
-/// The story, with a rule of which everything is known, one whose condition never holds, and points.
+/// One of which everything is known, one whose condition never holds, one that is off, and one of each trigger that needs an order's content.
+const TRIED_RULES: &str = "[[rule]]\nname = \"thank-you\"\non = \"first_order\"\nafter = \"7d\"\nif = 'd365.returned_orders = 0'\n\
+    [[rule]]\nname = \"never\"\non = \"lapsed\"\nif = 'all_time.kept > 100'\n\
+    [[rule]]\nname = \"resting\"\non = \"lapsed\"\nenabled = false\n\
+    [[rule]]\nname = \"win-back\"\non = \"lapsed\"\nagain = \"180d\"\nvariants = [{ name = \"percent\", weight = 45 }, { name = \"credit\", weight = 45 }, \
+    { name = \"control\", weight = 10, holdout = true }]\n\
+    [[rule]]\nname = \"refill\"\non = \"product\"\nlives = { TEA-ASSAM-250 = \"30d\" }\nlead = \"5d\"\nagain = \"always\"\n\
+    [[rule]]\nname = \"invite-guest\"\non = \"guest_order\"\nafter = \"1d\"\n";
+
+/// The story, with those rules.
 fn rules_are_tried_on_a_history() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
-    let rules = "[[rule]]\nname = \"thank-you\"\non = \"first_order\"\nafter = \"7d\"\nif = 'd365.returned_orders = 0'\n\
-                 [[rule]]\nname = \"never\"\non = \"lapsed\"\nif = 'all_time.kept > 100'\n\
-                 [[rule]]\nname = \"resting\"\non = \"lapsed\"\nenabled = false\n\
-                 [[rule]]\nname = \"win-back\"\non = \"lapsed\"\nagain = \"180d\"\nvariants = [{ name = \"percent\", weight = 45 }, { name = \"credit\", weight = 45 }, \
-                 { name = \"control\", weight = 10, holdout = true }]\n";
-    let rules = written(folder.path(), "rules.toml", rules)?;
+    let rules = written(folder.path(), "rules.toml", TRIED_RULES)?;
     let out = folder.path().join("firings.jsonl").display().to_string();
     let story = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/examples/story");
     let (orders, returns) = (story.join("orders.jsonl"), story.join("returns.jsonl"));
@@ -178,6 +184,8 @@ fn rules_are_tried_on_a_history() -> Result<(), Failed> {
     let expected = [
         "thank-you c-1042 fired  2025-01-12T09:30:00.000Z",
         "win-back c-1042 fired percent 2025-09-13T12:15:00.000Z",
+        "refill c-1042 fired  2025-01-30T09:30:00.000Z",
+        "invite-guest  fired  2025-09-14T12:02:11.000Z",
     ];
     if let Some(missing) = expected.iter().find(|line| !fired.contains(**line)) {
         return Err(format!("{missing}\nis not in {fired:#?}\n{told}").into());
@@ -192,11 +200,14 @@ fn rules_are_tried_on_a_history() -> Result<(), Failed> {
     let count = |name: &str, action: &str| {
         fired.iter().filter(|line| line.starts_with(name) && line.contains(action)).count().to_string()
     };
-    for name in ["thank-you", "never", "win-back"] {
+    for name in ["thank-you", "never", "win-back", "refill", "invite-guest"] {
         let row = cells(name);
         if row[1..3] != [count(name, " fired "), count(name, " withheld ")] {
             return Err(format!("{row:?}, not {fired:#?}").into());
         }
+    }
+    if cells("invite-guest")[3] != "0" || cells("refill")[3] != "1" {
+        return Err(told.into());
     }
     if cells("never")[4] == "0" || !told.contains("fired by week\n") || !told.contains("\n2025-01-06 ") {
         return Err(told.into());

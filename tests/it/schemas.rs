@@ -203,7 +203,10 @@ fn lists_agree() -> Result<(), Failed> {
     let list = |schema: &Value, pointer: &str| strings(schema.pointer(pointer));
 
     let states = State::ALL.map(State::name);
-    same("states of a signal", &list(&signals, "/definitions/state/enum"), &states)?;
+    for around in ["before", "after"] {
+        let pointer = format!("/properties/state/properties/{around}/enum");
+        same("states of a signal, beside null", &list(&signals, &pointer), &states)?;
+    }
     same("states of a profile", &list(&customers, "/definitions/state/enum"), &states)?;
     let by_state = list(&summary, "/properties/customers/properties/by_state/required");
     same("states of a summary", &by_state, &states)?;

@@ -262,7 +262,7 @@ fn live_until(settings: Settings, end: Option<Time>) -> Story {
                 engine.handle_record(customer.key, event.shop, &customer.record, usize::MAX)
             }
             Subject::Erasure { key, record } => engine.handle_erasure(*key, record, usize::MAX),
-            Subject::Guest(record) => engine.handle_guest(event.shop, record, usize::MAX),
+            Subject::Guest(guest) => engine.handle_guest(event.shop, &guest.record, usize::MAX),
         };
         match outcome {
             Outcome::Applied(_) => story.accepted += 1,

@@ -16,7 +16,7 @@ use retention_signals::domain::settings::Settings;
 use retention_signals::domain::signals::kind::{SignalKind, SignalType};
 use retention_signals::domain::signals::signal::TierChange;
 use retention_signals::domain::store::packed::{self, Format};
-use retention_signals::domain::values::event::{OrderRecord, Record, SkuVariety};
+use retention_signals::domain::values::event::{OrderRecord, Record, SkuVariety, WatchedSkus};
 use retention_signals::domain::values::ids::{OrderHash, ShopIndex};
 use retention_signals::domain::values::money::SentAmount;
 use retention_signals::domain::values::number::Decimal;
@@ -249,6 +249,7 @@ fn order(id: u64, day: i64, total: i64) -> Record {
         currency,
         test: false,
         skus: SkuVariety::Unknown,
+        watched: WatchedSkus::NONE,
     })
 }
 

@@ -10,6 +10,7 @@ use crate::domain::lapse::LapsePolicies;
 use crate::domain::signals::kind::SignalKind;
 use crate::domain::signals::signal::{RetractedKind, Signal};
 use crate::domain::values::time::{Span, Time};
+use crate::wire::encode::RecordContext;
 use crate::wire::hash;
 
 /// Half a year, which days to act are shown over.
@@ -99,7 +100,7 @@ fn in_days(span: Span) -> i64 {
 impl Observer for Signals {
     fn stop(&mut self, _: &mut Engine, _: Time) {}
 
-    fn emitted(&mut self, key: &[u8], signal: &Signal) {
+    fn emitted(&mut self, key: &[u8], signal: &Signal, _record: Option<&RecordContext<'_>>) {
         let key = hash::hash(key);
         match &signal.kind {
             SignalKind::AtRisk(silence) => {

@@ -10,7 +10,8 @@ use crate::domain::signals::kind::{SignalType, Tone};
 pub struct SignalRecord {
     #[serde(rename = "type")]
     pub signal_type: String,
-    customer_id: String,
+    /// None of a guest's.
+    customer_id: Option<String>,
     occurred_at: String,
     data: Value,
 }
@@ -60,7 +61,7 @@ impl SignalRecord {
             "{}  {}  {:<22}  {}",
             paint.with(DIM, date),
             paint.with(colour(tone), &signal_type),
-            self.customer_id,
+            self.customer_id.as_deref().unwrap_or("a guest"),
             entry.map_or_else(String::new, |entry| self.detail(entry.line, currency))
         )
     }

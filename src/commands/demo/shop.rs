@@ -216,7 +216,7 @@ mod tests {
                         engine.handle_record(customer.key, event.shop, record, usize::MAX)
                     }
                     Subject::Erasure { key, record } => engine.handle_erasure(*key, record, usize::MAX),
-                    Subject::Guest(record) => engine.handle_guest(event.shop, record, usize::MAX),
+                    Subject::Guest(guest) => engine.handle_guest(event.shop, &guest.record, usize::MAX),
                 };
                 assert!(matches!(outcome, Outcome::Applied(_)), "{record:?}: {outcome:?}");
             }

@@ -203,10 +203,10 @@ impl<'c, O: Observer> ReplayRun<'c, O> {
                 self.take_effects(None)?;
                 Ok(outcome)
             }
-            Subject::Guest(record) => {
+            Subject::Guest(guest) => {
                 self.cross_midnights(time)?;
-                let outcome = self.engine.handle_guest(event.shop, record, usize::MAX);
-                self.take_effects(None)?;
+                let outcome = self.engine.handle_guest(event.shop, &guest.record, usize::MAX);
+                self.take_effects(RecordContext::of(event).as_ref())?;
                 Ok(outcome)
             }
         }
@@ -250,8 +250,10 @@ impl<'c, O: Observer> ReplayRun<'c, O> {
                 Record::Return(_) => events.returns += 1,
             },
             Subject::Erasure { .. } => self.counts.erasures += 1,
-            Subject::Guest(GuestRecord::Order { .. }) => events.orders += 1,
-            Subject::Guest(GuestRecord::Return { .. }) => events.returns += 1,
+            Subject::Guest(guest) => match &guest.record {
+                GuestRecord::Order { .. } => events.orders += 1,
+                GuestRecord::Return { .. } => events.returns += 1,
+            },
         }
         let of_outcome = match applied {
             Applied::Conflicting { standing } => {

@@ -44,6 +44,8 @@ fn on_measure(rule: &Rule) -> Option<String> {
     let cool_down = match rule.again {
         // No cool-down keeps multiples of points apart, so no `measure` would be short enough.
         _ if matches!(rule.trigger, Trigger::Points { .. }) => return None,
+        // Nobody knows what a guest orders later.
+        _ if rule.trigger == Trigger::GuestOrder => return None,
         Again::Never => return None,
         Again::Always => Span::ZERO,
         Again::After(again) => again,
@@ -51,11 +53,12 @@ fn on_measure(rule: &Rule) -> Option<String> {
     let between = match &rule.trigger {
         Trigger::Every(every) => Span::days(i64::from(every.days_min)).max(cool_down),
         Trigger::Date(_) => YEAR.max(cool_down),
-        Trigger::Signal(_)
-        | Trigger::Order
-        | Trigger::Product(_)
-        | Trigger::Points { .. }
-        | Trigger::GuestOrder => cool_down,
+        // Goods that are bought after a firing are not over before their life is; others may be.
+        Trigger::Product(product) => match &*product.lives {
+            [life] => product.wait(life).max(cool_down),
+            [..] => cool_down,
+        },
+        Trigger::Signal(_) | Trigger::Order | Trigger::Points { .. } | Trigger::GuestOrder => cool_down,
     };
     // A day is counted at midnight, so the next firing must lie at least a day behind.
     let is_short = rule.measure.plus(Span::DAY) <= between;
@@ -73,12 +76,9 @@ fn on_trigger(rule: &Rule, config: &Config) -> Option<String> {
         Trigger::Signal(SignalType::TierChanged) if config.settings.tiers.is_none() => {
             Some("tier_changed is never emitted without [[tiers]]".to_owned())
         }
-        Trigger::Every(_) | Trigger::Date(_) if rule.again == Again::Never => {
+        Trigger::Every(_) | Trigger::Date(_) | Trigger::Product(_) if rule.again == Again::Never => {
             Some("fires once for each customer; `again` says after which time it may fire again".to_owned())
         }
-        Trigger::Product(_) | Trigger::GuestOrder if rule.enabled => Some(
-            "such rules do not fire yet, and the service does not start with one that is enabled".to_owned(),
-        ),
         Trigger::Signal(_)
         | Trigger::Order
         | Trigger::Every(_)

@@ -35,7 +35,7 @@ pub(super) fn of(rule: &Rule, rules: &RuleSet) -> String {
         parts.push(variants(rule));
     }
     let ends: Vec<&str> = rule.cancel_on.iter().map(|signal_type| signal_type.name()).collect();
-    if !ends.is_empty() && rule.after > Span::ZERO {
+    if !ends.is_empty() && (rule.after > Span::ZERO || rule.product().is_some()) {
         parts.push(format!("not after {}", or(&ends)));
     }
     let off = if rule.enabled { "" } else { "switched off: " };
@@ -50,7 +50,10 @@ fn start(rule: &Rule) -> String {
     match &rule.trigger {
         Trigger::Signal(signal_type) => after(signal_type.name()),
         Trigger::Order => after("each order"),
-        Trigger::GuestOrder => after("each order of a guest"),
+        Trigger::GuestOrder => match rule.after {
+            Span::ZERO => "at each order of a guest".to_owned(),
+            span => format!("at each order of a guest, due {} later", length(span)),
+        },
         Trigger::Points { reach } => after(&format!("each {reach} points")),
         Trigger::Every(every) => turns(*every),
         Trigger::Date(date) => {

@@ -9,7 +9,6 @@ use std::path::Path;
 use super::arguments::TryArguments;
 use super::outcomes;
 use crate::commands::cli::CommonArguments;
-use crate::commands::idle_rules;
 use crate::commands::numbers::grouped;
 use crate::commands::progress::Progress;
 use crate::commands::shop_history::{Observer, ShopHistory};
@@ -20,7 +19,7 @@ use crate::domain::signals::rule::RuleAction;
 use crate::domain::signals::signal::Signal;
 use crate::domain::values::time::{Span, Time};
 use crate::exit::{Exit, Failure};
-use crate::wire::encode::{SignalEncoder, time_text};
+use crate::wire::encode::{RecordContext, SignalEncoder, time_text};
 use crate::wire::hash;
 
 /// Applies the history and gives the text to print.
@@ -36,7 +35,6 @@ pub(super) fn run(common: &CommonArguments, arguments: &TryArguments) -> Result<
             "there are no rules to try; name files of rules by --rules, or a settings file by --config";
         return Err(Failure::message(Exit::Configuration, message));
     };
-    idle_rules::refuse(&history.config)?;
     let names: Vec<String> = rules.set().rules().iter().map(|rule| rule.name.to_string()).collect();
     let mut tallies = Tallies {
         encoder: SignalEncoder::new(&history.settings().shops),
@@ -44,6 +42,7 @@ pub(super) fn run(common: &CommonArguments, arguments: &TryArguments) -> Result<
         names,
         capped: 0,
         outcomes: RuleOutcomes::default(),
+        no_room: 0,
         out: arguments.out.as_deref().map(|out| create(out, arguments.force)).transpose()?,
         line: Vec::new(),
         failed: None,
@@ -98,6 +97,8 @@ struct Tallies {
     outcomes: RuleOutcomes,
     /// Firings that a cap held back.
     capped: u64,
+    /// Triggers that found as many firings planned as may be.
+    no_room: u64,
     out: Option<BufWriter<File>>,
     line: Vec<u8>,
     /// The first line that could not be written.
@@ -125,13 +126,13 @@ impl Observer for Tallies {
         let stores = engine.counted(AsOf::midnight(at), 0);
         stores.iter().for_each(|store| self.outcomes.merge(&store.rules));
         let counts = engine.take_rule_counts();
-        self.capped = counts.capped;
+        (self.capped, self.no_room) = (counts.capped, counts.no_room);
         for (name, refused) in self.names.iter().zip(counts.refused) {
             self.by_rule.entry(name.clone()).or_default().refused = refused;
         }
     }
 
-    fn emitted(&mut self, key: &[u8], signal: &Signal) {
+    fn emitted(&mut self, key: &[u8], signal: &Signal, record: Option<&RecordContext<'_>>) {
         let Some(rule) = signal.kind.rule() else { return };
         let tally = self.by_rule.entry(rule.rule.to_string()).or_default();
         match rule.action {
@@ -142,7 +143,9 @@ impl Observer for Tallies {
             RuleAction::Withheld => tally.withheld += 1,
             RuleAction::Planned | RuleAction::Cancelled => return,
         }
-        tally.customers.insert(hash::hash(key));
+        if signal.customer.is_some() {
+            tally.customers.insert(hash::hash(key));
+        }
         if let Some(variant) = &rule.variant {
             *tally.variants.entry(variant.to_string()).or_default() += 1;
         }
@@ -150,7 +153,7 @@ impl Observer for Tallies {
         tally.span = Some((first, signal.occurred_at));
         if let Some(out) = &mut self.out {
             self.line.clear();
-            self.encoder.encode(key, signal, None, &mut self.line);
+            self.encoder.encode(key, signal, record, &mut self.line);
             self.line.push(b'\n');
             if let Err(error) = out.write_all(&self.line) {
                 self.failed.get_or_insert(error);
@@ -193,6 +196,14 @@ impl Tallies {
         }
         if self.capped > 0 {
             writeln!(text, "\ncaps held back {}", grouped(self.capped.into())).expect("a String takes all");
+        }
+        if self.no_room > 0 {
+            let dropped = grouped(self.no_room.into());
+            writeln!(
+                text,
+                "\ntriggers dropped, as 16 firings of the customer were planned, or 8 for goods: {dropped}"
+            )
+            .expect("a String takes all");
         }
         text + &self.weeks() + &outcomes::text(&self.outcomes)
     }

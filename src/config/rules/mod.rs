@@ -26,7 +26,7 @@ use super::problem::{Problem, Problems};
 use super::reader::Reader;
 use crate::domain::rules::points::Points;
 use crate::domain::rules::rule::{
-    CAPS_MAX, Cap, HoldoutShare, ProductLife, RULES_MAX, Rule, RuleSet, RuleSetError,
+    CAPS_MAX, Cap, HoldoutShare, ProductLife, RULES_MAX, Rule, RuleSet, RuleSetError, SKUS_WATCHED_MAX,
 };
 use crate::domain::rules::schedule::SendHours;
 use crate::domain::rules::tiers::Tiers;
@@ -111,6 +111,13 @@ fn set(rules: Vec<Rule>, caps: Vec<Cap>, holdout: Decimal, problems: &mut Proble
                 RuleSetError::SameId(one, other) => {
                     let message = format!("has the id of {one:?} by chance; give one of them another name");
                     (other, message)
+                }
+                RuleSetError::TooManySkus(count) => {
+                    let message = format!(
+                        "of all enabled rules on \"product\" together hold {count} SKUs; at most {SKUS_WATCHED_MAX} are watched"
+                    );
+                    problems.add(Problem::missing(Path::below(&["lives"]), message));
+                    return None;
                 }
             };
             problems.add(Problem::missing(Path::below(&["rule", &name]), message));

@@ -6,6 +6,7 @@ use super::super::{Config, Purpose, Sources, load};
 use crate::domain::rules::points::{Points, PointsPer};
 use crate::domain::rules::rule::{Again, Anchor, CapIndex, Every, HoldoutShare, Rule, Trigger, WhilePlanned};
 use crate::domain::signals::kind::SignalType;
+use crate::domain::values::ids::SkuHash;
 use crate::domain::values::number::Decimal;
 use crate::domain::values::time::Span;
 
@@ -135,7 +136,8 @@ fn every_trigger_is_read() {
         else {
             panic!("a product: {text}")
         };
-        let life = |sku: &str| product.life(crate::wire::hash::hash(sku.as_bytes())).map(|life| life.life);
+        let life =
+            |sku: &str| product.life(SkuHash(crate::wire::hash::hash(sku.as_bytes()))).map(|life| life.life);
         assert_eq!([life("A"), life("B"), life("C")], [Some(Span::days(91)), Some(Span::days(30)), None]);
     }
     let ends_itself = one("[[rule]]\nname = \"a\"\non = \"became_prospect\"\nafter = \"1d\"");
@@ -222,6 +224,14 @@ const WRONG_RULES: &[(&str, &str)] = &[
         "rule.a.lives (line 3): is not set, and there is no [lives]; give how long goods last, such as { \"COFFEE-1KG\" = \"30d\" }",
     ),
     (
+        "on = \"product\"\nlives = { A = \"30d\" }\nwhile_planned = \"restart\"",
+        "rule.a.while_planned (line 6): says nothing for a rule on \"product\": buying again always moves the firing",
+    ),
+    (
+        "on = \"guest_order\"\nif = 'state = \"active\"'",
+        "rule.a.if (line 5): says nothing for a rule on \"guest_order\": nothing is remembered of guests, so each order fires at once",
+    ),
+    (
         "on = \"points\"\nreach = 100",
         "rule.a.on (line 4): \"points\" needs points.per in the settings file, such as \"1.00\" or \"order\"",
     ),
@@ -288,6 +298,18 @@ fn sections_around_rules_are_checked() {
     let many = |count: usize, line: fn(usize) -> String| (0..count).map(line).collect::<String>();
     let rules = many(65, |index| format!("[[rule]]\nname = \"r-{index}\"\non = \"order\"\n"));
     refused(&rules, &["rule.r-64 (line 195): is one too many; there are at most 64 rules"]);
+    let lives = |from: usize, count: usize| {
+        let lives: Vec<String> = (from..from + count).map(|number| format!("S{number} = \"30d\"")).collect();
+        format!("{{ {} }}", lives.join(", "))
+    };
+    let refill =
+        |name: &str, lives: &str| format!("[[rule]]\nname = \"{name}\"\non = \"product\"\nlives = {lives}\n");
+    let watched =
+        "lives: of all enabled rules on \"product\" together hold 1001 SKUs; at most 1000 are watched";
+    refused(&(refill("a", &lives(0, 600)) + &refill("b", &lives(500, 501))), &[watched]);
+    let resting = refill("b", &lives(500, 501)) + "enabled = false\n";
+    let config = read(&(refill("a", &lives(0, 600)) + &resting + &refill("c", &lives(500, 500))));
+    assert_eq!(config.settings.rules.expect("rules").watched().len(), 1_000);
     let caps = many(9, |index| format!("[rules.caps.c{index}]\nmax = 1\nper = \"1d\"\n"));
     refused(&caps, &["rules.caps.c8 (line 26): is one too many; there are at most 8 caps"]);
 }

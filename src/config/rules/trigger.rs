@@ -6,8 +6,11 @@ use super::super::suggest;
 use super::Common;
 use super::table::Table;
 use super::values::{self, DAY, HOUR};
-use crate::domain::rules::rule::{Anchor, DateTrigger, Every, ProductLife, ProductTrigger, Trigger};
+use crate::domain::rules::rule::{
+    Anchor, DateTrigger, Every, ProductLife, ProductTrigger, SKUS_WATCHED_MAX, Trigger,
+};
 use crate::domain::rules::schedule::TimeOfDay;
+use crate::domain::values::ids::SkuHash;
 use crate::domain::values::time::Span;
 use crate::wire::hash::hash;
 
@@ -16,9 +19,6 @@ const DAYS_MAX: u64 = 3_650;
 
 /// The most points of one reward.
 const REACH_MAX: u64 = 1_000_000_000;
-
-/// The most SKUs that rules watch.
-const SKUS_MAX: usize = 1_000;
 
 /// What starts a rule beside signals.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,13 +53,14 @@ const KEYS_OF: [(&str, &str); 8] = [
 ];
 
 /// Keys that say nothing for a trigger, and why.
-const IDLE: [(&str, &[&str], &str); 4] = [
+const IDLE: [(&str, &[&str], &str); 5] = [
     ("every", &["after"], "a turn has its own instant: say it by `every` and `from`"),
     ("date", &["after"], "a date has its own instant: say it by `date` and `time`"),
     ("product", &["after"], "goods have their own instant: say it by `lives` and `lead`"),
+    ("product", &["while_planned"], "buying again always moves the firing"),
     (
         "guest_order",
-        &["if", "cancel_on", "again", "while_planned", "cap", "announce"],
+        &["if", "cancel_on", "again", "while_planned", "cap", "announce", "measure"],
         "nothing is remembered of guests, so each order fires at once",
     ),
 ];
@@ -170,14 +171,14 @@ pub(super) fn lives(value: &DeValue<'_>) -> Result<Vec<ProductLife>, String> {
         let sku: &toml::de::DeString<'_> = sku.get_ref();
         let span = values::duration(life.get_ref(), HOUR, DAYS_MAX * DAY);
         let span = span.map_err(|message| format!("holds {sku:?}: {message}"))?;
-        Ok(ProductLife { sku: sku.as_ref().into(), sku_hash: hash(sku.as_bytes()), life: span })
+        Ok(ProductLife { sku: sku.as_ref().into(), sku_hash: SkuHash(hash(sku.as_bytes())), life: span })
     };
     let mut lives = table.iter().map(life).collect::<Result<Vec<_>, String>>()?;
     lives.sort_by_key(|life| life.sku_hash);
     match lives.as_slice() {
         [] => Err("is empty; name at least one SKU".to_owned()),
-        [..] if lives.len() > SKUS_MAX => {
-            Err(format!("holds {} SKUs; at most {SKUS_MAX} are watched", lives.len()))
+        [..] if lives.len() > SKUS_WATCHED_MAX => {
+            Err(format!("holds {} SKUs; at most {SKUS_WATCHED_MAX} are watched", lives.len()))
         }
         [..] => Ok(lives),
     }

@@ -143,14 +143,16 @@ mod tests {
     use super::*;
     use crate::domain::rules::firing::Rulebook;
     use crate::domain::rules::rule::tests::rule;
-    use crate::domain::rules::rule::{Again, Anchor, Every, HoldoutShare, Rule, RuleSet, Trigger};
+    use crate::domain::rules::rule::{
+        Again, Anchor, Every, HoldoutShare, ProductLife, ProductTrigger, Rule, RuleSet, Trigger,
+    };
     use crate::domain::rules::tiers::{Tier, Tiers};
     use crate::domain::settings::{Shop, Shops};
     use crate::domain::signals::kind::SignalType;
     use crate::domain::values::event::{
-        CancellationRecord, ErasureRecord, OrderRecord, ReturnRecord, SkuVariety, VERSION_LIMIT,
+        CancellationRecord, ErasureRecord, OrderRecord, ReturnRecord, SkuVariety, VERSION_LIMIT, WatchedSkus,
     };
-    use crate::domain::values::ids::{CustomerSlot, OrderHash, ReturnHash};
+    use crate::domain::values::ids::{CustomerSlot, OrderHash, ReturnHash, SkuHash};
     use crate::domain::values::money::{Conversion, Currency, SentAmount};
     use crate::domain::values::number::Decimal;
     use crate::domain::values::time::{Span, Zone};
@@ -185,6 +187,7 @@ mod tests {
             Rule { again: Again::Always, ..on("two", SignalType::WonBack) },
             Rule { again: Again::After(Span::days(9)), ..on("three", SignalType::OrderValueRose) },
             Rule { again: Again::Always, ..rule("four", Trigger::Every(every)) },
+            Rule { again: Again::Always, ..rule("five", goods(Span::days(20))) },
         ];
         let set = RuleSet::new(rules, Vec::new(), HoldoutShare(0)).expect("different names");
         let rules = Some(Arc::new(Rulebook::new(Arc::new(set), SignalId::as_hash, settings.hash)));
@@ -197,6 +200,13 @@ mod tests {
         let list = [("bronze", 30), ("silver", 100), ("gold", 200)].map(tier);
         let tiers = Tiers::new(list.into(), Decimal::new(8, 1).expect("a decimal")).map(Arc::new);
         Arc::new(Settings { tiers, ..settings.clone() })
+    }
+
+    /// The goods that [`record`] orders now and then.
+    fn goods(life: Span) -> Trigger {
+        let life =
+            |number: u64| ProductLife { sku: number.to_string().into(), sku_hash: SkuHash(number), life };
+        Trigger::Product(ProductTrigger { lives: [life(0), life(1)].into(), lead: Span::ZERO })
     }
 
     /// Where versions begin: as a shop counts them, seconds or milliseconds of a clock, on and around what decides about their bytes.
@@ -229,6 +239,7 @@ mod tests {
                 order: random.bool().then_some(OrderHash(id)),
             }),
             _ => Record::Order(OrderRecord {
+                watched: watched(random),
                 id: OrderHash(id),
                 version: if is_rare { random.u64(0..200) } else { versions + random.u64(0..3) },
                 placed_at: at,
@@ -238,6 +249,14 @@ mod tests {
                 skus: SkuVariety::One(random.u64(0..2)),
             }),
         }
+    }
+
+    fn watched(random: &mut fastrand::Rng) -> WatchedSkus {
+        let mut watched = WatchedSkus::NONE;
+        if random.u8(0..8) == 0 {
+            watched.add(random.u16(0..2));
+        }
+        watched
     }
 
     /// [`Engine::handle_record`] without the short cut.
@@ -330,9 +349,19 @@ mod tests {
         let settings = settings(Span::days(400), Span::days(10), 6);
         let order = |id, day, total| {
             let placed_at = Time::from_millis(Span::days(day).as_millis()).expect("in range");
-            let (id, currency, skus) = (OrderHash(id), currency(EURO), SkuVariety::Unknown);
+            let (id, currency, skus, watched) =
+                (OrderHash(id), currency(EURO), SkuVariety::Unknown, WatchedSkus::NONE);
             let total = SentAmount(total);
-            Record::Order(OrderRecord { id, version: 1, placed_at, total, currency, test: false, skus })
+            Record::Order(OrderRecord {
+                id,
+                version: 1,
+                placed_at,
+                total,
+                currency,
+                test: false,
+                skus,
+                watched,
+            })
         };
         let returned = Record::Return(ReturnRecord {
             id: ReturnHash(1),

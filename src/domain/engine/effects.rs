@@ -65,13 +65,14 @@ impl Effects {
 }
 
 impl Engine {
-    /// Takes the signals that were emitted since the last time, in order, each with its customer's key.
+    /// Takes the signals that were emitted since the last time, in order, each with its customer's key. A guest's comes without one.
     pub fn drain_signals(&mut self) -> impl Iterator<Item = (&[u8], Signal)> + '_ {
         let Effects { signals, erased, .. } = &mut self.effects;
         let (erased, store) = (&*erased, &self.store);
         signals.drain(..).map(move |signal| {
-            let erased = erased.iter().find(|(slot, _)| *slot == signal.customer);
-            (erased.map_or_else(|| store.key(signal.customer), |(_, key)| key), signal)
+            let Some(customer) = signal.customer else { return (b"".as_slice(), signal) };
+            let erased = erased.iter().find(|(slot, _)| *slot == customer);
+            (erased.map_or_else(|| store.key(customer), |(_, key)| key), signal)
         })
     }
 

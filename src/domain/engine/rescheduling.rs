@@ -56,7 +56,7 @@ mod tests {
     use crate::domain::segments::published::{CutsInForce, CutsVersion, PublishedCuts};
     use crate::domain::settings::{Shop, Shops};
     use crate::domain::store::packed::Format;
-    use crate::domain::values::event::{OrderRecord, Record, SkuVariety};
+    use crate::domain::values::event::{OrderRecord, Record, SkuVariety, WatchedSkus};
     use crate::domain::values::ids::{CustomerKey, OrderHash, ShopIndex};
     use crate::domain::values::money::{Currency, SentAmount};
     use crate::domain::values::time::Span;
@@ -80,8 +80,17 @@ mod tests {
 
     fn order(at: Time) -> Record {
         let (id, currency) = (OrderHash(1), Currency::from_code(b"EUR").expect("a currency"));
-        let (total, skus) = (SentAmount(100), SkuVariety::Unknown);
-        Record::Order(OrderRecord { id, version: 0, placed_at: at, total, currency, test: false, skus })
+        let (total, skus, watched) = (SentAmount(100), SkuVariety::Unknown, WatchedSkus::NONE);
+        Record::Order(OrderRecord {
+            id,
+            version: 0,
+            placed_at: at,
+            total,
+            currency,
+            test: false,
+            skus,
+            watched,
+        })
     }
 
     fn changes(engine: &mut Engine) -> Vec<(String, Time)> {

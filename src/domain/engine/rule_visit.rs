@@ -1,24 +1,27 @@
 //! Rules in a visit of a customer: after its signals are emitted, and before it is packed.
 //!
 //! A customer of whom rules remember something has a section, so its records take the general way. Of all others an appended order
-//! takes it only if one of its signals triggers a rule.
+//! takes it only if it, one of its signals or a SKU that it holds triggers a rule.
 
 use super::effects::Effects;
 use super::scratch::Scratch;
+use super::settling::Stage;
 use super::visit::{CustomerVisit, Form};
 use super::{Applied, Engine};
-use crate::domain::customer::Customer;
 use crate::domain::customer::facts::Facts;
 use crate::domain::customer::ledger::{Attribution, Ledger};
+use crate::domain::customer::{Change as LedgerChange, Customer};
 use crate::domain::rules::expression::values::{CustomerValues, last_return_at};
 use crate::domain::rules::firing::{RuleRun, RuleSubject, Rulebook, Turns};
+use crate::domain::rules::guests;
 use crate::domain::rules::memory::RuleMemory;
+use crate::domain::rules::products::GoodsOrders;
 use crate::domain::settings::Settings;
 use crate::domain::signals::kind::SignalKind;
-use crate::domain::signals::signal::{Cause, Signal};
+use crate::domain::signals::signal::{Cause, Signal, State};
 use crate::domain::store::Store;
-use crate::domain::values::event::Record;
-use crate::domain::values::ids::{CustomerSlot, ShopIndex};
+use crate::domain::values::event::{OrderRecord, Record};
+use crate::domain::values::ids::{CustomerSlot, OrderHash, ShopIndex};
 use crate::domain::values::time::Time;
 
 /// When a rule is next due for a customer.
@@ -49,15 +52,17 @@ pub(super) fn subject<'a>(
 
 impl CustomerVisit<'_> {
     /// Lets rules look at a record that was applied, and at its signals.
-    pub(super) fn run_rules_on_record(&mut self, record: &Record, applied: Applied) {
+    pub(super) fn run_rules_on_record(&mut self, record: &Record, change: LedgerChange, applied: Applied) {
         if self.is_concerned(record) {
             self.run_rules(|run, signals, ledger, attribution| {
                 run.handle_signals(signals);
-                if let (Record::Order(order), Applied::Order { .. }) = (record, applied) {
-                    let index = ledger.orders.iter().position(|held| held.id == order.id);
-                    if index.is_some_and(|index| attribution.orders[index].kept) {
-                        run.handle_order(order.id, order.placed_at);
-                    }
+                let orders = GoodsOrders::new(ledger, attribution);
+                orders.take_back(run, new_version(record, change));
+                if let (Record::Order(order), Applied::Order { .. }) = (record, applied)
+                    && !orders.is_lost(order.id)
+                {
+                    run.handle_order(order.id, order.placed_at);
+                    orders.plan(run, order);
                 }
                 run.handle_points(record.time());
             });
@@ -76,7 +81,7 @@ impl CustomerVisit<'_> {
             return self;
         }
         let mut visit = self.unpack_appended(record);
-        visit.run_rules_on_record(record, applied);
+        visit.run_rules_on_record(record, LedgerChange::New, applied);
         visit.fold();
         visit
     }
@@ -134,8 +139,9 @@ impl CustomerVisit<'_> {
         settings.rules.as_ref().is_some_and(|book| {
             let facts = Facts::new(totals, self.shop, settings);
             let subject = subject(settings, book, store.key(self.slot), self.shop, &facts);
-            let is_order = matches!(record, Record::Order(_));
-            (is_order && book.is_on_orders())
+            let may_trigger = |order: &OrderRecord| book.is_on_orders() || !order.watched.is_empty();
+            matches!(record, Record::Order(order) if may_trigger(order))
+                || rules.has_products()
                 || book.is_concerned(&effects.signals[self.first_signal..], rules)
                 || subject.has_new_multiple(rules)
         })
@@ -164,7 +170,7 @@ impl CustomerVisit<'_> {
         let state = facts.state(self.clock);
         let policy = settings.lapse.id(self.shop, facts.kept().history().as_ref());
         signals.extend(emitted.into_iter().map(|(rule, cause)| Signal {
-            customer: self.slot,
+            customer: Some(self.slot),
             shop: self.shop,
             kind: SignalKind::Rule(Box::new(rule)),
             occurred_at: self.clock,
@@ -179,5 +185,33 @@ impl CustomerVisit<'_> {
     fn hold_back_rules(&mut self) {
         let Engine { effects, scratch: Scratch { customer, .. }, .. } = &mut *self.engine;
         effects.held_back += customer.rules.drop_due(self.clock);
+    }
+}
+
+impl Engine {
+    /// Lets rules look at an order of a guest that was accepted and is worth something.
+    pub(super) fn run_rules_on_guest(&mut self, shop: ShopIndex, order: OrderHash, placed_at: Time) {
+        let Self { settings, effects, .. } = self;
+        let book = settings.rules.as_ref().filter(|book| book.is_on_guests());
+        let Some(book) = book.filter(|_| self.stage == Stage::Live) else { return };
+        let (policy, zone) = (settings.lapse.id(shop, None), &settings.shops.get(shop).zone);
+        effects.signals.extend(guests::firings(book, zone, order, placed_at).map(|(rule, cause)| Signal {
+            customer: None,
+            shop,
+            kind: SignalKind::Rule(Box::new(rule)),
+            occurred_at: placed_at,
+            before: State::Prospect,
+            after: State::Prospect,
+            cause: Cause::GuestRule(cause),
+            policy,
+        }));
+    }
+}
+
+/// The order in this record if it is another version of one that was known, and counts from now on.
+const fn new_version(record: &Record, change: LedgerChange) -> Option<&OrderRecord> {
+    match (record, change) {
+        (Record::Order(order), LedgerChange::VersionRaised | LedgerChange::Replaced { .. }) => Some(order),
+        (Record::Order(_) | Record::Cancellation(_) | Record::Return(_), _) => None,
     }
 }

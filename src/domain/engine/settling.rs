@@ -237,7 +237,7 @@ mod tests {
 
     use super::*;
     use crate::domain::settings::{Settings, Shop, Shops};
-    use crate::domain::values::event::{OrderRecord, SkuVariety};
+    use crate::domain::values::event::{OrderRecord, SkuVariety, WatchedSkus};
     use crate::domain::values::ids::OrderHash;
     use crate::domain::values::money::{Currency, SentAmount};
     use crate::domain::values::time::Span;
@@ -259,6 +259,7 @@ mod tests {
                 currency,
                 test: false,
                 skus: SkuVariety::Unknown,
+                watched: WatchedSkus::NONE,
             })
         };
         engine.begin_history(1_000);

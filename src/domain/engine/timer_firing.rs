@@ -58,7 +58,7 @@ mod tests {
 
     use super::*;
     use crate::domain::settings::{Settings, Shop, Shops};
-    use crate::domain::values::event::{ErasureRecord, OrderRecord, Record, SkuVariety};
+    use crate::domain::values::event::{ErasureRecord, OrderRecord, Record, SkuVariety, WatchedSkus};
     use crate::domain::values::ids::{CustomerKey, OrderHash, ShopIndex};
     use crate::domain::values::money::{Currency, SentAmount};
     use crate::domain::values::time::{Span, Zone};
@@ -79,6 +79,7 @@ mod tests {
             currency,
             test: false,
             skus: SkuVariety::One(1),
+            watched: WatchedSkus::NONE,
         });
         engine.handle_record(CustomerKey { bytes: b"a", hash: 1 }, ShopIndex(0), &order, usize::MAX);
         let due = engine.next_due(placed_at.plus(Span::days(400))).expect("silence");

@@ -8,6 +8,8 @@
 //! After all signals of a record or an instant are emitted, in their order, each cancels planned firings and triggers rules. Then
 //! everything that is due fires, by priority and name. What rules emit triggers nothing.
 //!
+//! The firing of a product is planned from its order on, and moves with the next one: see [`products`](super::products).
+//!
 //! The turns of `every` and `date` are not planned: they follow from the facts, the memory and the clock. One that is due at the clock is
 //! looked at once more after a record of that instant, so that a restored engine does the same.
 
@@ -17,6 +19,7 @@ use super::assignment::Hash;
 use super::expression::values::{CustomerValues, TriggerValues};
 use super::memory::{CapId, LastFiring, Planned, PlannedFiring, RuleMemory};
 use super::points::multiple;
+use super::products::life_of;
 use super::rule::{Again, Anchor, CoolDown, Rule, RuleSet, Trigger, Variant, WhilePlanned};
 use super::schedule::{next_date, next_turn, send};
 use crate::domain::customer::purchases::PurchaseStats;
@@ -35,6 +38,7 @@ pub struct Rulebook {
     signal_id: SignalHasher,
     hash: Hash,
     on_orders: bool,
+    on_guests: bool,
     on_points: bool,
     has_turns: bool,
 }
@@ -107,9 +111,10 @@ impl Rulebook {
             set.rules().iter().any(|rule| rule.enabled && is_asked(&rule.trigger))
         };
         let on_orders = has(|trigger| matches!(trigger, Trigger::Order));
+        let on_guests = has(|trigger| matches!(trigger, Trigger::GuestOrder));
         let on_points = has(|trigger| matches!(trigger, Trigger::Points { .. }));
         let has_turns = has(|trigger| matches!(trigger, Trigger::Every(_) | Trigger::Date(_)));
-        Self { set, signal_id, hash, on_orders, on_points, has_turns }
+        Self { set, signal_id, hash, on_orders, on_guests, on_points, has_turns }
     }
 
     pub fn set(&self) -> &RuleSet {
@@ -123,9 +128,19 @@ impl Rulebook {
         Group { variant, is_withheld }
     }
 
+    /// Hashes of the SKUs that rules watch, sorted: orders name them by their places in it.
+    pub fn watched(&self) -> &Arc<[u64]> {
+        self.set.watched()
+    }
+
     /// Whether every accepted order may trigger a rule.
     pub fn is_on_orders(&self) -> bool {
         self.on_orders
+    }
+
+    /// Whether every accepted order of a guest triggers a rule.
+    pub fn is_on_guests(&self) -> bool {
+        self.on_guests
     }
 
     /// Whether one of these signals triggers a rule, or cancels a firing where some are planned.
@@ -341,8 +356,13 @@ impl<'a> RuleRun<'a> {
             }
         }
         let due_at = send_at(rule, occurred_at.plus(rule.after), self.subject.zone);
+        self.plan(rule, occasion, due_at);
+    }
+
+    /// Plans a firing, or fires in this run what is due by now.
+    pub(super) fn plan(&mut self, rule: &Rule, occasion: Occasion, due_at: Time) {
         let due = if due_at > self.clock { due_at } else { send_at(rule, self.clock, self.subject.zone) };
-        let firing = PlannedFiring { due, rule: id, occasion, due_at };
+        let firing = PlannedFiring { due, rule: rule.id(), occasion, due_at };
         if due <= self.clock {
             self.due.push(firing);
             return;
@@ -356,10 +376,13 @@ impl<'a> RuleRun<'a> {
     /// Fires, withholds or drops what is due.
     fn decide(&mut self, place: usize, firing: &PlannedFiring) {
         let RuleSubject { book, key, .. } = self.subject;
-        let (rule, values) = (&book.set.rules()[place], self.values);
-        if !rule.enabled || self.is_cooling(rule, self.clock) {
+        let rule = &book.set.rules()[place];
+        let life = life_of(rule, firing.occasion);
+        let is_watched = firing.occasion.product().is_none() || life.is_some();
+        if !rule.enabled || !is_watched || self.is_cooling(rule, self.clock) {
             return;
         }
+        let values = CustomerValues { sku: life.map(|life| &*life.sku), ..self.values };
         if !rule.condition.holds(|field| values.value(field)) {
             self.counts.refuse(place);
             return;
@@ -386,7 +409,7 @@ impl<'a> RuleRun<'a> {
     }
 
     /// Whether the rule has fired too short a time before `at`.
-    fn is_cooling(&self, rule: &Rule, at: Time) -> bool {
+    pub(super) fn is_cooling(&self, rule: &Rule, at: Time) -> bool {
         match rule.cool_down(self.memory.last_of(rule.id()).map(|last| last.at)) {
             CoolDown::None => false,
             CoolDown::Until(until) => until > at,
@@ -395,7 +418,7 @@ impl<'a> RuleRun<'a> {
     }
 
     /// Emits what became of a planned firing, if its rule announces that.
-    fn announce(&mut self, firing: &PlannedFiring, action: RuleAction) {
+    pub(super) fn announce(&mut self, firing: &PlannedFiring, action: RuleAction) {
         let RuleSubject { book, key, .. } = self.subject;
         if let Some(rule) = book.set.rule(firing.rule).filter(|rule| rule.enabled && rule.announce) {
             self.emit(rule, rule.variants.of(key, book.hash), firing, action);
@@ -414,6 +437,7 @@ impl<'a> RuleRun<'a> {
             trigger: trigger_of(firing.occasion),
             due_at: firing.due_at,
             expires_at: due.plus(rule.expires),
+            sku: life_of(rule, firing.occasion).map(|life| Arc::from(&*life.sku)),
             points: points_of(firing.occasion),
             say: variant.say.as_deref().filter(|_| action != RuleAction::Withheld).map(Arc::from),
         };
@@ -425,7 +449,9 @@ impl<'a> RuleRun<'a> {
 fn trigger_of(occasion: Occasion) -> Option<SignalHash> {
     match occasion {
         Occasion::Signal(id) => Some(id),
-        Occasion::Order(_) | Occasion::Instant(_) | Occasion::Points { .. } => None,
+        Occasion::Order(_) | Occasion::Instant(_) | Occasion::Points { .. } | Occasion::Product { .. } => {
+            None
+        }
     }
 }
 
@@ -433,11 +459,11 @@ fn trigger_of(occasion: Occasion) -> Option<SignalHash> {
 fn points_of(occasion: Occasion) -> Option<u64> {
     match occasion {
         Occasion::Points { multiple, .. } => Some(multiple),
-        Occasion::Signal(_) | Occasion::Order(_) | Occasion::Instant(_) => None,
+        Occasion::Signal(_) | Occasion::Order(_) | Occasion::Instant(_) | Occasion::Product { .. } => None,
     }
 }
 
 /// The first instant at or after this one at which the rule may send.
-fn send_at(rule: &Rule, instant: Time, zone: &Zone) -> Time {
+pub(super) fn send_at(rule: &Rule, instant: Time, zone: &Zone) -> Time {
     rule.send.as_ref().map_or(instant, |hours| send(instant, hours, zone))
 }

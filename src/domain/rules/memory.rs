@@ -1,6 +1,6 @@
 //! What rules remember of one customer: part of the emitted state, in a section of the customer's bytes.
 
-use super::rule::{Again, PLANNED_MAX, RuleId, RuleSet, Trigger};
+use super::rule::{Again, PLANNED_MAX, PRODUCTS_PLANNED_MAX, RuleId, RuleSet, Trigger};
 use crate::domain::daily_count::outcomes::REMEMBERED_FOR;
 use crate::domain::signals::rule::Occasion;
 use crate::domain::values::time::{Span, Time};
@@ -78,6 +78,7 @@ impl RuleMemory {
         let is_sound = planned.len() <= PLANNED_MAX
             && planned.is_sorted_by(|one, next| one < next)
             && planned.iter().all(|firing| firing.due_at <= firing.due)
+            && products(&planned).count() <= PRODUCTS_PLANNED_MAX
             && fired.len() <= FIRED_MAX
             && fired.is_sorted_by(|one, next| one.rule < next.rule)
             && caps.len() <= CAPS_REMEMBERED_MAX
@@ -125,8 +126,15 @@ impl RuleMemory {
         cap.map_or(0, |firings| firings.at.iter().filter(|at| **at > after).count())
     }
 
+    /// Whether a firing is planned for the end of a product.
+    pub fn has_products(&self) -> bool {
+        products(&self.planned).next().is_some()
+    }
+
     pub fn plan(&mut self, firing: PlannedFiring) -> Planned {
-        if self.planned.len() == PLANNED_MAX {
+        let is_product = firing.occasion.product().is_some();
+        let is_full = is_product && products(&self.planned).count() == PRODUCTS_PLANNED_MAX;
+        if is_full || self.planned.len() == PLANNED_MAX {
             return Planned::NoRoom;
         }
         let index = self.planned.partition_point(|planned| *planned < firing);
@@ -210,6 +218,11 @@ impl RuleMemory {
             cap.is_none_or(|cap| firings.at.last().is_some_and(|at| at.plus(cap.per) > clock))
         });
     }
+}
+
+/// The firings that are planned for the end of a product.
+fn products(planned: &[PlannedFiring]) -> impl Iterator<Item = &PlannedFiring> {
+    planned.iter().filter(|firing| firing.occasion.product().is_some())
 }
 
 impl CapId {

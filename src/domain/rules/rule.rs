@@ -1,8 +1,13 @@
 //! A rule and a set of rules, as they were checked at the start.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use super::expression::condition::Condition;
 use super::schedule::{DateOfYear, SendHours, TimeOfDay};
 use crate::domain::signals::kind::SignalType;
+use crate::domain::values::event::WATCHED_SKUS_MAX;
+use crate::domain::values::ids::SkuHash;
 use crate::domain::values::time::{Span, Time};
 
 /// How many rules a set has at most.
@@ -14,8 +19,13 @@ pub const CAPS_MAX: usize = 8;
 /// How many firings of a customer may be planned at once.
 pub const PLANNED_MAX: usize = 16;
 
-/// How many of them may wait for the same product rules' goods.
+/// How many of them may wait for the ends of products.
 pub const PRODUCTS_PLANNED_MAX: usize = 8;
+
+/// How many SKUs the rules of a set watch at most.
+pub const SKUS_WATCHED_MAX: usize = 1_000;
+
+const _: () = assert!(WATCHED_SKUS_MAX == PRODUCTS_PLANNED_MAX && SKUS_WATCHED_MAX <= u16::MAX as usize);
 
 /// Every rule of a service.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,6 +35,8 @@ pub struct RuleSet {
     holdout: HoldoutShare,
     triggers: SignalTypes,
     cancels: SignalTypes,
+    /// Sorted.
+    watched: Arc<[u64]>,
 }
 
 /// Why rules are no set.
@@ -34,13 +46,15 @@ pub enum RuleSetError {
     SameName(Box<str>),
     /// The hashes of these two names end in the same 32 bits.
     SameId(Box<str>, Box<str>),
+    /// The enabled rules watch so many SKUs, more than [`SKUS_WATCHED_MAX`].
+    TooManySkus(usize),
 }
 
 impl RuleSet {
     /// Sorts the rules. `caps` are those that [`Rule::cap`] counts in.
     ///
     /// # Errors
-    /// Two rules have one name or one id.
+    /// Two rules have one name or one id, or the rules watch too many SKUs.
     pub fn new(mut rules: Vec<Rule>, caps: Vec<Cap>, holdout: HoldoutShare) -> Result<Self, RuleSetError> {
         rules.sort_by(|one, other| other.priority.cmp(&one.priority).then_with(|| one.name.cmp(&other.name)));
         for (index, rule) in rules.iter().enumerate() {
@@ -65,7 +79,13 @@ impl RuleSet {
         });
         let triggers = triggers.collect();
         let cancels = enabled().fold(SignalTypes::default(), |all, rule| all.union(rule.cancel_on));
-        Ok(Self { rules: rules.into(), caps: caps.into(), holdout, triggers, cancels })
+        let watched: BTreeSet<u64> =
+            enabled().filter_map(Rule::product).flat_map(ProductTrigger::skus).collect();
+        if watched.len() > SKUS_WATCHED_MAX {
+            return Err(RuleSetError::TooManySkus(watched.len()));
+        }
+        let watched = watched.into_iter().collect();
+        Ok(Self { rules: rules.into(), caps: caps.into(), holdout, triggers, cancels, watched })
     }
 
     /// By priority, the greatest first, then by name.
@@ -92,6 +112,11 @@ impl RuleSet {
     /// The signal types that trigger an enabled rule.
     pub const fn triggers(&self) -> SignalTypes {
         self.triggers
+    }
+
+    /// Hashes of the SKUs that enabled rules watch, sorted.
+    pub const fn watched(&self) -> &Arc<[u64]> {
+        &self.watched
     }
 
     /// The signal types that cancel a planned firing of an enabled rule.
@@ -146,6 +171,19 @@ impl Rule {
             (None, ..) | (_, Trigger::Points { .. }, _) | (_, _, Again::Always) => CoolDown::None,
             (Some(_), _, Again::Never) => CoolDown::ForEver,
             (Some(last), _, Again::After(again)) => CoolDown::Until(last.plus(again)),
+        }
+    }
+
+    /// The goods that the rule waits for, if it is on a product.
+    pub const fn product(&self) -> Option<&ProductTrigger> {
+        match &self.trigger {
+            Trigger::Product(product) => Some(product),
+            Trigger::Signal(_)
+            | Trigger::Order
+            | Trigger::Every(_)
+            | Trigger::Date(_)
+            | Trigger::Points { .. }
+            | Trigger::GuestOrder => None,
         }
     }
 }
@@ -233,9 +271,18 @@ pub struct ProductTrigger {
 }
 
 impl ProductTrigger {
+    /// From an order of the goods to the firing.
+    pub fn wait(&self, life: &ProductLife) -> Span {
+        Span::from_millis(life.life.as_millis() - self.lead.as_millis())
+    }
+
+    fn skus(&self) -> impl Iterator<Item = u64> {
+        self.lives.iter().map(|life| life.sku_hash.0)
+    }
+
     /// The life of the goods with this hash, if they are watched.
-    pub fn life(&self, sku_hash: u64) -> Option<&ProductLife> {
-        let index = self.lives.binary_search_by_key(&sku_hash, |life| life.sku_hash).ok()?;
+    pub fn life(&self, sku: SkuHash) -> Option<&ProductLife> {
+        let index = self.lives.binary_search_by_key(&sku, |life| life.sku_hash).ok()?;
         Some(&self.lives[index])
     }
 }
@@ -245,7 +292,7 @@ impl ProductTrigger {
 pub struct ProductLife {
     pub sku: Box<str>,
     /// XXH3-64 of the SKU.
-    pub sku_hash: u64,
+    pub sku_hash: SkuHash,
     pub life: Span,
 }
 

@@ -358,7 +358,7 @@ impl SignalEmitter<'_> {
 
     pub(super) fn emit(&mut self, kind: SignalKind, cause: Cause) {
         self.signals.push(Signal {
-            customer: self.customer,
+            customer: Some(self.customer),
             shop: self.shop,
             kind,
             occurred_at: self.occurred_at,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::signal::Cause;
-use crate::domain::values::ids::OrderHash;
+use crate::domain::values::ids::{OrderHash, SkuHash};
 use crate::domain::values::time::Time;
 
 /// What a rule does.
@@ -52,9 +52,11 @@ pub struct RuleSignal {
     pub variant: Option<Arc<str>>,
     /// The signal that triggered the rule; none of other triggers.
     pub trigger: Option<SignalHash>,
-    /// When it was to fire, though its trigger may have come later.
+    /// When it was to fire, though its trigger may have come later; of a guest's order, from when on to act.
     pub due_at: Time,
     pub expires_at: Time,
+    /// Of a rule on a product: the SKU that is used up.
+    pub sku: Option<Arc<str>>,
     /// Of a rule on points: the multiple of `reach` that was reached.
     pub points: Option<u64>,
     /// A JSON object, as the rule's setting has it.
@@ -76,6 +78,15 @@ pub struct RuleCause {
     pub of: Occasion,
 }
 
+/// What the identity of a `rule` signal is made of that is about an order of a guest: of a guest nothing else is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct GuestCause {
+    pub rule: RuleHash,
+    pub action: RuleAction,
+    pub order: OrderHash,
+    pub placed_at: Time,
+}
+
 /// Hash of a rule's name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct RuleHash(pub u64);
@@ -91,4 +102,16 @@ pub enum Occasion {
     Instant(Time),
     /// Points reached a multiple. Who is erased and comes again begins with another first kept order.
     Points { multiple: u64, first_order_at: Time },
+    /// An order held goods that are used up some time later.
+    Product { order: OrderHash, sku: SkuHash },
+}
+
+impl Occasion {
+    /// The order and the goods of a product.
+    pub const fn product(self) -> Option<(OrderHash, SkuHash)> {
+        match self {
+            Self::Product { order, sku } => Some((order, sku)),
+            Self::Signal(_) | Self::Order(_) | Self::Instant(_) | Self::Points { .. } => None,
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::kind::{SignalKind, SignalType};
-use super::rule::RuleCause;
+use super::rule::{GuestCause, RuleCause};
 use crate::domain::lapse::PolicyId;
 use crate::domain::lapse::outlook::Outlook;
 use crate::domain::segments::customer::CustomerSegment;
@@ -47,15 +47,16 @@ impl State {
     }
 }
 
-/// One thing that happened to one customer.
+/// One thing that happened to one customer, or to a guest.
 #[derive(Clone, Debug)]
 pub struct Signal {
-    pub customer: CustomerSlot,
+    /// None of a guest's.
+    pub customer: Option<CustomerSlot>,
     pub shop: ShopIndex,
     pub kind: SignalKind,
     /// The record's time, or the deadline or expiry that the clock crossed.
     pub occurred_at: Time,
-    /// The emitted state before the record, deadline or expiry.
+    /// The emitted state before the record, deadline or expiry. Of a guest it says nothing, nor does the next.
     pub before: State,
     pub after: State,
     pub cause: Cause,
@@ -158,6 +159,8 @@ pub enum Cause {
     Retraction(RetractedKind, OpenAlert, RecordDigest),
     /// A configured rule.
     Rule(RuleCause),
+    /// A configured rule, on an order of a guest.
+    GuestRule(GuestCause),
 }
 
 /// Why an open `at_risk` or `lapsed` was emitted: its deadline, and the record if one caused it.

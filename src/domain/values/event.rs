@@ -40,6 +40,7 @@ pub struct OrderRecord {
     /// A test order is remembered and never counted.
     pub test: bool,
     pub skus: SkuVariety,
+    pub watched: WatchedSkus,
 }
 
 /// An order was cancelled as a whole.
@@ -73,7 +74,7 @@ pub struct ErasureRecord {
 /// An order or a return without a customer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum GuestRecord {
-    Order { placed_at: Time, total: SentAmount, currency: Currency, test: bool },
+    Order { id: OrderHash, placed_at: Time, total: SentAmount, currency: Currency, test: bool },
     Return { returned_at: Time, refund: SentAmount, currency: Currency },
 }
 
@@ -104,5 +105,66 @@ impl SkuVariety {
             (Self::One(a), Self::One(b)) if a == b => self,
             (Self::One(_) | Self::Varied, Self::One(_) | Self::Varied) => Self::Varied,
         }
+    }
+}
+
+/// Which of the SKUs that rules watch an order holds.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct WatchedSkus {
+    /// Places in the list of watched SKUs, in the order of the record's lines; `count` of them are filled.
+    places: [u16; WATCHED_SKUS_MAX],
+    count: u8,
+    left_out: u8,
+}
+
+/// How many of them an order tells at most: so many firings may be planned for products of a customer.
+pub const WATCHED_SKUS_MAX: usize = 8;
+
+impl WatchedSkus {
+    pub const NONE: Self = Self { places: [0; WATCHED_SKUS_MAX], count: 0, left_out: 0 };
+
+    /// Adds a SKU by its place in the list; one that is there already changes nothing.
+    pub fn add(&mut self, place: u16) {
+        let count = usize::from(self.count);
+        if self.places[..count].contains(&place) {
+            return;
+        }
+        match self.places.get_mut(count) {
+            Some(free) => {
+                *free = place;
+                self.count += 1;
+            }
+            None => self.left_out = self.left_out.saturating_add(1),
+        }
+    }
+
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Each once, in the order in which they were added.
+    pub fn places(&self) -> &[u16] {
+        &self.places[..usize::from(self.count)]
+    }
+
+    /// How many lines of further watched SKUs the order holds.
+    pub const fn left_out(&self) -> u8 {
+        self.left_out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_tells_of_eight_watched_skus_at_most() {
+        let mut watched = WatchedSkus::NONE;
+        for place in [7, 3, 7, 0, 1, 2, 4, 5, 6, 3, 8, 9] {
+            watched.add(place);
+        }
+        assert_eq!(watched.places(), [7, 3, 0, 1, 2, 4, 5, 6]);
+        assert_eq!((watched.left_out(), watched.is_empty()), (2, false));
+        assert_eq!((WatchedSkus::default(), WatchedSkus::NONE.is_empty()), (WatchedSkus::NONE, true));
     }
 }

@@ -8,6 +8,10 @@ pub struct OrderHash(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ReturnHash(pub u64);
 
+/// Hash of a SKU (XXH3-64 of its bytes, computed by `wire`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SkuHash(pub u64);
+
 /// Index of a shop in [`Settings::shops`](crate::domain::settings::Settings::shops).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ShopIndex(pub u16);

@@ -9,35 +9,62 @@ use serde_json::value::RawValue;
 
 use super::characters::Characters;
 use super::value::Value;
-use crate::domain::values::event::SkuVariety;
+use crate::domain::values::event::{SkuVariety, WatchedSkus};
 use crate::wire::hash::hash;
 use crate::wire::reason::{Reason, Refusal};
 
+/// The SKUs that the lines of an order name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Skus {
+    pub(super) variety: SkuVariety,
+    pub(super) watched: WatchedSkus,
+}
+
+impl Skus {
+    pub(super) const NONE: Self = Self { variety: SkuVariety::Unknown, watched: WatchedSkus::NONE };
+
+    /// Adds one by its hash. `watched` are the hashes that rules watch, sorted.
+    #[inline]
+    pub(super) fn add(&mut self, sku: u64, watched: &[u64]) {
+        self.variety = self.variety.and(SkuVariety::One(sku));
+        if !watched.is_empty()
+            && let Ok(place) = watched.binary_search(&sku)
+        {
+            self.watched.add(u16::try_from(place).expect("few are watched"));
+        }
+    }
+}
+
 /// What the lines of an order say, read on the way: keeping their text for later would cost a second pass over most of the record.
-pub(super) struct Items {
-    pub(super) skus: Result<SkuVariety, Refusal>,
+pub(super) struct Items<'w> {
+    pub(super) skus: Result<Skus, Refusal>,
     pub(super) repeated: bool,
-    characters: Characters,
+    seed: ItemsSeed<'w>,
 }
 
 /// Reads the items of a record.
-pub(super) struct ItemsSeed(pub(super) Characters);
+#[derive(Clone, Copy)]
+pub(super) struct ItemsSeed<'w> {
+    pub(super) characters: Characters,
+    /// Hashes of the SKUs that rules watch, sorted.
+    pub(super) watched: &'w [u64],
+}
 
-impl ItemsSeed {
-    fn none(self) -> Items {
-        Items { skus: Ok(SkuVariety::Unknown), repeated: false, characters: self.0 }
+impl<'w> ItemsSeed<'w> {
+    fn none(self) -> Items<'w> {
+        Items { skus: Ok(Skus::NONE), repeated: false, seed: self }
     }
 
-    fn not_an_array(self) -> Items {
+    fn not_an_array(self) -> Items<'w> {
         let refusal = Refusal::new(Reason::InvalidType, "items is not an array");
         Items { skus: Err(refusal), ..self.none() }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for ItemsSeed {
-    type Value = Items;
+impl<'de, 'w> DeserializeSeed<'de> for ItemsSeed<'w> {
+    type Value = Items<'w>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Items, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Items<'w>, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
@@ -67,25 +94,25 @@ macro_rules! scalars_are {
     };
 }
 
-impl<'de> Visitor<'de> for ItemsSeed {
-    type Value = Items;
+impl<'de, 'w> Visitor<'de> for ItemsSeed<'w> {
+    type Value = Items<'w>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("anything")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Items, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Items<'w>, A::Error> {
         let mut items = self.none();
         while sequence.next_element_seed(Item(&mut items))?.is_some() {}
         Ok(items)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Items, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Items<'w>, A::Error> {
         skip_map(map)?;
         Ok(self.not_an_array())
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Items, E> {
+    fn visit_unit<E: Error>(self) -> Result<Items<'w>, E> {
         Ok(self.none())
     }
 
@@ -93,12 +120,16 @@ impl<'de> Visitor<'de> for ItemsSeed {
 }
 
 /// Reads one line of an order into the skus of all. The first fault stays.
-struct Item<'i>(&'i mut Items);
+struct Item<'i, 'w>(&'i mut Items<'w>);
 
-impl Item<'_> {
-    fn note(self, skus: Result<SkuVariety, Refusal>) {
-        if let Ok(before) = self.0.skus {
-            self.0.skus = skus.map(|skus| before.and(skus));
+impl Item<'_, '_> {
+    fn note(self, sku: Result<Option<u64>, Refusal>) {
+        let Items { skus, seed, .. } = self.0;
+        if let Ok(before) = skus {
+            match sku {
+                Ok(sku) => sku.into_iter().for_each(|sku| before.add(sku, seed.watched)),
+                Err(refusal) => *skus = Err(refusal),
+            }
         }
     }
 
@@ -107,7 +138,7 @@ impl Item<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Item<'_> {
+impl<'de> DeserializeSeed<'de> for Item<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -115,7 +146,7 @@ impl<'de> DeserializeSeed<'de> for Item<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Item<'_> {
+impl<'de> Visitor<'de> for Item<'_, '_> {
     type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -136,11 +167,8 @@ impl<'de> Visitor<'de> for Item<'_> {
             }
         }
         if let Some(text) = sku.filter(|text| *text != "null") {
-            let sku = Value { text: text.as_bytes(), characters: self.0.characters };
-            let sku = sku.id("sku");
-            self.note(
-                sku.map(|sku| sku.map_or(SkuVariety::Unknown, |sku| SkuVariety::One(hash(sku.as_bytes())))),
-            );
+            let sku = Value { text: text.as_bytes(), characters: self.0.seed.characters };
+            self.note(sku.id("sku").map(|sku| sku.map(|sku| hash(sku.as_bytes()))));
         }
         Ok(())
     }

@@ -7,6 +7,7 @@
 mod amount;
 mod characters;
 mod depth;
+mod event;
 mod items;
 mod object;
 mod registry_prefix;
@@ -15,16 +16,19 @@ mod time;
 mod value;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
+pub use event::{CustomerEvent, Event, GuestEvent, Subject};
 pub use time::from_rfc3339;
 pub use value::ID_BYTES_MAX;
 
 use characters::Characters;
+use items::Skus;
 use object::{Field, Object};
 use registry_prefix::without_registry_prefix;
 use value::{Value, refuse};
 
-use crate::domain::settings::Shops;
+use crate::domain::settings::{Settings, Shops};
 use crate::domain::values::event::{
     CancellationRecord, ErasureRecord, GuestRecord, OrderRecord, Record, ReturnRecord,
 };
@@ -35,81 +39,6 @@ use crate::formats::{Format, NativeRecord};
 use crate::topic::Input;
 use crate::wire::hash::hash;
 use crate::wire::reason::{Reason, Refusal};
-use crate::wire::remark::Remark;
-
-/// An earlier time is most likely one in seconds, taken for milliseconds.
-const YEAR_2000_MILLIS: i64 = 946_684_800_000;
-
-/// A record that can be applied.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Event<'a> {
-    pub shop: ShopIndex,
-    /// As the record names it, if it does.
-    pub store_id: Option<Cow<'a, str>>,
-    /// The order that a return names, if it names one.
-    pub named_order: Option<Cow<'a, str>>,
-    pub subject: Subject<'a>,
-}
-
-impl Event<'_> {
-    /// The business time by which inputs are merged and the clock moves.
-    pub fn time(&self) -> Time {
-        match &self.subject {
-            Subject::Customer(event) => event.record.time(),
-            Subject::Erasure { record, .. } => record.requested_at,
-            Subject::Guest(record) => record.time(),
-        }
-    }
-
-    /// What is worth a remark, whatever becomes of it.
-    #[inline]
-    pub fn remarks(&self) -> impl Iterator<Item = Remark> {
-        let is_early = self.time().as_millis() < YEAR_2000_MILLIS;
-        is_early
-            .then_some(Remark::TimeBefore2000)
-            .into_iter()
-            .chain(self.is_return_without_customer().then_some(Remark::ReturnWithoutCustomer))
-    }
-
-    /// Whether it is a return that names an order, but not whose it is: it counts as a guest's unless its customer is found by the order.
-    pub fn is_return_without_customer(&self) -> bool {
-        matches!(self.subject, Subject::Guest(_)) && self.named_order.is_some()
-    }
-}
-
-impl<'a> Event<'a> {
-    /// The key of the customer that the event names; a guest has none.
-    pub fn customer_key(&self) -> Option<CustomerKey<'a>> {
-        match &self.subject {
-            Subject::Customer(event) => Some(event.key),
-            Subject::Erasure { key, .. } => Some(*key),
-            Subject::Guest(_) => None,
-        }
-    }
-}
-
-/// Whose record it is.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Subject<'a> {
-    Customer(CustomerEvent<'a>),
-    /// A customer asked to be forgotten.
-    Erasure {
-        key: CustomerKey<'a>,
-        record: ErasureRecord,
-    },
-    /// The record names no customer. The service cannot distinguish guests.
-    Guest(GuestRecord),
-}
-
-/// What one customer did.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct CustomerEvent<'a> {
-    /// The record key, which was found to name this customer.
-    pub key: CustomerKey<'a>,
-    /// The order id of an order or a cancellation, the return id of a return.
-    pub id: Cow<'a, str>,
-    pub record: Record,
-}
 
 /// How large and how deep a record may be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -149,6 +78,8 @@ pub struct Decoder {
     limits: Limits,
     /// By shop: looking a currency up takes longer than all the rest of reading an amount.
     own_currencies: Box<[OwnCurrency]>,
+    /// Hashes of the SKUs that rules watch, sorted.
+    watched: Arc<[u64]>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -164,7 +95,13 @@ impl Decoder {
             let currency = shops.get(index).currency;
             OwnCurrency { currency, code: currency.code(), digits: currency.digits() }
         };
-        Self { own_currencies: shops.indexes().map(own).collect(), shops, limits }
+        Self { own_currencies: shops.indexes().map(own).collect(), shops, limits, watched: Arc::default() }
+    }
+
+    /// Of the records that an engine with these settings applies: it also tells which SKUs an order holds that rules watch.
+    pub fn of(settings: &Settings, limits: Limits) -> Self {
+        let watched = settings.rules.as_ref().map(|rules| Arc::clone(rules.watched())).unwrap_or_default();
+        Self { watched, ..Self::new(settings.shops.clone(), limits) }
     }
 
     /// The shops whose records are read.
@@ -185,7 +122,7 @@ impl Decoder {
         value: Option<&'a [u8]>,
     ) -> Result<Event<'a>, Refusal> {
         let bytes = self.sized(key, value)?;
-        let object = Object::empty(characters(bytes)?);
+        let object = Object::empty(characters(bytes)?, &self.watched);
         let mut record = Incoming { decoder: self, key, customer: None, object };
         self.fill(&mut record.object, bytes)?;
         record.event(input)
@@ -200,7 +137,7 @@ impl Decoder {
         value: Option<&'a [u8]>,
     ) -> Result<Event<'a>, Refusal> {
         let bytes = self.sized(key, value)?;
-        let object = Object::empty(characters(bytes)?);
+        let object = Object::empty(characters(bytes)?, &self.watched);
         let mut record = Incoming { decoder: self, key, customer: None, object };
         self.fill_in_general(&mut record.object, bytes)?;
         record.event(input)
@@ -215,7 +152,7 @@ impl Decoder {
         key: &'a mut Vec<u8>,
     ) -> Result<Event<'a>, Refusal> {
         let bytes = self.sized(None, Some(record.value))?;
-        let mut object = Object::empty(characters(bytes)?);
+        let mut object = Object::empty(characters(bytes)?, &self.watched);
         self.fill(&mut object, bytes)?;
         key.clear();
         // What is wrong with these ids is found when they are read as fields.
@@ -226,7 +163,11 @@ impl Decoder {
         }
         let customer_id = id(Field::CustomerId);
         key.extend_from_slice(customer_id.as_deref().or(customer).unwrap_or_default().as_bytes());
-        Incoming { decoder: self, key: Some(key), customer, object }.event(record.input)
+        let mut event = Incoming { decoder: self, key: Some(key), customer, object }.event(record.input)?;
+        if let Subject::Guest(guest) = &mut event.subject {
+            guest.key = None;
+        }
+        Ok(event)
     }
 
     /// The JSON of the value, unless that is too large.
@@ -240,7 +181,7 @@ impl Decoder {
         Ok(without_registry_prefix(value))
     }
 
-    fn fill<'a>(&self, object: &mut Object<'a>, bytes: &'a [u8]) -> Result<(), Refusal> {
+    fn fill<'a>(&self, object: &mut Object<'a, '_>, bytes: &'a [u8]) -> Result<(), Refusal> {
         if object.fill_usual(bytes, self.limits.depth_max) {
             return Ok(());
         }
@@ -248,7 +189,7 @@ impl Decoder {
     }
 
     #[inline(never)]
-    fn fill_in_general<'a>(&self, object: &mut Object<'a>, bytes: &'a [u8]) -> Result<(), Refusal> {
+    fn fill_in_general<'a>(&self, object: &mut Object<'a, '_>, bytes: &'a [u8]) -> Result<(), Refusal> {
         let depth_max = self.limits.depth_max;
         if depth::exceeds(bytes, depth_max) {
             return Err(Refusal::new(Reason::TooDeep, format!("more than {depth_max} levels deep")));
@@ -269,7 +210,7 @@ struct Incoming<'s, 'a> {
     key: Option<&'a [u8]>,
     /// Whose record it is if it names no customer itself.
     customer: Option<&'a str>,
-    object: Object<'a>,
+    object: Object<'a, 's>,
 }
 
 impl<'a> Incoming<'_, 'a> {
@@ -297,9 +238,12 @@ impl<'a> Incoming<'_, 'a> {
         let (currency, total) = self.money(origin.shop, Field::Total)?;
         let version = self.optional(Field::Version, Value::version)?.unwrap_or(0);
         let test = self.optional(Field::Test, Value::bool)?.unwrap_or(false);
-        let skus = self.object.take_skus()?;
+        let Skus { variety, watched } = self.object.take_skus()?;
         let subject = match origin.customer {
-            None => Subject::Guest(GuestRecord::Order { placed_at, total, currency, test }),
+            None => {
+                let order = OrderHash(hash(id.as_bytes()));
+                self.guest(id, GuestRecord::Order { id: order, placed_at, total, currency, test })
+            }
             Some(key) => Subject::Customer(CustomerEvent {
                 key,
                 record: Record::Order(OrderRecord {
@@ -309,7 +253,8 @@ impl<'a> Incoming<'_, 'a> {
                     total,
                     currency,
                     test,
-                    skus,
+                    skus: variety,
+                    watched,
                 }),
                 id,
             }),
@@ -336,7 +281,7 @@ impl<'a> Incoming<'_, 'a> {
         let (currency, refund) = self.money(origin.shop, Field::Refund)?;
         let named_order = self.optional_id(Field::OrderId)?;
         let subject = match origin.customer {
-            None => Subject::Guest(GuestRecord::Return { returned_at, refund, currency }),
+            None => self.guest(id, GuestRecord::Return { returned_at, refund, currency }),
             Some(key) => Subject::Customer(CustomerEvent {
                 key,
                 record: Record::Return(ReturnRecord {
@@ -356,6 +301,10 @@ impl<'a> Incoming<'_, 'a> {
         let (shop, store_id, key) = self.customer_origin()?;
         let record = ErasureRecord { requested_at: self.required_time(Field::RequestedAt)? };
         Ok(Event { shop, store_id, named_order: None, subject: Subject::Erasure { key, record } })
+    }
+
+    fn guest(&self, id: Cow<'a, str>, record: GuestRecord) -> Subject<'a> {
+        Subject::Guest(GuestEvent { key: self.key.filter(|key| !key.is_empty()), id, record })
     }
 
     // === Whose record it is ===

@@ -10,10 +10,9 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::characters::Characters;
-use super::items::ItemsSeed;
+use super::items::{ItemsSeed, Skus};
 use super::scan;
 use super::value::Value;
-use crate::domain::values::event::SkuVariety;
 use crate::wire::reason::{Reason, Refusal};
 
 /// The fields that are read, of all inputs together.
@@ -93,16 +92,18 @@ impl Field {
 }
 
 /// The fields of one record as they were sent.
-pub(super) struct Object<'a> {
+pub(super) struct Object<'a, 'w> {
     fields: [Option<&'a [u8]>; FIELDS],
-    items: Option<Result<SkuVariety, Refusal>>,
+    items: Option<Result<Skus, Refusal>>,
     repeated: bool,
     characters: Characters,
+    /// Hashes of the SKUs that rules watch, sorted.
+    watched: &'w [u64],
 }
 
-impl<'a> Object<'a> {
-    pub(super) fn empty(characters: Characters) -> Self {
-        Self { fields: [None; FIELDS], items: None, repeated: false, characters }
+impl<'a, 'w> Object<'a, 'w> {
+    pub(super) fn empty(characters: Characters, watched: &'w [u64]) -> Self {
+        Self { fields: [None; FIELDS], items: None, repeated: false, characters, watched }
     }
 
     /// Reads the fields of a record, at most `depth_max` deep, if it is usual; else nothing is read. In place, because an object is
@@ -115,7 +116,7 @@ impl<'a> Object<'a> {
         {
             return true;
         }
-        *self = Self::empty(self.characters);
+        *self = Self::empty(self.characters, self.watched);
         false
     }
 
@@ -146,28 +147,32 @@ impl<'a> Object<'a> {
     }
 
     /// What the items say about the skus.
-    pub(super) fn take_skus(&mut self) -> Result<SkuVariety, Refusal> {
-        self.items.take().unwrap_or(Ok(SkuVariety::Unknown))
+    pub(super) fn take_skus(&mut self) -> Result<Skus, Refusal> {
+        self.items.take().unwrap_or(Ok(Skus::NONE))
     }
 }
 
 // === What the pass over usual records finds; repetitions make a record unusual ===
 
-impl<'a> Object<'a> {
+impl<'a, 'w> Object<'a, 'w> {
+    pub(super) const fn watched(&self) -> &'w [u64] {
+        self.watched
+    }
+
     #[inline]
     pub(super) fn add_field(&mut self, field: Field, text: &'a [u8]) {
         self.repeated |= self.fields[field as usize].replace(text).is_some();
     }
 
     #[inline]
-    pub(super) fn add_skus(&mut self, skus: SkuVariety) {
+    pub(super) fn add_skus(&mut self, skus: Skus) {
         self.repeated |= self.items.replace(Ok(skus)).is_some();
     }
 }
 
-struct ObjectSeed<'o, 'a>(&'o mut Object<'a>);
+struct ObjectSeed<'o, 'a, 'w>(&'o mut Object<'a, 'w>);
 
-impl<'de> DeserializeSeed<'de> for ObjectSeed<'_, 'de> {
+impl<'de> DeserializeSeed<'de> for ObjectSeed<'_, 'de, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -175,7 +180,7 @@ impl<'de> DeserializeSeed<'de> for ObjectSeed<'_, 'de> {
     }
 }
 
-impl<'de> Visitor<'de> for ObjectSeed<'_, 'de> {
+impl<'de> Visitor<'de> for ObjectSeed<'_, 'de, '_> {
     type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -191,7 +196,8 @@ impl<'de> Visitor<'de> for ObjectSeed<'_, 'de> {
                     object.repeated |= object.fields[field as usize].replace(text.as_bytes()).is_some();
                 }
                 Key::Items => {
-                    let items = map.next_value_seed(ItemsSeed(object.characters))?;
+                    let seed = ItemsSeed { characters: object.characters, watched: object.watched };
+                    let items = map.next_value_seed(seed)?;
                     object.repeated |= items.repeated || object.items.replace(items.skus).is_some();
                 }
                 Key::Unknown => {
@@ -235,8 +241,11 @@ impl Visitor<'_> for KeyVisitor {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::super::depth;
     use super::*;
+    use crate::wire::hash::hash;
 
     const RECORDS: [&str; 5] = [
         r#"{"order_id":"o-1","placed_at":"2025-04-05T18:15:00.123+02:00","currency":"EUR","total":"119.90","customer_id":"c-1","items":[{"sku":"é-1","quantity":2,"tags":["a",{"b":[]}]},{"sku":"s-1","price":-0.50}],"channel":{"name":"web","visits":[1,20,0.5]}}"#,
@@ -247,21 +256,27 @@ mod tests {
     ];
     const DEPTH_MAX: usize = 32;
 
-    fn parsed(text: &str) -> Option<Object<'_>> {
-        let mut object = Object::empty(Characters::of(text.as_bytes()).expect("a text"));
+    /// Of the SKUs in the records, sorted.
+    static WATCHED: LazyLock<Vec<u64>> = LazyLock::new(|| {
+        let mut hashes = ["é-1", "s-2", "17"].map(|sku| hash(sku.as_bytes())).to_vec();
+        hashes.sort_unstable();
+        hashes
+    });
+
+    fn parsed(text: &str) -> Option<Object<'_, '_>> {
+        let mut object = Object::empty(Characters::of(text.as_bytes()).expect("a text"), &WATCHED);
         let is_whole = !depth::exceeds(text.as_bytes(), DEPTH_MAX) && object.fill(text).is_ok();
         is_whole.then_some(object)
     }
 
-    fn usual(text: &str, depth_max: usize) -> Option<Object<'_>> {
-        let mut object = Object::empty(Characters::of(text.as_bytes()).expect("a text"));
+    fn usual(text: &str, depth_max: usize) -> Option<Object<'_, '_>> {
+        let mut object = Object::empty(Characters::of(text.as_bytes()).expect("a text"), &WATCHED);
         object.fill_usual(text.as_bytes(), depth_max).then_some(object)
     }
 
-    fn content<'a>(object: &Object<'a>) -> ([Option<&'a [u8]>; FIELDS], Option<SkuVariety>) {
+    fn content<'a>(object: &Object<'a, '_>) -> ([Option<&'a [u8]>; FIELDS], Option<Skus>) {
         // Items without SKUs are the same as no items.
-        let skus =
-            object.items.as_ref().map_or(Some(SkuVariety::Unknown), |skus| skus.as_ref().ok().copied());
+        let skus = object.items.as_ref().map_or(Some(Skus::NONE), |skus| skus.as_ref().ok().copied());
         (object.fields, skus)
     }
 

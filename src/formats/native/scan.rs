@@ -6,23 +6,23 @@
 //! Every function takes the rest of the record from where it reads and returns the unread rest, or `None` if the
 //! record is not usual. That is a pointer and a length, which never leave the registers.
 
+use super::items::Skus;
 use super::object::{Field, Object};
 use super::value::ID_BYTES_MAX;
-use crate::domain::values::event::SkuVariety;
 use crate::wire::hash::hash;
 
 /// Objects and arrays inside each other. What is deeper is not usual.
 pub(super) const DEPTH_MAX: usize = 8;
 
 /// Reads a whole record of [`Characters::Unescaped`](super::characters::Characters::Unescaped).
-pub(super) fn record<'a>(record: &'a [u8], object: &mut Object<'a>) -> Option<()> {
+pub(super) fn record<'a>(record: &'a [u8], object: &mut Object<'a, '_>) -> Option<()> {
     let rest = members(record, |name| member(name, object))?;
     rest.is_empty().then_some(())
 }
 
 /// A member of the record, or several.
 #[inline]
-fn member<'a>(name: &'a [u8], object: &mut Object<'a>) -> Option<&'a [u8]> {
+fn member<'a>(name: &'a [u8], object: &mut Object<'a, '_>) -> Option<&'a [u8]> {
     let mut name = name;
     // Most records are orders, and most of these have the fields in the order in which they are documented. Each field is looked
     // for at its place only; what comes instead is looked up below.
@@ -50,7 +50,7 @@ fn member<'a>(name: &'a [u8], object: &mut Object<'a>) -> Option<&'a [u8]> {
         );
     }
     if name.starts_with(b"items\":[") {
-        let (skus, rest) = items(&name[b"items\":".len()..])?;
+        let (skus, rest) = items(&name[b"items\":".len()..], object.watched())?;
         object.add_skus(skus);
         return Some(rest);
     }
@@ -92,12 +92,12 @@ fn string_field(name: &[u8]) -> Option<(Field, &[u8])> {
 
 /// A member of the record with any name and value, and with blanks anywhere.
 #[inline(never)]
-fn any_member<'a>(name: &'a [u8], object: &mut Object<'a>) -> Option<&'a [u8]> {
+fn any_member<'a>(name: &'a [u8], object: &mut Object<'a, '_>) -> Option<&'a [u8]> {
     let rest = close_string(name)?;
     let name = taken(name, rest);
     let value = behind_colon(rest)?;
     if name == b"items\"" {
-        let (skus, rest) = items(value)?;
+        let (skus, rest) = items(value, object.watched())?;
         object.add_skus(skus);
         return Some(rest);
     }
@@ -110,8 +110,8 @@ fn any_member<'a>(name: &'a [u8], object: &mut Object<'a>) -> Option<&'a [u8]> {
 
 /// The lines of an order.
 #[inline(never)]
-fn items(array: &[u8]) -> Option<(SkuVariety, &[u8])> {
-    let mut skus = SkuVariety::Unknown;
+fn items<'a>(array: &'a [u8], watched: &[u64]) -> Option<(Skus, &'a [u8])> {
+    let mut skus = Skus::NONE;
     let rest = elements(array, |object| {
         let mut has_sku = false;
         members(object, |name| {
@@ -125,13 +125,12 @@ fn items(array: &[u8]) -> Option<(SkuVariety, &[u8])> {
                     None => any_item_member(name)?,
                 },
             };
-            let found = match sku {
-                Sku::Id(id) if (1..=ID_BYTES_MAX).contains(&id.len()) => SkuVariety::One(hash(id)),
-                Sku::Id(b"") | Sku::Null => SkuVariety::Unknown,
+            match sku {
+                Sku::Id(id) if (1..=ID_BYTES_MAX).contains(&id.len()) => skus.add(hash(id), watched),
+                Sku::Id(b"") | Sku::Null => {}
                 Sku::Id(_) => return None,
                 Sku::OtherMember => return Some(rest),
-            };
-            skus = skus.and(found);
+            }
             (!std::mem::replace(&mut has_sku, true)).then_some(rest)
         })
     })?;

@@ -128,7 +128,7 @@ function showFeed(now) {
     const what = signal.rule === null ? words(signal.type) : `${signal.rule} ${signal.action}`;
     item.append(made("span", what, "tag " + signal.type));
     if (signal.customer_id === null) {
-      item.append(made("span", "customer hidden", "soft"));
+      item.append(made("span", signal.guest ? "a guest" : "customer hidden", "soft"));
     } else {
       const customer = made("button", signal.customer_id, "id");
       customer.type = "button";

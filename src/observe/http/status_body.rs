@@ -97,6 +97,7 @@ struct SignalBody {
     action: Option<&'static str>,
     occurred_at: String,
     customer_id: Option<String>,
+    guest: bool,
 }
 
 /// A profile with the commit that it is from.
@@ -152,7 +153,8 @@ pub(super) fn status(context: &HttpContext, customer_ids: CustomerIds) -> Status
         rule: signal.rule.as_ref().map(|(rule, _)| rule.to_string()),
         action: signal.rule.as_ref().map(|(_, action)| action.name()),
         occurred_at: instant(signal.occurred_at_ms),
-        customer_id: (customer_ids == CustomerIds::Shown).then_some(signal.customer_id),
+        guest: signal.customer_id.is_none(),
+        customer_id: signal.customer_id.filter(|_| customer_ids == CustomerIds::Shown),
     });
     StatusBody {
         application: context.about.application.clone(),

@@ -134,7 +134,7 @@ counter_table! {
         rule_firings_capped: u64 = "retention_rule_firings_capped_total",
             "Firings of rules that a cap held back";
         rule_triggers_dropped: u64 = "retention_rule_triggers_dropped_total",
-            "Triggers of rules that found 16 firings of the customer planned";
+            "Triggers of rules that found 16 firings of the customer planned, or 8 for goods";
     }
     beside {
         /// When the records were appended, by the broker, in milliseconds since 1970. Records without a broker time are left

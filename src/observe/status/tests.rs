@@ -128,7 +128,7 @@ fn only_the_latest_signals_are_kept() {
         rule: None,
         signal_type: SignalType::Lapsed,
         occurred_at_ms: number,
-        customer_id: number.to_string(),
+        customer_id: Some(number.to_string()),
     };
     status.on_signals((0..100).map(signal));
     let recent_signals = status.recent_signals();

@@ -297,7 +297,7 @@ impl Applying<'_, '_> {
                 self.engine.handle_record(customer.key, event.shop, &customer.record, timers_max())
             }
             Subject::Erasure { key, record } => self.engine.handle_erasure(*key, record, timers_max()),
-            Subject::Guest(guest) => self.engine.handle_guest(event.shop, guest, timers_max()),
+            Subject::Guest(guest) => self.engine.handle_guest(event.shop, &guest.record, timers_max()),
         };
         if !is_live {
             self.report_folded_in_history(event);
@@ -399,15 +399,14 @@ impl Applying<'_, '_> {
         let summary = &mut self.part.summary;
         let currency = self.tools.rules.currencies[usize::from(event.shop.0)];
         let shop = self.tools.rules.settings.shops.get(event.shop);
-        match &event.subject {
-            Subject::Guest(GuestRecord::Order { total, currency: sent, test: false, .. }) => {
-                summary.guest_orders += 1;
-                let values = summary.values.entry(currency).or_default();
-                values.guest_orders_minor += shop.convert(*total, *sent).minor().unsigned_abs();
-            }
-            Subject::Guest(GuestRecord::Order { test: true, .. } | GuestRecord::Return { .. })
-            | Subject::Customer(_)
-            | Subject::Erasure { .. } => {}
+        let guest_record = match &event.subject {
+            Subject::Guest(guest) => Some(&guest.record),
+            Subject::Customer(_) | Subject::Erasure { .. } => None,
+        };
+        if let Some(GuestRecord::Order { total, currency: sent, test: false, .. }) = guest_record {
+            summary.guest_orders += 1;
+            let values = summary.values.entry(currency).or_default();
+            values.guest_orders_minor += shop.convert(*total, *sent).minor().unsigned_abs();
         }
         match applied {
             Applied::Order { value, first } => {
@@ -450,7 +449,10 @@ pub(super) fn drain_signals(
         if let Some(rule) = signal.kind.rule() {
             *part.summary.rule_signals.entry((Arc::clone(&rule.rule), rule.action)).or_default() += 1;
         }
-        part.signals.push(key, &signal, |bytes| tools.rules.signals.encode(key, &signal, record, bytes));
+        let guest_key = || record.expect("a guest's signal is about the record at hand").guest_key();
+        let record_key = if signal.customer.is_some() { key } else { guest_key() };
+        let encode = |bytes: &mut Vec<u8>| tools.rules.signals.encode(key, &signal, record, bytes);
+        part.signals.push(record_key, &signal, encode);
     }
 }
 

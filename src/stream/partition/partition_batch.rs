@@ -104,6 +104,7 @@ struct SignalSpan {
     /// Of a signal about a rule, its name and what it does.
     rule: Option<(Arc<str>, RuleAction)>,
     occurred_at: Time,
+    is_about_guest: bool,
     key: Range<usize>,
     value: Range<usize>,
 }
@@ -115,12 +116,13 @@ pub struct EncodedSignal<'a> {
     /// Of a signal about a rule, its name and what it does.
     pub rule: Option<&'a (Arc<str>, RuleAction)>,
     pub occurred_at: Time,
+    pub is_about_guest: bool,
     pub key: &'a [u8],
     pub value: &'a [u8],
 }
 
 impl Signals {
-    /// Appends a signal whose value `encode` writes, giving its id.
+    /// Appends a signal with this record key, whose value `encode` writes, giving its id.
     pub fn push(&mut self, key: &[u8], signal: &Signal, encode: impl FnOnce(&mut Vec<u8>) -> SignalId) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(key);
@@ -130,7 +132,8 @@ impl Signals {
         let (key, value) = (start..middle, middle..end);
         let rule = signal.kind.rule().map(|rule| (Arc::clone(&rule.rule), rule.action));
         let (kind, occurred_at) = (signal.kind.signal_type(), signal.occurred_at);
-        self.entries.push(SignalSpan { id, kind, rule, occurred_at, key, value });
+        let is_about_guest = signal.customer.is_none();
+        self.entries.push(SignalSpan { id, kind, rule, occurred_at, is_about_guest, key, value });
     }
 
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = EncodedSignal<'_>> {
@@ -139,6 +142,7 @@ impl Signals {
             kind: entry.kind,
             rule: entry.rule.as_ref(),
             occurred_at: entry.occurred_at,
+            is_about_guest: entry.is_about_guest,
             key: &self.bytes[entry.key.clone()],
             value: &self.bytes[entry.value.clone()],
         })

@@ -89,7 +89,7 @@ impl<'m> Hub<'m> {
             signal_type: signal.kind,
             rule: signal.rule.cloned(),
             occurred_at_ms: signal.occurred_at.as_millis(),
-            customer_id: String::from_utf8_lossy(signal.key).into_owned(),
+            customer_id: (!signal.is_about_guest).then(|| String::from_utf8_lossy(signal.key).into_owned()),
         }));
     }
 }

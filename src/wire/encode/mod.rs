@@ -12,6 +12,7 @@ mod shops;
 
 pub mod fields;
 
+mod policy;
 mod rule;
 mod segment;
 

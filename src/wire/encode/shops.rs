@@ -20,6 +20,13 @@ pub(super) struct ShopText {
     pub(super) digits: u8,
 }
 
+impl ShopText {
+    /// What stands for the customer's key in the ids of signals about guests: the key of a customer without an id.
+    pub(super) fn guest_key(&self) -> Vec<u8> {
+        self.store_id.as_ref().map_or_else(Vec::new, |store_id| [store_id, b"/".as_slice()].concat())
+    }
+}
+
 impl ShopTexts {
     pub(super) fn new(shops: &Shops) -> Self {
         let text = |index| ShopText {

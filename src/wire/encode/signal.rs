@@ -5,12 +5,12 @@ use super::fields::{
     Count, Currency, Days, Field, FieldType, Flag, Id, Id128, MeanDays, MeanMoney, Money, Named, Nullable,
     Shape, Share, SignedDays, SignedMoney, StoreId, Time, Version, record,
 };
+use super::policy::Policy;
 use super::rule::{self, RuleData};
 use super::segment::SegmentChange;
 use super::shops::ShopTexts;
 use super::text::{Text, append};
 use super::tier::{self, TierChange};
-use crate::domain::lapse::PolicyId;
 use crate::domain::settings::Shops;
 use crate::domain::signals::kind::{CauseKind, SignalKind, SignalType};
 use crate::domain::signals::signal as domain;
@@ -18,7 +18,7 @@ use crate::domain::signals::signal::{Cause, RetractedKind, ReturnedOrder, Signal
 use crate::domain::values::money::{self, ShopAmount};
 use crate::domain::values::number::Ratio;
 use crate::domain::values::time;
-use crate::wire::hash::{self, SignalId};
+use crate::wire::hash::SignalId;
 
 record! {
     /// Something happened to a customer: what, when, why and under which policy.
@@ -27,13 +27,14 @@ record! {
         "id": Id128 = of.id;
         /// What happened.
         "type": Named<SignalType> = of.signal.kind.signal_type();
-        /// The customer.
-        "customer_id": Id = of.customer_id;
+        /// The customer. Null of a rule on an order of a guest.
+        "customer_id": Nullable<Id> = of.customer_id;
         /// The store. With the key form 'customer_id' it is the store that the causing record names, and null for signals of the clock.
         "store_id": Nullable<StoreId> = of.store_id;
         /// When it happened: the causing record's time, the deadline, or the instant of the expiry or boundary; of a rule, when it fires.
         "occurred_at": Time = of.signal.occurred_at;
-        /// The customer's lifecycle state around what caused the signal.
+        /// The customer's lifecycle state around what caused the signal: prospect (no kept order), active, at_risk or lapsed (by the length
+        /// of the silence since the last kept order).
         "state": StateChange = of.signal;
         /// Which rules the lifecycle followed.
         "policy": Policy = of.signal.policy;
@@ -47,20 +48,10 @@ record! {
 record! {
     /// The state around a signal.
     StateChange(signal: &'v Signal) {
-        /// The state before the record or instant.
-        "before": Named<State> = signal.before;
-        /// The state from now on.
-        "after": Named<State> = signal.after;
-    }
-}
-
-record! {
-    /// The lapse policy in force.
-    Policy(policy: PolicyId) {
-        /// The lapse policy in force.
-        "name": PolicyName = policy.name;
-        /// A hash of the policy's settings: 16 lower-case hexadecimal digits that change with any of them.
-        "version": PolicyVersion = policy.version;
+        /// The state before the record or instant. Null of a guest.
+        "before": Nullable<Named<State>> = signal.customer.map(|_| signal.before);
+        /// The state from now on. Null of a guest.
+        "after": Nullable<Named<State>> = signal.customer.map(|_| signal.after);
     }
 }
 
@@ -70,7 +61,8 @@ record! {
         /// The kind of record, or the clock: deadline (a silence became too long), expiry (an order or a refund left the 365-day
         /// window) or boundary (a silence went beyond a cut point of segments), or a configured rule.
         "kind": Named<CauseKind> = of.cause_kind();
-        /// The record's own id: the order_id of an order or a cancellation, the return_id of a return. Null for the clock and rules.
+        /// The record's own id: the order_id of an order or a cancellation, the return_id of a return; of a rule on an order of a guest
+        /// its order_id. Null for the clock and all other rules.
         "id": Nullable<Id> = of.record.map(|record| record.id.as_bytes());
         /// The version of the order record; null for all other causes.
         "version": Nullable<Version> = of.version();
@@ -278,7 +270,7 @@ record! {
 /// What a signal is written from.
 pub(super) struct Parts<'v> {
     id: SignalId,
-    customer_id: &'v [u8],
+    customer_id: Option<&'v [u8]>,
     store_id: Option<&'v [u8]>,
     currency: money::Currency,
     signal: &'v Signal,
@@ -294,6 +286,7 @@ impl Parts<'_> {
             Some(RecordKind::Order { .. }) => CauseKind::Order,
             Some(RecordKind::Cancellation) => CauseKind::Cancellation,
             Some(RecordKind::Return { .. }) => CauseKind::Return,
+            Some(RecordKind::GuestOrder { .. }) => CauseKind::Rule,
             None if matches!(self.signal.cause, Cause::Expiry(_)) => CauseKind::Expiry,
             None if matches!(self.signal.cause, Cause::Boundary(_)) => CauseKind::Boundary,
             None if matches!(self.signal.cause, Cause::Rule(_)) => CauseKind::Rule,
@@ -304,7 +297,7 @@ impl Parts<'_> {
     fn version(&self) -> Option<u64> {
         match self.record?.kind {
             RecordKind::Order { version } => Some(version),
-            RecordKind::Cancellation | RecordKind::Return { .. } => None,
+            RecordKind::Cancellation | RecordKind::Return { .. } | RecordKind::GuestOrder { .. } => None,
         }
     }
 
@@ -316,13 +309,13 @@ impl Parts<'_> {
     fn named_order(&self) -> Option<&[u8]> {
         match self.record?.kind {
             RecordKind::Return { order_id } => order_id.map(str::as_bytes),
-            RecordKind::Order { .. } | RecordKind::Cancellation => None,
+            RecordKind::Order { .. } | RecordKind::Cancellation | RecordKind::GuestOrder { .. } => None,
         }
     }
 
     /// More than the longest signal takes.
     fn room(&self) -> usize {
-        let ids = self.customer_id.len()
+        let ids = self.customer_id.map_or(0, <[u8]>::len)
             + self.store_id.map_or(0, <[u8]>::len)
             + 2 * self.record_id().len()
             + self.named_order().map_or(0, <[u8]>::len);
@@ -337,30 +330,6 @@ const FIXED_ROOM: usize = 768;
 /// An escaped byte takes so many.
 pub(super) const ESCAPED: usize = 6;
 
-/// The name of a policy.
-pub(super) struct PolicyName;
-
-impl FieldType for PolicyName {
-    type Value<'v> = &'v str;
-    const SHAPE: Shape = Shape::Names(&["fixed", "cadence", "model"]);
-
-    fn put<'o>(text: Text<'o>, name: &str, _: u8) -> Text<'o> {
-        text.put(b"\"").slice(name.as_bytes()).put(b"\"")
-    }
-}
-
-/// The version of a policy.
-pub(super) struct PolicyVersion;
-
-impl FieldType for PolicyVersion {
-    type Value<'v> = u64;
-    const SHAPE: Shape = Shape::Pattern("^[0-9a-f]{16}$");
-
-    fn put<'o>(text: Text<'o>, version: u64, _: u8) -> Text<'o> {
-        text.put(b"\"").put(&hash::hex_16(version)).put(b"\"")
-    }
-}
-
 /// Writes signals under one set of settings.
 #[derive(Clone, Debug)]
 pub struct SignalEncoder {
@@ -373,7 +342,7 @@ impl SignalEncoder {
     }
 
     /// Appends a signal and returns its id. `record` is the record being applied, none if only the clock moved; a signal of the
-    /// clock does not look at it.
+    /// clock does not look at it. A guest's has no customer's key.
     ///
     /// # Panics
     /// If a record caused the signal and none is given.
@@ -384,18 +353,21 @@ impl SignalEncoder {
         record: Option<&RecordContext<'_>>,
         out: &mut Vec<u8>,
     ) -> SignalId {
-        let id = SignalId::of(customer_key, signal.kind.name(), &signal.cause, out);
+        let shop = self.shops.get(signal.shop);
+        let id = match signal.customer {
+            Some(_) => SignalId::of(customer_key, signal.kind.name(), &signal.cause, out),
+            None => SignalId::of(&shop.guest_key(), signal.kind.name(), &signal.cause, out),
+        };
         let retracts = if let SignalKind::LapseRetracted { retracted, emitted } = &signal.kind {
             SignalId::retracted(customer_key, *retracted, *emitted, out)
         } else {
             id
         };
-        let shop = self.shops.get(signal.shop);
         let record = caused_by_record(&signal.cause)
             .then(|| record.expect("a record's signal is encoded while that record is applied"));
         let parts = Parts {
             id,
-            customer_id: self.shops.customer_id(customer_key),
+            customer_id: signal.customer.map(|_| self.shops.customer_id(customer_key)),
             store_id: shop.store_id.as_deref().or_else(|| Some(record?.store_id?.as_bytes())),
             currency: shop.currency,
             signal,
@@ -414,7 +386,8 @@ const fn caused_by_record(cause: &Cause) -> bool {
         | Cause::DeadlineByRecord(..)
         | Cause::Cancelled(_)
         | Cause::Returned(_)
-        | Cause::Retraction(..) => true,
+        | Cause::Retraction(..)
+        | Cause::GuestRule(_) => true,
     }
 }
 
@@ -422,6 +395,7 @@ const fn caused_by_record(cause: &Cause) -> bool {
 mod tests {
     use super::super::segment;
     use super::*;
+    use crate::domain::lapse::PolicyId;
     use crate::domain::settings::Shop;
     use crate::domain::signals::signal::{FrequencyChange, OpenAlert, OrderValueChange, Silence};
     use crate::domain::values::event::VERSION_LIMIT;
@@ -480,7 +454,7 @@ mod tests {
         for (kind, name) in kinds.into_iter().zip(SignalType::NAMES) {
             for cause in [Cause::Deadline(Time::MAX), Cause::Cancelled(OrderHash(0))] {
                 let signal = Signal {
-                    customer: CustomerSlot(0),
+                    customer: Some(CustomerSlot(0)),
                     shop: ShopIndex(0),
                     kind: kind.clone(),
                     occurred_at: Time::MAX,

@@ -105,7 +105,9 @@ fn published(client: &Client) -> Result<Published> {
 
 fn record(signal: &Value) -> Result<Record> {
     let headers = vec![("ce_id".to_owned(), text(signal, "id")?.into_bytes())];
-    Ok(Record { headers, ..Record::json(text(signal, "customer_id")?, signal) })
+    // A guest's has the key of its order, or the order's id.
+    let key = text(signal, "customer_id").or_else(|_| text(&signal["cause"], "id"))?;
+    Ok(Record { headers, ..Record::json(key, signal) })
 }
 
 fn text(signal: &Value, field: &str) -> Result<String> {

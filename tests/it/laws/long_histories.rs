@@ -5,7 +5,9 @@ use std::sync::Arc;
 use fastrand::Rng;
 use retention_signals::domain::engine::Engine;
 use retention_signals::domain::signals::signal::Signal;
-use retention_signals::domain::values::event::{CancellationRecord, OrderRecord, Record, SkuVariety};
+use retention_signals::domain::values::event::{
+    CancellationRecord, OrderRecord, Record, SkuVariety, WatchedSkus,
+};
 use retention_signals::domain::values::ids::{OrderHash, ShopIndex};
 use retention_signals::domain::values::money::SentAmount;
 use retention_signals::domain::values::time::{Span, Time};
@@ -63,6 +65,7 @@ fn long_history(random: &mut Rng) -> Vec<Record> {
                 currency: currency(["EUR", "EUR", "USD"][random.usize(0..3)]),
                 test: random.u8(0..12) == 0,
                 skus: SkuVariety::One(1),
+                watched: WatchedSkus::NONE,
             })
         })
         .collect()

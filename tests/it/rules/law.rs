@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use libtest_mimic::{Failed, Trial};
-use retention_signals::domain::engine::Engine;
+use retention_signals::domain::customer::Customer;
+use retention_signals::domain::customer::ledger::{Attribution, Ledger};
+use retention_signals::domain::engine::{Applied, Engine, Outcome};
 use retention_signals::domain::rules::firing::Rulebook;
 use retention_signals::domain::rules::rule::{Again, Rule, Trigger};
 use retention_signals::domain::rules::schedule::send;
@@ -13,7 +15,9 @@ use retention_signals::domain::settings::Settings;
 use retention_signals::domain::signals::kind::{SignalKind, SignalType};
 use retention_signals::domain::signals::rule::{Occasion, RuleAction, RuleCause, SignalHash};
 use retention_signals::domain::signals::signal::{Cause, Profile, Signal, State};
-use retention_signals::domain::values::ids::ShopIndex;
+use retention_signals::domain::store::packed;
+use retention_signals::domain::values::event::{OrderRecord, Record};
+use retention_signals::domain::values::ids::{OrderHash, ShopIndex};
 use retention_signals::domain::values::time::{Span, Time};
 use retention_signals::wire::hash::SignalId;
 
@@ -36,14 +40,28 @@ struct Seen {
     clock: Time,
 }
 
+/// A kept order that was accepted for the first time.
+struct Accepted {
+    order: OrderRecord,
+    /// How many signals were emitted by then, those of the order included.
+    signals: usize,
+    /// When the orders of the ledger were placed, after it.
+    placed_at: Vec<(OrderHash, Time)>,
+}
+
 /// What a random history emits, applied a record or a timer at a time.
 fn seen(seed: u64) -> Result<(Arc<Settings>, Vec<Seen>), String> {
+    let (settings, all, _) = seen_with_orders(seed)?;
+    Ok((settings, all))
+}
+
+fn seen_with_orders(seed: u64) -> Result<(Arc<Settings>, Vec<Seen>, Vec<Accepted>), String> {
     let mut random = Rng::with_seed(seed);
     let settings = laws::settings(&mut random);
     let records = history(&mut random);
     let mut engine = Engine::new(Arc::clone(&settings));
-    let mut all = Vec::new();
-    let mut take = |engine: &mut Engine| {
+    let (mut all, mut accepted) = (Vec::new(), Vec::new());
+    let take = |engine: &mut Engine, all: &mut Vec<Seen>| {
         let Some(slot) = engine.find(key()) else { return };
         let clock = engine.clock().expect("a record was applied");
         let signals: Vec<Signal> = engine.drain_signals().map(|(_, signal)| signal).collect();
@@ -55,16 +73,33 @@ fn seen(seed: u64) -> Result<(Arc<Settings>, Vec<Seen>), String> {
     for record in arrivals(&mut random, &records) {
         while let Some(due) = engine.next_due(record.time()) {
             engine.advance_clock(due, usize::MAX);
-            take(&mut engine);
+            take(&mut engine, &mut all);
         }
-        laws::apply(&mut engine, &record)?;
-        take(&mut engine);
+        let outcome = engine.handle_record(key(), ShopIndex(0), &record, usize::MAX);
+        take(&mut engine, &mut all);
+        if let (Record::Order(order), Outcome::Applied(Applied::Order { .. })) = (record, outcome) {
+            let (ledger, attribution) = ledger(&engine, &settings);
+            let index = ledger.orders.iter().position(|held| held.id == order.id).ok_or("it is held")?;
+            if attribution.orders[index].kept {
+                let placed_at = ledger.orders.iter().map(|order| (order.id, order.placed_at)).collect();
+                accepted.push(Accepted { order, signals: all.len(), placed_at });
+            }
+        }
     }
     while let Some(due) = engine.next_due(end_of(&records).plus(Span::days(60))) {
         engine.advance_clock(due, usize::MAX);
-        take(&mut engine);
+        take(&mut engine, &mut all);
     }
-    Ok((settings, all))
+    Ok((settings, all, accepted))
+}
+
+fn ledger(engine: &Engine, settings: &Settings) -> (Ledger, Attribution) {
+    let slot = engine.find(key()).expect("the customer is held");
+    let mut customer = Customer::default();
+    packed::unpack(engine.packed(slot), &mut customer).expect("packed by the engine");
+    let mut attribution = Attribution::default();
+    attribution.derive(&customer.ledger, settings.shops.get(ShopIndex(0)), settings.return_window);
+    (customer.ledger, attribution)
 }
 
 fn firing(signal: &Signal) -> Option<RuleCause> {
@@ -73,7 +108,7 @@ fn firing(signal: &Signal) -> Option<RuleCause> {
 }
 
 fn fires_when_it_may(seed: u64) -> Result<(), String> {
-    let (settings, all) = seen(seed)?;
+    let (settings, all, accepted) = seen_with_orders(seed)?;
     let Some(book) = &settings.rules else { return Ok(()) };
     for (index, seen) in all.iter().enumerate() {
         let Some(cause) = firing(&seen.signal) else { continue };
@@ -102,6 +137,7 @@ fn fires_when_it_may(seed: u64) -> Result<(), String> {
             check_cap(book, rule, at, earlier).or_else(|what| fail(&what))?;
         }
         check_trigger(rule, &seen.signal, cause, earlier).or_else(|what| fail(&what))?;
+        check_goods(book, rule, &seen.signal, index, cause, &accepted).or_else(|what| fail(&what))?;
     }
     Ok(())
 }
@@ -177,6 +213,48 @@ fn check_trigger(rule: &Rule, signal: &Signal, cause: RuleCause, earlier: &[Seen
     }
 }
 
+/// The firing of goods belongs to the latest of the orders that hold them, which has neither been cancelled nor sent back.
+fn check_goods(
+    book: &Rulebook,
+    rule: &Rule,
+    signal: &Signal,
+    index: usize,
+    cause: RuleCause,
+    accepted: &[Accepted],
+) -> Result<(), String> {
+    let SignalKind::Rule(data) = &signal.kind else { return Err("no rule".to_owned()) };
+    let Some((order, sku)) = cause.of.product() else {
+        return if data.sku.is_none() { Ok(()) } else { Err("a SKU of no product".to_owned()) };
+    };
+    let life = rule.product().and_then(|product| product.life(sku)).ok_or("it does not watch this")?;
+    if data.sku.as_deref() != Some(&*life.sku) {
+        return Err("another SKU".to_owned());
+    }
+    let holds = |record: &OrderRecord| {
+        record.watched.places().iter().any(|place| book.watched()[usize::from(*place)] == sku.0)
+    };
+    let earlier = || accepted.iter().filter(|other| other.signals <= index || other.order.id == order);
+    let own = earlier().position(|other| other.order.id == order).ok_or("its order was not accepted")?;
+    let (own_order, others) = (&accepted[own].order, earlier().skip(own + 1));
+    if !holds(own_order) {
+        return Err("its order does not hold the goods".to_owned());
+    }
+    let product = rule.product().expect("it watches the SKU");
+    if data.due_at < own_order.placed_at.plus(product.wait(life)).plus(rule.after) {
+        return Err("before its goods are used up".to_owned());
+    }
+    for other in others.filter(|other| holds(&other.order)) {
+        let place = other.placed_at.iter().find(|(id, _)| *id == order);
+        let Some((_, placed_at)) = place else {
+            return Err(format!("the order had folded before {:?}", other.order));
+        };
+        if (other.order.placed_at, other.order.id) > (*placed_at, order) {
+            return Err(format!("the goods were bought again: {:?}", other.order));
+        }
+    }
+    Ok(())
+}
+
 /// An engine with rules that never fire emits the same signals as one without.
 fn no_trace(seed: u64) -> Result<(), String> {
     let (_, all) = seen(seed)?;
@@ -198,8 +276,8 @@ fn no_trace(seed: u64) -> Result<(), String> {
 /// The laws would say nothing about rules that never fire.
 fn histories_make_rules_fire() -> Result<(), Failed> {
     let mut counts = [0; RuleAction::ALL.len()];
-    let (mut late, mut by_instant) = (0, 0);
-    for seed in 0..1_200 {
+    let (mut late, mut by_instant, mut by_product) = (0, 0, 0);
+    for seed in 0..1_600 {
         for seen in seen(seed)?.1 {
             if let SignalKind::Rule(rule) = &seen.signal.kind {
                 counts[rule.action as usize] += 1;
@@ -208,9 +286,14 @@ fn histories_make_rules_fire() -> Result<(), Failed> {
                     seen.signal.cause,
                     Cause::Rule(RuleCause { of: Occasion::Instant(_), .. })
                 ));
+                by_product += u32::from(rule.action == RuleAction::Fired && rule.sku.is_some());
             }
         }
     }
-    let are_enough = counts.iter().all(|count| *count > 50) && late > 10 && by_instant > 50;
-    if are_enough { Ok(()) } else { Err(format!("{counts:?}, {late} late, {by_instant} by instant").into()) }
+    let are_enough =
+        counts.iter().all(|count| *count > 50) && late > 10 && by_instant > 50 && by_product > 50;
+    if are_enough {
+        return Ok(());
+    }
+    Err(format!("{counts:?}, {late} late, {by_instant} by instant, {by_product} by product").into())
 }

@@ -1,7 +1,9 @@
 //! Rules of tactics: random sets of them for the laws, the laws that they obey, and scenarios with exact values.
 
+mod guests;
 mod law;
 pub mod outcomes;
+mod products;
 mod scenarios;
 
 use std::sync::Arc;
@@ -12,16 +14,18 @@ use retention_signals::domain::rules::expression::condition::Condition;
 use retention_signals::domain::rules::expression::parser::{Scope, parse};
 use retention_signals::domain::rules::firing::Rulebook;
 use retention_signals::domain::rules::rule::{
-    Again, Anchor, Cap, CapIndex, DateTrigger, Every, HoldoutShare, Rule, RuleSet, Trigger, Variant,
-    Variants, WhilePlanned,
+    Again, Anchor, Cap, CapIndex, DateTrigger, Every, HoldoutShare, ProductLife, ProductTrigger, Rule,
+    RuleSet, Trigger, Variant, Variants, WhilePlanned,
 };
 use retention_signals::domain::rules::schedule::{DateOfYear, SendHours, TimeOfDay, Weekday};
 use retention_signals::domain::signals::kind::SignalType;
+use retention_signals::domain::values::ids::SkuHash;
 use retention_signals::domain::values::time::Span;
 use retention_signals::wire::hash::{SignalId, hash};
 
 pub fn trials() -> Vec<Trial> {
-    let trials = [law::trials(), outcomes::trials(), scenarios::trials()];
+    let trials =
+        [law::trials(), outcomes::trials(), scenarios::trials(), products::trials(), guests::trials()];
     trials.into_iter().flatten().collect()
 }
 
@@ -47,6 +51,20 @@ pub fn rule(name: &str, trigger: Trigger) -> Rule {
         measure: Span::days(30),
         enabled: true,
     }
+}
+
+/// The goods that random rules watch.
+pub const SKUS: [&str; 3] = ["COFFEE", "FILTER", "MUG"];
+
+/// Of a rule on these SKUs, each with its life in days, so many days before its end.
+pub fn goods(lives: &[(&str, i64)], lead: i64) -> Trigger {
+    let life = |(sku, days): &(&str, i64)| {
+        let sku_hash = SkuHash(hash(sku.as_bytes()));
+        ProductLife { sku: (*sku).into(), sku_hash, life: Span::days(*days) }
+    };
+    let mut lives: Vec<ProductLife> = lives.iter().map(life).collect();
+    lives.sort_by_key(|life| life.sku_hash);
+    Trigger::Product(ProductTrigger { lives: lives.into(), lead: Span::days(lead) })
 }
 
 pub fn condition(text: &str) -> Condition {
@@ -85,7 +103,7 @@ pub fn random(random: &mut Rng) -> Option<Arc<Rulebook>> {
 fn random_rule(random: &mut Rng, number: usize) -> Rule {
     let types: Vec<SignalType> =
         SignalType::ALL.into_iter().filter(|signal_type| *signal_type != SignalType::Rule).collect();
-    let trigger = match random.u8(0..10) {
+    let trigger = match random.u8(0..12) {
         0 => Trigger::Order,
         1 => Trigger::Every(Every {
             days_min: 5,
@@ -98,6 +116,7 @@ fn random_rule(random: &mut Rng, number: usize) -> Rule {
             spread: Span::from_millis([0, 7_200_000][random.usize(0..2)]),
         }),
         3 => Trigger::Points { reach: random.u64(1..=3) },
+        4 | 5 => goods(&SKUS.map(|sku| (sku, [10, 40, 500][random.usize(0..3)])), random.i64(0..10)),
         _ => Trigger::Signal(types[random.usize(0..types.len())]),
     };
     let name = format!("rule-{number}");

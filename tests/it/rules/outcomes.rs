@@ -18,7 +18,7 @@ use retention_signals::domain::signals::kind::SignalType;
 use retention_signals::domain::signals::rule::RuleAction;
 use retention_signals::domain::signals::signal::Signal;
 use retention_signals::domain::values::event::{
-    CancellationRecord, OrderRecord, Record, ReturnRecord, SkuVariety,
+    CancellationRecord, OrderRecord, Record, ReturnRecord, SkuVariety, WatchedSkus,
 };
 use retention_signals::domain::values::ids::{CustomerKey, OrderHash, ReturnHash, ShopIndex};
 use retention_signals::domain::values::money::{Currency, SentAmount, ShopAmount};
@@ -87,6 +87,7 @@ impl Story {
             currency: euro(),
             test: false,
             skus: SkuVariety::Unknown,
+            watched: WatchedSkus::NONE,
         };
         self.apply(customer, &Record::Order(order));
     }

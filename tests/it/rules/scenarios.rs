@@ -16,7 +16,7 @@ use retention_signals::domain::settings::{Settings, Shop, Shops};
 use retention_signals::domain::signals::kind::SignalType;
 use retention_signals::domain::store::packed::Format;
 use retention_signals::domain::values::event::{
-    CancellationRecord, ErasureRecord, OrderRecord, Record, SkuVariety,
+    CancellationRecord, ErasureRecord, OrderRecord, Record, SkuVariety, WatchedSkus,
 };
 use retention_signals::domain::values::ids::{CustomerKey, OrderHash, ShopIndex};
 use retention_signals::domain::values::money::{Currency, SentAmount};
@@ -54,23 +54,23 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// One customer of a shop that lapses after 30 and 60 days, and the rules.
-struct Scenario {
-    settings: Arc<Settings>,
-    engine: Engine,
+pub struct Scenario {
+    pub settings: Arc<Settings>,
+    pub engine: Engine,
 }
 
-const KEY: &[u8] = b"c-1042";
+pub const KEY: &[u8] = b"c-1042";
 
-fn key() -> CustomerKey<'static> {
+pub fn key() -> CustomerKey<'static> {
     CustomerKey { bytes: KEY, hash: hash(KEY) }
 }
 
 /// Day 4 of 1970 is a Monday.
-fn at(day: i64, hour: i64) -> Time {
+pub fn at(day: i64, hour: i64) -> Time {
     Time::MIN.plus(Span::from_millis((day * 24 + hour) * 3_600_000))
 }
 
-fn settings(rules: Option<Arc<Rulebook>>) -> Arc<Settings> {
+pub fn settings(rules: Option<Arc<Rulebook>>) -> Arc<Settings> {
     let shop = Shop::in_currency(Currency::from_code(b"EUR").expect("a currency"));
     let erasure_hash =
         Arc::new(|key: &[u8]| std::array::from_fn(|index| key.get(index).copied().unwrap_or(0)));
@@ -80,34 +80,34 @@ fn settings(rules: Option<Arc<Rulebook>>) -> Arc<Settings> {
 }
 
 impl Scenario {
-    fn new(rules: Vec<Rule>) -> Self {
+    pub fn new(rules: Vec<Rule>) -> Self {
         Self::with(book(rules, vec![cap(2, 30)], 0))
     }
 
-    fn with(rules: Arc<Rulebook>) -> Self {
+    pub fn with(rules: Arc<Rulebook>) -> Self {
         let settings = settings(Some(rules));
         Self { engine: Engine::new(Arc::clone(&settings)), settings }
     }
 
-    fn apply(&mut self, record: &Record) -> Outcome {
+    pub fn apply(&mut self, record: &Record) -> Outcome {
         self.engine.handle_record(key(), ShopIndex(0), record, usize::MAX)
     }
 
     /// An order of 10 EUR at nine on a day.
-    fn order(&mut self, id: u64, day: i64) -> Outcome {
+    pub fn order(&mut self, id: u64, day: i64) -> Outcome {
         self.apply(&order(id, 0, day))
     }
 
-    fn cancel(&mut self, id: u64, day: i64) {
+    pub fn cancel(&mut self, id: u64, day: i64) {
         let (order, cancelled_at) = (OrderHash(id), at(day, 9));
         self.apply(&Record::Cancellation(CancellationRecord { order, cancelled_at, version: None }));
     }
 
-    fn to(&mut self, day: i64) {
+    pub fn to(&mut self, day: i64) {
         assert_eq!(self.engine.advance_clock(at(day, 0), usize::MAX), Progress::Done);
     }
 
-    fn restored(&mut self, rules: Vec<Rule>) {
+    pub fn restored(&mut self, rules: Vec<Rule>) {
         self.settings = settings(Some(book(rules, vec![cap(2, 30)], 0)));
         let mut restore = Restore::new(Arc::clone(&self.settings));
         let slot = self.engine.find(key()).expect("it is held");
@@ -116,7 +116,7 @@ impl Scenario {
     }
 
     /// What rules have emitted since the last time: rule, action, when, and when it was due.
-    fn fired(&mut self) -> Vec<String> {
+    pub fn fired(&mut self) -> Vec<String> {
         let signals = self.engine.drain_signals().filter_map(|(_, signal)| {
             let rule = signal.kind.rule()?;
             let due = match rule.due_at == signal.occurred_at {
@@ -128,12 +128,12 @@ impl Scenario {
         signals.collect()
     }
 
-    fn check(&mut self, expected: &[&str]) -> Result<(), String> {
+    pub fn check(&mut self, expected: &[&str]) -> Result<(), String> {
         let fired = self.fired();
         if fired == expected { Ok(()) } else { Err(format!("{fired:?}\nexpected {expected:?}")) }
     }
 
-    fn planned(&self) -> usize {
+    pub fn planned(&self) -> usize {
         self.engine.firings_planned()
     }
 }
@@ -144,7 +144,7 @@ fn text(time: Time) -> String {
     format!("{}d{}h", hours / 24, hours % 24)
 }
 
-fn order(id: u64, version: u64, day: i64) -> Record {
+pub fn order(id: u64, version: u64, day: i64) -> Record {
     Record::Order(OrderRecord {
         id: OrderHash(id),
         version,
@@ -153,6 +153,7 @@ fn order(id: u64, version: u64, day: i64) -> Record {
         currency: Currency::from_code(b"EUR").expect("a currency"),
         test: false,
         skus: SkuVariety::Unknown,
+        watched: WatchedSkus::NONE,
     })
 }
 

@@ -51,12 +51,13 @@ pub fn outputs(world: &World, setup: &Setup) -> Result<(), String> {
 /// It shows another one.
 pub fn shown(world: &World, status: &ServiceStatus) -> Result<(), String> {
     for signal in status.recent_signals() {
-        let partition = world.shop.partition_of(&signal.customer_id);
+        let Some(customer_id) = &signal.customer_id else { continue };
+        let partition = world.shop.partition_of(customer_id);
         let log = world.log(Topic::Output(Output::Signals), partition);
         let kind = format!("\"type\":\"{}\"", signal.signal_type.name());
         let is_of_it = |entry: &&Entry| {
             let value = entry.record.value.as_deref().unwrap_or_default();
-            entry.record.key.as_deref() == Some(signal.customer_id.as_bytes())
+            entry.record.key.as_deref() == Some(customer_id.as_bytes())
                 && memchr::memmem::find(value, kind.as_bytes()).is_some()
         };
         let is_committed = |entry: &Entry| {

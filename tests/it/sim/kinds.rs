@@ -18,3 +18,8 @@ pub fn dead_letter_limit(seed: u64) -> Option<DeadLetterLimit> {
 pub fn early_flush_bytes(seed: u64) -> Option<usize> {
     matches!(seed % 7, 1 | 2).then(|| [1, 1, 700, 2_500][(seed / 7 % 4) as usize])
 }
+
+/// In one of eleven schedules guests order too.
+pub fn has_guests(seed: u64) -> bool {
+    seed % 11 == 4
+}

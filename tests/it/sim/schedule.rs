@@ -15,7 +15,7 @@ use super::check;
 use super::disks::{Disks, Habits};
 use super::host::{Host, Outcome};
 use super::intake::Intake;
-use super::kinds::{dead_letter_limit, early_flush_bytes, keeps_snapshots};
+use super::kinds::{dead_letter_limit, early_flush_bytes, has_guests, keeps_snapshots};
 use super::mutation::Twist;
 use super::producer::{self, Fate};
 use super::settled;
@@ -79,7 +79,10 @@ impl<'a> Schedule<'a> {
         let mut rng = Rng::with_seed(seed);
         let span = Duration::from_millis(rng.u64(200..8_000));
         let keeps_snapshots = keeps_snapshots(seed);
-        let shop = Shop::random(&mut rng, span, if keeps_snapshots { 6 } else { 1 });
+        let mut shop = Shop::random(&mut rng, span, if keeps_snapshots { 6 } else { 1 });
+        if has_guests(seed) {
+            shop.add_guests();
+        }
         let chaos = Chaos {
             switch: [0, 4, 12, 40][rng.usize(..4)],
             fail: [0, 3, 10, 30][rng.usize(..4)],

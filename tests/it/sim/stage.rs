@@ -128,6 +128,12 @@ fn book() -> Arc<Rulebook> {
         // Once: a schedule whose timers never end would not come to rest.
         Rule { again: Again::Never, ..rules::rule("news", Trigger::Every(every)) },
         on("sorry", SignalType::OrderReturned),
+        Rule {
+            announce: true,
+            send: Some(rules::working_hours()),
+            ..rules::rule("refill", rules::goods(&[("red", 9), ("blue", 40)], 1))
+        },
+        Rule { after: hours(24), ..rules::rule("invite-guest", Trigger::GuestOrder) },
     ];
     rules::book(all, vec![rules::cap(2, 1)], 0)
 }

@@ -14,14 +14,14 @@ use retention_signals::domain::segments::names::{Segment, ValueMatrix};
 use retention_signals::domain::segments::published::CutsVersion;
 use retention_signals::domain::signals::kind::SignalKind;
 use retention_signals::domain::signals::rule::{
-    Occasion, RuleAction, RuleCause, RuleHash, RuleSignal, SignalHash,
+    GuestCause, Occasion, RuleAction, RuleCause, RuleHash, RuleSignal, SignalHash,
 };
 use retention_signals::domain::signals::signal::{
     ActiveKind, Cause, CustomerType, FrequencyChange, Lifecycle, OpenAlert, OrderValueChange, Profile,
     ProfileSegment, ProfileTier, RecordDigest, RetractedKind, ReturnedOrder, SegmentChange, Signal, Silence,
     State, TierChange,
 };
-use retention_signals::domain::values::ids::{CustomerSlot, OrderHash, ReturnHash, ShopIndex};
+use retention_signals::domain::values::ids::{CustomerSlot, OrderHash, ReturnHash, ShopIndex, SkuHash};
 use retention_signals::domain::values::money::ShopAmount;
 use retention_signals::domain::values::number::{Decimal, Ratio};
 use retention_signals::domain::values::time::{Span, Time};
@@ -81,12 +81,12 @@ pub fn state(value: &Value) -> State {
 /// The signal of an example; where its cause is a record, with a made-up digest.
 pub fn signal(json: &Value, shop: ShopIndex) -> Signal {
     Signal {
-        customer: CustomerSlot(0),
+        customer: (!json["customer_id"].is_null()).then_some(CustomerSlot(0)),
         shop,
         kind: signal_kind(text(&json["type"]), &json["data"]),
         occurred_at: time(&json["occurred_at"]),
-        before: state(&json["state"]["before"]),
-        after: state(&json["state"]["after"]),
+        before: some(&json["state"]["before"], state).unwrap_or(State::Prospect),
+        after: some(&json["state"]["after"], state).unwrap_or(State::Prospect),
         cause: cause(json),
         policy: policy(&json["policy"]),
     }
@@ -108,6 +108,7 @@ fn cause(json: &Value) -> Cause {
         (_, "deadline") => Cause::Deadline(at),
         (_, "expiry") => Cause::Expiry(at),
         (_, "boundary") => Cause::Boundary(at),
+        (_, "rule") if json["customer_id"].is_null() => Cause::GuestRule(guest_cause(json)),
         (_, "rule") => Cause::Rule(rule_cause(&json["data"])),
         ("at_risk" | "lapsed", _) => {
             Cause::DeadlineByRecord(time(&json["data"]["deadline"]), RecordDigest(1))
@@ -128,6 +129,7 @@ pub fn has_known_id(signal: &Signal) -> bool {
             | Cause::Boundary(_)
             | Cause::Cancelled(_)
             | Cause::Returned(_)
+            | Cause::GuestRule(_)
             | Cause::Rule(RuleCause { of: Occasion::Signal(_) | Occasion::Instant(_), .. })
     )
 }
@@ -137,9 +139,18 @@ fn rule_cause(data: &Value) -> RuleCause {
     let of = match (some(&data["trigger"], signal_hash), some(&data["points"], count)) {
         (Some(trigger), _) => Occasion::Signal(trigger),
         (None, Some(multiple)) => Occasion::Points { multiple, first_order_at: Time::MIN },
-        (None, None) => Occasion::Instant(time(&data["due_at"])),
+        (None, None) => match data["sku"].as_str() {
+            Some(sku) => Occasion::Product { order: OrderHash(0), sku: SkuHash(hash(sku.as_bytes())) },
+            None => Occasion::Instant(time(&data["due_at"])),
+        },
     };
     RuleCause { rule: RuleHash(hash(text(&data["rule"]).as_bytes())), action: rule_action(data), of }
+}
+
+fn guest_cause(json: &Value) -> GuestCause {
+    let RuleCause { rule, action, .. } = rule_cause(&json["data"]);
+    let order = OrderHash(hash(text(&json["cause"]["id"]).as_bytes()));
+    GuestCause { rule, action, order, placed_at: time(&json["cause"]["at"]) }
 }
 
 fn rule_action(data: &Value) -> RuleAction {
@@ -220,6 +231,7 @@ fn signal_kind(name: &str, data: &Value) -> SignalKind {
             trigger: some(&data["trigger"], signal_hash),
             due_at: time(&data["due_at"]),
             expires_at: time(&data["expires_at"]),
+            sku: some(&data["sku"], |sku| text(sku).into()),
             points: some(&data["points"], count),
             say: some(&data["say"], |say| say.to_string().into()),
         })),
@@ -234,6 +246,7 @@ fn tier_change(data: &Value) -> TierChange {
 
 pub fn record_kind(json: &Value) -> RecordKind<'_> {
     match text(&json["cause"]["kind"]) {
+        "rule" => RecordKind::GuestOrder { key: None },
         "order" => RecordKind::Order { version: count(&json["cause"]["version"]) },
         "return" => RecordKind::Return { order_id: json["data"]["order_id"].as_str() },
         _ => RecordKind::Cancellation,

@@ -6,7 +6,7 @@
 //! caps:    count (varint) │ for each: cap u32 │ count u8 │ for each: 48 bits
 //! ```
 //! What triggered it is, by the kind without its highest bit: 0 a signal, 16 bytes; 1 an order, 8; 2 an instant, 6; 3 points, a multiple of
-//! 8 bytes and a time of 6. The highest bit of the kind says that the two instants differ.
+//! 8 bytes and a time of 6; 4 a product, an order of 8 bytes and a SKU of 8. The highest bit of the kind says that the two instants differ.
 
 use super::bytes::{Reader, put_48, put_varint};
 use crate::domain::rules::memory::{
@@ -14,13 +14,14 @@ use crate::domain::rules::memory::{
 };
 use crate::domain::rules::rule::{PLANNED_MAX, RuleId};
 use crate::domain::signals::rule::{Occasion, SignalHash};
-use crate::domain::values::ids::OrderHash;
+use crate::domain::values::ids::{OrderHash, SkuHash};
 use crate::domain::values::time::Time;
 
 const SIGNAL: u8 = 0;
 const ORDER: u8 = 1;
 const INSTANT: u8 = 2;
 const POINTS: u8 = 3;
+const PRODUCT: u8 = 4;
 const DIFFERS: u8 = 1 << 7;
 
 const PLANNED: usize = 4 + 1 + 6 + 16 + 6;
@@ -45,6 +46,10 @@ pub(super) fn put(bytes: &mut Vec<u8>, memory: &RuleMemory) {
             Occasion::Points { multiple, first_order_at } => {
                 bytes.extend_from_slice(&multiple.to_le_bytes());
                 put_48(bytes, first_order_at.as_millis());
+            }
+            Occasion::Product { order, sku } => {
+                bytes.extend_from_slice(&order.0.to_le_bytes());
+                bytes.extend_from_slice(&sku.0.to_le_bytes());
             }
         }
         if differs {
@@ -71,6 +76,7 @@ const fn kind(occasion: Occasion) -> u8 {
         Occasion::Order(_) => ORDER,
         Occasion::Instant(_) => INSTANT,
         Occasion::Points { .. } => POINTS,
+        Occasion::Product { .. } => PRODUCT,
     }
 }
 
@@ -113,6 +119,7 @@ fn read_planned(reader: &mut Reader<'_>) -> Option<PlannedFiring> {
         ORDER => Occasion::Order(OrderHash(reader.u64()?)),
         INSTANT => Occasion::Instant(reader.time()?),
         POINTS => Occasion::Points { multiple: reader.u64()?, first_order_at: reader.time()? },
+        PRODUCT => Occasion::Product { order: OrderHash(reader.u64()?), sku: SkuHash(reader.u64()?) },
         _ => return None,
     };
     let due_at = match kind & DIFFERS {
@@ -127,6 +134,7 @@ pub(super) mod tests {
     use super::super::{Format, Unreadable, pack, unpack};
     use super::*;
     use crate::domain::customer::Customer;
+    use crate::domain::rules::rule::PRODUCTS_PLANNED_MAX;
 
     fn time(random: &mut fastrand::Rng) -> Time {
         Time::from_millis(random.i64(0..1 << 30)).expect("in range")
@@ -151,14 +159,19 @@ pub(super) mod tests {
     }
 
     fn random(random: &mut fastrand::Rng) -> RuleMemory {
+        let mut products = 0;
         let mut planned: Vec<PlannedFiring> = (0..random.usize(0..=PLANNED_MAX))
             .map(|_| {
                 let due = time(random);
-                let occasion = match random.u8(0..4) {
+                let occasion = match random.u8(0..if products < PRODUCTS_PLANNED_MAX { 5 } else { 4 }) {
                     0 => Occasion::Signal(SignalHash(random.u128(..))),
                     1 => Occasion::Order(OrderHash(random.u64(..))),
                     2 => Occasion::Instant(time(random)),
-                    _ => Occasion::Points { multiple: random.u64(..), first_order_at: time(random) },
+                    3 => Occasion::Points { multiple: random.u64(..), first_order_at: time(random) },
+                    _ => {
+                        products += 1;
+                        Occasion::Product { order: OrderHash(random.u64(..)), sku: SkuHash(random.u64(..)) }
+                    }
                 };
                 let due_at = if random.bool() { due } else { time(random).min(due) };
                 PlannedFiring { due, rule: RuleId(random.u32(..)), occasion, due_at }
@@ -220,6 +233,28 @@ pub(super) mod tests {
         assert!(refused > 10_000, "{refused} of 20,000");
         assert_eq!(read(&[]), None);
         assert_eq!(read(&[0, 0, 0]), None, "nothing has no section");
+    }
+
+    #[test]
+    fn more_firings_of_products_than_may_be_are_refused() {
+        let planned = |products: u64| -> Vec<PlannedFiring> {
+            let product = |number| Occasion::Product { order: OrderHash(number), sku: SkuHash(7) };
+            let firing = |number| {
+                let (rule, due) = (RuleId(1), Time::MIN);
+                PlannedFiring { due, rule, occasion: product(number), due_at: due }
+            };
+            (0..products).map(firing).collect()
+        };
+        let most = PRODUCTS_PLANNED_MAX as u64;
+        assert_eq!(RuleMemory::new(planned(most + 1), Vec::new(), Vec::new()), None);
+        let memory = RuleMemory::new(planned(most), Vec::new(), Vec::new()).expect("it is sound");
+        let mut bytes = Vec::new();
+        put(&mut bytes, &memory);
+        assert_eq!(read(&bytes), Some(memory));
+        // The kind of the first firing, behind the count and its rule.
+        assert_eq!(bytes[5], PRODUCT);
+        bytes[5] = PRODUCT + 1;
+        assert_eq!(read(&bytes), None, "a kind of a newer program");
     }
 
     #[test]

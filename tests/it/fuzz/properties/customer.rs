@@ -14,7 +14,7 @@ use retention_signals::domain::engine::restore::{Restore, RestoreError};
 use retention_signals::domain::engine::{Engine, Progress};
 use retention_signals::domain::settings::Settings;
 use retention_signals::domain::store::packed::{self, Format, NEWEST_SECTION, Unreadable};
-use retention_signals::domain::values::event::{OrderRecord, Record, ReturnRecord, SkuVariety};
+use retention_signals::domain::values::event::{OrderRecord, Record, ReturnRecord, SkuVariety, WatchedSkus};
 use retention_signals::domain::values::ids::{CustomerKey, OrderHash, ReturnHash};
 use retention_signals::domain::values::money::SentAmount;
 use retention_signals::domain::values::time::{Span, Time};
@@ -124,9 +124,18 @@ fn go_on(engine: &mut Engine, key: &[u8], from: Time, settings: &Settings) {
     for step in 0..4 {
         at = at.plus(Span::days(20));
         let record = if step % 2 == 0 {
-            let (id, skus) = (OrderHash(step), SkuVariety::Unknown);
+            let (id, skus, watched) = (OrderHash(step), SkuVariety::Unknown, WatchedSkus::NONE);
             let (placed_at, total) = (at, SentAmount(1_000));
-            Record::Order(OrderRecord { id, version: 0, placed_at, total, currency, test: false, skus })
+            Record::Order(OrderRecord {
+                id,
+                version: 0,
+                placed_at,
+                total,
+                currency,
+                test: false,
+                skus,
+                watched,
+            })
         } else {
             let (id, order) = (ReturnHash(step), None);
             let refund = SentAmount(1_000);
