@@ -32,6 +32,9 @@ pub fn run(config: &Config, arguments: &CheckArguments, output: &mut impl Write)
         let outcome = if step == "note" { "" } else { "ok: " };
         writeln!(output, "{step:13}  {outcome}{found}").or_else(output_closed)
     };
+    if config.settings.rules.is_some() && !config.topics.has_shares {
+        report("note", "the service counts what rules bring only with metrics.shares")?;
+    }
     let layout = kafka::check(&settings, config.commit.patience, customers, &mut report)?;
     let found = state_of(config, &settings, layout)?;
     for remark in &found.remarks {

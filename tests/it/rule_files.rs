@@ -212,6 +212,14 @@ fn rules_are_tried_on_a_history() -> Result<(), Failed> {
     if cells("never")[4] == "0" || !told.contains("fired by week\n") || !told.contains("\n2025-01-06 ") {
         return Err(told.into());
     }
+    // c-1042 ordered on 2025-02-04 and on 2025-09-25, each within a month of the firing.
+    let outcomes = told.split("\nwho ordered within `measure`").nth(1).unwrap_or_default();
+    for row in ["thank-you fired 3 1 33.33 % -", "win-back percent fired 1 1 100.00 % -"] {
+        let is_row = |line: &str| line.split_whitespace().eq(row.split_whitespace());
+        if !outcomes.lines().any(is_row) {
+            return Err(format!("no row {row:?} in {told}").into());
+        }
+    }
     let again = run(&arguments)?;
     if again.status.code() != Some(64)
         || !String::from_utf8(again.stderr)?.contains("replace it with --force")
