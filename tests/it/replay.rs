@@ -11,6 +11,7 @@ mod mapped_json;
 mod rules;
 mod segments;
 mod shop_cases;
+mod tactics;
 
 use std::fs;
 use std::path::Path;
@@ -32,6 +33,7 @@ pub fn trials() -> Vec<Trial> {
     trials.extend(arguments::trials());
     trials.extend(segments::trials());
     trials.extend(rules::trials());
+    trials.extend(tactics::trials());
     trials
 }
 
