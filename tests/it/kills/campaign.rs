@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use fastrand::Rng;
-use toml::Table;
 
 use super::PATIENCE;
 use super::fleet::{COMMIT_STEPS, Fate, Fleet, Tally};
@@ -52,15 +51,15 @@ fn first_seed() -> Result<u64> {
 
 /// Nothing is lost and nothing doubled, however often processes die.
 pub fn campaign(node: &KafkaNode) -> Result<()> {
-    die(node, None, kills_asked().unwrap_or(KILLS_DEFAULT))
+    die(node, false, kills_asked().unwrap_or(KILLS_DEFAULT))
 }
 
 /// The same in a shop with rules.
 pub fn campaign_with_rules(node: &KafkaNode) -> Result<()> {
-    die(node, Some(&rules::settings()), kills_asked().unwrap_or(KILLS_DEFAULT / 2))
+    die(node, true, kills_asked().unwrap_or(KILLS_DEFAULT / 2))
 }
 
-fn die(node: &KafkaNode, rules: Option<&Table>, target: u64) -> Result<()> {
+fn die(node: &KafkaNode, rules: bool, target: u64) -> Result<()> {
     let first = first_seed()?;
     let (start, mut total) = (Instant::now(), Tally::default());
     let (mut signals, mut batches) = (0, 0);
@@ -87,16 +86,11 @@ fn die(node: &KafkaNode, rules: Option<&Table>, target: u64) -> Result<()> {
 }
 
 /// One round: until the history is read or enough have died, then one process that lives reads the rest.
-fn play(
-    node: &KafkaNode,
-    seed: u64,
-    round: u64,
-    kills_left: u64,
-    rules: Option<&Table>,
-) -> Result<(Tally, Verdict)> {
+fn play(node: &KafkaNode, seed: u64, round: u64, kills_left: u64, rules: bool) -> Result<(Tally, Verdict)> {
     let mut rng = Rng::with_seed(seed);
     let is_first = round == 0;
-    let shop = Shop::open(node, if is_first { 4 } else { rng.u32(2..=8) })?.with_settings(rules);
+    let shop =
+        Shop::open(node, if is_first { 4 } else { rng.u32(2..=8) })?.with(rules.then(rules::of_a_shop));
     let workload = Workload::complete(seed, rng.usize(2_000..4_000));
     workload.load(&shop)?;
     thread::scope(|scope| {
@@ -131,11 +125,11 @@ fn play(
         watch.look(&shop)?;
         last.terminate(PATIENCE)?.expect_clean();
         let mut expected = expected.join().map_err(|_| anyhow!("the reference has panicked"))?;
-        if rules.is_some() {
+        if rules {
             rules::expect_undisturbed(&mut expected, &shop, &workload)?;
         }
         let verdict = Verdict::of(&shop, &expected)?.into_result(format_args!("seed {seed:#x}"))?;
-        if rules.is_some() {
+        if rules {
             rules::check(&shop, &workload).with_context(|| format!("seed {seed:#x}"))?;
         }
         Ok((fleet.tally, verdict))

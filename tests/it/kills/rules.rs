@@ -11,7 +11,8 @@ use serde_json::Value;
 use super::PATIENCE;
 use super::workload::{Expected, Workload};
 use crate::live::history::instant_of;
-use crate::live::shop::Shop;
+use crate::live::shop::{More, Shop};
+use crate::oracle::club::{Points, Tiers};
 use crate::service::ServiceProcess;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -34,7 +35,7 @@ struct Allowed {
 
 const CAP: (usize, i64) = (2, 30 * DAY_MS);
 
-const RULES: [Allowed; 7] = [
+const RULES: [Allowed; 9] = [
     Allowed {
         name: "thank-you",
         trigger: Some(("first_order", 7 * DAY_MS)),
@@ -98,12 +99,31 @@ const RULES: [Allowed; 7] = [
         hours: None,
         state: None,
     },
+    Allowed {
+        name: "refill",
+        trigger: None,
+        cancel_on: &["became_prospect"],
+        again_ms: Some(0),
+        is_capped: false,
+        hours: None,
+        state: None,
+    },
+    Allowed {
+        name: "club",
+        trigger: Some(("tier_changed", DAY_MS)),
+        cancel_on: &["became_prospect"],
+        again_ms: Some(200 * DAY_MS),
+        is_capped: false,
+        hours: None,
+        state: None,
+    },
 ];
 
-/// The rules of this module as a shop has them.
-pub fn settings() -> toml::Table {
-    toml::toml! {
+/// A shop with the rules of this module.
+pub fn of_a_shop() -> More {
+    let settings = toml::toml! {
         points = { per = "1.00" }
+        tiers_keep = 0.8
         [rules]
         holdout = 0.05
         [rules.caps.marketing]
@@ -159,6 +179,31 @@ pub fn settings() -> toml::Table {
         on = "points"
         reach = 100
         say = { voucher = "5.00" }
+        [[rule]]
+        name = "refill"
+        on = "product"
+        lives = { s0 = "30d", s1 = "60d" }
+        lead = "5d"
+        again = "always"
+        [[rule]]
+        name = "club"
+        on = "tier_changed"
+        when = "trigger.after in [\"silver\", \"gold\"]"
+        after = "1d"
+        again = "200d"
+        [[tiers]]
+        name = "silver"
+        from = "150.00"
+        [[tiers]]
+        name = "gold"
+        from = "400.00"
+    };
+    let amounts = [("silver", "150.00"), ("gold", "400.00")];
+    let amounts = amounts.map(|(name, from)| (name.to_owned(), from.to_owned())).into();
+    More {
+        settings,
+        points: Some(Points::PerAmount { amount: "1.00".to_owned(), factor: 1 }),
+        tiers: Some(Tiers { amounts, keep: "0.8".to_owned() }),
     }
 }
 

@@ -9,6 +9,7 @@ use toml::Table;
 
 use super::history::{self, History};
 use crate::kafka::{Client, Committed, Consumed, KafkaNode, Record, compacted};
+use crate::oracle::club::{Points, Tiers};
 use crate::oracle::{OracleConfig, OracleOutput};
 use crate::service::{ServiceProcess, ServiceSettings};
 
@@ -19,8 +20,15 @@ pub struct Shop {
     pub application: String,
     pub partitions: u32,
     topics: Topics,
-    /// What its services have beside the settings of all shops.
-    more: Table,
+    more: More,
+}
+
+/// What the services of a shop have beside the settings of all shops, and what a reference must know of it.
+#[derive(Clone, Debug, Default)]
+pub struct More {
+    pub settings: Table,
+    pub points: Option<Points>,
+    pub tiers: Option<Tiers>,
 }
 
 struct Topics {
@@ -65,7 +73,7 @@ impl Shop {
             client.create_topic(name, count, &compacted)?;
         }
         let bootstrap_servers = client.bootstrap_servers().to_owned();
-        Ok(Shop { client, bootstrap_servers, application, partitions, topics, more: Table::new() })
+        Ok(Shop { client, bootstrap_servers, application, partitions, topics, more: More::default() })
     }
 
     /// Another application that reads the same inputs, with topics of its own for everything that it writes.
@@ -78,9 +86,8 @@ impl Shop {
         Ok(Shop { topics, more: self.more.clone(), ..other })
     }
 
-    /// The shop whose services have these settings as well.
-    pub fn with_settings(self, more: Option<&Table>) -> Shop {
-        Shop { more: more.cloned().unwrap_or_default(), ..self }
+    pub fn with(self, more: Option<More>) -> Shop {
+        Shop { more: more.unwrap_or_default(), ..self }
     }
 
     /// Settings of one instance, whose clock goes to `end` once everything is read.
@@ -98,7 +105,10 @@ impl Shop {
             .set(&["topics", "customers"], self.topics.customers.as_str())
             .set(&["topics", "dead_letters"], self.topics.dead_letters.as_str())
             .set(&["topics", "changelog"], self.topics.changelog.as_str());
-        self.more.iter().fold(settings, |settings, (name, value)| settings.set(&[name], value.clone()))
+        self.more
+            .settings
+            .iter()
+            .fold(settings, |settings, (name, value)| settings.set(&[name], value.clone()))
     }
 
     pub fn start(&self, instance: &str, end: i64) -> Result<ServiceProcess> {
@@ -251,7 +261,9 @@ impl Shop {
     }
 
     pub fn oracle_config(&self) -> OracleConfig {
-        OracleConfig { shop_metrics: false, policy_version: policy_version(), ..OracleConfig::new("GBP") }
+        let More { points, tiers, .. } = self.more.clone();
+        let config = OracleConfig::new("GBP");
+        OracleConfig { shop_metrics: false, policy_version: policy_version(), points, tiers, ..config }
     }
 
     /// Every signal of the history is there once, with its content, and no other; the profiles are those of the history.
