@@ -230,7 +230,7 @@ pub(super) fn integer_text(number: &DeInteger<'_>) -> String {
 }
 
 /// Words as a sentence lists them.
-pub(super) fn or_list(words: impl Iterator<Item = &'static str>) -> String {
+pub(super) fn or_list<'a>(words: impl Iterator<Item = &'a str>) -> String {
     let words: Vec<&str> = words.collect();
     match words.as_slice() {
         [] => String::new(),

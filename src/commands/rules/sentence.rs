@@ -35,7 +35,8 @@ pub(super) fn of(rule: &Rule, rules: &RuleSet) -> String {
         parts.push(variants(rule));
     }
     let ends: Vec<&str> = rule.cancel_on.iter().map(|signal_type| signal_type.name()).collect();
-    if !ends.is_empty() && (rule.after > Span::ZERO || rule.product().is_some()) {
+    let is_planned = rule.after > Span::ZERO || rule.send.is_some() || rule.product().is_some();
+    if !ends.is_empty() && is_planned {
         parts.push(format!("not after {}", or(&ends)));
     }
     let off = if rule.enabled { "" } else { "switched off: " };

@@ -15,6 +15,7 @@ use crate::commands::shop_history::{Observer, ShopHistory};
 use crate::domain::daily_count::outcomes::RuleOutcomes;
 use crate::domain::engine::Engine;
 use crate::domain::engine::as_of::AsOf;
+use crate::domain::rules::firing::Unfired;
 use crate::domain::signals::rule::RuleAction;
 use crate::domain::signals::signal::Signal;
 use crate::domain::values::time::{Span, Time};
@@ -40,7 +41,6 @@ pub(super) fn run(common: &CommonArguments, arguments: &TryArguments) -> Result<
         encoder: SignalEncoder::new(&history.settings().shops),
         by_rule: names.iter().map(|name| (name.clone(), Tally::default())).collect(),
         names,
-        capped: 0,
         outcomes: RuleOutcomes::default(),
         no_room: 0,
         out: arguments.out.as_deref().map(|out| create(out, arguments.force)).transpose()?,
@@ -95,8 +95,6 @@ struct Tallies {
     names: Vec<String>,
     /// At the end, of all stores.
     outcomes: RuleOutcomes,
-    /// Firings that a cap held back.
-    capped: u64,
     /// Triggers that found as many firings planned as may be.
     no_room: u64,
     out: Option<BufWriter<File>>,
@@ -110,8 +108,7 @@ struct Tallies {
 struct Tally {
     fired: u64,
     withheld: u64,
-    /// Firings whose condition did not hold.
-    refused: u64,
+    unfired: Unfired,
     /// By the hash of the key.
     customers: BTreeSet<u64>,
     variants: BTreeMap<String, u64>,
@@ -126,9 +123,9 @@ impl Observer for Tallies {
         let stores = engine.counted(AsOf::midnight(at), 0);
         stores.iter().for_each(|store| self.outcomes.merge(&store.rules));
         let counts = engine.take_rule_counts();
-        (self.capped, self.no_room) = (counts.capped, counts.no_room);
-        for (name, refused) in self.names.iter().zip(counts.refused) {
-            self.by_rule.entry(name.clone()).or_default().refused = refused;
+        self.no_room = counts.no_room;
+        for (name, unfired) in self.names.iter().zip(counts.unfired) {
+            self.by_rule.entry(name.clone()).or_default().unfired = unfired;
         }
     }
 
@@ -173,15 +170,28 @@ impl Tallies {
 
     fn text(&self) -> String {
         let mut rows = vec![
-            ["rule", "fired", "withheld", "customers", "if said no", "first", "last"]
-                .map(str::to_owned)
-                .to_vec(),
+            [
+                "rule",
+                "fired",
+                "withheld",
+                "customers",
+                "if said no",
+                "cool-down",
+                "capped",
+                "cancelled",
+                "first",
+                "last",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
         ];
         for (name, tally) in &self.by_rule {
             let (first, last) = tally
                 .span
                 .map_or_else(|| ("-".to_owned(), "-".to_owned()), |(first, last)| (date(first), date(last)));
-            let numbers = [tally.fired, tally.withheld, tally.customers.len() as u64, tally.refused];
+            let Unfired { refused, cooling, capped, cancelled } = tally.unfired;
+            let customers = tally.customers.len() as u64;
+            let numbers = [tally.fired, tally.withheld, customers, refused, cooling, capped, cancelled];
             let numbers = numbers.map(|number| grouped(number.into()));
             rows.push([[name.clone()].as_slice(), &numbers, &[first, last]].concat());
         }
@@ -193,9 +203,6 @@ impl Tallies {
                 .map(|(variant, count)| format!("{variant} {}", grouped((*count).into())))
                 .collect();
             writeln!(text, "\n{name}: {}", variants.join(", ")).expect("a String takes all");
-        }
-        if self.capped > 0 {
-            writeln!(text, "\ncaps held back {}", grouped(self.capped.into())).expect("a String takes all");
         }
         if self.no_room > 0 {
             let dropped = grouped(self.no_room.into());

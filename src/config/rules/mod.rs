@@ -59,7 +59,8 @@ struct Common {
 
 /// What `check --show` says of rules, and what tells instances with other rules apart.
 pub(super) fn summary(rules: &RuleSet) -> String {
-    format!("{} rules, version {}", rules.rules().len(), version(rules))
+    let count = rules.rules().len();
+    format!("{count} rule{}, version {}", if count == 1 { "" } else { "s" }, version(rules))
 }
 
 /// A hash of all that rules say: 16 hexadecimal digits.

@@ -3,6 +3,7 @@
 use toml::de::DeValue;
 
 use super::super::suggest;
+use super::super::values::or_list;
 use super::Common;
 use super::say::say;
 use super::table::Table;
@@ -153,13 +154,20 @@ fn conditions(
 
 fn condition(value: &DeValue<'_>, scope: Scope<'_>) -> Result<Condition, String> {
     parser::parse(values::text(value)?, scope).map_err(|error| {
-        let near = error
-            .unknown
-            .as_ref()
-            .and_then(|(word, known)| suggest::nearest(word, known.iter().map(String::as_str)));
-        let hint = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+        let hint = error.unknown.as_ref().and_then(|(word, known)| hint(word, known)).unwrap_or_default();
         format!("at character {}: {}{hint}", error.position, error.message)
     })
+}
+
+/// The word that was probably meant: a figure without its window, such as `net`, or a word like it.
+fn hint(word: &str, known: &[String]) -> Option<String> {
+    let is_it = |name: &&String| name.rsplit_once('.').is_some_and(|(_, figure)| figure == word);
+    let windows: Vec<&str> = known.iter().filter(is_it).map(String::as_str).collect();
+    let near = suggest::nearest(word, known.iter().map(String::as_str));
+    match (&*windows, near) {
+        ([], near) => near.map(|near| format!("; did you mean {near}?")),
+        ([..], _) => Some(format!("; did you mean {}?", or_list(windows.iter().copied()))),
+    }
 }
 
 fn again(value: &DeValue<'_>) -> Result<Again, String> {

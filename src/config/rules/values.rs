@@ -183,8 +183,10 @@ pub(super) fn list<'r>(value: &'r DeValue<'r>) -> Result<impl Iterator<Item = &'
         | DeValue::Integer(_)
         | DeValue::Float(_)
         | DeValue::Boolean(_)
-        | DeValue::Datetime(_)
-        | DeValue::Table(_) => Err(format!("is {}; give a list in [ ]", kind(value))),
+        | DeValue::Datetime(_) => Err(format!("is {}; give a list in [ ]", kind(value))),
+        DeValue::Table(_) => {
+            Err("is one table; a list of tables has two brackets around its name, as in [[rule]]".to_owned())
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Customers as they were at an instant, for counts. No state changes.
 //!
 //! What happened later is left out before returns are attributed. The ledger holds what may matter for at least 400 days, so this is
-//! exact for instants in that time.
+//! exact for instants in that time, but for a prospect of whom nothing is left: whose only record was a test order, or named an order that
+//! never came, and has left the ledger since.
 
 use super::Engine;
 use crate::domain::customer::Customer;

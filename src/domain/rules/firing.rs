@@ -20,7 +20,7 @@ use super::expression::values::{CustomerValues, TriggerValues};
 use super::memory::{CapId, LastFiring, Planned, PlannedFiring, RuleMemory};
 use super::points::multiple;
 use super::products::life_of;
-use super::rule::{Again, Anchor, CoolDown, Rule, RuleSet, Trigger, Variant, WhilePlanned};
+use super::rule::{Again, Anchor, CoolDown, Rule, RuleId, RuleSet, Trigger, Variant, WhilePlanned};
 use super::schedule::{next_date, next_turn, send};
 use crate::domain::customer::purchases::PurchaseStats;
 use crate::domain::signals::kind::{SignalKind, SignalType};
@@ -74,14 +74,25 @@ pub enum Turns {
 /// What rules did beside their signals.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct RuleCounts {
-    /// Firings whose condition did not hold, by the rule's place in the set; places at the end may be missing.
-    pub refused: Vec<u64>,
-    /// Firings that a cap held back.
-    pub capped: u64,
+    /// Firings that came to nothing, by the rule's place in the set; places at the end may be missing.
+    pub unfired: Vec<Unfired>,
     /// Triggers that found as many firings planned as may be.
     pub no_room: u64,
     /// Timers whose only effect were signals of rules.
     pub timers: u64,
+}
+
+/// How many firings of a rule came to nothing, by the reason.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Unfired {
+    /// The condition did not hold.
+    pub refused: u64,
+    /// The last firing was too short a time ago, at the trigger or when it was due.
+    pub cooling: u64,
+    /// A cap held it back.
+    pub capped: u64,
+    /// It was planned, and a signal ended it, a later trigger took its place, or its order was lost.
+    pub cancelled: u64,
 }
 
 /// One run of a customer's rules; see the module.
@@ -97,11 +108,16 @@ pub struct RuleRun<'a> {
 }
 
 impl RuleCounts {
-    fn refuse(&mut self, place: usize) {
-        if self.refused.len() <= place {
-            self.refused.resize(place + 1, 0);
+    /// Firings that a cap held back.
+    pub fn capped(&self) -> u64 {
+        self.unfired.iter().map(|unfired| unfired.capped).sum()
+    }
+
+    fn of(&mut self, place: usize) -> &mut Unfired {
+        if self.unfired.len() <= place {
+            self.unfired.resize(place + 1, Unfired::default());
         }
-        self.refused[place] += 1;
+        &mut self.unfired[place]
     }
 }
 
@@ -342,7 +358,11 @@ impl<'a> RuleRun<'a> {
 
     fn trigger(&mut self, rule: &Rule, occasion: Occasion, occurred_at: Time) {
         let id = rule.id();
-        if self.is_cooling(rule, occurred_at) || self.due.iter().any(|firing| firing.rule == id) {
+        if self.is_cooling(rule, occurred_at) {
+            self.count(id, |unfired| unfired.cooling += 1);
+            return;
+        }
+        if self.due.iter().any(|firing| firing.rule == id) {
             return;
         }
         if let Some(planned) = self.memory.planned_of(id) {
@@ -379,19 +399,23 @@ impl<'a> RuleRun<'a> {
         let rule = &book.set.rules()[place];
         let life = life_of(rule, firing.occasion);
         let is_watched = firing.occasion.product().is_none() || life.is_some();
-        if !rule.enabled || !is_watched || self.is_cooling(rule, self.clock) {
+        if !rule.enabled || !is_watched {
+            return;
+        }
+        if self.is_cooling(rule, self.clock) {
+            self.counts.of(place).cooling += 1;
             return;
         }
         let values = CustomerValues { sku: life.map(|life| &*life.sku), ..self.values };
         if !rule.condition.holds(|field| values.value(field)) {
-            self.counts.refuse(place);
+            self.counts.of(place).refused += 1;
             return;
         }
         let cap = rule.cap.map(|index| book.set.cap(index));
         if let Some(cap) = cap {
             let fired = self.memory.firings_after(CapId::of(cap.hash), self.clock.minus(cap.per));
             if fired >= usize::from(cap.max) {
-                self.counts.capped += 1;
+                self.counts.of(place).capped += 1;
                 return;
             }
         }
@@ -417,9 +441,20 @@ impl<'a> RuleRun<'a> {
         }
     }
 
+    /// Counts for a rule; nothing for one that the set has no more.
+    pub(super) fn count(&mut self, rule: RuleId, add: impl FnOnce(&mut Unfired)) {
+        let place = self.subject.book.set.rules().iter().position(|other| other.id() == rule);
+        if let Some(place) = place {
+            add(self.counts.of(place));
+        }
+    }
+
     /// Emits what became of a planned firing, if its rule announces that.
     pub(super) fn announce(&mut self, firing: &PlannedFiring, action: RuleAction) {
         let RuleSubject { book, key, .. } = self.subject;
+        if action == RuleAction::Cancelled {
+            self.count(firing.rule, |unfired| unfired.cancelled += 1);
+        }
         if let Some(rule) = book.set.rule(firing.rule).filter(|rule| rule.enabled && rule.announce) {
             self.emit(rule, rule.variants.of(key, book.hash), firing, action);
         }

@@ -69,7 +69,9 @@ impl<'l> GoodsOrders<'l> {
                 }
                 let due_at = send_at(rule, order.placed_at.plus(product.wait(life)).plus(rule.after), zone);
                 // The cool-down of a firing that may lie far ahead is asked at its own instant.
-                if !run.is_cooling(rule, due_at.max(run.clock)) {
+                if run.is_cooling(rule, due_at.max(run.clock)) {
+                    run.count(rule.id(), |unfired| unfired.cooling += 1);
+                } else {
                     run.plan(rule, Occasion::Product { order: order.id, sku: life.sku_hash }, due_at);
                 }
             }

@@ -436,8 +436,9 @@ pub(super) fn drain_signals(
     part.summary.timers_fired[TimerOutcome::None] += engine.take_silent_timers();
     part.summary.remarks[Remark::FoldedEarly] += engine.take_folded_early();
     part.summary.signals_held_back += engine.take_held_back();
-    let RuleCounts { refused: _, capped, no_room, timers } = engine.take_rule_counts();
-    part.summary.rule_firings_capped += capped;
+    let counts = engine.take_rule_counts();
+    part.summary.rule_firings_capped += counts.capped();
+    let RuleCounts { unfired: _, no_room, timers } = counts;
     part.summary.rule_triggers_dropped += no_room;
     part.summary.timers_fired[TimerOutcome::Rule] += timers;
     for (key, signal) in engine.drain_signals() {

@@ -207,7 +207,8 @@ fn conditions() -> Result<(), String> {
     expect(scenario.planned(), 3)?;
     scenario.to(300);
     scenario.check(&["at-once fired 130d9h", "at-the-end fired 160d9h"])?;
-    expect(scenario.engine.take_rule_counts().refused, vec![0, 1])
+    let unfired = scenario.engine.take_rule_counts().unfired;
+    expect(unfired.iter().map(|unfired| unfired.refused).collect::<Vec<u64>>(), vec![0, 1])
 }
 
 fn cool_down() -> Result<(), String> {

@@ -6,7 +6,7 @@ use libtest_mimic::{Failed, Trial};
 use retention_signals::domain::engine::restore::Restore;
 use retention_signals::domain::engine::{Engine, Outcome, Progress};
 use retention_signals::domain::lapse::{LapsePolicies, LapsePolicy};
-use retention_signals::domain::rules::firing::{RuleCounts, Rulebook};
+use retention_signals::domain::rules::firing::{RuleCounts, Rulebook, Unfired};
 use retention_signals::domain::rules::points::{Points, PointsPer};
 use retention_signals::domain::rules::rule::{
     Again, Anchor, CapIndex, DateTrigger, Every, Rule, Trigger, WhilePlanned,
@@ -335,7 +335,9 @@ fn capped() -> Result<(), String> {
     let mut scenario = Scenario::new(vec![each("a", 10), each("b", 20), each("c", 20)]);
     scenario.order(1, 100);
     scenario.check(&["b fired 100d9h", "c fired 100d9h"])?;
-    assert_eq!(scenario.engine.take_rule_counts(), RuleCounts { capped: 1, ..RuleCounts::default() });
+    let (none, capped) = (Unfired::default(), Unfired { capped: 1, ..Unfired::default() });
+    let counts = RuleCounts { unfired: vec![none, none, capped], ..RuleCounts::default() };
+    assert_eq!(scenario.engine.take_rule_counts(), counts);
     scenario.order(2, 129);
     scenario.check(&[])?;
     // 30 days later the first two no longer count.
