@@ -118,18 +118,23 @@ fn what_says_nothing_is_noted() -> Result<(), Failed> {
 
 fn what_is_wrong_is_named() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
-    let rules = "[[rule]]\nname = \"a\"\non = \"lapsd\"\nif = 'nett > 1'\n\n[[rule]]\nname = \"b\"\non = \"lapsed\"\nif = 'stat = \"active\"'\n";
+    let rules = "[[rule]]\nname = \"a\"\non = \"lapsd\"\nif = 'net > 1'\n\n[[rule]]\nname = \"b\"\non = \"lapsed\"\nif = 'stat = \"active\"'\n";
     let rules = written(folder.path(), "rules.toml", rules)?;
     let output = run(&["check", &rules])?;
     let expected = format!(
         "error: the configuration cannot be used, 3 problems:\n  \
          rule.a.on ({rules} line 3): \"lapsd\" is nothing that starts a rule; did you mean lapsed?\n  \
-         rule.a.if ({rules} line 4): at character 1: nett is no field\n  \
+         rule.a.if ({rules} line 4): at character 1: net is no field; did you mean all_time.net, d30.net, d90.net or d365.net?\n  \
          rule.b.if ({rules} line 9): at character 1: stat is no field; did you mean state?\n"
     );
     let told = String::from_utf8(output.stderr)?;
     if output.status.code() != Some(78) || told != expected {
         return Err(format!("{:?}: {told}", output.status).into());
+    }
+    let one_bracket = written(folder.path(), "one.toml", "[rule]\nname = \"a\"\non = \"lapsed\"\n")?;
+    let told = String::from_utf8(run(&["check", &one_bracket])?.stderr)?;
+    if !told.contains("is one table; a list of tables has two brackets around its name, as in [[rule]]") {
+        return Err(told.into());
     }
     let output = run(&["check", "missing.toml"])?;
     let told = String::from_utf8(output.stderr)?;
