@@ -308,7 +308,12 @@ fn token() -> Result<(), Failed> {
         assert_eq!(answer.head.contains("www-authenticate: bearer"), status == 401, "{headers}");
         let body = server.ask("/v1/status", headers).body;
         assert_eq!(body.contains("canary"), canary, "{headers}{body}");
-        assert!(body.contains(r#""type":"lapsed","occurred_at":"2023-11-14T22:13:20.000Z""#), "{body}");
+        assert!(
+            body.contains(
+                r#""type":"lapsed","rule":null,"action":null,"occurred_at":"2023-11-14T22:13:20.000Z""#
+            ),
+            "{body}"
+        );
     }
     assert!(!server.get("/metrics").body.contains("canary"));
     Ok(())
