@@ -15,7 +15,7 @@ use crate::commands::shop_history::{Observer, ShopHistory};
 use crate::domain::daily_count::outcomes::RuleOutcomes;
 use crate::domain::engine::Engine;
 use crate::domain::engine::as_of::AsOf;
-use crate::domain::rules::firing::Unfired;
+use crate::domain::rules::counts::Unfired;
 use crate::domain::signals::rule::RuleAction;
 use crate::domain::signals::signal::Signal;
 use crate::domain::values::time::{Span, Time};

@@ -4,7 +4,7 @@
 //! a signal about the erased customer still finds the key.
 
 use super::Engine;
-use crate::domain::rules::firing::RuleCounts;
+use crate::domain::rules::counts::RuleCounts;
 use crate::domain::signals::signal::{Signal, State};
 use crate::domain::values::ids::CustomerSlot;
 use crate::domain::values::time::Time;

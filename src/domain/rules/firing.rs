@@ -16,6 +16,7 @@
 use std::sync::Arc;
 
 use super::assignment::Hash;
+use super::counts::{RuleCounts, Unfired};
 use super::expression::values::{CustomerValues, TriggerValues};
 use super::memory::{CapId, LastFiring, Planned, PlannedFiring, RuleMemory};
 use super::points::multiple;
@@ -71,30 +72,6 @@ pub enum Turns {
     After(Time),
 }
 
-/// What rules did beside their signals.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct RuleCounts {
-    /// Firings that came to nothing, by the rule's place in the set; places at the end may be missing.
-    pub unfired: Vec<Unfired>,
-    /// Triggers that found as many firings planned as may be.
-    pub no_room: u64,
-    /// Timers whose only effect were signals of rules.
-    pub timers: u64,
-}
-
-/// How many firings of a rule came to nothing, by the reason.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Unfired {
-    /// The condition did not hold.
-    pub refused: u64,
-    /// The last firing was too short a time ago, at the trigger or when it was due.
-    pub cooling: u64,
-    /// A cap held it back.
-    pub capped: u64,
-    /// It was planned, and a signal ended it, a later trigger took its place, or its order was lost.
-    pub cancelled: u64,
-}
-
 /// One run of a customer's rules; see the module.
 pub struct RuleRun<'a> {
     pub subject: RuleSubject<'a>,
@@ -105,20 +82,6 @@ pub struct RuleRun<'a> {
     /// What fires in this run, if nothing cancels it.
     due: Vec<PlannedFiring>,
     emitted: Vec<(RuleSignal, RuleCause)>,
-}
-
-impl RuleCounts {
-    /// Firings that a cap held back.
-    pub fn capped(&self) -> u64 {
-        self.unfired.iter().map(|unfired| unfired.capped).sum()
-    }
-
-    fn of(&mut self, place: usize) -> &mut Unfired {
-        if self.unfired.len() <= place {
-            self.unfired.resize(place + 1, Unfired::default());
-        }
-        &mut self.unfired[place]
-    }
 }
 
 impl Rulebook {

@@ -7,6 +7,7 @@ pub mod rule;
 
 pub mod memory;
 
+pub mod counts;
 pub mod firing;
 pub mod guests;
 pub mod products;

@@ -10,7 +10,7 @@ use tracing::trace;
 
 use crate::config;
 use crate::domain::engine::{Applied, Engine, Outcome, Progress, Refusal as EngineRefusal, Standing};
-use crate::domain::rules::firing::RuleCounts;
+use crate::domain::rules::counts::RuleCounts;
 use crate::domain::values::event::{GuestRecord, Record};
 use crate::domain::values::time::{Span, Time};
 use crate::fault::{self, Noted};

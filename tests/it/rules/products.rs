@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use libtest_mimic::{Failed, Trial};
 use retention_signals::domain::engine::{Engine, Progress};
+use retention_signals::domain::rules::counts::RuleCounts;
 use retention_signals::domain::rules::expression::parser::{Scope, parse};
-use retention_signals::domain::rules::firing::RuleCounts;
 use retention_signals::domain::rules::rule::{Again, Rule};
 use retention_signals::domain::settings::Settings;
 use retention_signals::domain::signals::kind::SignalType;

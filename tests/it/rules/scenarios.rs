@@ -6,7 +6,8 @@ use libtest_mimic::{Failed, Trial};
 use retention_signals::domain::engine::restore::Restore;
 use retention_signals::domain::engine::{Engine, Outcome, Progress};
 use retention_signals::domain::lapse::{LapsePolicies, LapsePolicy};
-use retention_signals::domain::rules::firing::{RuleCounts, Rulebook, Unfired};
+use retention_signals::domain::rules::counts::{RuleCounts, Unfired};
+use retention_signals::domain::rules::firing::Rulebook;
 use retention_signals::domain::rules::points::{Points, PointsPer};
 use retention_signals::domain::rules::rule::{
     Again, Anchor, CapIndex, DateTrigger, Every, Rule, Trigger, WhilePlanned,
