@@ -174,18 +174,7 @@ fn rules_are_tried_on_a_history() -> Result<(), Failed> {
         &out,
     ];
     let told = stdout(&run(&arguments)?)?;
-    let mut fired = BTreeSet::new();
-    for line in fs::read_to_string(&out)?.lines() {
-        let signal: serde_json::Value = serde_json::from_str(line)?;
-        fired.insert(format!(
-            "{} {} {} {} {}",
-            signal["data"]["rule"].as_str().unwrap_or_default(),
-            signal["customer_id"].as_str().unwrap_or_default(),
-            signal["data"]["action"].as_str().unwrap_or_default(),
-            signal["data"]["variant"].as_str().unwrap_or_default(),
-            signal["occurred_at"].as_str().unwrap_or_default(),
-        ));
-    }
+    let fired = firings_in(&out)?;
     let expected = [
         "thank-you c-1042 fired  2025-01-12T09:30:00.000Z",
         "win-back c-1042 fired percent 2025-09-13T12:15:00.000Z",
@@ -232,6 +221,24 @@ fn rules_are_tried_on_a_history() -> Result<(), Failed> {
         return Err("written over".into());
     }
     Ok(())
+}
+
+/// Rule, customer, action, variant and instant of each signal in a file.
+fn firings_in(file: &str) -> Result<BTreeSet<String>, Failed> {
+    let mut firings = BTreeSet::new();
+    for line in fs::read_to_string(file)?.lines() {
+        let signal: serde_json::Value = serde_json::from_str(line)?;
+        let data = &signal["data"];
+        let parts = [
+            &data["rule"],
+            &signal["customer_id"],
+            &data["action"],
+            &data["variant"],
+            &signal["occurred_at"],
+        ];
+        firings.insert(parts.map(|part| part.as_str().unwrap_or_default()).join(" "));
+    }
+    Ok(firings)
 }
 
 /// What conditions call data of a signal is what the signal calls it, and only instants, ids and currencies are left out.

@@ -18,7 +18,7 @@ use crate::service::ServiceProcess;
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
-/// What [`settings`] says of a rule, in the words of this module.
+/// What [`SETTINGS`] says of a rule, in the words of this module.
 struct Allowed {
     name: &'static str,
     /// The type of signal that triggers it, and its delay.
@@ -119,89 +119,91 @@ const RULES: [Allowed; 9] = [
     },
 ];
 
-/// A shop with the rules of this module.
+/// The rules of this module, and what they ask for.
+const SETTINGS: &str = r#"
+points = { per = "1.00" }
+tiers_keep = 0.8
+[rules]
+holdout = 0.05
+[rules.caps.marketing]
+max = 2
+per = "30d"
+[[rule]]
+name = "thank-you"
+on = "first_order"
+after = "7d"
+cancel_on = ["became_prospect", "order_returned"]
+announce = true
+[[rule]]
+name = "win-back"
+on = "lapsed"
+if = 'state = "lapsed"'
+cancel_on = ["won_back", "lapse_retracted", "became_prospect"]
+again = "90d"
+cap = "marketing"
+send = { from = "09:00", until = "20:00" }
+variants = [
+    { name = "percent", weight = 45, say = { discount_percent = 20 } },
+    { name = "credit", weight = 45 },
+    { name = "control", weight = 10, holdout = true },
+]
+[[rule]]
+name = "sorry"
+on = "order_returned"
+after = "2d"
+again = "60d"
+[[rule]]
+name = "news"
+on = "every"
+every = "14d..21d"
+if = 'state = "active"'
+again = "14d"
+cap = "marketing"
+[[rule]]
+name = "each"
+on = "order"
+after = "1h"
+again = "always"
+while_planned = "restart"
+[[rule]]
+name = "summer"
+on = "date"
+date = "07-01"
+spread = "6h"
+again = "300d"
+cap = "marketing"
+priority = 60
+[[rule]]
+name = "reward"
+on = "points"
+reach = 100
+say = { voucher = "5.00" }
+[[rule]]
+name = "refill"
+on = "product"
+lives = { s0 = "30d", s1 = "60d" }
+lead = "5d"
+again = "always"
+[[rule]]
+name = "club"
+on = "tier_changed"
+when = 'trigger.after in ["silver", "gold"]'
+after = "1d"
+again = "200d"
+[[tiers]]
+name = "silver"
+from = "150.00"
+[[tiers]]
+name = "gold"
+from = "400.00"
+"#;
+
+/// A shop with them.
 pub fn of_a_shop() -> More {
-    let settings = toml::toml! {
-        points = { per = "1.00" }
-        tiers_keep = 0.8
-        [rules]
-        holdout = 0.05
-        [rules.caps.marketing]
-        max = 2
-        per = "30d"
-        [[rule]]
-        name = "thank-you"
-        on = "first_order"
-        after = "7d"
-        cancel_on = ["became_prospect", "order_returned"]
-        announce = true
-        [[rule]]
-        name = "win-back"
-        on = "lapsed"
-        if = "state = \"lapsed\""
-        cancel_on = ["won_back", "lapse_retracted", "became_prospect"]
-        again = "90d"
-        cap = "marketing"
-        send = { from = "09:00", until = "20:00" }
-        variants = [
-            { name = "percent", weight = 45, say = { discount_percent = 20 } },
-            { name = "credit", weight = 45 },
-            { name = "control", weight = 10, holdout = true },
-        ]
-        [[rule]]
-        name = "sorry"
-        on = "order_returned"
-        after = "2d"
-        again = "60d"
-        [[rule]]
-        name = "news"
-        on = "every"
-        every = "14d..21d"
-        if = "state = \"active\""
-        again = "14d"
-        cap = "marketing"
-        [[rule]]
-        name = "each"
-        on = "order"
-        after = "1h"
-        again = "always"
-        while_planned = "restart"
-        [[rule]]
-        name = "summer"
-        on = "date"
-        date = "07-01"
-        spread = "6h"
-        again = "300d"
-        cap = "marketing"
-        priority = 60
-        [[rule]]
-        name = "reward"
-        on = "points"
-        reach = 100
-        say = { voucher = "5.00" }
-        [[rule]]
-        name = "refill"
-        on = "product"
-        lives = { s0 = "30d", s1 = "60d" }
-        lead = "5d"
-        again = "always"
-        [[rule]]
-        name = "club"
-        on = "tier_changed"
-        when = "trigger.after in [\"silver\", \"gold\"]"
-        after = "1d"
-        again = "200d"
-        [[tiers]]
-        name = "silver"
-        from = "150.00"
-        [[tiers]]
-        name = "gold"
-        from = "400.00"
-    };
     let amounts = [("silver", "150.00"), ("gold", "400.00")];
     let amounts = amounts.map(|(name, from)| (name.to_owned(), from.to_owned())).into();
     More {
-        settings,
+        settings: SETTINGS.parse().expect("TOML"),
         points: Some(Points::PerAmount { amount: "1.00".to_owned(), factor: 1 }),
         tiers: Some(Tiers { amounts, keep: "0.8".to_owned() }),
     }
