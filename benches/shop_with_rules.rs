@@ -37,7 +37,8 @@ pub fn settings() -> Settings {
         date = "01-01"
         "#
     );
-    let sources = Sources { file_text: Some(text), ..Sources::default() };
+    let sources =
+        Sources { file_text: Some(text), host_name: Some("bench".to_owned()), ..Sources::default() };
     let config = config::load(&sources, Purpose::Offline).unwrap_or_else(|error| panic!("{error}"));
     let (effective_at, version) = (Time::MIN, CutsVersion(0));
     let effect = Effect { shop: None, effective_at, published_at: Time::MIN, version };
