@@ -35,15 +35,24 @@ struct Allowed {
 
 const CAP: (usize, i64) = (2, 30 * DAY_MS);
 
+/// A rule with nothing that limits it but its own triggers.
+const UNLIMITED: Allowed = Allowed {
+    name: "",
+    trigger: None,
+    cancel_on: &["became_prospect"],
+    again_ms: Some(0),
+    is_capped: false,
+    hours: None,
+    state: None,
+};
+
 const RULES: [Allowed; 9] = [
     Allowed {
         name: "thank-you",
         trigger: Some(("first_order", 7 * DAY_MS)),
         cancel_on: &["became_prospect", "order_returned"],
         again_ms: None,
-        is_capped: false,
-        hours: None,
-        state: None,
+        ..UNLIMITED
     },
     Allowed {
         name: "win-back",
@@ -57,65 +66,25 @@ const RULES: [Allowed; 9] = [
     Allowed {
         name: "sorry",
         trigger: Some(("order_returned", 2 * DAY_MS)),
-        cancel_on: &["became_prospect"],
         again_ms: Some(60 * DAY_MS),
-        is_capped: false,
-        hours: None,
-        state: None,
+        ..UNLIMITED
     },
     Allowed {
         name: "news",
-        trigger: None,
-        cancel_on: &["became_prospect"],
         again_ms: Some(14 * DAY_MS),
         is_capped: true,
-        hours: None,
         state: Some("active"),
+        ..UNLIMITED
     },
-    Allowed {
-        name: "each",
-        trigger: None,
-        cancel_on: &["became_prospect"],
-        again_ms: Some(0),
-        is_capped: false,
-        hours: None,
-        state: None,
-    },
-    Allowed {
-        name: "summer",
-        trigger: None,
-        cancel_on: &["became_prospect"],
-        again_ms: Some(300 * DAY_MS),
-        is_capped: true,
-        hours: None,
-        state: None,
-    },
-    Allowed {
-        name: "reward",
-        trigger: None,
-        cancel_on: &["became_prospect"],
-        again_ms: Some(0),
-        is_capped: false,
-        hours: None,
-        state: None,
-    },
-    Allowed {
-        name: "refill",
-        trigger: None,
-        cancel_on: &["became_prospect"],
-        again_ms: Some(0),
-        is_capped: false,
-        hours: None,
-        state: None,
-    },
+    Allowed { name: "each", ..UNLIMITED },
+    Allowed { name: "summer", again_ms: Some(300 * DAY_MS), is_capped: true, ..UNLIMITED },
+    Allowed { name: "reward", ..UNLIMITED },
+    Allowed { name: "refill", ..UNLIMITED },
     Allowed {
         name: "club",
         trigger: Some(("tier_changed", DAY_MS)),
-        cancel_on: &["became_prospect"],
         again_ms: Some(200 * DAY_MS),
-        is_capped: false,
-        hours: None,
-        state: None,
+        ..UNLIMITED
     },
 ];
 
