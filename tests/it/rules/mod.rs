@@ -1,5 +1,6 @@
 //! Rules of tactics: random sets of them for the laws, the laws that they obey, and scenarios with exact values.
 
+mod explained;
 mod guests;
 mod law;
 pub mod outcomes;
@@ -24,9 +25,15 @@ use retention_signals::domain::values::time::Span;
 use retention_signals::wire::hash::{SignalId, hash};
 
 pub fn trials() -> Vec<Trial> {
-    let trials =
-        [law::trials(), outcomes::trials(), scenarios::trials(), products::trials(), guests::trials()];
-    trials.into_iter().flatten().collect()
+    let lists = [
+        law::trials(),
+        explained::trials(),
+        outcomes::trials(),
+        scenarios::trials(),
+        products::trials(),
+        guests::trials(),
+    ];
+    lists.into_iter().flatten().collect()
 }
 
 /// A rule with every key at its default, but the cool-down.
