@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::text::{format_duration, format_size};
 use super::{AtEnd, DeadLetterValues, HistorySignals, LogFormat, LogLevel, SegmentRefresh, values};
 use crate::domain::rules::points::PointsPer;
+use crate::domain::signals::ratio_signal::RatioSignal;
 use crate::domain::values::money::{CURRENCY_DIGITS_MAX, Currency};
 use crate::domain::values::number::Decimal;
 use crate::domain::values::time::{Span, Time, Zone};
@@ -409,4 +410,15 @@ impl Kind {
 /// A bound of [`Kind::Decimal`] as it would be written.
 fn decimal_text(ten_thousandths: u64) -> String {
     Decimal::new(ten_thousandths, DECIMAL_DIGITS_MAX).expect("four digits").to_string()
+}
+
+/// The key of the ratio at which a signal fires, and that of the ratio beyond which it is armed again.
+pub fn thresholds(signal: RatioSignal) -> (&'static Setting<Decimal>, &'static Setting<Decimal>) {
+    match signal {
+        RatioSignal::FrequencyFell => (&SIGNALS_FREQUENCY_FELL, &SIGNALS_FREQUENCY_FELL_REARM),
+        RatioSignal::FrequencyRose => (&SIGNALS_FREQUENCY_ROSE, &SIGNALS_FREQUENCY_ROSE_REARM),
+        RatioSignal::OrderValueFell => (&SIGNALS_ORDER_VALUE_FELL, &SIGNALS_ORDER_VALUE_FELL_REARM),
+        RatioSignal::OrderValueRose => (&SIGNALS_ORDER_VALUE_ROSE, &SIGNALS_ORDER_VALUE_ROSE_REARM),
+        RatioSignal::ReturnRateHigh => (&SIGNALS_RETURN_RATE_HIGH, &SIGNALS_RETURN_RATE_HIGH_REARM),
+    }
 }

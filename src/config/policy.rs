@@ -4,7 +4,7 @@ use super::keys::{self, PolicyName, Setting};
 use super::reader::Reader;
 use crate::domain::lapse::model::ModelSettings;
 use crate::domain::lapse::{Cadence, LapsePolicy};
-use crate::domain::settings::Thresholds;
+use crate::domain::signals::ratio_signal::{Direction, RatioSignal, Thresholds};
 use crate::domain::values::number::Decimal;
 use crate::domain::values::time::Span;
 
@@ -70,52 +70,20 @@ fn read_model(reader: &mut Reader<'_>) -> ModelSettings {
 
 /// When ratio signals fire and are armed again.
 pub(super) fn read_thresholds(reader: &mut Reader<'_>) -> Thresholds {
-    let (frequency_fell, frequency_fell_rearm) =
-        fires_above(reader, &keys::SIGNALS_FREQUENCY_FELL, &keys::SIGNALS_FREQUENCY_FELL_REARM);
-    let (frequency_rose, frequency_rose_rearm) =
-        fires_below(reader, &keys::SIGNALS_FREQUENCY_ROSE, &keys::SIGNALS_FREQUENCY_ROSE_REARM);
-    let (order_value_fell, order_value_fell_rearm) =
-        fires_below(reader, &keys::SIGNALS_ORDER_VALUE_FELL, &keys::SIGNALS_ORDER_VALUE_FELL_REARM);
-    let (order_value_rose, order_value_rose_rearm) =
-        fires_above(reader, &keys::SIGNALS_ORDER_VALUE_ROSE, &keys::SIGNALS_ORDER_VALUE_ROSE_REARM);
-    let (return_rate_high, return_rate_high_rearm) =
-        fires_above(reader, &keys::SIGNALS_RETURN_RATE_HIGH, &keys::SIGNALS_RETURN_RATE_HIGH_REARM);
-    Thresholds {
-        frequency_fell,
-        frequency_fell_rearm,
-        frequency_rose,
-        frequency_rose_rearm,
-        order_value_fell,
-        order_value_fell_rearm,
-        order_value_rose,
-        order_value_rose_rearm,
-        return_rate_high,
-        return_rate_high_rearm,
-        earlier_min: reader.get(&keys::SIGNALS_EARLIER_MIN),
-        return_rate_orders_min: reader.get(&keys::SIGNALS_RETURN_RATE_ORDERS_MIN),
+    let (earlier_min, orders_min) =
+        (reader.get(&keys::SIGNALS_EARLIER_MIN), reader.get(&keys::SIGNALS_RETURN_RATE_ORDERS_MIN));
+    Thresholds::new(|signal| read_threshold(reader, signal), earlier_min, orders_min)
+}
+
+/// The ratio at which a signal fires, and the one beyond which it is armed again.
+fn read_threshold(reader: &mut Reader<'_>, signal: RatioSignal) -> (Decimal, Decimal) {
+    let (fires, rearms) = keys::thresholds(signal);
+    let (fires_at, rearms_at) = (reader.get(fires), reader.get(rearms));
+    match signal.direction() {
+        Direction::Rising => apart(reader, fires, rearms, !is_above(rearms_at, fires_at), "at most"),
+        Direction::Falling => apart(reader, fires, rearms, !is_above(fires_at, rearms_at), "at least"),
     }
-}
-
-/// The thresholds of a signal that fires at or above one and is armed again below the other.
-fn fires_above(
-    reader: &mut Reader<'_>,
-    fire: &Setting<Decimal>,
-    rearm: &Setting<Decimal>,
-) -> (Decimal, Decimal) {
-    let (fire_at, rearm_at) = (reader.get(fire), reader.get(rearm));
-    apart(reader, fire, rearm, !is_above(rearm_at, fire_at), "at most");
-    (fire_at, rearm_at)
-}
-
-/// The thresholds of a signal that fires at or below one and is armed again above the other.
-fn fires_below(
-    reader: &mut Reader<'_>,
-    fire: &Setting<Decimal>,
-    rearm: &Setting<Decimal>,
-) -> (Decimal, Decimal) {
-    let (fire_at, rearm_at) = (reader.get(fire), reader.get(rearm));
-    apart(reader, fire, rearm, !is_above(fire_at, rearm_at), "at least");
-    (fire_at, rearm_at)
+    (fires_at, rearms_at)
 }
 
 fn apart(

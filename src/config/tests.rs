@@ -4,7 +4,8 @@ mod refused;
 
 use super::*;
 use crate::domain::lapse::Cadence;
-use crate::domain::settings::{Shops, Thresholds};
+use crate::domain::settings::Shops;
+use crate::domain::signals::ratio_signal::Thresholds;
 use crate::domain::values::ids::ShopIndex;
 use crate::domain::values::money::{Currency, SentAmount, ShopAmount};
 use crate::topic::Output;

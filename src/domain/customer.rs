@@ -22,6 +22,7 @@ use super::rules::memory::RuleMemory;
 use super::rules::tiers::EmittedTier;
 use super::segments::names::Segment;
 use super::settings::{Settings, Shop};
+use super::signals::ratio_signal::Armed;
 use super::signals::signal::{OpenAlert, State, content_hash};
 use super::values::event::{CancellationRecord, OrderRecord, Record, ReturnRecord, SkuVariety, WatchedSkus};
 use super::values::time::Time;
@@ -89,29 +90,13 @@ impl EmittedLifecycle {
     }
 }
 
-/// Which ratio signals may be emitted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Armed {
-    pub frequency_fell: bool,
-    pub frequency_rose: bool,
-    pub order_value_fell: bool,
-    pub order_value_rose: bool,
-    pub return_rate_high: bool,
-}
-
 impl Emitted {
     /// Nothing was emitted yet.
     pub const NOTHING: Self = Self {
         lifecycle: EmittedLifecycle::Prospect,
         first_order: false,
         second_order: false,
-        armed: Armed {
-            frequency_fell: true,
-            frequency_rose: true,
-            order_value_fell: true,
-            order_value_rose: true,
-            return_rate_high: true,
-        },
+        armed: Armed::ALL,
         segment: None,
         tier: EmittedTier::Unknown,
     };
@@ -450,3 +435,6 @@ fn return_entry(record: &ReturnRecord) -> Return {
         order: record.order,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,9 +8,9 @@ use super::rules::firing::Rulebook;
 use super::rules::points::Points;
 use super::rules::tiers::Tiers;
 use super::segments::published::{CutsInForce, PublishedCuts};
+use super::signals::ratio_signal::Thresholds;
 use super::values::ids::ShopIndex;
 use super::values::money::{Conversion, Currency, SentAmount, ShopAmount};
-use super::values::number::Decimal;
 use super::values::time::{Span, Time, Zone};
 
 /// Everything that facts and signals depend on beside the records and the clock.
@@ -194,54 +194,5 @@ impl Shop {
     fn conversion(&self, currency: Currency) -> Option<&Conversion> {
         let index = self.conversions.binary_search_by_key(&currency, |conversion| conversion.from).ok()?;
         Some(&self.conversions[index])
-    }
-}
-
-/// When ratio signals fire and when they may fire again. Defaults in brackets.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Thresholds {
-    /// Mean of the last three gaps over the mean of the earlier ones: fires at or above (1.5).
-    pub frequency_fell: Decimal,
-    /// Re-arms below (1.25).
-    pub frequency_fell_rearm: Decimal,
-    /// Fires at or below (0.67).
-    pub frequency_rose: Decimal,
-    /// Re-arms above (0.8).
-    pub frequency_rose_rearm: Decimal,
-    /// Mean value of the last three kept orders over the mean of the earlier ones: fires at or below (0.7).
-    pub order_value_fell: Decimal,
-    /// Re-arms above (0.85).
-    pub order_value_fell_rearm: Decimal,
-    /// Fires at or above (1.3).
-    pub order_value_rose: Decimal,
-    /// Re-arms below (1.15).
-    pub order_value_rose_rearm: Decimal,
-    /// Refunds over gross of the last 365 days: fires at or above (0.5).
-    pub return_rate_high: Decimal,
-    /// Re-arms below (0.4).
-    pub return_rate_high_rearm: Decimal,
-    /// Gaps (orders) that must lie before the last three (3).
-    pub earlier_min: u32,
-    /// Placed orders in the last 365 days before a return rate means anything (3).
-    pub return_rate_orders_min: u32,
-}
-
-impl Default for Thresholds {
-    fn default() -> Self {
-        let hundredths = |units| Decimal::new(units, 2).expect("two digits");
-        Self {
-            frequency_fell: hundredths(150),
-            frequency_fell_rearm: hundredths(125),
-            frequency_rose: hundredths(67),
-            frequency_rose_rearm: hundredths(80),
-            order_value_fell: hundredths(70),
-            order_value_fell_rearm: hundredths(85),
-            order_value_rose: hundredths(130),
-            order_value_rose_rearm: hundredths(115),
-            return_rate_high: hundredths(50),
-            return_rate_high_rearm: hundredths(40),
-            earlier_min: 3,
-            return_rate_orders_min: 3,
-        }
     }
 }

@@ -131,7 +131,9 @@ impl Check<'_> {
                 self.shape(at, &map["additionalProperties"], shape)
             }
             Shape::Counts(names) => {
-                same(at, &property["propertyNames"], &json!({"enum": names}))?;
+                let open = json!({"pattern": "^[a-z_]+$"});
+                let expected = if names.is_empty() { open } else { json!({"enum": names}) };
+                same(at, &property["propertyNames"], &expected)?;
                 let mut counts = property["additionalProperties"].clone();
                 counts.as_object_mut().map(|counts| counts.remove("description"));
                 same(at, &counts, &plain(&Shape::Count))

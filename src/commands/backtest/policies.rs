@@ -102,39 +102,21 @@ impl Observer for Signals {
 
     fn emitted(&mut self, key: &[u8], signal: &Signal, _record: Option<&RecordContext<'_>>) {
         let key = hash::hash(key);
-        match &signal.kind {
-            SignalKind::AtRisk(silence) => {
-                self.open.insert(key, Open { at_risk: Some(silence.deadline), lapsed: None });
+        // An alert, or how one ends; other signals say nothing about silence.
+        if let SignalKind::AtRisk(silence) = &signal.kind {
+            self.open.insert(key, Open { at_risk: Some(silence.deadline), lapsed: None });
+        } else if let SignalKind::Lapsed(silence) = &signal.kind {
+            self.open.entry(key).or_default().lapsed = Some((silence.deadline, silence.last_order_at));
+        } else if let SignalKind::Recovered { .. } | SignalKind::WonBack { .. } = signal.kind {
+            let Some(open) = self.open.remove(&key) else { return };
+            self.days_to_act.extend(open.at_risk.map(|at| in_days(signal.occurred_at.since(at))));
+            if let Some(lapsed) = open.lapsed {
+                self.count(lapsed, Some(signal.occurred_at));
             }
-            SignalKind::Lapsed(silence) => {
-                self.open.entry(key).or_default().lapsed = Some((silence.deadline, silence.last_order_at));
-            }
-            SignalKind::Recovered { .. } | SignalKind::WonBack { .. } => {
-                let Some(open) = self.open.remove(&key) else { return };
-                self.days_to_act.extend(open.at_risk.map(|at| in_days(signal.occurred_at.since(at))));
-                if let Some(lapsed) = open.lapsed {
-                    self.count(lapsed, Some(signal.occurred_at));
-                }
-            }
-            SignalKind::LapseRetracted { retracted: RetractedKind::AtRisk, .. }
-            | SignalKind::BecameProspect => {
-                self.open.remove(&key);
-            }
-            SignalKind::LapseRetracted { retracted: RetractedKind::Lapsed, .. } => {
-                self.open.entry(key).or_default().lapsed = None;
-            }
-            SignalKind::FirstOrder { .. }
-            | SignalKind::SecondOrder { .. }
-            | SignalKind::FrequencyFell(_)
-            | SignalKind::FrequencyRose(_)
-            | SignalKind::OrderValueFell(_)
-            | SignalKind::OrderValueRose(_)
-            | SignalKind::ReturnRateHigh { .. }
-            | SignalKind::SegmentChanged(_)
-            | SignalKind::TierChanged(_)
-            | SignalKind::Rule(_)
-            | SignalKind::OrderCancelled { .. }
-            | SignalKind::OrderReturned { .. } => {}
+        } else if let SignalKind::LapseRetracted { retracted: RetractedKind::Lapsed, .. } = signal.kind {
+            self.open.entry(key).or_default().lapsed = None;
+        } else if let SignalKind::LapseRetracted { .. } | SignalKind::BecameProspect = signal.kind {
+            self.open.remove(&key);
         }
     }
 

@@ -149,6 +149,7 @@ mod tests {
     use crate::domain::rules::tiers::{Tier, Tiers};
     use crate::domain::settings::{Shop, Shops};
     use crate::domain::signals::kind::SignalType;
+    use crate::domain::signals::ratio_signal::RatioSignal;
     use crate::domain::values::event::{
         CancellationRecord, ErasureRecord, OrderRecord, ReturnRecord, SkuVariety, VERSION_LIMIT, WatchedSkus,
     };
@@ -383,6 +384,8 @@ mod tests {
         assert_eq!(short.packed(slot), long.packed(slot));
         let Scratch { customer, .. } = &mut long.scratch;
         packed::unpack(short.packed(slot), customer).expect("packed by this engine");
-        assert!(customer.ledger.returns.is_empty() && !customer.emitted.armed.return_rate_high);
+        assert!(
+            customer.ledger.returns.is_empty() && !customer.emitted.armed.is(RatioSignal::ReturnRateHigh)
+        );
     }
 }

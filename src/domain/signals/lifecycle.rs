@@ -3,16 +3,17 @@
 //! Second law: after every record and every timer the emitted state equals the facts'.
 
 use super::kind::SignalKind;
+use super::ratio_signal::{Armed, RatioSignal, Threshold, Thresholds};
 use super::signal::{
     Cause, FrequencyChange, Lifecycle, OpenAlert, OrderValueChange, RecordDigest, RetractedKind,
     ReturnedOrder, SegmentChange, Signal, Silence, State, TierChange,
 };
 use crate::domain::customer::facts::Facts;
 use crate::domain::customer::ledger::{Attribution, CancelledUpTo, Ledger, ReturnTarget};
-use crate::domain::customer::{Armed, Emitted, EmittedLifecycle};
+use crate::domain::customer::{Emitted, EmittedLifecycle};
 use crate::domain::rules::tiers::EmittedTier;
 use crate::domain::segments::names::Segment;
-use crate::domain::settings::{Settings, Thresholds};
+use crate::domain::settings::Settings;
 use crate::domain::values::event::{Record, ReturnRecord};
 use crate::domain::values::ids::{CustomerSlot, OrderHash, ShopIndex};
 use crate::domain::values::money::ShopAmount;
@@ -249,56 +250,59 @@ impl SignalEmitter<'_> {
     }
 
     fn emit_frequency(&mut self, armed: &mut Armed, record: TriggeringRecord<'_>) {
-        let thresholds = &self.settings.thresholds;
         let Some(Comparison { ratio, recent, earlier }) = self.frequency() else { return };
         let change = FrequencyChange { ratio, recent, earlier };
-        if fires(
-            &mut armed.frequency_fell,
-            ratio,
-            Rising(thresholds.frequency_fell, thresholds.frequency_fell_rearm),
-        ) {
+        if self.fires(armed, RatioSignal::FrequencyFell, ratio) {
             self.emit(SignalKind::FrequencyFell(change), Cause::Record(record.digest()));
         }
-        if fires(
-            &mut armed.frequency_rose,
-            ratio,
-            Falling(thresholds.frequency_rose, thresholds.frequency_rose_rearm),
-        ) {
+        if self.fires(armed, RatioSignal::FrequencyRose, ratio) {
             self.emit(SignalKind::FrequencyRose(change), Cause::Record(record.digest()));
         }
     }
 
     fn emit_order_value(&mut self, armed: &mut Armed, record: TriggeringRecord<'_>) {
-        let thresholds = &self.settings.thresholds;
         let Some(Comparison { ratio, recent, earlier }) = self.order_value() else { return };
         let change = OrderValueChange { ratio, recent, earlier };
-        let fell = Falling(thresholds.order_value_fell, thresholds.order_value_fell_rearm);
-        if fires(&mut armed.order_value_fell, ratio, fell) {
+        if self.fires(armed, RatioSignal::OrderValueFell, ratio) {
             self.emit(SignalKind::OrderValueFell(change), Cause::Record(record.digest()));
         }
-        let rose = Rising(thresholds.order_value_rose, thresholds.order_value_rose_rearm);
-        if fires(&mut armed.order_value_rose, ratio, rose) {
+        if self.fires(armed, RatioSignal::OrderValueRose, ratio) {
             self.emit(SignalKind::OrderValueRose(change), Cause::Record(record.digest()));
         }
     }
 
+    /// Arms the signal or disarms it; true when it must be emitted.
+    fn fires(&self, armed: &mut Armed, signal: RatioSignal, ratio: Ratio) -> bool {
+        let threshold = self.settings.thresholds.of(signal);
+        if threshold.rearms(ratio) {
+            armed.set(signal, true);
+            return false;
+        }
+        let fires = armed.is(signal) && threshold.fires(ratio);
+        if fires {
+            armed.set(signal, false);
+        }
+        fires
+    }
+
     /// The gaps between purchase days; none if there are too few.
-    pub(super) fn frequency(&self) -> Option<Comparison> {
+    fn frequency(&self) -> Option<Comparison> {
         let days = &self.facts.kept().days;
         let (recent, earlier, count) = days.recent_and_earlier(self.settings.thresholds.earlier_min)?;
         Comparison::new(recent, earlier, count)
     }
 
     /// The values of kept orders; none if there are too few.
-    pub(super) fn order_value(&self) -> Option<Comparison> {
+    fn order_value(&self) -> Option<Comparison> {
         let kept = self.facts.kept();
         let (recent, earlier, count) = kept.recent_and_earlier(self.settings.thresholds.earlier_min)?;
         Comparison::new(recent, earlier, count)
     }
 
     fn emit_return_rate(&mut self, armed: &mut Armed, cause: impl FnOnce() -> Cause) {
-        let &Thresholds { return_rate_high, return_rate_high_rearm, return_rate_orders_min, .. } =
-            &self.settings.thresholds;
+        const SIGNAL: RatioSignal = RatioSignal::ReturnRateHigh;
+        let Thresholds { return_rate_orders_min, .. } = self.settings.thresholds;
+        let Threshold { fires, rearms, .. } = *self.settings.thresholds.of(SIGNAL);
         let year = self.facts.year();
         if year.placed < return_rate_orders_min {
             return;
@@ -306,17 +310,40 @@ impl SignalEmitter<'_> {
         // Compared as refunded against a share of gross, since gross may be zero.
         let share = |threshold: Decimal| threshold.numerator() * i128::from(year.gross);
         let refunded = |threshold: Decimal| threshold.denominator() * i128::from(year.refunded);
-        if refunded(return_rate_high_rearm) < share(return_rate_high_rearm) {
-            armed.return_rate_high = true;
-        } else if armed.return_rate_high
-            && year.refunded > ShopAmount::ZERO
-            && refunded(return_rate_high) >= share(return_rate_high)
-        {
-            armed.return_rate_high = false;
+        if refunded(rearms) < share(rearms) {
+            armed.set(SIGNAL, true);
+        } else if armed.is(SIGNAL) && year.refunded > ShopAmount::ZERO && refunded(fires) >= share(fires) {
+            armed.set(SIGNAL, false);
             let ratio = Ratio::new(year.refunded, year.gross);
             let (refunded, gross, placed) = (year.refunded, year.gross, year.placed);
             self.emit(SignalKind::ReturnRateHigh { ratio, refunded, gross, placed }, cause());
         }
+    }
+
+    /// Armed is what lies beyond its second threshold, and while too few orders lie behind it.
+    pub(super) fn armed_by_facts(&self) -> Armed {
+        let (frequency, value) = (self.frequency(), self.order_value());
+        let is_beyond = |signal: RatioSignal, comparison: &Option<Comparison>| {
+            let threshold = self.settings.thresholds.of(signal);
+            comparison.as_ref().is_none_or(|comparison| threshold.rearms(comparison.ratio))
+        };
+        let mut armed = Armed::ALL;
+        for signal in RatioSignal::ALL {
+            let is_armed = match signal {
+                RatioSignal::FrequencyFell | RatioSignal::FrequencyRose => is_beyond(signal, &frequency),
+                RatioSignal::OrderValueFell | RatioSignal::OrderValueRose => is_beyond(signal, &value),
+                RatioSignal::ReturnRateHigh => self.is_return_rate_armed(self.settings.thresholds.of(signal)),
+            };
+            armed.set(signal, is_armed);
+        }
+        armed
+    }
+
+    fn is_return_rate_armed(&self, &Threshold { rearms, .. }: &Threshold) -> bool {
+        let year = self.facts.year();
+        year.placed < self.settings.thresholds.return_rate_orders_min
+            || year.refunded == ShopAmount::ZERO
+            || rearms.denominator() * i128::from(year.refunded) < rearms.numerator() * i128::from(year.gross)
     }
 
     fn emit_segment(
@@ -379,8 +406,8 @@ enum FirstName {
 }
 
 /// Mean of the last three against the mean of those before.
-pub(super) struct Comparison {
-    pub(super) ratio: Ratio,
+struct Comparison {
+    ratio: Ratio,
     recent: Ratio,
     earlier: Ratio,
 }
@@ -394,48 +421,5 @@ impl Comparison {
             recent: Ratio::new(recent, recent_count)?,
             earlier: Ratio::new(earlier, earlier_count)?,
         })
-    }
-}
-
-/// Fires at or above the first number, re-arms below the second.
-pub(super) struct Rising(pub(super) Decimal, pub(super) Decimal);
-
-/// Fires at or below the first number, re-arms above the second.
-pub(super) struct Falling(pub(super) Decimal, pub(super) Decimal);
-
-pub(super) trait Trigger {
-    fn fires(&self, ratio: Ratio) -> bool;
-    fn rearms(&self, ratio: Ratio) -> bool;
-}
-
-impl Trigger for Rising {
-    fn fires(&self, ratio: Ratio) -> bool {
-        ratio.at_least(self.0)
-    }
-
-    fn rearms(&self, ratio: Ratio) -> bool {
-        !ratio.at_least(self.1)
-    }
-}
-
-impl Trigger for Falling {
-    fn fires(&self, ratio: Ratio) -> bool {
-        ratio.at_most(self.0)
-    }
-
-    fn rearms(&self, ratio: Ratio) -> bool {
-        !ratio.at_most(self.1)
-    }
-}
-
-/// Moves one armed bit; true when the signal must be emitted.
-fn fires(armed: &mut bool, ratio: Ratio, trigger: impl Trigger) -> bool {
-    if trigger.rearms(ratio) {
-        *armed = true;
-        return false;
-    }
-    *armed && trigger.fires(ratio) && {
-        *armed = false;
-        true
     }
 }

@@ -1,14 +1,11 @@
 //! What is emitted of a customer once its history is applied, as if its records had come live.
 
 use super::kind::SignalKind;
-use super::lifecycle::{Comparison, Falling, Rising, SignalEmitter, Trigger};
+use super::lifecycle::SignalEmitter;
 use super::signal::{Lifecycle, OpenAlert, Silence, State};
-use crate::domain::customer::facts::Facts;
 use crate::domain::customer::ledger::{Attribution, CancelledUpTo, Ledger, ReturnTarget};
-use crate::domain::customer::{Armed, Customer, Emitted, EmittedLifecycle};
+use crate::domain::customer::{Customer, Emitted, EmittedLifecycle};
 use crate::domain::rules::tiers::EmittedTier;
-use crate::domain::settings::Settings;
-use crate::domain::values::money::ShopAmount;
 use crate::domain::values::time::Time;
 
 impl SignalEmitter<'_> {
@@ -48,32 +45,12 @@ impl SignalEmitter<'_> {
             lifecycle,
             first_order: kept >= 1,
             second_order: kept >= 2 || (kept == 1 && has_kept_two_at_once(&customer.ledger, attribution)),
-            armed: self.armed(),
+            armed: self.armed_by_facts(),
             segment: self.facts.segment.map(|basis| basis.at(self.clock).name),
             tier: self.facts.tier(EmittedTier::Unknown),
         };
         self.settle_cancellations(&mut customer.ledger);
         held_back
-    }
-
-    /// A ratio is armed beyond its second threshold, or while too few orders lie behind it.
-    fn armed(&self) -> Armed {
-        let thresholds = &self.settings.thresholds;
-        let is_armed = |comparison: &Option<Comparison>, trigger: &dyn Trigger| {
-            comparison.as_ref().is_none_or(|comparison| trigger.rearms(comparison.ratio))
-        };
-        let (frequency, value) = (self.frequency(), self.order_value());
-        let frequency_fell = Rising(thresholds.frequency_fell, thresholds.frequency_fell_rearm);
-        let frequency_rose = Falling(thresholds.frequency_rose, thresholds.frequency_rose_rearm);
-        let order_value_fell = Falling(thresholds.order_value_fell, thresholds.order_value_fell_rearm);
-        let order_value_rose = Rising(thresholds.order_value_rose, thresholds.order_value_rose_rearm);
-        Armed {
-            frequency_fell: is_armed(&frequency, &frequency_fell),
-            frequency_rose: is_armed(&frequency, &frequency_rose),
-            order_value_fell: is_armed(&value, &order_value_fell),
-            order_value_rose: is_armed(&value, &order_value_rose),
-            return_rate_high: is_return_rate_armed(self.facts, self.settings),
-        }
     }
 
     /// Every cancellation that took its order back, or came before it, counts as reported.
@@ -89,14 +66,6 @@ impl SignalEmitter<'_> {
             cancellation.emitted = was_reported || cancellation.up_to == CancelledUpTo::Always;
         }
     }
-}
-
-fn is_return_rate_armed(facts: &Facts<'_>, settings: &Settings) -> bool {
-    let thresholds = &settings.thresholds;
-    let (year, rearm) = (facts.year(), thresholds.return_rate_high_rearm);
-    year.placed < thresholds.return_rate_orders_min
-        || year.refunded == ShopAmount::ZERO
-        || rearm.denominator() * i128::from(year.refunded) < rearm.numerator() * i128::from(year.gross)
 }
 
 /// Whether two orders were kept at the same time since the customer last had none: then `second_order` was emitted, though one of

@@ -16,9 +16,10 @@ mod size;
 
 use crate::domain::customer::ledger::{Cancellation, CancelledUpTo, Ledger, Return};
 use crate::domain::customer::summary::Summary;
-use crate::domain::customer::{Armed, Customer, Emitted, EmittedLifecycle};
+use crate::domain::customer::{Customer, Emitted, EmittedLifecycle};
 use crate::domain::rules::tiers::{EmittedTier, TIERS_MAX, TierIndex};
 use crate::domain::segments::names::Segment;
+use crate::domain::signals::ratio_signal::Armed;
 use crate::domain::signals::signal::{OpenAlert, RecordDigest};
 use crate::domain::values::event::SkuVariety;
 use crate::domain::values::ids::{OrderHash, ReturnHash};
@@ -135,11 +136,9 @@ pub fn unpack_entries(entries: &[u8], customer: &mut Customer) -> Result<(), Unr
 
 const FIRST_ORDER: u32 = 1 << 2;
 const SECOND_ORDER: u32 = 1 << 3;
-const FREQUENCY_FELL: u32 = 1 << 4;
-const FREQUENCY_ROSE: u32 = 1 << 5;
-const ORDER_VALUE_FELL: u32 = 1 << 6;
-const ORDER_VALUE_ROSE: u32 = 1 << 7;
-const RETURN_RATE_HIGH: u32 = 1 << 8;
+/// A bit for each ratio signal, up to the next one. A sixth needs a place of its own: disarmed in state that does not have it.
+const ARMED_SHIFT: u32 = 4;
+const _: () = assert!((Armed::ALL.bits() as u32) << ARMED_SHIFT < AT_RISK);
 const AT_RISK: u32 = 1 << 9;
 const AT_RISK_BY_RECORD: u32 = 1 << 10;
 const LAPSED: u32 = 1 << 11;
@@ -181,11 +180,7 @@ fn put_emitted(bytes: &mut Vec<u8>, customer: &Customer, has_summary: bool, form
     let flags = state
         | bit(emitted.first_order, FIRST_ORDER)
         | bit(emitted.second_order, SECOND_ORDER)
-        | bit(emitted.armed.frequency_fell, FREQUENCY_FELL)
-        | bit(emitted.armed.frequency_rose, FREQUENCY_ROSE)
-        | bit(emitted.armed.order_value_fell, ORDER_VALUE_FELL)
-        | bit(emitted.armed.order_value_rose, ORDER_VALUE_ROSE)
-        | bit(emitted.armed.return_rate_high, RETURN_RATE_HIGH)
+        | u32::from(emitted.armed.bits()) << ARMED_SHIFT
         | totals(at_risk, AT_RISK, AT_RISK_BY_RECORD)
         | totals(lapsed, LAPSED, LAPSED_BY_RECORD)
         | goods_bits
@@ -237,13 +232,7 @@ fn read_head(reader: &mut Reader<'_>, customer: &mut Customer) -> Option<()> {
         lifecycle,
         first_order: has(FIRST_ORDER),
         second_order: has(SECOND_ORDER),
-        armed: Armed {
-            frequency_fell: has(FREQUENCY_FELL),
-            frequency_rose: has(FREQUENCY_ROSE),
-            order_value_fell: has(ORDER_VALUE_FELL),
-            order_value_rose: has(ORDER_VALUE_ROSE),
-            return_rate_high: has(RETURN_RATE_HIGH),
-        },
+        armed: Armed::from_bits((flags >> ARMED_SHIFT) as u8),
         segment,
         tier,
     };

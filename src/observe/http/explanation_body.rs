@@ -1,15 +1,17 @@
 //! The JSON of `?explain`: how a customer's profile came about.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::evidence_body::{self, JudgedByBody, RecordsBody, TierBody, UpcomingBody};
 use super::rule_evidence_body::{self, RuleBody};
 use super::status_body::instant;
-use crate::domain::customer::Armed;
 use crate::domain::engine::explain::{Explanation, NextChange, Remembered, WindowBounds};
 use crate::domain::lapse::model::ModelSettings;
 use crate::domain::lapse::{Cadence, LapsePolicy};
 use crate::domain::signals::kind::SignalType;
+use crate::domain::signals::ratio_signal::RatioSignal;
 use crate::domain::signals::signal::OpenAlert;
 use crate::domain::values::number::Decimal;
 use crate::domain::values::time::{Span, Time};
@@ -95,7 +97,7 @@ struct EmittedBody {
     second_order: bool,
     at_risk: Option<AlertBody>,
     lapsed: Option<AlertBody>,
-    armed: ArmedBody,
+    armed: BTreeMap<&'static str, bool>,
 }
 
 #[derive(Serialize)]
@@ -103,15 +105,6 @@ struct AlertBody {
     id: String,
     deadline: String,
     cause: &'static str,
-}
-
-#[derive(Serialize)]
-struct ArmedBody {
-    frequency_fell: bool,
-    frequency_rose: bool,
-    order_value_fell: bool,
-    order_value_rose: bool,
-    return_rate_high: bool,
 }
 
 #[derive(Serialize)]
@@ -248,21 +241,13 @@ fn emitted(explanation: &Explanation, at_risk: Option<SignalId>, lapsed: Option<
             cause: if open.record.is_some() { "record" } else { "deadline" },
         })
     };
-    let Armed { frequency_fell, frequency_rose, order_value_fell, order_value_rose, return_rate_high } =
-        emitted.armed;
     EmittedBody {
         state: emitted.state().name(),
         first_order: emitted.first_order,
         second_order: emitted.second_order,
         at_risk: alert(at_risk, emitted.lifecycle.at_risk()),
         lapsed: alert(lapsed, emitted.lifecycle.lapsed()),
-        armed: ArmedBody {
-            frequency_fell,
-            frequency_rose,
-            order_value_fell,
-            order_value_rose,
-            return_rate_high,
-        },
+        armed: RatioSignal::ALL.map(|signal| (signal.signal_type().name(), emitted.armed.is(signal))).into(),
     }
 }
 

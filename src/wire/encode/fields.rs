@@ -59,7 +59,7 @@ pub enum Shape {
     AnyObject,
     /// Objects by currency.
     ByCurrency(&'static Self),
-    /// Counts by name.
+    /// Counts by these names; without any, by names of which later versions may have more.
     Counts(&'static [&'static str]),
     /// Any number of these.
     List(&'static Self),
@@ -317,6 +317,18 @@ impl<T: Name> FieldType for Counts<T> {
             separator = b",\"";
         }
         text.put(b"}")
+    }
+}
+
+/// Counts by the names of a list that grows; names without any are left out.
+pub(super) struct OpenCounts<T>(PhantomData<T>);
+
+impl<T: Name> FieldType for OpenCounts<T> {
+    type Value<'v> = &'v [u64];
+    const SHAPE: Shape = Shape::Counts(&[]);
+
+    fn put<'o>(text: Text<'o>, counts: &[u64], digits: u8) -> Text<'o> {
+        Counts::<T>::put(text, counts, digits)
     }
 }
 

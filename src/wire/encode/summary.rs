@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::fields::{ByCurrency, Count, Counts, Field, FieldType, Money, Rate, Seconds, SignedMoney, record};
+use super::fields::{
+    ByCurrency, Count, Counts, Field, FieldType, Money, OpenCounts, Rate, Seconds, SignedMoney, record,
+};
 use super::metrics::{
     AverageOrderValue, CustomerValue, Orders, PurchaseFrequency, RepeatPurchaseRate, Revenue, Windows, room,
     window,
@@ -105,7 +107,7 @@ record! {
         /// Who came back, and what that is worth, by currency.
         "retention": ByCurrency<RetentionRecord, Retention> = &of.retention;
         /// How many signals, by type. A type without any may be absent.
-        "signals": Counts<SignalType> = &of.summary.signals;
+        "signals": OpenCounts<SignalType> = &of.summary.signals;
         /// Orders and returns without a customer.
         "guests": Guests = &of.guests;
         /// What was lost from windows because customers have more than records.max_orders.
