@@ -298,7 +298,9 @@ fn div_floor(numerator: i128, denominator: i128) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use super::model::ModelVersion;
     use super::*;
+    use crate::domain::model::mbg_nbd::Pattern;
 
     #[test]
     fn a_policy_has_a_text_that_changes_with_any_setting() {
@@ -326,6 +328,66 @@ mod tests {
     }
 
     const LAST: Time = Time::MIN;
+
+    /// Beyond 64 bits a product is derived in 128.
+    #[test]
+    fn long_products_are_exact_too() {
+        let gap = Ratio { numerator: 1 << 62, denominator: 1 << 58 }; // 16 days
+        let day_and_a_half = Decimal::new(15, 1).expect("one digit");
+        let clamp =
+            |min: u64, max: u64| clamped(gap, day_and_a_half, Decimal::whole(min), Decimal::whole(max));
+        assert_eq!(narrow_product(gap, day_and_a_half), None);
+        assert_eq!(clamp(1, 100), Span::days(24));
+        assert_eq!(clamp(30, 100), Span::days(30));
+        assert_eq!(clamp(1, 20), Span::days(20));
+        let uneven = Ratio { numerator: (1 << 62) + 1, denominator: 3 << 60 };
+        assert_eq!(
+            clamped(uneven, Decimal::whole(1), Decimal::whole(1), Decimal::whole(9)),
+            Span::from_millis(115_200_000)
+        );
+        assert_eq!(
+            narrow_product(Ratio { numerator: 7, denominator: 2 }, Decimal::whole(3)),
+            Some(907_200_000)
+        );
+    }
+
+    #[test]
+    fn parts_of_days_are_floored_to_milliseconds() {
+        let days = |units, digits| days_floor(Decimal::new(units, digits).expect("few digits"));
+        assert_eq!(days(25, 1), 216_000_000);
+        assert_eq!(days(3, 0), 259_200_000);
+        assert_eq!(days(1_234_567, 6), 106_666_588); // 106,666,588.8
+        assert_eq!(div_floor(7, 2), 3);
+        assert_eq!(div_floor(i128::MAX, 1), i64::MAX / 4);
+    }
+
+    #[test]
+    fn only_a_model_tells_probabilities() {
+        let settings = ModelSettings::default();
+        let policy = LapsePolicies::new(LapsePolicy::Model(settings.clone()), |_| 0);
+        let history = PurchaseHistory { repeat_days: 2, span_days: 60, last_order_at: LAST };
+        let at = LAST.plus(Span::days(10));
+        let (first, same) = (policy.with_models(Vec::new()), policy.with_models(Vec::new()));
+        let model = first.model(ShopIndex(0), at).expect("the first one");
+        assert_eq!(model.version, ModelVersion::Prior);
+        assert_eq!(first.of_new_customer(model), Some(model.of_new_customer(&settings)));
+        let probability = first.order_probability(ShopIndex(0), &history, at).expect("a model");
+        let pattern = Pattern { repeat_days: 2, span_days: 60.0 };
+        let expected = (model.orders.order_probability(pattern, 10.0, 90.0) * 10_000.0).round_ties_even();
+        assert_eq!((probability.numerator, probability.denominator), (expected as i128, 10_000));
+        let fitted =
+            Model { version: ModelVersion::Fitted(1), effective_at: at, published_at: at, ..Model::PRIOR };
+        let later = policy.with_models(vec![fitted]);
+        assert!(first.models_are_same_until(&same, Time::MAX));
+        assert!(first.models_are_same_until(&later, at.just_before()));
+        assert!(!first.models_are_same_until(&later, at));
+
+        let cadence = LapsePolicies::new(LapsePolicy::Cadence(Cadence::default()), |_| 0);
+        assert_eq!(cadence.order_probability(ShopIndex(0), &history, at), None);
+        assert!(cadence.model(ShopIndex(0), at).is_none() && cadence.of_new_customer(model).is_none());
+        assert!(cadence.models_are_same_until(&cadence, Time::MAX));
+        assert!(!cadence.models_are_same_until(&first, Time::MAX));
+    }
 
     fn deadlines(cadence: Cadence, repeat_days: u32, span_days: i32) -> Deadlines {
         let policies = LapsePolicies::new(LapsePolicy::Cadence(cadence), |_| 0);

@@ -238,11 +238,35 @@ mod tests {
             let orders: Vec<KeptOrder> = (1..=length).map(order).collect();
             let at_once = extended(PurchaseStats::default(), &orders);
             assert_eq!(u32::try_from(length), Ok(at_once.count));
+            let before_last = orders.len().checked_sub(2).map(|index| orders[index].placed_at);
+            assert_eq!(at_once.previous_at, before_last);
             for step in 1..=orders.len() {
                 let bit_by_bit = orders.chunks(step).fold(PurchaseStats::default(), extended);
                 assert_eq!(bit_by_bit, at_once, "{length} orders by {step}");
             }
         }
+    }
+
+    /// A summary leaves out what its orders have been reported for.
+    #[test]
+    fn what_folds_takes_first_values_and_the_order_before_along() {
+        let of = |count: u32| PurchaseStats {
+            count,
+            first_values: [ShopAmount(7), ShopAmount(8)],
+            previous_at: Some(Time::MIN),
+            ..PurchaseStats::default()
+        };
+        let left = |count, folded| {
+            let mut stats = of(count);
+            stats.drop_what_no_summary_holds(&of(folded));
+            let [first, second] = stats.first_values;
+            (first.minor(), second.minor(), stats.previous_at.is_some())
+        };
+        assert_eq!(left(3, 0), (7, 8, true));
+        assert_eq!(left(3, 1), (0, 8, true));
+        assert_eq!(left(3, 2), (0, 0, true));
+        assert_eq!(left(3, 3), (0, 0, false));
+        assert_eq!(left(1, 1), (0, 8, false));
     }
 
     fn days(dates: &[i32]) -> PurchaseDays {

@@ -63,8 +63,9 @@ mod tests {
     use crate::domain::values::money::{Currency, SentAmount};
     use crate::domain::values::time::{Span, Zone};
 
-    #[test]
-    fn of_one_instant_a_timer_fires_before_a_marker_ends() {
+    /// An engine that has a timer, a marker that ends so many milliseconds before it, and nothing left to hand over; and when the
+    /// timer is due.
+    fn with_timer_and_marker(earlier: i64) -> (Engine, Time) {
         let currency = Currency::from_code(b"EUR").expect("a currency");
         let shop = Shop { currency, zone: Zone::new(0, Vec::new()), conversions: Vec::new() };
         let settings = Settings::with_defaults(Shops::One(shop), |_| 1, Arc::new(|_| [0; 16]));
@@ -83,15 +84,45 @@ mod tests {
         });
         engine.handle_record(CustomerKey { bytes: b"a", hash: 1 }, ShopIndex(0), &order, usize::MAX);
         let due = engine.next_due(placed_at.plus(Span::days(400))).expect("silence");
-        let requested_at = Time::from_millis(due.as_millis() - horizon.as_millis()).expect("after the first");
+        let requested_at = due.minus(horizon).minus(Span::from_millis(earlier));
         let erased = CustomerKey { bytes: b"b", hash: 1 };
         engine.handle_erasure(erased, &ErasureRecord { requested_at }, usize::MAX);
         let emitted = engine.drain_signals().count();
         assert_eq!((emitted, engine.markers.len()), (1, 1), "the first order, and what is to come");
+        (engine, due)
+    }
 
-        assert_eq!(engine.advance_clock(due, 1), Progress::More);
-        assert_eq!((engine.drain_signals().count(), engine.markers.len()), (1, 1));
-        assert_eq!(engine.advance_clock(due, 1), Progress::Done);
-        assert_eq!((engine.drain_signals().count(), engine.markers.len()), (0, 0));
+    /// What one step hands over: signals, and the markers that are left.
+    fn step(engine: &mut Engine, to: Time) -> (Progress, usize, usize) {
+        let progress = engine.advance_clock(to, 1);
+        (progress, engine.drain_signals().count(), engine.markers.len())
+    }
+
+    #[test]
+    fn of_one_instant_a_timer_fires_before_a_marker_ends() {
+        let (mut engine, due) = with_timer_and_marker(0);
+        assert!(!engine.markers.is_empty());
+        assert_eq!(step(&mut engine, due), (Progress::More, 1, 1));
+        assert_eq!(step(&mut engine, due), (Progress::Done, 0, 0));
+        assert!(engine.markers.is_empty());
+    }
+
+    #[test]
+    fn a_marker_that_ends_earlier_ends_first() {
+        let (mut engine, due) = with_timer_and_marker(1);
+        assert_eq!(step(&mut engine, due), (Progress::More, 0, 0));
+        assert_eq!(step(&mut engine, due), (Progress::Done, 1, 0));
+    }
+
+    #[test]
+    fn a_marker_that_would_end_at_the_clock_is_not_set() {
+        for (later, expected) in [(0, false), (1, true)] {
+            let (mut engine, due) = with_timer_and_marker(0);
+            engine.advance_clock(due, usize::MAX);
+            let requested_at = due.minus(engine.settings.ledger_horizon()).plus(Span::from_millis(later));
+            let other = CustomerKey { bytes: b"c", hash: 2 };
+            engine.handle_erasure(other, &ErasureRecord { requested_at }, usize::MAX);
+            assert_eq!(!engine.markers.is_empty(), expected, "{later} ms later");
+        }
     }
 }

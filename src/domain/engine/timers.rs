@@ -188,4 +188,27 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_bucket_ends_a_millisecond_before_the_next() {
+        for time in
+            [0, 1, 99_999_999, 1_700_000_000_000].map(|millis| Time::from_millis(millis).expect("in range"))
+        {
+            let last = last_of_bucket(bucket_of(time));
+            assert!(time <= last && bucket_of(last) == bucket_of(time));
+            let next = last.plus(crate::domain::values::time::Span::from_millis(1));
+            assert_eq!(bucket_of(next), bucket_of(time) + 1);
+        }
+        assert_eq!(last_of_bucket(bucket_of(Time::MAX)), Time::MAX);
+    }
+
+    #[test]
+    fn timers_are_empty_while_none_is_set() {
+        let mut timers = Timers::default();
+        assert!(timers.is_empty());
+        timers.schedule(CustomerSlot(3), Some(Time::MIN), || 0);
+        assert!(!timers.is_empty() && timers.len() == 1);
+        timers.schedule(CustomerSlot(3), None, || 0);
+        assert!(timers.is_empty());
+    }
 }

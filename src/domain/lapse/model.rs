@@ -334,6 +334,82 @@ mod tests {
     }
 
     #[test]
+    fn a_model_has_a_text_that_changes_with_any_setting() {
+        let (settings, other) = (ModelSettings::default(), Decimal::whole(100));
+        let mut texts = [
+            settings.clone(),
+            ModelSettings { horizon: Span::days(91), ..settings.clone() },
+            ModelSettings { at_risk_share: other, ..settings.clone() },
+            ModelSettings { lapsed_share: other, ..settings.clone() },
+            ModelSettings { at_risk_min: other, ..settings.clone() },
+            ModelSettings { at_risk_max: other, ..settings.clone() },
+            ModelSettings { lapsed_min: other, ..settings.clone() },
+            ModelSettings { lapsed_max: other, ..settings },
+        ]
+        .map(|settings| settings.text());
+        texts.sort();
+        assert!(texts.windows(2).all(|pair| pair[0] != pair[1]), "{texts:?}");
+    }
+
+    /// Enough customers that entries are overwritten, and keys on both sides of what an entry can hold.
+    #[test]
+    fn the_memo_gives_what_would_be_computed() {
+        let memo = Memo::default();
+        let limit = 1 << Memo::KEY_BITS;
+        let few = (0..150).flat_map(|x| (0..200).map(move |span| (x, span)));
+        let bounds =
+            [0, 1, limit - 1, limit, limit + 1].map(|x| [0, 1, limit - 1, limit].map(|span| (x, span)));
+        let patterns: Vec<(u32, u32)> = few.chain(bounds.into_iter().flatten()).collect();
+        for round in 0..2 {
+            for &(x, span) in &patterns {
+                let expected = [24 + x % 70_000, 100_000 + span];
+                let history = history(x, i32::try_from(span).expect("small"));
+                assert_eq!(memo.hours(&history, || expected), expected, "{x} {span}, round {round}");
+            }
+        }
+        let mut is_computed = false;
+        let known = memo.hours(&history(149, 199), || {
+            is_computed = true;
+            [1, 1]
+        });
+        assert!(!is_computed && known == [24 + 149, 100_199], "the last one is still held");
+    }
+
+    #[test]
+    fn bounds_are_whole_hours_within_the_days() {
+        let tenth_of_a_day = Decimal::new(1, 1).expect("one digit"); // 2.4 hours
+        assert_eq!((hours_from(tenth_of_a_day), hours_to(tenth_of_a_day)), (3, 2));
+        let quarter = Decimal::new(25, 2).expect("two digits");
+        assert_eq!((hours_from(quarter), hours_to(quarter)), (6, 6));
+        assert_eq!((hours_from(Decimal::whole(2)), hours_to(Decimal::whole(2))), (48, 48));
+        let most = (1 << Memo::HOURS_BITS) - 25;
+        assert_eq!(
+            [i128::from(most) - 1, i128::from(most), i128::from(most) + 1, i128::MAX].map(narrowed),
+            [most - 1, most, most, most]
+        );
+    }
+
+    #[test]
+    fn a_customer_lapses_at_least_a_day_after_it_is_at_risk() {
+        let close = ModelSettings {
+            at_risk_min: Decimal::whole(20),
+            at_risk_max: Decimal::whole(20),
+            lapsed_min: Decimal::whole(20),
+            lapsed_max: Decimal::whole(20),
+            ..ModelSettings::default()
+        };
+        let model = ModelInForce::new(Model::PRIOR, &close, |_| 0);
+        assert_eq!(hours(&model, 3, 90), [20 * 24, 21 * 24]);
+    }
+
+    #[test]
+    fn probabilities_have_four_decimals() {
+        let units = [0.25, 0.123_45, 0.123_55, 1.0].map(|number| ten_thousandths(number).numerator);
+        assert_eq!(units, [2_500, 1_234, 1_236, 10_000]); // 0.12355 lies a little below or above its half in binary.
+        assert_eq!(ten_thousandths(0.5).denominator, 10_000);
+    }
+
+    #[test]
     fn the_prior_judges_from_the_first_day() {
         let prior = in_force(MbgNbd::PRIOR);
         assert!((prior.model.orders.of_new_customer(90.0) - 0.451_729).abs() < 5e-7);

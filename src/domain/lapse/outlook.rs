@@ -109,3 +109,73 @@ impl Model {
 fn rounded(minor: f64) -> ShopAmount {
     ShopAmount(minor.round_ties_even() as i64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::model::correction::Correction;
+    use crate::domain::model::gamma_gamma::GammaGamma;
+
+    const HISTORY: PurchaseHistory =
+        PurchaseHistory { repeat_days: 3, span_days: 90, last_order_at: Time::MIN };
+    const VALUES: OrderValues =
+        OrderValues { orders: 5, purchase_days: 4, net: ShopAmount(20_000), last: ShopAmount(9_000) };
+    const CORRECTION: Correction =
+        Correction { mean: 0.3, last: 0.2, mean_centre: 8.0, last_centre: 9.0, shift: -0.1 };
+
+    fn as_of() -> Time {
+        Time::MIN.plus(Span::days(20))
+    }
+
+    fn valued() -> Model {
+        let value = Some(GammaGamma { p: 6.25, q: 3.74, v: 15_44.0 });
+        Model { value, correction: Some(CORRECTION), ..Model::PRIOR }
+    }
+
+    #[test]
+    fn values_have_logarithms_if_all_are_positive() {
+        assert_eq!(VALUES.logs(), Some(LogValues::of(4_000.0, 9_000.0)));
+        assert_eq!(OrderValues { net: ShopAmount::ZERO, ..VALUES }.logs(), None);
+        assert_eq!(OrderValues { last: ShopAmount::ZERO, ..VALUES }.logs(), None);
+        assert_eq!(OrderValues { last: ShopAmount(-1), ..VALUES }.logs(), None);
+        assert_eq!(OrderValues { orders: 0, ..VALUES }.logs(), None);
+    }
+
+    #[test]
+    fn values_correct_a_probability_only_where_they_can() {
+        let plain = Model::PRIOR.corrected_probability(&HISTORY, VALUES, as_of(), 30.0);
+        assert_eq!(plain, Model::PRIOR.orders.order_probability(pattern(&HISTORY), 20.0, 30.0));
+        assert!(0.01 < plain && plain < 0.99, "{plain}");
+        let corrected = valued().corrected_probability(&HISTORY, VALUES, as_of(), 30.0);
+        assert_eq!(corrected, CORRECTION.apply(plain, LogValues::of(4_000.0, 9_000.0)));
+        let worthless = OrderValues { last: ShopAmount::ZERO, ..VALUES };
+        assert_eq!(valued().corrected_probability(&HISTORY, worthless, as_of(), 30.0), plain);
+    }
+
+    #[test]
+    fn an_outlook_says_what_the_model_says() {
+        let model = valued();
+        let outlook = model.outlook(&HISTORY, VALUES, as_of());
+        let orders =
+            |days| model.orders.expected_orders(pattern(&HISTORY), 20.0, days).expect("it converges");
+        let value = 6.25 * (15_44.0 + 4.0 * 5_000.0) / (6.25 * 4.0 + 3.74 - 1.0); // Over 4 days, 50.00 each.
+        assert_eq!(model.expected_order_value(VALUES), Some(value));
+        assert_eq!(outlook.expected_order_value, Some(ShopAmount(value.round_ties_even() as i64)));
+        assert_eq!(
+            outlook.expected_value_365d,
+            Some(ShopAmount((orders(365.0) * value).round_ties_even() as i64))
+        );
+        assert_eq!(outlook.expected_orders_90d, Some(ten_thousandths(orders(90.0))));
+        assert_eq!(outlook.expected_orders_365d, Some(ten_thousandths(orders(365.0))));
+        let probability =
+            |days| ten_thousandths(model.corrected_probability(&HISTORY, VALUES, as_of(), days));
+        assert_eq!((outlook.order_30d, outlook.order_90d), (probability(30.0), probability(90.0)));
+        assert_eq!(outlook.alive, ten_thousandths(model.orders.alive(pattern(&HISTORY), 20.0)));
+        let median = model.orders.median_days(pattern(&HISTORY), 20.0);
+        let hours = (median * 24.0).ceil() as i64;
+        assert_eq!(outlook.next_order_at, Some(as_of().plus(Span::from_millis(hours * 3_600_000))));
+        assert_eq!(Model::PRIOR.outlook(&HISTORY, VALUES, as_of()).expected_order_value, None);
+        let silent = Time::MIN.plus(Span::days(40_000));
+        assert_eq!(model.outlook(&HISTORY, VALUES, silent).next_order_at, None);
+    }
+}

@@ -37,3 +37,18 @@ impl RuleCounts {
         &mut self.unfired[place]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_caps_held_back_is_counted_over_all_rules() {
+        let mut counts = RuleCounts::default();
+        assert_eq!(counts.capped(), 0);
+        counts.of(3).capped += 2;
+        counts.of(1).capped += 3;
+        counts.of(3).cooling += 7;
+        assert_eq!((counts.capped(), counts.unfired.len()), (5, 4));
+    }
+}

@@ -57,3 +57,49 @@ impl SegmentCounts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::segments::cuts::MoneyCuts;
+    use crate::domain::values::time::Span;
+
+    const CUTS: CutPoints = CutPoints {
+        r: [14, 32, 71, 179],
+        f: [1, 2, 3, 5],
+        money: Some(MoneyCuts { m: [100, 200, 300, 400], f_median: 2, value_median: 150 }),
+    };
+
+    fn values(days: i64, kept: u32, net: i64) -> RfmValues {
+        RfmValues { silence: Span::days(days), kept, kept_net: ShopAmount(net) }
+    }
+
+    #[test]
+    fn a_customer_counts_once_in_each_table() {
+        let mut counts = SegmentCounts::default();
+        let (best, worst) = (values(1, 6, 6_000), values(200, 1, 50));
+        [best, best, worst].iter().for_each(|values| counts.add(values, &CUTS));
+        assert_eq!(counts.segments[Segment::of(5, 5) as usize], 2);
+        assert_eq!(counts.segments[Segment::of(1, 1) as usize], 1);
+        assert_eq!(counts.segments.iter().sum::<u64>(), 3);
+        assert_eq!(counts.scores, [[1, 0, 0, 0, 2]; 3]);
+        assert_eq!(counts.cells[4][4], Cell { customers: 2, net: ShopAmount(12_000) });
+        assert_eq!(counts.cells[0][0], Cell { customers: 1, net: ShopAmount(50) });
+        let place = |values: &RfmValues| CUTS.matrix(values).expect("cut points of money") as usize;
+        assert_eq!((counts.matrix[place(&best)], counts.matrix[place(&worst)]), (2, 1));
+    }
+
+    #[test]
+    fn counts_of_two_groups_add_up_to_those_of_all() {
+        let customers: Vec<RfmValues> =
+            (0..60).map(|index| values(index * 5, 1 + index as u32 % 7, 20 * index)).collect();
+        let of = |customers: &[RfmValues]| {
+            let mut counts = SegmentCounts::default();
+            customers.iter().for_each(|values| counts.add(values, &CUTS));
+            counts
+        };
+        let mut merged = of(&customers[..25]);
+        merged.merge(&of(&customers[25..]));
+        assert_eq!(merged, of(&customers));
+    }
+}

@@ -237,4 +237,12 @@ mod tests {
         let money = cuts.money.expect("enough customers");
         assert_eq!((money.m, money.f_median, money.value_median), ([503, 504, 505, 506], 1, 503));
     }
+
+    #[test]
+    fn the_least_number_of_customers_is_enough() {
+        let mut histograms = RfmHistograms::default();
+        (0..100).for_each(|days| histograms.add(&values(days, 0, 1, 500)));
+        assert_ne!(CutPoints::of(&histograms, 100), CutPoints::FIXED);
+        assert_eq!(CutPoints::of(&histograms, 101), CutPoints::FIXED);
+    }
 }

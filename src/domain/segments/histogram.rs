@@ -128,4 +128,14 @@ mod tests {
         assert_eq!((sum.quantile(1, 2), sum.total(), sum.up_to(3)), (Some(5), 10, 3));
         assert_eq!(Histogram::default().quantile(1, 2), None);
     }
+
+    #[test]
+    fn counts_make_a_histogram_unless_a_bucket_is_empty_or_stands_twice() {
+        let histogram = Histogram::of_counts([(3, 5), (9, 1)]).expect("two buckets");
+        assert_eq!((histogram.total(), histogram.counts().collect::<Vec<_>>()), (6, vec![(3, 5), (9, 1)]));
+        assert!(Histogram::of_counts([(3, 5), (3, 5)]).is_none());
+        assert!(Histogram::of_counts([(3, 5), (9, 0)]).is_none());
+        assert!(Histogram::of_counts([(3, u64::MAX), (9, 1)]).is_none());
+        assert_eq!(Histogram::of_counts([]), Some(Histogram::default()));
+    }
 }

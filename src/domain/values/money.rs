@@ -337,4 +337,23 @@ mod tests {
         assert_eq!(dinar.convert(SentAmount(1_000)), ShopAmount(462)); // 3 / 0.0065 = 461.54
         assert_eq!(Conversion::new(currency("JPY"), rate("0"), currency("EUR"), rate("1")), None);
     }
+
+    #[test]
+    fn currencies_are_in_the_order_of_their_letters() {
+        assert!(currency("EUR") < currency("GBP") && currency("GBP") > currency("EUR"));
+        assert_eq!(currency("EUR").partial_cmp(&currency("EUR")), Some(Ordering::Equal));
+    }
+
+    /// The parts of a rate are divided by what they have in common, so that more rates fit.
+    #[test]
+    fn large_rates_fit_once_they_are_reduced() {
+        let large = Decimal::whole(1 << 62);
+        let same = Conversion::new(currency("KWD"), large, currency("EUR"), large).expect("it is 1 to 1");
+        assert_eq!(same.convert(SentAmount(12_340)), ShopAmount(1_234));
+        assert_eq!(Conversion::new(currency("JPY"), large, currency("KWD"), Decimal::whole(1)), None);
+        let most = |digits| Decimal::new(i64::MAX.unsigned_abs(), digits).expect("digits");
+        let rate = Conversion::new(currency("EUR"), most(0), currency("EUR"), Decimal::whole(1));
+        assert_eq!(rate.map(|rate| rate.convert(SentAmount(1))), Some(ShopAmount(1 << 52)));
+        assert_eq!(Conversion::new(currency("EUR"), large, currency("EUR"), Decimal::whole(0)), None);
+    }
 }

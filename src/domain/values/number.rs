@@ -244,4 +244,13 @@ mod tests {
             assert_eq!(read(text), None, "{text}");
         }
     }
+
+    #[test]
+    fn ratios_are_equal_if_their_values_are() {
+        let ratio = |numerator: i128, denominator: i128| Ratio::new(numerator, denominator).expect("above 0");
+        assert_eq!(ratio(1, 2), ratio(3, 6));
+        assert_ne!(ratio(1, 2), ratio(1, 3));
+        assert_ne!(ratio(1, 4), ratio(2, 4));
+        assert_ne!(ratio(6, 4), ratio(4, 6));
+    }
 }

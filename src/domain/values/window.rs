@@ -93,4 +93,30 @@ mod tests {
         }
         assert_eq!(first_window(time, time), 1);
     }
+
+    #[test]
+    fn what_is_added_and_removed_again_leaves_nothing() {
+        let amounts = [100, 30, 20, 10, 5].map(ShopAmount);
+        let [gross, refunded, cancelled, unattributed, excess] = amounts;
+        let part = OrderTotals {
+            placed: 3,
+            kept: 2,
+            returned_orders: 1,
+            gross,
+            refunded,
+            cancelled,
+            unattributed,
+            excess,
+        };
+        assert_eq!(part.net(), ShopAmount(50));
+        let mut sum = part;
+        sum.add(&part);
+        assert_eq!((sum.placed, sum.kept, sum.returned_orders), (6, 4, 2));
+        let doubled = [sum.gross, sum.refunded, sum.cancelled, sum.unattributed, sum.excess];
+        assert_eq!(doubled, [200, 60, 40, 20, 10].map(ShopAmount));
+        sum.remove(&part);
+        assert_eq!(sum, part);
+        sum.remove(&part);
+        assert_eq!(sum, OrderTotals::default());
+    }
 }

@@ -318,6 +318,68 @@ mod tests {
         }
     }
 
+    /// What the lines of an order say to the parser, which also reads what is not usual.
+    #[test]
+    fn lines_that_are_no_objects_are_refused_and_the_rest_is_read() {
+        let watched = |text: &str| {
+            let object = parsed(text).unwrap_or_else(|| panic!("{text} is JSON"));
+            let skus = object
+                .items
+                .as_ref()
+                .map(|skus| skus.as_ref().map(|skus| skus.watched).map_err(|fault| fault.reason));
+            (object.fields[Field::Total as usize].is_some(), skus)
+        };
+        for items in [
+            "{}",
+            r#"{"sku":"s-2","more":[1,{"a":2}]}"#,
+            "1",
+            "-1",
+            "1.5",
+            "true",
+            r#""s-2""#,
+            "[null]",
+            "[1]",
+            r#"["s-2"]"#,
+            "[true]",
+            "[[]]",
+            r#"[["s-2",{"sku":"s-2"}]]"#,
+            r#"[{"sku":"s-2"},null]"#,
+            r#"[{"sku":true}]"#,
+        ] {
+            let text = format!(r#"{{"items":{items},"total":"1"}}"#);
+            assert_eq!(watched(&text), (true, Some(Err(Reason::InvalidType))), "{items}");
+        }
+        let place = |sku: &str| WATCHED.binary_search(&hash(sku.as_bytes())).expect("watched") as u16;
+        let mut two = Skus::NONE.watched;
+        ["s-2", "17"].into_iter().for_each(|sku| two.add(place(sku)));
+        let text = r#"{"items":[{"sku":"s-2"},{"name":"\u00e9","sku":17},{"sku":"unwatched"}],"total":"1"}"#;
+        assert_eq!(watched(text), (true, Some(Ok(two))));
+        for text in [
+            r#"{"total":"1","total":"1"}"#,
+            r#"{"total":"1","items":[],"items":[]}"#,
+            r#"{"total":"1","items":[{"sku":"a","sku":"a"}]}"#,
+            r#"{"total":"1","items":[{"sku":"a","sku":"a"},{"sku":"b"}]}"#,
+            r#"{"total":"1","items":[{"sku":"a","sku":"a","sku":"a"}]}"#,
+            r#"{"total":"1","total":"1","total":"1"}"#,
+        ] {
+            assert!(parsed(text).is_none(), "{text}");
+        }
+    }
+
+    /// As deep as one pass reads, and one deeper.
+    #[test]
+    fn one_pass_reads_eight_deep() {
+        let nested = |open: &str, close: &str, depth: usize| {
+            format!("{{\"a\":{}1{}}}", open.repeat(depth - 1), close.repeat(depth - 1))
+        };
+        for (open, close) in [("[", "]"), ("{\"b\":", "}"), ("[{\"b\":", "}]")] {
+            let steps = open.matches(['[', '{']).count();
+            let most = (scan::DEPTH_MAX - 1) / steps + 1;
+            assert!(usual(&nested(open, close, most), DEPTH_MAX).is_some(), "{open}");
+            assert!(usual(&nested(open, close, most + 1), DEPTH_MAX).is_none(), "{open}");
+        }
+    }
+
     /// The law of the fast path: what it accepts the parser accepts, with the same fields.
     #[test]
     fn what_is_read_in_one_pass_is_what_the_parser_reads() {

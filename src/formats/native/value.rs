@@ -220,3 +220,22 @@ const WAS_UTF_8: &str = "the whole record is UTF-8";
 pub(super) fn refuse(reason: Reason, name: &'static str, what: &'static str) -> Refusal {
     Refusal::new(reason, format!("{name} {what}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn milliseconds_reach_to_the_last_time() {
+        let time = |text: &str| {
+            let characters = Characters::of(text.as_bytes()).expect("a text");
+            Value { text: text.as_bytes(), characters }.time("placed_at").map_err(|refusal| refusal.reason)
+        };
+        let last = Time::MAX.as_millis();
+        assert_eq!(time(&last.to_string()), Ok(Time::MAX));
+        assert_eq!(time(&(last + 1).to_string()), Err(Reason::OutOfRange));
+        assert_eq!(time("0"), Ok(Time::MIN));
+        assert_eq!(time("-1"), Err(Reason::OutOfRange));
+        assert_eq!(time("1.5"), Err(Reason::InvalidType));
+    }
+}

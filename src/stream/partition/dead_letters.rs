@@ -277,4 +277,32 @@ mod tests {
         let crossing = (5_000..).find(|offset| !refuse(&mut window, *offset, Counting::Counts));
         assert_eq!(crossing, Some(5_210), "211 of 4,212 are more than 5 %");
     }
+
+    /// A window of the last records, of which the first were too old.
+    fn too_old(too_old: u32, records: u32) -> DeadLetterWindow {
+        let run = |outcome, records| OutcomeRun { outcome, records };
+        window(10_000, &[run(Outcome::TooOld, too_old), run(Outcome::Passed, records - too_old)])
+    }
+
+    #[test]
+    fn a_partition_that_refuses_a_hundredth_as_too_old_is_remarked_on() {
+        for (refused, records, expected) in
+            [(99, 99, false), (100, 100, true), (100, 9_999, true), (100, 10_000, false), (101, 10_000, true)]
+        {
+            let remark = too_old(refused, records).too_old_remark(Partition(7), Span::days(3));
+            assert_eq!(remark.is_some(), expected, "{refused} of {records}");
+            let of =
+                format!("partition 7: {refused} of the last {records} records were refused, over 3d behind");
+            assert!(remark.is_none_or(|remark| remark.starts_with(&of)), "{of}");
+        }
+    }
+
+    #[test]
+    fn half_of_a_full_window_is_not_yet_mostly_too_old() {
+        for (refused, records, expected) in
+            [(5_000, 10_000, false), (5_001, 10_000, true), (9_999, 9_999, false)]
+        {
+            assert_eq!(too_old(refused, records).is_mostly_too_old(), expected, "{refused} of {records}");
+        }
+    }
 }

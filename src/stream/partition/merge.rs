@@ -341,4 +341,88 @@ mod tests {
         assert_eq!(streams.cursors[Input::Returns].offer_without_head(), Offer::Nothing);
         assert!(!streams.wait_for(Input::Returns, start.plus(WAIT_MAX * 2)), "reported once");
     }
+
+    /// Records at these offsets, each with ten times its offset as broker time.
+    struct Records(Vec<u64>);
+
+    impl RecordBatch for Records {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+        fn get(&self, index: usize) -> crate::stream::broker::RecordView<'_> {
+            let offset = self.0[index];
+            let timestamp_ms = Some(10 * offset as i64);
+            crate::stream::broker::RecordView {
+                offset: crate::stream::broker::Offset(offset),
+                timestamp_ms,
+                key: None,
+                value: None,
+            }
+        }
+        fn has_header(&self, _: usize, _: &std::ffi::CStr) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn records_that_come_again_are_passed_over() {
+        let batch = Records(vec![3, 4, 6, 7]);
+        for (next, expected) in [
+            (0, (Some(0), 0)),
+            (4, (Some(1), 1)),
+            (5, (Some(2), 2)),
+            (6, (Some(2), 2)),
+            (7, (Some(3), 3)),
+            (8, (None, 4)),
+        ] {
+            let mut cursor = Cursor::new(Position(next), None, Position(9));
+            assert_eq!(cursor.seek(Some(&batch)), expected, "{next}");
+            assert_eq!(cursor.seek(Some(&batch)), (expected.0, 0), "{next}: they count once");
+            assert_eq!(cursor.index(), expected.1, "{next}");
+        }
+        let mut cursor = Cursor::new(Position(4), None, Position(9));
+        cursor.seek(Some(&batch));
+        cursor.advance(Position(5), None);
+        assert_eq!((cursor.index(), cursor.next), (2, Position(5)));
+        assert_eq!(cursor.seek(Some(&batch)), (Some(2), 0));
+        assert_eq!(cursor.seek::<Records>(None), (None, 0));
+    }
+
+    #[test]
+    fn an_end_is_reached_once_no_record_below_it_is_to_come() {
+        let batch = Records(vec![3, 6]);
+        for (next, end, expected) in [
+            (3, 3, true),
+            (3, 4, false), // record 3 lies below it
+            (4, 5, true),  // the next one is 6
+            (4, 6, true),
+            (4, 7, false),
+            (7, 7, true),
+            (7, 8, false), // what comes next is not known
+        ] {
+            let cursor = Cursor::new(Position(next), None, Position(9));
+            assert_eq!(cursor.has_reached(Some(&batch), Position(end)), expected, "{next} {end}");
+        }
+        let cursor = Cursor::new(Position(4), None, Position(9));
+        assert!(
+            !cursor.has_reached::<Records>(None, Position(5))
+                && cursor.has_reached::<Records>(None, Position(4))
+        );
+    }
+
+    #[test]
+    fn the_next_record_at_hand_tells_its_time() {
+        let mut streams = Streams::new(&PerInput([(Position(4), None); 3]), &PerInput([Position(9); 3]));
+        assert!(streams.is_empty() && !streams.has_come_through_intake());
+        streams.batches[Input::Returns] = Some(Records(vec![3, 6]));
+        assert!(!streams.is_empty());
+        let Streams { batches, cursors, .. } = &mut streams;
+        cursors[Input::Returns].seek(batches[Input::Returns].as_ref());
+        assert_eq!(
+            [Input::Orders, Input::Returns].map(|input| streams.next_timestamp(input)),
+            [None, Some(60)]
+        );
+        streams.cursors[Input::Returns].advance(Position(7), None);
+        assert_eq!(streams.next_timestamp(Input::Returns), None);
+    }
 }

@@ -255,4 +255,16 @@ mod tests {
             guard.confirm(now);
         }
     }
+
+    #[test]
+    fn a_step_of_the_bound_is_no_jump_and_a_larger_one_is() {
+        let step = i64::try_from(STEP_MAX.as_millis()).expect("short");
+        for (millis, expected) in [(step, true), (-step, true), (step + 1, false), (-step - 1, false)] {
+            let mut guard = WallGuard::new(clocks(1_000_000, 0));
+            assert!(!guard.is_believed(clocks(1_001_000, 1)), "it has jumped");
+            let steady = clocks(1_001_400, 401);
+            let later = Clocks { wall_ms: steady.wall_ms + millis, ..steady };
+            assert_eq!(guard.is_believed(later), expected, "{millis} ms");
+        }
+    }
 }

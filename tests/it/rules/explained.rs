@@ -14,7 +14,7 @@ use retention_signals::domain::values::time::{Span, Time};
 use crate::laws::{self, arrivals, end_of, history, key};
 
 /// Each asks for an explanation at every timer, which goes on without records each time.
-const SEEDS: u64 = 600;
+const SEEDS: u64 = 900;
 
 pub fn trials() -> Vec<Trial> {
     vec![Trial::test("explain: what hinders a rule is what keeps it from firing", hindrances)]

@@ -218,14 +218,17 @@ fn minor_units(currency: Currency) -> i128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::customer::ledger::Return;
     use crate::domain::rules::expression::parser::{Scope, parse};
     use crate::domain::segments::cuts::Scores;
     use crate::domain::segments::published::CutsVersion;
     use crate::domain::signals::kind::SignalType;
     use crate::domain::signals::signal::{
-        FrequencyChange, Lifecycle, OrderValueChange, ProfileTier, SegmentChange, TierChange,
+        FrequencyChange, Lifecycle, OpenAlert, OrderValueChange, ProfileTier, RetractedKind, ReturnedOrder,
+        SegmentChange, Silence, TierChange,
     };
-    use crate::domain::values::ids::ShopIndex;
+    use crate::domain::values::ids::{OrderHash, ReturnHash, ShopIndex};
+    use crate::domain::values::money::SentAmount;
 
     fn at(days: i64) -> Time {
         Time::MIN.plus(Span::days(days))
@@ -266,7 +269,12 @@ mod tests {
             points: Some(110),
             tier: ProfileTier::Known(Some("silver".into())),
             truncated: false,
-            blocks: [all_time, OrderTotals::default(), OrderTotals::default(), all_time],
+            blocks: [
+                all_time,
+                OrderTotals::default(),
+                OrderTotals { kept: 1, ..OrderTotals::default() },
+                all_time,
+            ],
         }
     }
 
@@ -288,7 +296,7 @@ mod tests {
             ("all_time.placed = 3 and all_time.kept = 2 and all_time.returned_orders = 1", true),
             ("all_time.gross = 123.45 and all_time.refunded = 23.45 and d365.net = 100", true),
             ("all_time.aov_net = 50.00 and d30.aov_net is null and d90.net = 0.00", true),
-            ("all_time.came_back and not d30.came_back", true),
+            ("all_time.came_back and not d30.came_back and not d90.came_back", true),
             // 2,345 of 12,345.
             ("returned_value_share_365d > 0.189955447 and returned_value_share_365d < 0.189955448", true),
             ("p_alive is null and p_order_30d is null and expected_value_365d is null", true),
@@ -343,5 +351,136 @@ mod tests {
             let other = Field::Trigger(SignalType::ReturnRateHigh, TriggerField::PlacedOrders);
             assert_eq!(values.value(other), Value::Null);
         }
+    }
+
+    /// Each datum of each type, and none of another's.
+    #[test]
+    fn every_datum_of_a_signal_has_its_value() {
+        use TriggerField as F;
+        let ratio = |numerator: i64, denominator: i64| Ratio::new(numerator, denominator);
+        let day = |days: i64| Time::MIN.plus(Span::days(days));
+        let silence = Silence {
+            deadline: day(50),
+            last_order_at: day(10),
+            expected_gap: ratio(29, 1),
+            order_probability: ratio(3, 8),
+        };
+        let worth = OrderValueChange {
+            ratio: ratio(1, 2).expect("above 0"),
+            recent: ratio(4_000, 3).expect("above 0"),
+            earlier: ratio(8_000, 3).expect("above 0"),
+        };
+        let ProfileSegment::Known(after) = profile().segment else { panic!("a segment") };
+        let after = CustomerSegment { scores: Scores { m: Some(3), ..after.scores }, ..after };
+        let moved = SegmentChange { before: Some(Segment::Loyal), after, silence: Span::days(33) };
+        let fallen = TierChange { before: Some("gold".into()), after: None, net: ShopAmount(10) };
+        let order = ReturnedOrder { placed_at: day(3), kept: true, after: Span::days(4) };
+        let returned =
+            |order| SignalKind::OrderReturned { returned: ReturnHash(1), refund: ShopAmount(500), order };
+        let rate = SignalKind::ReturnRateHigh {
+            ratio: ratio(1, 2),
+            refunded: ShopAmount(500),
+            gross: ShopAmount(1_000),
+            placed: 4,
+        };
+        let open = OpenAlert { deadline: day(50), record: None };
+        let (euro, cents) = (currency("EUR"), |cents| money(Some(ShopAmount(cents)), currency("EUR")));
+        let matrix = after.matrix.map(ValueMatrix::name);
+        for (signal, fields) in [
+            (SignalKind::SecondOrder { value: ShopAmount(4_200) }, vec![(F::Value, cents(4_200))]),
+            (
+                SignalKind::AtRisk(silence),
+                vec![
+                    (F::SilenceDays, number(ratio(40, 1))),
+                    (F::ExpectedGapDays, number(ratio(29, 1))),
+                    (F::OrderProbability, number(ratio(3, 8))),
+                ],
+            ),
+            (SignalKind::Recovered { away: Some(Span::days(9)) }, vec![(F::DaysAway, number(ratio(9, 1)))]),
+            (
+                SignalKind::LapseRetracted { retracted: RetractedKind::AtRisk, emitted: open },
+                vec![(F::RetractedType, Value::Text("at_risk"))],
+            ),
+            (
+                SignalKind::OrderValueRose(worth),
+                vec![
+                    (F::Ratio, number(ratio(1, 2))),
+                    (F::Recent, number(ratio(40, 3))),
+                    (F::Earlier, number(ratio(80, 3))),
+                ],
+            ),
+            (
+                rate,
+                vec![
+                    (F::Ratio, number(ratio(1, 2))),
+                    (F::Refunded, cents(500)),
+                    (F::Gross, cents(1_000)),
+                    (F::PlacedOrders, number(ratio(4, 1))),
+                ],
+            ),
+            (
+                SignalKind::SegmentChanged(moved),
+                vec![
+                    (F::Before, Value::Text("loyal")),
+                    (F::After, Value::Text(after.name.name())),
+                    (F::R, count(Some(after.scores.r))),
+                    (F::F, count(Some(after.scores.f))),
+                    (F::M, count(after.scores.m)),
+                    (F::Matrix, text(matrix)),
+                    (F::SilenceDays, number(ratio(33, 1))),
+                ],
+            ),
+            (
+                SignalKind::TierChanged(fallen),
+                vec![(F::Before, Value::Text("gold")), (F::After, Value::Null), (F::Net, cents(10))],
+            ),
+            (
+                SignalKind::OrderCancelled {
+                    order: OrderHash(1),
+                    value: Some(ShopAmount(7)),
+                    net: ShopAmount(8),
+                },
+                vec![(F::Value, cents(7)), (F::Net, cents(8))],
+            ),
+            (
+                returned(Some(order)),
+                vec![
+                    (F::Refund, cents(500)),
+                    (F::OrderKept, Value::Flag(true)),
+                    (F::DaysSinceOrder, number(ratio(4, 1))),
+                ],
+            ),
+            (
+                returned(None),
+                vec![(F::Refund, cents(500)), (F::OrderKept, Value::Null), (F::DaysSinceOrder, Value::Null)],
+            ),
+        ] {
+            let values = TriggerValues { signal: Some(&signal), currency: euro, sku: None };
+            for (field, expected) in fields {
+                let value = values.value(Field::Trigger(signal.signal_type(), field));
+                assert_eq!(value, expected, "{signal:?} {}", field.name());
+            }
+        }
+        assert!(matrix.is_some() && after.scores.m.is_some(), "the segment has all there is");
+    }
+
+    #[test]
+    fn a_return_counts_up_to_the_instant_and_as_far_back_as_the_ledger_holds() {
+        let day = |days: i64| Time::MIN.plus(Span::days(days));
+        let returned = |id, days| Return {
+            id: ReturnHash(id),
+            returned_at: day(days),
+            refund: SentAmount(1),
+            currency: currency("EUR"),
+            order: None,
+        };
+        let ledger =
+            Ledger { returns: vec![returned(1, 10), returned(2, 20), returned(3, 31)], ..Ledger::default() };
+        let latest = |at: Time, horizon| last_return_at(&ledger, at, Span::days(horizon));
+        assert_eq!(latest(day(30), 10), Some(day(20)));
+        assert_eq!(latest(day(30).plus(Span::from_millis(1)), 10), None);
+        assert_eq!(latest(day(20), 10), Some(day(20)));
+        assert_eq!(latest(day(20).just_before(), 10), Some(day(10)));
+        assert_eq!(latest(day(9), 90), None);
     }
 }

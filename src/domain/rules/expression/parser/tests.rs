@@ -97,6 +97,7 @@ fn what_is_no_condition_is_refused_with_its_place() {
         ("state = \"active\"", trigger(Some(SignalType::Lapsed)), 1, "ask for it in `if`"),
         ("trigger.value > 1", trigger(None), 1, "not triggered by one"),
         ("trigger.valeu > 1", trigger(Some(SignalType::FirstOrder)), 1, "trigger.valeu is no field"),
+        ("valeu > 1", trigger(None), 1, "valeu is no field"),
     ] {
         let error = parse(text, scope).expect_err(text);
         assert_eq!(error.position, position, "{text}: {}", error.message);
