@@ -16,11 +16,12 @@ use retention_signals::stream::broker::{
 };
 use retention_signals::topic::{Input, Partition, PerInput, Topic};
 
-use super::host::{Beside, Host, Reading};
+use super::host::{Beside, Host, Reading, step_task};
 use super::log::{Edge, SimBatch};
 use super::lookup::SimLookup;
 use super::mutation::Twist;
 use super::producer;
+use super::script::{self, Call};
 use super::world::World;
 
 /// What a worker waits for.
@@ -77,8 +78,31 @@ impl<'y> SimBroker<'y> {
         match (self.yielder, pause) {
             (Some(yielder), _) => yielder.suspend(pause),
             (None, Pause::Switch) => {}
-            (None, Pause::Until(until) | Pause::UntilWoken(until)) => self.world.borrow_mut().pass(until),
+            (None, Pause::Until(until) | Pause::UntilWoken(until)) => self.pass(until),
         }
+    }
+
+    /// The tasks beside the worker go on while time passes.
+    fn pass(&self, until: Duration) {
+        loop {
+            let next = self.with_host(|host| {
+                let dues = host.tasks.iter().map(|task| task.due).enumerate();
+                dues.filter(|(_, due)| *due <= until).min_by_key(|(_, due)| *due)
+            });
+            let Some((task, due)) = next else { break };
+            self.with(|world, _| world.pass(due));
+            step_task(&self.world, self.host, task);
+        }
+        self.with(|world, _| world.pass(until));
+    }
+
+    /// What the script has for this call, if anything.
+    fn scripted(&self, call: Call, within: Duration) -> Result<(), BrokerError> {
+        let Some(error) = self.with(|world, host| script::fail(world, host, call)) else { return Ok(()) };
+        if matches!(error, BrokerError::Retry(_)) {
+            self.sleep(within);
+        }
+        Err(error)
     }
 
     fn with<T>(&self, call: impl FnOnce(&mut World, usize) -> T) -> T {
@@ -92,10 +116,12 @@ impl<'y> SimBroker<'y> {
     /// A call that may take long: again and again until it is done, has failed, or `within` has passed.
     fn within(
         &self,
+        call: Call,
         within: Duration,
         mut attempt: impl FnMut(&mut World, usize) -> ControlFlow<Result<(), BrokerError>, Duration>,
     ) -> Result<(), BrokerError> {
         self.interrupt(4);
+        self.scripted(call, within)?;
         let deadline = self.world.borrow().now + within;
         loop {
             let pause = match self.with(&mut attempt) {
@@ -216,24 +242,25 @@ impl Session for SimBroker<'_> {
     }
 
     fn open_producer(&mut self, within: Duration) -> Result<(), BrokerError> {
-        self.within(within, producer::open)
+        self.within(Call::OpenProducer, within, producer::open)
     }
 
     fn begin(&mut self) -> Result<(), BrokerError> {
         self.interrupt(4);
+        self.scripted(Call::Begin, Duration::ZERO)?;
         self.with(producer::begin)
     }
 
     fn flush(&mut self, within: Duration) -> Result<(), BrokerError> {
-        self.within(within, producer::flush)
+        self.within(Call::Flush, within, producer::flush)
     }
 
     fn commit(&mut self, within: Duration) -> Result<(), BrokerError> {
-        self.within(within, producer::commit)
+        self.within(Call::Commit, within, producer::commit)
     }
 
     fn abort(&mut self, within: Duration) -> Result<(), BrokerError> {
-        self.within(within, producer::abort)
+        self.within(Call::Abort, within, producer::abort)
     }
 
     fn close(self, _: Duration) {
@@ -327,6 +354,7 @@ impl Broker for SimBroker<'_> {
 
     fn send(&mut self, record: &OutputRecord<'_>) -> Result<(), BrokerError> {
         self.interrupt(1);
+        self.scripted(Call::Send, Duration::ZERO)?;
         self.with(|world, host| producer::send(world, host, record))
     }
 
@@ -336,7 +364,9 @@ impl Broker for SimBroker<'_> {
         membership: &Membership,
         within: Duration,
     ) -> Result<(), BrokerError> {
-        self.within(within, |world, host| producer::send_offsets(world, host, offsets, membership))
+        self.within(Call::SendOffsets, within, |world, host| {
+            producer::send_offsets(world, host, offsets, membership)
+        })
     }
 
     fn lookup(&mut self) -> &mut SimLookup {

@@ -133,6 +133,21 @@ impl Client {
         }
     }
 
+    /// The group gives a steady member up, which learns it at once. Behind events that wait for their answers it would learn it late.
+    pub fn lose_membership(&mut self, group: &mut Group, now: Duration) {
+        if let Some(member) = self.member.filter(|_| self.is_steady()) {
+            group.leave(member, now);
+            self.lose();
+        }
+    }
+
+    /// The group takes everything back from a steady member; from another one it would not before the answers.
+    pub fn revoke_all(&mut self) {
+        if self.is_steady() {
+            self.take(&BTreeSet::new());
+        }
+    }
+
     fn take(&mut self, assignment: &BTreeSet<u32>) {
         let partitions = |set: BTreeSet<u32>| set.into_iter().map(Partition).collect::<Vec<_>>();
         let revoked = partitions(&self.owned - assignment);

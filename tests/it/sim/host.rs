@@ -1,12 +1,13 @@
 //! One process with one worker slot, as the world sees it: its client, its producer, its positions, its tasks.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use retention_signals::fault::{self, Noted};
-use retention_signals::stream::broker::Task;
+use retention_signals::stream::broker::{Task, TaskStep};
 use retention_signals::topic::{Partition, PerInput, Topic};
 
 use super::client::Client;
@@ -14,6 +15,7 @@ use super::history::{Item, PreparedPart};
 use super::log::Record;
 use super::lookup::SimLookup;
 use super::transactions::Credentials;
+use super::world::World;
 use retention_signals::wire::changelog::Seal;
 
 /// One input of an assigned partition.
@@ -229,5 +231,17 @@ impl Host {
         {
             items.drain(..part.items.len().min(items.len()));
         }
+    }
+}
+
+/// Lets a task beside a worker make one step.
+pub fn step_task(world: &RefCell<World>, host: usize, index: usize) {
+    let mut beside = world.borrow_mut().hosts[host].tasks.swap_remove(index);
+    let step = (beside.task)(&mut beside.lookup);
+    beside.steps += 1;
+    let mut world = world.borrow_mut();
+    beside.due = world.now + beside.lookup.cost.take() + world.travel_time();
+    if step == TaskStep::Again {
+        world.hosts[host].tasks.push(beside);
     }
 }

@@ -14,6 +14,7 @@ use retention_signals::topic::{Output, Partition, PerInput, Topic};
 use super::intake::Intake;
 use super::log::{Edge, SimBatch};
 use super::mutation::Twist;
+use super::script::{self, Call};
 use super::transactions::Credentials;
 use super::world::{World, is_single};
 
@@ -53,6 +54,13 @@ impl SimLookup {
         drop(world);
         if fails { self.retry(within, "the broker is slow") } else { Ok(()) }
     }
+
+    fn scripted(&self, call: Call, within: Duration) -> Result<(), BrokerError> {
+        let fault = script::next_fault(&mut self.world.borrow_mut().script, call);
+        let Some(fault) = fault else { return Ok(()) };
+        self.spend(within);
+        Err(fault.error(call))
+    }
 }
 
 impl Lookup for SimLookup {
@@ -69,6 +77,7 @@ impl Lookup for SimLookup {
         within: Duration,
     ) -> Result<Vec<PerInput<Option<Committed>>>, BrokerError> {
         self.trouble(within)?;
+        self.scripted(Call::Committed, within)?;
         let world = self.world.borrow();
         if world.twist == Some(Twist::EndBeforeBarrier) {
             let changelog = world.log(Topic::Output(Output::Changelog), partitions[0].0);
@@ -121,7 +130,7 @@ impl Lookup for SimLookup {
 
     fn changelog_identity(&mut self, within: Duration) -> Result<Option<ChangelogIdentity>, BrokerError> {
         self.trouble(within)?;
-        Ok(Some(self.world.borrow().changelog_identity()))
+        Ok(self.world.borrow().changelog.clone())
     }
 
     fn end_transaction_of(&mut self, transactional_id: &str, within: Duration) -> Result<(), BrokerError> {
@@ -156,6 +165,9 @@ impl Lookup for SimLookup {
             Some(Twist::ForgetTombstones) => records.retain(|entry| entry.record.value.is_some()),
             Some(_) | None => {}
         }
+        if topic == Topic::Output(Output::Changelog) {
+            world.changelog_reads += records.len();
+        }
         if next == from.0 {
             self.spend(within);
         }
@@ -181,9 +193,10 @@ impl Lookup for SimLookup {
         &mut self,
         records: &[CombinedRecord],
         combined: &Committed,
-        _: Duration,
+        within: Duration,
     ) -> Result<(), BrokerError> {
         let credentials = self.combiner.take().expect("opened before");
+        self.scripted(Call::PublishCombined, within)?;
         self.world.borrow_mut().publish_combined(credentials, records, combined)?;
         self.combiner = Some(credentials);
         Ok(())

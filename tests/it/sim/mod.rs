@@ -42,6 +42,9 @@
 //! Left out: positions off by one with EOF (the port never asks for EOF), stored offsets at the reset policy (the port assigns
 //! explicit ones), several slots in one process (they share nothing but metrics and the writer of snapshots).
 //!
+//! The trials of one worker (`tests/it/worker`, `tests/it/upgrade`) run on the same brokers, in `ground`: there nothing happens by chance,
+//! and calls fail as a `script` says.
+//!
 //! In schedules of `settled` what was there before the first assignment is history; in all others everything is live.
 //!
 //! A schedule that fails prints the command that replays it. A million of them:
@@ -50,18 +53,18 @@
 //!  RETENTION_SIM_SCHEDULES=1000000 cargo test --config profile.dev.package.retention-signals.opt-level=3 --test it -- --exact sim::schedules
 //! ```
 
-mod broker;
+pub mod broker;
 mod check;
 mod client;
 mod dead_letters;
 mod disks;
-mod ground;
+pub mod ground;
 mod group;
 mod history;
 mod host;
 mod intake;
 mod kinds;
-mod log;
+pub mod log;
 mod lookup;
 mod mutation;
 mod outage;
@@ -70,6 +73,7 @@ mod registry;
 mod runs;
 mod scenarios;
 mod schedule;
+pub mod script;
 mod settled;
 mod shares;
 mod shop;
@@ -92,7 +96,7 @@ pub fn trials() -> Vec<Trial> {
     trials.extend(intake::trials());
     trials.extend(suite::NAMES.iter().map(|name| {
         Trial::test(format!("sim::suite::{name}"), move || {
-            suite::run(name, &mut ground::SimGround::new()).map_err(|error| format!("{error:#}").into())
+            suite::run(name, &mut ground::SimGround::new(2)).map_err(|error| format!("{error:#}").into())
         })
     }));
     trials.extend(SCENARIOS.map(|(name, scenario)| {

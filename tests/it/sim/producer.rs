@@ -332,7 +332,7 @@ fn refused(world: &mut World, host: usize, refusal: Refusal) -> Attempt {
     }
 }
 
-fn give_up(world: &mut World, host: usize, is_fenced: bool) -> BrokerError {
+pub fn give_up(world: &mut World, host: usize, is_fenced: bool) -> BrokerError {
     let producer = &mut world.hosts[host].producer;
     *producer = Producer { is_fenced, ..Producer::default() };
     unusable(is_fenced)

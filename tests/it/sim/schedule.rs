@@ -8,12 +8,11 @@ use fastrand::Rng;
 use retention_signals::config::DeadLetterLimit;
 use retention_signals::fault;
 use retention_signals::observe::metrics::FatalKind;
-use retention_signals::stream::broker::TaskStep;
 use retention_signals::stream::registry::RegistrySource;
 
 use super::check;
 use super::disks::{Disks, Habits};
-use super::host::{Host, Outcome};
+use super::host::{Host, Outcome, step_task};
 use super::intake::Intake;
 use super::kinds::{dead_letter_limit, early_flush_bytes, has_guests, keeps_snapshots};
 use super::mutation::Twist;
@@ -239,7 +238,7 @@ impl<'a> Schedule<'a> {
         } else {
             match ready[self.rng.usize(..ready.len())] {
                 Ready::Worker(index) => self.resume(index)?,
-                Ready::Task(host, task) => self.step_task(host, task),
+                Ready::Task(host, task) => step_task(&self.world, host, task),
             }
         }
         match self.world.borrow_mut().violation.take() {
@@ -318,17 +317,6 @@ impl<'a> Schedule<'a> {
         self.limit_stops.push(message);
         self.outcome.stops += 1;
         self.start_again(host);
-    }
-
-    fn step_task(&mut self, host: usize, index: usize) {
-        let mut beside = self.world.borrow_mut().hosts[host].tasks.swap_remove(index);
-        let step = (beside.task)(&mut beside.lookup);
-        beside.steps += 1;
-        let mut world = self.world.borrow_mut();
-        beside.due = world.now + beside.lookup.cost.take() + world.travel_time();
-        if step == TaskStep::Again {
-            world.hosts[host].tasks.push(beside);
-        }
     }
 
     // === Processes

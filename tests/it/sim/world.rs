@@ -15,6 +15,7 @@ use super::intake::Intake;
 use super::log::{Edge, Log, ProducerId, Record};
 use super::mutation::Twist;
 use super::producer::Fate;
+use super::script::Script;
 use super::shop::Shop;
 use super::transactions::{Coordinator, Credentials, Place, Refusal};
 
@@ -92,8 +93,12 @@ pub struct World {
     pub commit_fates: VecDeque<Fate>,
     /// A process stood still for so long that a merge may have given up waiting.
     pub has_long_stall: bool,
-    /// How often topics were created under the same names.
-    creations: u8,
+    /// How calls of the port fail, whatever chance says.
+    pub script: Script,
+    /// None: the brokers cannot identify topics.
+    pub changelog: Option<ChangelogIdentity>,
+    /// Records of the changelog that were read.
+    pub changelog_reads: usize,
     /// The first violation that a check has found.
     pub violation: Option<String>,
 }
@@ -128,7 +133,13 @@ impl World {
             combined: None,
             commit_fates: VecDeque::new(),
             has_long_stall: false,
-            creations: 0,
+            script: Script::new(),
+            changelog: Some(ChangelogIdentity {
+                cluster: "cluster".to_owned(),
+                topic: [0; 16],
+                tombstone_retention: TOMBSTONE_RETENTION,
+            }),
+            changelog_reads: 0,
             violation: None,
         }
     }
@@ -407,7 +418,7 @@ impl World {
 
     /// A topic is deleted, and another one gets its name.
     pub fn create_again(&mut self, topic: Topic, partition: u32) {
-        self.creations += 1;
+        self.identify_again();
         *self.log_mut(topic, partition) = Log::default();
     }
 
@@ -417,7 +428,7 @@ impl World {
         if !self.is_at_rest() {
             return;
         }
-        self.creations += 1;
+        self.identify_again();
         self.logs.values_mut().for_each(|log| *log = Log::default());
         for partition in 0..self.partitions {
             for input in Input::ALL {
@@ -448,12 +459,10 @@ impl World {
         }
     }
 
-    /// Which changelog this is.
-    pub fn changelog_identity(&self) -> ChangelogIdentity {
-        ChangelogIdentity {
-            cluster: "cluster".to_owned(),
-            topic: [self.creations; 16],
-            tombstone_retention: TOMBSTONE_RETENTION,
+    /// Topics were created under the same names.
+    fn identify_again(&mut self) {
+        if let Some(changelog) = &mut self.changelog {
+            changelog.topic = changelog.topic.map(|byte| byte + 1);
         }
     }
 

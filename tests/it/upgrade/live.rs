@@ -14,7 +14,6 @@ use crate::kafka::{self, Consumed, KafkaNode, Record};
 use crate::live::PATIENCE;
 use crate::live::shop::Shop;
 use crate::service::{ServiceProcess, ServiceSettings};
-use crate::worker::log::Kept;
 
 pub fn trials() -> Vec<Trial> {
     let mut trials: Vec<Trial> = Fixture::names()
@@ -170,13 +169,10 @@ fn old_takes_over(loaded: &Loaded) -> Result<()> {
     let mut lines = Vec::new();
     for partition in 0..loaded.shop.partitions {
         let is_mine = |record: &&Consumed| u32::try_from(record.partition) == Ok(partition);
-        let mine: Vec<Kept> = changelog
-            .iter()
-            .filter(is_mine)
-            .map(|record| Kept { key: record.key.clone(), value: record.value.clone() })
-            .collect();
-        let old = as_version_1_writes(&mine)?.records.into_iter();
-        lines.extend(old.map(|record| Line { partition, offset: 0, key: record.key, value: record.value }));
+        let mine = changelog.iter().filter(is_mine);
+        let old = as_version_1_writes(mine.map(|record| (record.key.as_deref(), record.value.as_deref())))?;
+        let old = old.records.into_iter();
+        lines.extend(old.map(|(key, value)| Line { partition, offset: 0, key: Some(key), value }));
     }
     loaded.append_changelog(lines)?;
     // Offsets without a batch's name, since the old batch's number would not be that of the seal.

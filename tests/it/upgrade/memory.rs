@@ -1,11 +1,9 @@
-//! State of version 1 in a log in memory: restored, gone on from, changed one instance at a time and back, and refused where it is
+//! State of version 1 on the simulated brokers: restored, gone on from, changed one instance at a time and back, and refused where it is
 //! newer than the program.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,23 +17,29 @@ use retention_signals::domain::values::ids::CustomerKey;
 use retention_signals::snapshot::format::Reader;
 use retention_signals::snapshot::writer::{Step, Writer};
 use retention_signals::snapshot::{SnapshotRules, Snapshots};
-use retention_signals::stream::broker::{ChangelogIdentity, Committed, Position};
+use retention_signals::stream::broker::{ChangelogIdentity, Committed};
 use retention_signals::stream::worker::{Stop, Worker};
-use retention_signals::topic::{Input, Output, Partition, PerInput};
+use retention_signals::topic::{Input, Output, Topic};
 use retention_signals::wire::changelog::{self, SEAL_KEY, Seal, StateRecord};
 use retention_signals::wire::encode::ProfileEncoder;
 use retention_signals::wire::hash::hash;
 use serde_json::Value;
 
-use super::fixture::{Fixture, Part, compare, compare_signals};
+use super::fixture::{Fixture, Line, Part, compare, compare_signals};
 use super::version_1;
-use crate::worker::log::{FakeBroker, Kept, State};
-use crate::worker::{TURNS_MAX, hub_and_rules};
+use crate::sim::ground::SimGround;
+use crate::sim::log::{Edge, Record};
+use crate::worker::{TURNS_MAX, in_process};
 
 /// Nothing has happened for so many turns: nothing will.
 const QUIET_TURNS: usize = 60;
 
-type Check = fn(&Fixture, u32) -> Result<()>;
+const CHANGELOG: Topic = Topic::Output(Output::Changelog);
+
+type Check = fn(&Fixture) -> Result<()>;
+
+/// Key and value of a record.
+type Pair<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
 
 pub fn trials() -> Vec<Trial> {
     let checks: [(&str, Check); 5] = [
@@ -49,7 +53,10 @@ pub fn trials() -> Vec<Trial> {
         .into_iter()
         .flat_map(|(name, check)| {
             Fixture::names().map(|fixture| {
-                Trial::test(format!("upgrade::version_1::{name}::{fixture}"), move || in_each(fixture, check))
+                Trial::test(format!("upgrade::version_1::{name}::{fixture}"), move || {
+                    let checked = Fixture::open(fixture).and_then(|fixture| check(&fixture));
+                    checked.map_err(|error| Failed::from(format!("{error:#}")))
+                })
             })
         })
         .collect();
@@ -57,59 +64,47 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-fn in_each(name: &str, check: Check) -> Result<(), Failed> {
-    let fixture = Fixture::open(name).map_err(|error| format!("{error:#}"))?;
-    for partition in 0..fixture.partitions().map_err(|error| format!("{error:#}"))? {
-        check(&fixture, partition).map_err(|error| format!("partition {partition}: {error:#}"))?;
-    }
-    Ok(())
-}
-
-/// The partition as version 1 has left it, and the records that came afterwards.
-fn log_of(fixture: &Fixture, partition: u32) -> Result<State> {
-    let mut inputs: PerInput<Vec<Kept>> = PerInput::default();
+/// The topics as version 1 has left them, and the records that came afterwards.
+fn brokers(fixture: &Fixture, changelog: &[Line]) -> Result<SimGround> {
+    let mut ground = SimGround::new(fixture.partitions()?);
+    ground.set_wall(fixture.number("wall_ms")?);
+    let append = |topic: Topic, line: &Line| {
+        let end = ground.world.borrow().log(topic, line.partition).edge(Edge::High);
+        ensure!(end == line.offset, "offsets without gaps");
+        ground.append(topic, line.partition, line.key.as_deref(), line.value.as_deref());
+        Ok(())
+    };
     for part in [Part::Before, Part::Afterwards] {
-        for (input, line) in fixture.inputs(part)?.into_iter().filter(|(_, line)| line.partition == partition)
-        {
-            ensure!(inputs[input].len() as u64 == line.offset, "offsets without gaps");
-            inputs[input].push(Kept { key: line.key, value: line.value });
-        }
+        fixture.inputs(part)?.iter().try_for_each(|(input, line)| append(Topic::Input(*input), line))?;
     }
-    let mut state = State::new(inputs, fixture.number("wall_ms")?, &[]);
-    (state.partition, state.partitions) = (Partition(partition), fixture.partitions()?);
-    for line in fixture.changelog()?.into_iter().filter(|line| line.partition == partition) {
-        ensure!(changelog_of(&state).len() as u64 == line.offset, "offsets without gaps");
-        state.outputs[Output::Changelog as usize].push(Kept { key: line.key, value: line.value });
-    }
-    for offsets in fixture.committed()?.iter().filter(|offsets| offsets.partition == partition) {
+    changelog.iter().try_for_each(|line| append(CHANGELOG, line))?;
+    let mut world = ground.world.borrow_mut();
+    for offsets in fixture.committed()? {
         for (input, position) in offsets.positions {
             let metadata = if input == Input::Orders { offsets.metadata.clone() } else { String::new() };
-            state.committed[input] = position.map(|position| Committed { position, metadata });
+            let committed = position.map(|position| Committed { position, metadata });
+            world.group.set_committed(offsets.partition, input, committed);
         }
     }
     let snapshots = &fixture.facts["snapshots"];
     let topic = u128::from_str_radix(snapshots["topic_id"].as_str().context("a text")?, 16)?;
-    state.changelog = Some(ChangelogIdentity {
+    world.changelog = Some(ChangelogIdentity {
         cluster: snapshots["cluster"].as_str().context("a text")?.to_owned(),
         topic: topic.to_be_bytes(),
         tombstone_retention: Duration::from_secs(86_400),
     });
-    Ok(state)
+    drop(world);
+    Ok(ground)
 }
 
-fn changelog_of(state: &State) -> &[Kept] {
-    &state.outputs[Output::Changelog as usize]
+fn pairs(records: &[Record]) -> impl Iterator<Item = Pair<'_>> {
+    records.iter().map(|record| (record.key.as_deref(), record.value.as_deref()))
 }
 
 /// Runs a process until nothing happens any more, and shuts it down; or until it has made so many commits, when it crashes.
-fn run(
-    config: &Config,
-    state: &Rc<RefCell<State>>,
-    snapshots: Option<&Path>,
-    commits_max: usize,
-) -> Result<(), Stop> {
+fn run(config: &Config, ground: &SimGround, snapshots: Option<&Path>, commits_max: u32) -> Result<(), Stop> {
     let mut outcome = Ok(());
-    hub_and_rules(config, |hub, mut rules| {
+    in_process(config, ground, |broker, hub, mut rules| {
         let mut writer = snapshots.map(|folder| {
             let snapshot_rules =
                 SnapshotRules { interval: Duration::from_millis(1), ..SnapshotRules::new(config) };
@@ -118,16 +113,16 @@ fn run(
             rules.snapshots = Some(snapshots);
             writer
         });
-        let mut worker = Worker::new(FakeBroker::of(Rc::clone(state)), rules, hub);
-        let (mut quiet, commits_before) = (0, state.borrow().commits);
+        let mut worker = Worker::new(broker, rules, hub);
+        let (mut quiet, commits_before) = (0, ground.commits());
         for _ in 0..TURNS_MAX {
-            let commits = state.borrow().commits;
+            let commits = ground.commits();
             outcome = worker.turn();
             write_snapshots(writer.as_mut());
-            if outcome.is_err() || state.borrow().commits >= commits_before + commits_max {
+            if outcome.is_err() || ground.commits() - commits_before >= commits_max {
                 return;
             }
-            let is_quiet = state.borrow().is_done() && state.borrow().commits == commits;
+            let is_quiet = ground.is_done() && ground.commits() == commits;
             quiet = if is_quiet { quiet + 1 } else { 0 };
             if quiet == QUIET_TURNS {
                 outcome = worker.shut_down();
@@ -152,12 +147,15 @@ fn write_snapshots(writer: Option<&mut Writer>) {
 }
 
 /// The profiles that a restore from a changelog comes to, at the clock of its seal.
-fn restored(config: &Config, changelog: &[Kept]) -> Result<BTreeMap<Vec<u8>, Value>> {
+fn restored<'a>(
+    config: &Config,
+    changelog: impl Iterator<Item = Pair<'a>>,
+) -> Result<BTreeMap<Vec<u8>, Value>> {
     let settings = Arc::new(config.settings.clone());
     let mut restore = Restore::new(Arc::clone(&settings));
     let mut seal: Option<Seal> = None;
-    for record in changelog {
-        match changelog::decode(record.key.as_deref(), record.value.as_deref())? {
+    for (key, value) in changelog {
+        match changelog::decode(key, value)? {
             StateRecord::Customer { key, packed } => {
                 let key = CustomerKey { bytes: key, hash: hash(key) };
                 match packed {
@@ -188,36 +186,42 @@ fn restored(config: &Config, changelog: &[Kept]) -> Result<BTreeMap<Vec<u8>, Val
         .collect()
 }
 
-fn is_restored(fixture: &Fixture, partition: u32) -> Result<()> {
-    let state = log_of(fixture, partition)?;
-    for record in changelog_of(&state) {
-        let key = record.key.as_deref().context("a key")?;
-        version_1::check(key, record.value.as_deref()).map_err(anyhow::Error::msg)?;
+fn is_restored(fixture: &Fixture) -> Result<()> {
+    let changelog = fixture.changelog()?;
+    for line in &changelog {
+        let key = line.key.as_deref().context("a key")?;
+        version_1::check(key, line.value.as_deref()).map_err(anyhow::Error::msg)?;
     }
-    compare(
-        &restored(&fixture.config()?, changelog_of(&state))?,
-        &fixture.restored(Part::Before, partition)?,
-        &BTreeSet::new(),
-    )
+    for partition in 0..fixture.partitions()? {
+        let mine = changelog.iter().filter(|line| line.partition == partition);
+        let mine = mine.map(|line| (line.key.as_deref(), line.value.as_deref()));
+        compare(
+            &restored(&fixture.config()?, mine)?,
+            &fixture.restored(Part::Before, partition)?,
+            &BTreeSet::new(),
+        )?;
+    }
+    Ok(())
 }
 
-fn goes_on(fixture: &Fixture, partition: u32) -> Result<()> {
-    let state = Rc::new(RefCell::new(log_of(fixture, partition)?));
-    run(&fixture.config()?, &state, None, usize::MAX).map_err(|stop| anyhow::anyhow!(stop.message()))?;
-    check(fixture, partition, &state.borrow())
+fn goes_on(fixture: &Fixture) -> Result<()> {
+    let ground = brokers(fixture, &fixture.changelog()?)?;
+    run_to_the_end(fixture, &ground, None)
 }
 
-fn goes_on_from_a_compacted_changelog(fixture: &Fixture, partition: u32) -> Result<()> {
-    let mut state = log_of(fixture, partition)?;
-    let changelog = &mut state.outputs[Output::Changelog as usize];
-    let last: BTreeMap<_, _> =
-        changelog.iter().enumerate().map(|(index, record)| (record.key.clone(), index)).collect();
-    let kept = changelog.iter().enumerate().filter(|(index, record)| last[&record.key] == *index);
-    *changelog =
-        kept.filter(|(_, record)| record.value.is_some()).map(|(_, record)| record.clone()).collect();
-    let state = Rc::new(RefCell::new(state));
-    run(&fixture.config()?, &state, None, usize::MAX).map_err(|stop| anyhow::anyhow!(stop.message()))?;
-    check(fixture, partition, &state.borrow())
+fn goes_on_from_a_compacted_changelog(fixture: &Fixture) -> Result<()> {
+    let ground = brokers(fixture, &fixture.changelog()?)?;
+    for partition in 0..fixture.partitions()? {
+        let mut world = ground.world.borrow_mut();
+        let (now, log) = (world.now, world.log_mut(CHANGELOG, partition));
+        log.compact(log.edge(Edge::High), now, Duration::ZERO);
+    }
+    run_to_the_end(fixture, &ground, None)
+}
+
+fn run_to_the_end(fixture: &Fixture, ground: &SimGround, snapshots: Option<&Path>) -> Result<()> {
+    run(&fixture.config()?, ground, snapshots, u32::MAX).map_err(|stop| anyhow::anyhow!(stop.message()))?;
+    check(fixture, ground)
 }
 
 /// A state folder with copies of the fixture's snapshots: a restore removes those that it does not use, and a run replaces them.
@@ -231,23 +235,22 @@ fn snapshots_of(fixture: &Fixture) -> Result<tempfile::TempDir> {
     Ok(folder)
 }
 
-/// The restore reads the changelog from the snapshot's position on only. What is written at the end is a snapshot of version 1 again.
-fn goes_on_from_snapshots(fixture: &Fixture, partition: u32) -> Result<()> {
+/// The restores read the changelog from the snapshots' positions on only. What is written at the end is snapshots of version 1 again.
+fn goes_on_from_snapshots(fixture: &Fixture) -> Result<()> {
     let folder = snapshots_of(fixture)?;
-    let file = folder.path().join(format!("snapshots/{partition}.snapshot"));
-    let position = match fs::File::open(&file) {
-        Ok(file) => Reader::open(file)?.1.position,
-        Err(_) => Position(0),
-    };
-    let state = log_of(fixture, partition)?;
-    let unread = changelog_of(&state).len() as u64 - position.0;
-    let state = Rc::new(RefCell::new(state));
-    run(&fixture.config()?, &state, Some(folder.path()), usize::MAX)
-        .map_err(|stop| anyhow::anyhow!(stop.message()))?;
-    let state = state.borrow();
-    ensure!(state.changelog_reads as u64 == unread, "{} of {unread} records read", state.changelog_reads);
-    check(fixture, partition, &state)?;
-    if let Ok(bytes) = fs::read(&file) {
+    let file = |partition: u32| folder.path().join(format!("snapshots/{partition}.snapshot"));
+    let changelog = fixture.changelog()?;
+    let mut unread = changelog.len();
+    for partition in 0..fixture.partitions()? {
+        if let Ok(file) = fs::File::open(file(partition)) {
+            unread -= usize::try_from(Reader::open(file)?.1.position.0)?;
+        }
+    }
+    let ground = brokers(fixture, &changelog)?;
+    run_to_the_end(fixture, &ground, Some(folder.path()))?;
+    let read = ground.world.borrow().changelog_reads;
+    ensure!(read == unread, "{read} of {unread} records read");
+    for bytes in (0..fixture.partitions()?).filter_map(|partition| fs::read(file(partition)).ok()) {
         ensure!(bytes[8..12] == [1, 0, 1, 0], "formats of the file and of its customers");
         let (mut reader, _) = Reader::open(&bytes[..])?;
         while let Some(mut items) = reader.next_block()? {
@@ -261,27 +264,33 @@ fn goes_on_from_snapshots(fixture: &Fixture, partition: u32) -> Result<()> {
     Ok(())
 }
 
-/// After every commit the partition moves: to an instance of version 1, which writes the state that it has restored, and back.
-fn moves_to_the_new_program_and_back(fixture: &Fixture, partition: u32) -> Result<()> {
-    let state = Rc::new(RefCell::new(log_of(fixture, partition)?));
+/// After every commit the partitions move: to an instance of version 1, which writes the state that it has restored, and back.
+fn moves_to_the_new_program_and_back(fixture: &Fixture) -> Result<()> {
+    let ground = brokers(fixture, &fixture.changelog()?)?;
     let config = fixture.config()?;
-    let mut commits = usize::MAX;
-    while state.borrow().commits != commits {
-        commits = state.borrow().commits;
-        run(&config, &state, None, 1).map_err(|stop| anyhow::anyhow!(stop.message()))?;
-        let old = as_version_1_writes(changelog_of(&state.borrow()))?;
-        let mut state = state.borrow_mut();
-        if let (Some(batch), Some(committed)) = (old.batch, &mut state.committed[Input::Orders]) {
-            committed.metadata = format!("old-0 a1 {batch}");
+    let mut commits = u32::MAX;
+    while ground.commits() != commits {
+        commits = ground.commits();
+        run(&config, &ground, None, 1).map_err(|stop| anyhow::anyhow!(stop.message()))?;
+        for partition in 0..fixture.partitions()? {
+            let old = as_version_1_writes(pairs(&ground.records(CHANGELOG, partition)))?;
+            for (key, value) in old.records {
+                ground.append(CHANGELOG, partition, Some(&key), value.as_deref());
+            }
+            let group = &mut ground.world.borrow_mut().group;
+            let committed = group.committed(partition)[Input::Orders].take();
+            if let (Some(batch), Some(committed)) = (old.batch, committed) {
+                let committed = Committed { metadata: format!("old-0 a1 {batch}"), ..committed };
+                group.set_committed(partition, Input::Orders, Some(committed));
+            }
         }
-        state.outputs[Output::Changelog as usize].extend(old.records);
     }
-    check(fixture, partition, &state.borrow())
+    check(fixture, &ground)
 }
 
 /// What an instance of version 1 writes of the state that it restores.
 pub struct OldInstance {
-    pub records: Vec<Kept>,
+    pub records: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     /// The number of its batch; none if there was no seal.
     pub batch: Option<u64>,
 }
@@ -290,10 +299,10 @@ pub struct OldInstance {
 ///
 /// # Errors
 /// Something that version 1 cannot read.
-pub fn as_version_1_writes(changelog: &[Kept]) -> Result<OldInstance> {
+pub fn as_version_1_writes<'a>(changelog: impl Iterator<Item = Pair<'a>>) -> Result<OldInstance> {
     let mut last: BTreeMap<&[u8], Option<&[u8]>> = BTreeMap::new();
-    for record in changelog {
-        last.insert(record.key.as_deref().context("a key")?, record.value.as_deref());
+    for (key, value) in changelog {
+        last.insert(key.context("a key")?, value);
     }
     let mut old = OldInstance { records: Vec::new(), batch: None };
     for (key, value) in last {
@@ -305,14 +314,22 @@ pub fn as_version_1_writes(changelog: &[Kept]) -> Result<OldInstance> {
             *number = batch.to_le_bytes();
             old.batch = Some(batch);
         }
-        old.records.push(Kept { key: Some(key.to_vec()), value });
+        old.records.push((key.to_vec(), value));
     }
     Ok(old)
 }
 
 /// Everything was emitted as version 1 emits it, nothing twice, and all of the state is of version 1.
-fn check(fixture: &Fixture, partition: u32, state: &State) -> Result<()> {
-    let signals: Vec<Value> = state.outputs[Output::Signals as usize]
+fn check(fixture: &Fixture, ground: &SimGround) -> Result<()> {
+    for partition in 0..fixture.partitions()? {
+        check_partition(fixture, ground, partition).with_context(|| format!("partition {partition}"))?;
+    }
+    Ok(())
+}
+
+fn check_partition(fixture: &Fixture, ground: &SimGround, partition: u32) -> Result<()> {
+    let signals: Vec<Value> = ground
+        .records(Topic::Output(Output::Signals), partition)
         .iter()
         .map(|record| Ok(serde_json::from_slice(record.value.as_deref().context("a value")?)?))
         .collect::<Result<_>>()?;
@@ -324,28 +341,29 @@ fn check(fixture: &Fixture, partition: u32, state: &State) -> Result<()> {
     ensure!(again.is_none(), "emitted again: {again:?}");
 
     let mut profiles = BTreeMap::new();
-    for record in &state.outputs[Output::Customers as usize] {
-        let key = record.key.clone().context("a key")?;
+    for record in ground.records(Topic::Output(Output::Customers), partition) {
+        let key = record.key.context("a key")?.to_vec();
         match &record.value {
             Some(value) => profiles.insert(key, serde_json::from_slice(value)?),
             None => profiles.remove(&key),
         };
     }
-    let mut expected = fixture.profiles(Part::Afterwards)?;
-    expected.retain(|key, _| retention_signals::wire::hash::partition(key, state.partitions) == partition);
+    let (mut expected, partitions) = (fixture.profiles(Part::Afterwards)?, fixture.partitions()?);
+    expected.retain(|key, _| retention_signals::wire::hash::partition(key, partitions) == partition);
     compare(&profiles, &expected, &without)?;
+    let changelog = ground.records(CHANGELOG, partition);
     compare(
-        &restored(&fixture.config()?, changelog_of(state))?,
+        &restored(&fixture.config()?, pairs(&changelog))?,
         &fixture.restored(Part::Afterwards, partition)?,
         &without,
     )?;
-    as_version_1_writes(changelog_of(state)).map(drop)
+    as_version_1_writes(pairs(&changelog)).map(drop)
 }
 
 // === State that is newer than the program
 
 /// What stands in a changelog, and the words with which it is refused.
-type Refusal = (&'static str, fn(&mut Vec<Kept>), &'static str);
+type Refusal = (&'static str, fn(&mut [Line]), &'static str);
 
 fn refusals() -> impl Iterator<Item = Trial> {
     let refusals: [Refusal; 5] = [
@@ -383,32 +401,34 @@ fn refusals() -> impl Iterator<Item = Trial> {
 }
 
 /// Exit 78 and words, whether there are snapshots or not, and the changelog stays as it is.
-fn refused(change: fn(&mut Vec<Kept>), words: &str) -> Result<()> {
+fn refused(change: fn(&mut [Line]), words: &str) -> Result<()> {
     let fixture = Fixture::open("random-cadence")?;
     for folder in [None, Some(snapshots_of(&fixture)?)] {
-        let mut state = log_of(&fixture, 1)?;
-        change(&mut state.outputs[Output::Changelog as usize]);
-        let state = Rc::new(RefCell::new(state));
-        let before = changelog_of(&state.borrow()).len();
-        let stop = run(&fixture.config()?, &state, folder.as_ref().map(tempfile::TempDir::path), usize::MAX);
+        let mut changelog = fixture.changelog()?;
+        change(&mut changelog);
+        let ground = brokers(&fixture, &changelog)?;
+        let folder = folder.as_ref().map(tempfile::TempDir::path);
+        let stop = run(&fixture.config()?, &ground, folder, u32::MAX);
         let failure = stop.err().context("it was not refused")?.into_failure();
         ensure!(failure.exit.code() == 78 && failure.to_string().contains(words), "{failure}");
-        ensure!(changelog_of(&state.borrow()).len() == before, "something was written");
+        let length = |partition| ground.records(CHANGELOG, partition).len();
+        let after: usize = (0..fixture.partitions()?).map(length).sum();
+        ensure!(after == changelog.len(), "something was written");
     }
     Ok(())
 }
 
-fn newer_format(changelog: &mut [Kept], kind: u8) {
+fn newer_format(changelog: &mut [Line], kind: u8) {
     let is_of_kind =
-        |record: &&mut Kept| record.key.as_ref().is_some_and(|key| key[0] == kind) && record.value.is_some();
+        |record: &&mut Line| record.key.as_ref().is_some_and(|key| key[0] == kind) && record.value.is_some();
     let record = changelog.iter_mut().rev().find(is_of_kind).expect("the fixture has one");
     record.value.as_mut().expect("as asked for")[0] = 5;
 }
 
 /// The last customer's value, with the bit of format 2.
-fn claim_format_2(changelog: &mut [Kept]) {
+fn claim_format_2(changelog: &mut [Line]) {
     let is_customer =
-        |record: &&mut Kept| record.key.as_ref().is_some_and(|key| key[0] == b'c') && record.value.is_some();
+        |record: &&mut Line| record.key.as_ref().is_some_and(|key| key[0] == b'c') && record.value.is_some();
     let record = changelog.iter_mut().rev().find(is_customer).expect("the fixture has one");
     let key_length = record.key.as_ref().expect("as asked for").len() - 1;
     assert!(key_length < 128, "its length takes a byte");
@@ -417,9 +437,9 @@ fn claim_format_2(changelog: &mut [Kept]) {
     value[2 + key_length + 2] |= 1;
 }
 
-fn add_section(changelog: &mut [Kept]) {
+fn add_section(changelog: &mut [Line]) {
     claim_format_2(changelog);
-    let is_of_format_2 = |record: &&mut Kept| record.value.as_ref().is_some_and(|value| value[0] == 2);
+    let is_of_format_2 = |record: &&mut Line| record.value.as_ref().is_some_and(|value| value[0] == 2);
     let record = changelog.iter_mut().find(is_of_format_2).expect("just made");
     record.value.as_mut().expect("as asked for").extend_from_slice(&[200, 1, 7]);
 }

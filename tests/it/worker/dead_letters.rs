@@ -1,14 +1,12 @@
 //! A worker stops before the record that would cross the limit on dead letters, and commits everything before it, whatever fails.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
 use libtest_mimic::{Failed, Trial};
 use retention_signals::stream::worker::Worker;
-use retention_signals::topic::{Input, Output, PerInput};
+use retention_signals::topic::{Input, Output, Topic};
 
-use super::log::{Call, FakeBroker, Fault, Kept, State};
-use super::{APPENDED_MS, TURNS_MAX, configuration, hub_and_rules};
+use super::{TURNS_MAX, configuration, in_process};
+use crate::sim::ground::{APPENDED_MS, SimGround};
+use crate::sim::script::{Call, Fault};
 
 const RECORDS: usize = 3_000;
 
@@ -30,33 +28,36 @@ pub fn trials() -> Vec<Trial> {
 
 /// Records of no use alone: the thousandth would cross the limit.
 fn check(script: &[(Call, Fault)]) -> Result<(), Failed> {
-    let orders = vec![Kept { key: Some(b"c1".to_vec()), value: Some(b"no JSON".to_vec()) }; RECORDS];
-    let inputs = PerInput([orders, Vec::new(), Vec::new()]);
-    let state = Rc::new(RefCell::new(State::new(inputs, APPENDED_MS, script)));
+    let mut ground = SimGround::new(1);
+    ground.set_wall(APPENDED_MS);
+    for _ in 0..RECORDS {
+        ground.append(Topic::Input(Input::Orders), 0, Some(b"c1"), Some(b"no JSON"));
+    }
+    ground.world.borrow_mut().script.extend(script);
     for (start, said) in
         [(0, "999 of the last 999 records of partition 0 were refused"), (1, "999 before the last start")]
     {
-        let stopped = work(&state, None).ok_or_else(|| format!("start {start}: not stopped"))?;
+        let stopped = work(&ground, None).ok_or_else(|| format!("start {start}: not stopped"))?;
         let expected =
             ["the record at offset 999 of ", "malformed_json", "--accept-dead-letters-before", said];
         if stopped.0 != 65 || !expected.iter().all(|words| stopped.1.contains(words)) {
             return Err(format!("start {start}: {stopped:?}").into());
         }
-        expect_committed(&state.borrow(), 999)?;
+        expect_committed(&ground, 999)?;
     }
     // What was appended before another instant is not passed over.
-    let stopped = work(&state, Some(APPENDED_MS)).ok_or("not stopped")?;
-    expect_committed(&state.borrow(), 999)
-        .map_err(|failed| format!("{stopped:?}: {:?}", failed.message()))?;
-    if let Some(stopped) = work(&state, Some(APPENDED_MS + 1)) {
+    let stopped = work(&ground, Some(APPENDED_MS)).ok_or("not stopped")?;
+    expect_committed(&ground, 999).map_err(|failed| format!("{stopped:?}: {:?}", failed.message()))?;
+    if let Some(stopped) = work(&ground, Some(APPENDED_MS + 1)) {
         return Err(format!("not passed over: {stopped:?}").into());
     }
-    expect_committed(&state.borrow(), RECORDS)
+    expect_committed(&ground, RECORDS)
 }
 
-fn expect_committed(state: &State, records: usize) -> Result<(), Failed> {
-    let letters = state.outputs[Output::DeadLetters as usize].len();
-    let next = state.committed[Input::Orders].as_ref().map_or(0, |committed| committed.position.0);
+fn expect_committed(ground: &SimGround, records: usize) -> Result<(), Failed> {
+    let letters = ground.output(Output::DeadLetters).len();
+    let committed = &ground.world.borrow().group.committed(0)[Input::Orders];
+    let next = committed.as_ref().map_or(0, |committed| committed.position.0);
     if (letters, next) == (records, records as u64) {
         return Ok(());
     }
@@ -64,10 +65,9 @@ fn expect_committed(state: &State, records: usize) -> Result<(), Failed> {
 }
 
 /// One process on the log: its exit code and last words, if it has stopped by itself.
-fn work(state: &Rc<RefCell<State>>, accepted_before_ms: Option<i64>) -> Option<(u8, String)> {
-    let broker = FakeBroker::of(Rc::clone(state));
+fn work(ground: &SimGround, accepted_before_ms: Option<i64>) -> Option<(u8, String)> {
     let mut stopped = None;
-    hub_and_rules(&configuration(), |hub, mut rules| {
+    in_process(&configuration(), ground, |broker, hub, mut rules| {
         rules.dead_letters_accepted_before_ms = accepted_before_ms;
         let mut worker = Worker::new(broker, rules, hub);
         for _ in 0..TURNS_MAX {
@@ -76,7 +76,7 @@ fn work(state: &Rc<RefCell<State>>, accepted_before_ms: Option<i64>) -> Option<(
                 stopped = Some((failure.exit.code(), failure.to_string()));
                 return worker.close();
             }
-            if state.borrow().is_done() {
+            if ground.is_done() {
                 return worker.close();
             }
         }

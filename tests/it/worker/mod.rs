@@ -1,14 +1,11 @@
-//! A worker's answers to failing calls: whatever fails, what is committed in the end is the same.
+//! A worker's answers to failing calls: whatever fails, what is committed in the end is the same. The brokers are the simulated ones,
+//! with one partition and one process at a time; a script says which calls fail.
 
 mod dead_letters;
-pub mod log;
-mod lookup;
 mod shares;
 mod snapshots;
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
 use std::time::Instant;
 
 use libtest_mimic::{Failed, Trial};
@@ -21,18 +18,17 @@ use retention_signals::stream::rules::Rules;
 use retention_signals::stream::shop_time::ShopTime;
 use retention_signals::stream::worker::hub::Hub;
 use retention_signals::stream::worker::{Stop, Worker};
-use retention_signals::topic::{Input, Output, PerInput};
+use retention_signals::topic::{Input, Output, Topic};
 use serde_json::Value;
 
 use crate::live::history::{self, History};
-use log::{Call, FakeBroker, Fault, Kept, State};
+use crate::sim::broker::SimBroker;
+use crate::sim::ground::SimGround;
+use crate::sim::log::Record;
+use crate::sim::script::{Call, Fault};
 
 /// A worker that has not come to an end by then never will.
 pub const TURNS_MAX: usize = 100_000;
-
-/// Broker time of every record of the inputs: 2100-01-01T00:00:00Z, later than any event. Records of the changelog have none: by their
-/// times the age of a snapshot is judged.
-const APPENDED_MS: i64 = 4_102_444_800_000;
 
 pub fn trials() -> Vec<Trial> {
     let ends_well: [(&str, &[(Call, Fault)]); 14] = [
@@ -100,9 +96,9 @@ fn check(script: &[(Call, Fault)]) -> Result<usize, Failed> {
     outcome.map_err(|stop| stop.message())?;
     let (found, outcome) = work(script);
     outcome.map_err(|stop| format!("{script:?}: {}", stop.message()))?;
-    let found = found.borrow();
-    compare(&expected.borrow(), &found).map_err(|difference| format!("{script:?}: {difference}"))?;
-    Ok(found.script.len())
+    compare(&expected, &found).map_err(|difference| format!("{script:?}: {difference}"))?;
+    let left = found.world.borrow().script.len();
+    Ok(left)
 }
 
 fn check_stop(script: &[(Call, Fault)], code: u8, message: &str) -> Result<(), Failed> {
@@ -147,10 +143,13 @@ fn random_faults() -> Result<(), Failed> {
     Ok(())
 }
 
-fn compare(expected: &State, found: &State) -> Result<(), String> {
-    let ids = |state: &State| -> Vec<String> {
-        let signals = state.outputs[Output::Signals as usize].iter().map(json);
-        let mut ids: Vec<_> = signals.map(|signal| signal["id"].to_string()).collect();
+fn compare(expected: &SimGround, found: &SimGround) -> Result<(), String> {
+    if let Some(violation) = found.world.borrow_mut().violation.take() {
+        return Err(violation);
+    }
+    let ids = |ground: &SimGround| -> Vec<String> {
+        let signals = ground.output(Output::Signals);
+        let mut ids: Vec<_> = signals.iter().map(json).map(|signal| signal["id"].to_string()).collect();
         ids.sort();
         ids
     };
@@ -161,16 +160,16 @@ fn compare(expected: &State, found: &State) -> Result<(), String> {
     if found_ids != expected_ids {
         return Err(format!("{} signals, not {}", found_ids.len(), expected_ids.len()));
     }
-    let table = |state: &State, output: Output| {
-        let records = &state.outputs[output as usize];
-        records.iter().map(|record| (record.key.clone(), record.value.clone())).collect::<BTreeMap<_, _>>()
+    let table = |ground: &SimGround, output: Output| {
+        let records = ground.output(output).into_iter();
+        records.map(|record| (record.key, record.value)).collect::<BTreeMap<_, _>>()
     };
     if table(found, Output::Customers) != table(expected, Output::Customers) {
         return Err("other profiles".to_owned());
     }
-    let customers = |state: &State| {
-        let mut table = table(state, Output::Changelog);
-        table.remove(&Some(b"s".to_vec()));
+    let customers = |ground: &SimGround| {
+        let mut table = table(ground, Output::Changelog);
+        table.remove(&Some(b"s"[..].into()));
         table
     };
     if customers(found) != customers(expected) {
@@ -179,33 +178,31 @@ fn compare(expected: &State, found: &State) -> Result<(), String> {
     Ok(())
 }
 
-fn json(record: &Kept) -> Value {
+fn json(record: &Record) -> Value {
     serde_json::from_slice(record.value.as_deref().expect("a signal has a value")).expect("a signal is JSON")
 }
 
-/// Lets a worker read a history to its end.
-fn work(script: &[(Call, Fault)]) -> (Rc<RefCell<State>>, Result<(), Stop>) {
-    let history = history::random(0x5eed_0101, 12, 200);
-    let broker = FakeBroker::new(State::new(inputs(&history), history.end, script));
-    let state = Rc::clone(&broker.state);
+/// Lets a worker read a history to its end. Of the script is left what was not reached before it leaves.
+fn work(script: &[(Call, Fault)]) -> (SimGround, Result<(), Stop>) {
+    let ground = ground(&history::random(0x5eed_0101, 12, 200));
+    ground.world.borrow_mut().script.extend(script);
     let mut outcome = Ok(());
-    hub_and_rules(&configuration(), |hub, rules| {
+    in_process(&configuration(), &ground, |broker, hub, rules| {
         let mut processor = Worker::new(broker, rules, hub);
         for _ in 0..TURNS_MAX {
             outcome = processor.turn();
-            if outcome.is_err() || state.borrow().is_done() {
+            if outcome.is_err() || ground.is_done() {
                 break;
             }
         }
-        assert!(outcome.is_err() || state.borrow().is_done(), "{script:?}: no end after {TURNS_MAX} turns");
-        // The rest of the script is not about leaving.
-        let script_left = std::mem::take(&mut state.borrow_mut().script);
+        assert!(outcome.is_err() || ground.is_done(), "{script:?}: no end after {TURNS_MAX} turns");
+        let script_left = std::mem::take(&mut ground.world.borrow_mut().script);
         if outcome.is_ok() {
             outcome = processor.shut_down();
         }
-        state.borrow_mut().script = script_left;
+        ground.world.borrow_mut().script = script_left;
     });
-    (state, outcome)
+    (ground, outcome)
 }
 
 fn configuration() -> Config {
@@ -220,27 +217,35 @@ fn configuration() -> Config {
     config::load(&sources, Purpose::Offline).expect("a valid configuration")
 }
 
-/// What one worker needs beside a broker.
-pub fn hub_and_rules(config: &Config, work: impl FnOnce(Hub<'_>, Rules)) {
+/// What one worker needs. Its process is gone after the work.
+pub fn in_process(
+    config: &Config,
+    ground: &SimGround,
+    work: impl FnOnce(SimBroker<'static>, Hub<'_>, Rules),
+) {
     let rules = Rules::new(config, ShopTime::Wall, OnOtherOffsets::Stop);
     let metrics = run::new_metrics(&rules).expect("metrics of our own");
     let (status, mut pens) = ServiceStatus::new(1, Instant::now());
     let (_router, mut questions) = QueryRouter::new(1);
-    let pen = pens.pop().expect("one worker");
-    work(Hub::new(&metrics, status, pen, questions.pop().expect("one worker"), |_| {}), rules);
+    let (pen, questions) = (pens.pop().expect("one worker"), questions.pop().expect("one worker"));
+    work(ground.start(), Hub::new(&metrics, status, pen, questions, |_| {}), rules);
+    ground.end();
 }
 
-fn inputs(history: &History) -> PerInput<Vec<Kept>> {
-    let kept = |values: &[Value]| {
-        let kept = values.iter().map(|value| Kept {
-            key: Some(history::key_of(value).as_bytes().to_vec()),
-            value: Some(value.to_string().into_bytes()),
-        });
-        kept.collect::<Vec<_>>()
-    };
-    PerInput::from_fn(|input| match input {
-        Input::Orders => kept(&history.orders),
-        Input::Returns => kept(&history.returns),
-        Input::Erasures => kept(&history.erasures),
-    })
+/// Brokers that hold a history in one partition, at its end by wall time.
+fn ground(history: &History) -> SimGround {
+    let mut ground = SimGround::new(1);
+    ground.set_wall(history.end);
+    let inputs = [
+        (Input::Orders, &history.orders),
+        (Input::Returns, &history.returns),
+        (Input::Erasures, &history.erasures),
+    ];
+    for (input, values) in inputs {
+        for value in values {
+            let key = history::key_of(value).as_bytes();
+            ground.append(Topic::Input(input), 0, Some(key), Some(value.to_string().as_bytes()));
+        }
+    }
+    ground
 }

@@ -1,25 +1,22 @@
 //! The daily count of a worker and its combiner: each day once, as recomputed from the input, whatever crashes.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-use std::time::Duration;
-
 use fastrand::Rng;
 use libtest_mimic::{Failed, Trial};
 use retention_signals::config::{self, Config, Purpose, Sources};
 use retention_signals::domain::values::time::{Span, Time};
 use retention_signals::exit::Exit;
 use retention_signals::formats::native::from_rfc3339;
-use retention_signals::stream::broker::{BrokerError, Unknown};
 use retention_signals::stream::worker::Worker;
-use retention_signals::topic::Output;
+use retention_signals::topic::{Output, Topic};
 use retention_signals::wire::shares::day_text;
 use serde_json::Value;
 
-use super::log::{Call, FakeBroker, Fault, Kept, State};
-use super::{TURNS_MAX, hub_and_rules, inputs};
+use super::{TURNS_MAX, ground, in_process};
 use crate::live::history::{self, History, time_of};
 use crate::oracle::{self, Input, OracleConfig};
+use crate::sim::ground::SimGround;
+use crate::sim::log::Record;
+use crate::sim::script::{Call, Fault};
 
 const SEED: u64 = 0x5eed_0300;
 const DAY_MS: i64 = 86_400_000;
@@ -57,20 +54,28 @@ fn configuration(shares: &str) -> Config {
     config::load(&sources, Purpose::Offline).expect("a valid configuration")
 }
 
+fn ground_at(history: &History, wall_ms: i64) -> SimGround {
+    let mut ground = ground(history);
+    ground.set_wall(wall_ms);
+    ground
+}
+
 /// Lets processes work one after the other, each a day later than the one before. All but the last crash after some turns.
-fn work(config: &Config, state: &Rc<RefCell<State>>, random: &mut Rng, lives: u64) -> Result<(), Failed> {
+fn work(config: &Config, ground: &mut SimGround, random: &mut Rng, lives: u64) -> Result<(), Failed> {
     for life in 1..=lives {
         let is_last = life == lives;
         let turns = if is_last { TURNS_MAX } else { random.usize(1..400) };
         let mut outcome = Ok(());
-        hub_and_rules(config, |hub, rules| {
-            let mut worker = Worker::new(FakeBroker::of(Rc::clone(state)), rules, hub);
+        in_process(config, ground, |broker, hub, rules| {
+            let mut worker = Worker::new(broker, rules, hub);
             let mut idle = 0;
             for _ in 0..turns {
-                let commits = state.borrow().commits;
+                let progress = || (ground.commits(), ground.world.borrow().combined.clone());
+                let before = progress();
                 outcome = worker.turn();
-                let is_quiet = state.borrow().commits == commits && state.borrow().is_done();
+                let is_quiet = progress() == before && ground.is_done();
                 idle = if is_quiet { idle + 1 } else { 0 };
+                // Longer than the pause between two combiners.
                 if outcome.is_err() || is_last && idle > 200 {
                     break;
                 }
@@ -81,7 +86,7 @@ fn work(config: &Config, state: &Rc<RefCell<State>>, random: &mut Rng, lives: u6
         });
         outcome.map_err(|stop| stop.message())?;
         if !is_last {
-            state.borrow_mut().wall_start_ms += DAY_MS;
+            ground.wall_offset_ms += DAY_MS;
         }
     }
     Ok(())
@@ -90,17 +95,16 @@ fn work(config: &Config, state: &Rc<RefCell<State>>, random: &mut Rng, lives: u6
 fn check(seed: u64, script: &[(Call, Fault)], lives: u64, idle_days: i64) -> Result<(), Failed> {
     let history = shop(seed);
     let wall = history.end / DAY_MS * DAY_MS + (IDLE_DAYS + idle_days) * DAY_MS + 3 * 3_600_000;
-    let mut state = State::new(inputs(&history), wall, script);
-    state.fetch_every = Duration::from_millis(5);
-    let state = Rc::new(RefCell::new(state));
+    let mut ground = ground_at(&history, wall);
+    ground.fetch_little();
+    ground.world.borrow_mut().script.extend(script);
     let mut random = Rng::with_seed(seed);
-    work(&configuration("metrics.shares = true"), &state, &mut random, lives)?;
+    work(&configuration("metrics.shares = true"), &mut ground, &mut random, lives)?;
     let last_wall = wall + DAY_MS * (lives as i64 - 1);
     let first = history.orders.iter().chain(&history.returns).map(time_of).min().expect("records");
     let days = (first / DAY_MS..=last_wall / DAY_MS).map(|day| day * DAY_MS);
     let expected: Vec<(String, Value)> = days.map(|day| (key(day), recomputed(&history, day))).collect();
-    let state = state.borrow();
-    let published: Vec<(String, Value)> = metrics(&state.outputs[Output::ShopMetrics as usize]);
+    let published: Vec<(String, Value)> = metrics(&ground);
     let names =
         |records: &[(String, Value)]| -> Vec<String> { records.iter().map(|(key, _)| key.clone()).collect() };
     if names(&published) != names(&expected) {
@@ -117,13 +121,16 @@ fn key(midnight: i64) -> String {
 }
 
 /// Shop metrics without the rows of cohorts, in their order.
-fn metrics(records: &[Kept]) -> Vec<(String, Value)> {
-    let text = |bytes: &Option<Vec<u8>>| String::from_utf8(bytes.clone().expect("a key")).expect("UTF-8");
-    let read = records.iter().map(|record| {
+fn metrics(ground: &SimGround) -> Vec<(String, Value)> {
+    let read = ground.output(Output::ShopMetrics).into_iter().map(|record| {
         let value = record.value.as_deref().expect("a value");
-        (text(&record.key), serde_json::from_slice(value).expect("JSON"))
+        (key_of(&record), serde_json::from_slice(value).expect("JSON"))
     });
     read.filter(|(key, _): &(String, Value)| !key.contains("/cohort/")).collect()
+}
+
+fn key_of(record: &Record) -> String {
+    String::from_utf8(record.key.as_deref().expect("a key").to_vec()).expect("UTF-8")
 }
 
 /// What the records before a midnight come to at it.
@@ -159,10 +166,10 @@ fn random_faults_and_crashes() -> Result<(), Failed> {
 /// A partition that never had a record counts at its confirmed end, and its clock does not begin by that.
 fn an_empty_shop_counts_no_customers() -> Result<(), Failed> {
     let wall = 1_704_067_200_000 + 5 * 3_600_000;
-    let state = Rc::new(RefCell::new(State::new(Default::default(), wall, &[])));
-    work(&configuration("metrics.shares = true"), &state, &mut Rng::with_seed(SEED), 2)?;
-    let state = state.borrow();
-    let published = metrics(&state.outputs[Output::ShopMetrics as usize]);
+    let mut ground = SimGround::new(1);
+    ground.set_wall(wall);
+    work(&configuration("metrics.shares = true"), &mut ground, &mut Rng::with_seed(SEED), 2)?;
+    let published = metrics(&ground);
     let keys: Vec<&str> = published.iter().map(|(key, _)| key.as_str()).collect();
     if !keys.ends_with(&["shop/2024-01-02"]) || keys.len() > 2 {
         return Err(format!("{keys:?}").into());
@@ -175,14 +182,13 @@ fn an_empty_shop_counts_no_customers() -> Result<(), Failed> {
 fn old_days_are_skipped() -> Result<(), Failed> {
     let history = shop(SEED);
     let wall = history.end / DAY_MS * DAY_MS + 3 * 3_600_000 + DAY_MS;
-    let state = Rc::new(RefCell::new(State::new(inputs(&history), wall, &[])));
+    let mut ground = ground_at(&history, wall);
     let config = configuration("metrics.shares = true");
-    work(&config, &state, &mut Rng::with_seed(SEED), 1)?;
+    work(&config, &mut ground, &mut Rng::with_seed(SEED), 1)?;
     let later = wall + 45 * DAY_MS;
-    state.borrow_mut().wall_start_ms = later;
-    work(&config, &state, &mut Rng::with_seed(SEED), 1)?;
-    let state = state.borrow();
-    let published = metrics(&state.outputs[Output::ShopMetrics as usize]);
+    ground.set_wall(later);
+    work(&config, &mut ground, &mut Rng::with_seed(SEED), 1)?;
+    let published = metrics(&ground);
     let keys: Vec<String> = published.into_iter().map(|(key, _)| key).collect();
     let first = history.orders.iter().map(time_of).min().expect("orders");
     let days = (first / DAY_MS..=wall / DAY_MS).chain(later / DAY_MS - 39..=later / DAY_MS);
@@ -194,18 +200,14 @@ fn old_days_are_skipped() -> Result<(), Failed> {
 fn first_cut_points_come_with_a_day() -> Result<(), Failed> {
     let history = shop(SEED);
     let wall = history.end / DAY_MS * DAY_MS + 3 * 3_600_000;
-    let state = Rc::new(RefCell::new(State::new(inputs(&history), wall, &[])));
+    let mut ground = ground_at(&history, wall);
     let config = configuration(
         "metrics.shares = true\nsegments.enabled = true\nsegments.refresh = \"never\"\ntopics.registry = \"registry\"",
     );
-    work(&config, &state, &mut Rng::with_seed(SEED), 4)?;
-    let state = state.borrow();
-    let keys: Vec<String> = state
-        .registry
-        .iter()
-        .map(|record| String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned())
-        .collect();
-    let value: Value = serde_json::from_slice(state.registry[0].value.as_deref().ok_or("a value")?)?;
+    work(&config, &mut ground, &mut Rng::with_seed(SEED), 4)?;
+    let registry = ground.records(Topic::Registry, 0);
+    let keys: Vec<String> = registry.iter().map(key_of).collect();
+    let value: Value = serde_json::from_slice(registry[0].value.as_deref().ok_or("a value")?)?;
     let is_first =
         value["effective_at"] == "1970-01-01T00:00:00.000Z" && value["customers"].as_u64() > Some(0);
     if keys.len() == 1 && keys[0].starts_with("cuts/*/") && is_first {
@@ -219,20 +221,19 @@ fn each_day_tells_what_rules_brought() -> Result<(), Failed> {
     const MEASURED_MS: i64 = 2 * DAY_MS;
     let history = shop(SEED);
     let wall = history.end / DAY_MS * DAY_MS + IDLE_DAYS * DAY_MS + 3 * 3_600_000;
-    let state = Rc::new(RefCell::new(State::new(inputs(&history), wall, &[])));
+    let mut ground = ground_at(&history, wall);
     let rule = "[[rule]]\nname = \"hello\"\non = \"first_order\"\nmeasure = \"2d\"";
     let config = configuration(&format!("metrics.shares = true\nrules.holdout = 0.5\n{rule}"));
-    work(&config, &state, &mut Rng::with_seed(SEED), 3)?;
-    let state = state.borrow();
+    work(&config, &mut ground, &mut Rng::with_seed(SEED), 3)?;
     let mut firings = Vec::new();
-    for record in &state.outputs[Output::Signals as usize] {
+    for record in ground.output(Output::Signals) {
         let signal: Value = serde_json::from_slice(record.value.as_deref().ok_or("a value")?)?;
         if signal["type"] == "rule" {
             let at = signal["occurred_at"].as_str().and_then(from_rfc3339).ok_or("a time")?;
             firings.push((at.as_millis(), signal["data"]["action"] == "withheld"));
         }
     }
-    let published = metrics(&state.outputs[Output::ShopMetrics as usize]);
+    let published = metrics(&ground);
     for (key, line) in &published {
         let at = line["at"].as_str().and_then(from_rfc3339).ok_or("a time")?.as_millis();
         for withheld in [false, true] {
@@ -263,16 +264,15 @@ fn each_day_tells_what_rules_brought() -> Result<(), Failed> {
 /// Without the setting nothing is counted, and the seals are those of before.
 fn off_by_default() -> Result<(), Failed> {
     let history = shop(SEED);
-    let state = Rc::new(RefCell::new(State::new(inputs(&history), history.end + 3 * DAY_MS, &[])));
-    work(&configuration(""), &state, &mut Rng::with_seed(SEED), 1)?;
-    let state = state.borrow();
-    let seals = state.outputs[Output::Changelog as usize].iter();
-    let versions: Vec<Option<u8>> = seals
+    let mut ground = ground_at(&history, history.end + 3 * DAY_MS);
+    work(&configuration(""), &mut ground, &mut Rng::with_seed(SEED), 1)?;
+    let changelog = ground.output(Output::Changelog);
+    let versions: Vec<Option<u8>> = changelog
+        .iter()
         .filter(|record| record.key.as_deref() == Some(b"s"))
         .map(|seal| seal.value.as_ref().and_then(|value| value.first().copied()))
         .collect();
-    let is_empty =
-        [Output::Shares, Output::ShopMetrics].iter().all(|of| state.outputs[*of as usize].is_empty());
+    let is_empty = [Output::Shares, Output::ShopMetrics].iter().all(|of| ground.output(*of).is_empty());
     let are_old = !versions.is_empty() && versions.iter().all(|version| *version == Some(1));
     if is_empty && are_old { Ok(()) } else { Err(format!("{is_empty} {versions:?}").into()) }
 }
@@ -281,22 +281,20 @@ fn off_by_default() -> Result<(), Failed> {
 fn ends_of_the_combiner_are_counted() -> Result<(), Failed> {
     let history = shop(SEED);
     let wall = history.end / DAY_MS * DAY_MS + 3 * 3_600_000;
-    let mut state = State::new(inputs(&history), wall, &[]);
-    let cause = |text: &'static str| text.into();
-    state.combiner_errors = [
-        BrokerError::OutcomeUnknown(Unknown::Fenced, cause("fenced")),
-        BrokerError::OutcomeUnknown(Unknown::Failed, cause("failed")),
-        BrokerError::retry("slow"),
-        BrokerError::stop(Exit::Permission, "not allowed"),
-        BrokerError::stop(Exit::Configuration, "no topic"),
-    ]
-    .into();
-    let state = Rc::new(RefCell::new(state));
+    let ground = ground_at(&history, wall);
+    let faults = [
+        Fault::Fenced,
+        Fault::Failed,
+        Fault::Retry,
+        Fault::Stop(Exit::Permission),
+        Fault::Stop(Exit::Configuration),
+    ];
+    ground.world.borrow_mut().script.extend(faults.map(|fault| (Call::PublishCombined, fault)));
     let last = key(history.end / DAY_MS * DAY_MS);
     let mut outcome = Ok(());
-    hub_and_rules(&configuration("metrics.shares = true"), |hub, rules| {
+    in_process(&configuration("metrics.shares = true"), &ground, |broker, hub, rules| {
         let exported = hub.metrics;
-        let mut worker = Worker::new(FakeBroker::of(Rc::clone(&state)), rules, hub);
+        let mut worker = Worker::new(broker, rules, hub);
         let mut turn_until = |what: &str, condition: &dyn Fn(&str) -> bool| -> Result<(), Failed> {
             for _ in 0..TURNS_MAX {
                 worker.turn().map_err(|stop| stop.message())?;
@@ -317,26 +315,18 @@ fn ends_of_the_combiner_are_counted() -> Result<(), Failed> {
                 && failed(text, "configuration", 1)
                 && !shows_a_day(text)
         })
-        .and_then(|()| {
-            turn_until("publishing", &|_| {
-                metrics(&state.borrow().outputs[Output::ShopMetrics as usize])
-                    .iter()
-                    .any(|(day, _)| *day == last)
-            })
-        })
+        .and_then(|()| turn_until("publishing", &|_| metrics(&ground).iter().any(|(day, _)| *day == last)))
         .and_then(|()| turn_until("showing the day", &shows_a_day))
         .and_then(|()| {
-            state.borrow_mut().drop_tasks();
+            // As if its thread panicked.
+            ground.world.borrow_mut().hosts[0].tasks.clear();
             turn_until("noticing a panic", &|text| failed(text, "internal", 1) && !shows_a_day(text))
         })
         // The next one publishes nothing, and shows the day all the same.
         .and_then(|()| turn_until("showing the day again", &shows_a_day));
     });
     outcome?;
-    let names: Vec<String> = metrics(&state.borrow().outputs[Output::ShopMetrics as usize])
-        .into_iter()
-        .map(|(day, _)| day)
-        .collect();
+    let names: Vec<String> = metrics(&ground).into_iter().map(|(day, _)| day).collect();
     let mut once = names.clone();
     once.dedup();
     if names == once && names.last() == Some(&last) { Ok(()) } else { Err(format!("{names:?}").into()) }

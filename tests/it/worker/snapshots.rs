@@ -1,10 +1,8 @@
 //! Restarts with snapshots: whatever is there or is wrong with it, what is committed in the end is the same.
 
-use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::time::Duration;
 
 use libtest_mimic::{Failed, Trial};
@@ -15,20 +13,23 @@ use retention_signals::stream::worker::{Stop, Worker};
 use retention_signals::topic::Output;
 use serde_json::json;
 
-use super::log::{Call, FakeBroker, Fault, State};
-use super::{TURNS_MAX, compare, configuration, hub_and_rules, inputs};
+use super::{TURNS_MAX, compare, configuration, ground, in_process};
 use crate::live::history::{self, History};
+use crate::sim::ground::SimGround;
+use crate::sim::script::{Call, Fault, Script};
 
 const SEED: u64 = 0x5eed_0200;
 const RETENTION: Duration = Duration::from_secs(1_000);
 
 pub fn trials() -> Vec<Trial> {
-    let discards: [(&str, fn(&mut State)); 5] = [
-        ("of_another_cluster", |state| changelog(state).cluster.push('x')),
-        ("of_another_topic", |state| changelog(state).topic[0] ^= 1),
-        ("stale", |state| state.wall_start_ms += 500_000),
-        ("from_the_future", |state| state.wall_start_ms -= 100_000),
-        ("older_than_short_tombstones", |state| changelog(state).tombstone_retention = Duration::ZERO),
+    let discards: [(&str, fn(&mut SimGround)); 5] = [
+        ("of_another_cluster", |ground| change(ground, |changelog| changelog.cluster.push('x'))),
+        ("of_another_topic", |ground| change(ground, |changelog| changelog.topic[0] ^= 1)),
+        ("stale", |ground| ground.wall_offset_ms += 500_000),
+        ("from_the_future", |ground| ground.wall_offset_ms -= 100_000),
+        ("older_than_short_tombstones", |ground| {
+            change(ground, |changelog| changelog.tombstone_retention = Duration::ZERO);
+        }),
     ];
     let files: [(&str, fn(&Path)); 5] = [
         ("torn", |path| truncate(path, |length| length / 2)),
@@ -52,7 +53,7 @@ pub fn trials() -> Vec<Trial> {
     ];
     trials.extend(discards.map(|(name, change)| {
         Trial::test(format!("worker::snapshots::discarded::{name}"), move || {
-            discarded(|state, _| change(&mut state.borrow_mut()))
+            discarded(|ground, _| change(ground))
         })
     }));
     trials.extend(files.map(|(name, spoil)| {
@@ -64,7 +65,7 @@ pub fn trials() -> Vec<Trial> {
 /// One process after the other on one log and one state folder.
 struct Instance {
     folder: tempfile::TempDir,
-    state: Rc<RefCell<State>>,
+    ground: SimGround,
     history: History,
 }
 
@@ -98,28 +99,17 @@ impl Instance {
                 .push(json!({"customer_id": format!("c{customer}"), "requested_at": requested_at}));
         }
         history.erasures.sort_by_key(|erasure| erasure["requested_at"].as_i64());
-        let mut state = State::new(inputs(&history), history.end, &[]);
-        // Many small batches.
-        state.fetch_every = Duration::from_millis(5);
-        state.changelog = Some(ChangelogIdentity {
-            cluster: "cluster".to_owned(),
-            topic: [3; 16],
-            tombstone_retention: RETENTION,
-        });
-        Self {
-            folder: tempfile::tempdir().expect("a temporary folder"),
-            state: Rc::new(RefCell::new(state)),
-            history,
-        }
+        let ground = ground(&history);
+        ground.fetch_little();
+        change(&ground, |changelog| changelog.tombstone_retention = RETENTION);
+        Self { folder: tempfile::tempdir().expect("a temporary folder"), ground, history }
     }
 
-    fn expected(seed: u64) -> State {
+    fn expected(seed: u64) -> SimGround {
         let instance = Self::new(seed);
-        instance.state.borrow_mut().changelog = None;
+        instance.ground.world.borrow_mut().changelog = None;
         instance.run(EAGER, End::ShutDown, |_| false).expect("nothing fails");
-        let state = Rc::clone(&instance.state);
-        drop(instance);
-        Rc::into_inner(state).expect("nobody else holds it").into_inner()
+        instance.ground
     }
 
     fn file(&self) -> PathBuf {
@@ -132,7 +122,7 @@ impl Instance {
         &self,
         pace: Pace,
         end: End,
-        until: impl Fn(&State) -> bool,
+        until: impl Fn(&SimGround) -> bool,
     ) -> Result<(usize, Vec<std::io::Error>), Stop> {
         let config = configuration();
         let rules = SnapshotRules {
@@ -143,36 +133,36 @@ impl Instance {
         };
         let (snapshots, mut writer, prepared) = Snapshots::open(self.folder.path(), rules, || Duration::ZERO);
         let mut failures: Vec<_> = prepared.err().into_iter().collect();
-        let reads_before = self.state.borrow().changelog_reads;
+        let ground = &self.ground;
+        let reads_before = ground.world.borrow().changelog_reads;
         let mut outcome = Ok(());
-        hub_and_rules(&config, |hub, mut rules| {
+        in_process(&config, ground, |broker, hub, mut rules| {
             rules.snapshots = Some(snapshots);
-            let mut processor = Worker::new(FakeBroker::of(Rc::clone(&self.state)), rules, hub);
+            let mut processor = Worker::new(broker, rules, hub);
             for _ in 0..TURNS_MAX {
                 outcome = processor.turn();
                 write(&mut writer, pace.steps, &mut failures);
-                let state = self.state.borrow();
-                if outcome.is_err() || state.is_done() || until(&state) {
+                if outcome.is_err() || ground.is_done() || until(ground) {
                     break;
                 }
             }
             if outcome.is_ok() && end == End::ShutDown {
-                self.state.borrow_mut().script.clear();
+                ground.world.borrow_mut().script.clear();
                 outcome = processor.shut_down();
             }
         });
         if end == End::ShutDown {
             write(&mut writer, usize::MAX, &mut failures);
         }
-        outcome.map(|()| (self.state.borrow().changelog_reads - reads_before, failures))
+        outcome.map(|()| (ground.world.borrow().changelog_reads - reads_before, failures))
     }
 
-    fn check(&self, expected: &State) -> Result<(), Failed> {
-        let state = self.state.borrow();
-        if !state.is_done() {
+    fn check(&self, expected: &SimGround) -> Result<(), Failed> {
+        if !self.ground.is_done() {
             return Err("it did not come to its end".into());
         }
-        compare(expected, &state).map_err(|error| format!("seed {:#x}: {error}", self.history.seed).into())
+        compare(expected, &self.ground)
+            .map_err(|error| format!("seed {:#x}: {error}", self.history.seed).into())
     }
 }
 
@@ -186,8 +176,8 @@ fn write(writer: &mut Writer, steps: usize, failures: &mut Vec<std::io::Error>) 
     }
 }
 
-fn changelog(state: &mut State) -> &mut ChangelogIdentity {
-    state.changelog.as_mut().expect("it has one")
+fn change(ground: &SimGround, change: impl FnOnce(&mut ChangelogIdentity)) {
+    change(ground.world.borrow_mut().changelog.as_mut().expect("it has one"));
 }
 
 fn truncate(path: &Path, length: impl FnOnce(u64) -> u64) {
@@ -211,8 +201,8 @@ fn stopped(stop: Stop) -> Failed {
 fn a_restart_reads_the_tail_alone() -> Result<(), Failed> {
     let expected = Instance::expected(SEED);
     let instance = Instance::new(SEED);
-    instance.run(EAGER, End::ShutDown, |state| state.commits >= 20).map_err(stopped)?;
-    let all = instance.state.borrow().outputs[Output::Changelog as usize].len();
+    instance.run(EAGER, End::ShutDown, |ground| ground.commits() >= 20).map_err(stopped)?;
+    let all = instance.ground.output(Output::Changelog).len();
     let (read, failures) = instance.run(EAGER, End::ShutDown, |_| false).map_err(stopped)?;
     assert!(failures.is_empty(), "{failures:?}");
     assert!(read > 0 && read < all / 4, "{read} of {all} records read");
@@ -223,7 +213,7 @@ fn after_a_crash() -> Result<(), Failed> {
     let expected = Instance::expected(SEED);
     for commits in 1..25 {
         let instance = Instance::new(SEED);
-        instance.run(EAGER, End::Crash, |state| state.commits >= commits).map_err(stopped)?;
+        instance.run(EAGER, End::Crash, |ground| ground.commits() >= commits).map_err(stopped)?;
         assert!(commits < 3 || instance.file().exists(), "a snapshot after {commits} commits");
         instance.run(EAGER, End::ShutDown, |_| false).map_err(stopped)?;
         instance.check(&expected)?;
@@ -239,7 +229,7 @@ fn slices_while_customers_come_and_go() -> Result<(), Failed> {
         let slow = Pace { steps: 6, block_bytes: 60, ..EAGER };
         let mut restarts = 0;
         for commits in [10, 20, 30] {
-            instance.run(slow, End::Crash, |state| state.commits >= commits).map_err(stopped)?;
+            instance.run(slow, End::Crash, |ground| ground.commits() >= commits).map_err(stopped)?;
             restarts += usize::from(instance.file().exists());
         }
         instance.run(slow, End::ShutDown, |_| false).map_err(stopped)?;
@@ -261,11 +251,11 @@ fn random_restarts() -> Result<(), Failed> {
                 block_bytes: rng.usize(1..2_000),
                 interval: Duration::from_millis(rng.u64(1..100)),
             };
-            let commits = instance.state.borrow().commits + rng.usize(0..20);
+            let commits = instance.ground.commits() + rng.u32(0..20);
             let end = if rng.bool() { End::Crash } else { End::ShutDown };
-            instance.state.borrow_mut().script = random_script(&mut rng);
-            instance.run(pace, end, |state| state.commits >= commits).map_err(stopped)?;
-            instance.state.borrow_mut().script.clear();
+            instance.ground.world.borrow_mut().script = random_script(&mut rng);
+            instance.run(pace, end, |ground| ground.commits() >= commits).map_err(stopped)?;
+            instance.ground.world.borrow_mut().script.clear();
             if instance.file().exists() {
                 match rng.u8(..6) {
                     0 => truncate(&instance.file(), |length| rng.u64(..length)),
@@ -281,7 +271,7 @@ fn random_restarts() -> Result<(), Failed> {
     Ok(())
 }
 
-fn random_script(rng: &mut fastrand::Rng) -> std::collections::VecDeque<(Call, Fault)> {
+fn random_script(rng: &mut fastrand::Rng) -> Script {
     let faults = [
         (Call::Send, Fault::Abort),
         (Call::Flush, Fault::Failed),
@@ -295,14 +285,15 @@ fn random_script(rng: &mut fastrand::Rng) -> std::collections::VecDeque<(Call, F
 }
 
 /// A snapshot that cannot be used is as none: everything is read, the file is gone, and the result is the same.
-fn discarded(spoil: impl Fn(&Rc<RefCell<State>>, &Path)) -> Result<(), Failed> {
+fn discarded(spoil: impl Fn(&mut SimGround, &Path)) -> Result<(), Failed> {
     let expected = Instance::expected(SEED);
-    let instance = Instance::new(SEED);
-    instance.run(EAGER, End::ShutDown, |state| state.commits >= 20).map_err(stopped)?;
+    let mut instance = Instance::new(SEED);
+    instance.run(EAGER, End::ShutDown, |ground| ground.commits() >= 20).map_err(stopped)?;
     assert!(instance.file().exists(), "a snapshot to be discarded");
-    let all = instance.state.borrow().outputs[Output::Changelog as usize].len();
+    let all = instance.ground.output(Output::Changelog).len();
     let before = fs::read(instance.file()).expect("a snapshot");
-    spoil(&instance.state, &instance.file());
+    let file = instance.file();
+    spoil(&mut instance.ground, &file);
     // No new one takes its place.
     let never = Pace { interval: Duration::from_secs(3_600), ..EAGER };
     let (read, _) = instance.run(never, End::Crash, |_| false).map_err(stopped)?;
@@ -333,7 +324,7 @@ fn a_folder_that_cannot_be_written() -> Result<(), Failed> {
     ];
     for (name, spoil) in spoils {
         let instance = Instance::new(SEED);
-        instance.run(EAGER, End::ShutDown, |state| state.commits >= 10).map_err(stopped)?;
+        instance.run(EAGER, End::ShutDown, |ground| ground.commits() >= 10).map_err(stopped)?;
         let folder = instance.folder.path().join("snapshots");
         let before = fs::read(instance.file()).expect("a snapshot");
         // Between the start, which clears the folder, and the first snapshot.
@@ -357,10 +348,10 @@ fn a_folder_that_cannot_be_written() -> Result<(), Failed> {
 fn a_revoked_partition_leaves_one() -> Result<(), Failed> {
     let expected = Instance::expected(SEED);
     let instance = Instance::new(SEED);
-    instance.run(EAGER, End::ShutDown, |state| state.commits >= 15).map_err(stopped)?;
+    instance.run(EAGER, End::ShutDown, |ground| ground.commits() >= 15).map_err(stopped)?;
     let never = Pace { interval: Duration::from_secs(3_600), ..EAGER };
     let before = fs::read(instance.file()).expect("a snapshot");
-    instance.state.borrow_mut().script.push_back((Call::Commit, Fault::RevokedAndFound));
+    instance.ground.world.borrow_mut().script.push_back((Call::Commit, Fault::RevokedAndFound));
     let written = std::cell::Cell::new(false);
     instance
         .run(never, End::Crash, |_| {
@@ -375,7 +366,7 @@ fn a_revoked_partition_leaves_one() -> Result<(), Failed> {
 fn none_without_an_identity() -> Result<(), Failed> {
     let expected = Instance::expected(SEED);
     let instance = Instance::new(SEED);
-    instance.state.borrow_mut().changelog = None;
+    instance.ground.world.borrow_mut().changelog = None;
     instance.run(EAGER, End::ShutDown, |_| false).map_err(stopped)?;
     assert!(!instance.file().exists(), "a snapshot of nobody knows what");
     instance.check(&expected)
