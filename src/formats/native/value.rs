@@ -233,9 +233,9 @@ mod tests {
         };
         let last = Time::MAX.as_millis();
         assert_eq!(time(&last.to_string()), Ok(Time::MAX));
-        assert_eq!(time(&(last + 1).to_string()), Err(Reason::OutOfRange));
+        assert_eq!(time(&(last + 1).to_string()), Err(Reason::InvalidTime));
         assert_eq!(time("0"), Ok(Time::MIN));
-        assert_eq!(time("-1"), Err(Reason::OutOfRange));
+        assert_eq!(time("-1"), Err(Reason::InvalidTime));
         assert_eq!(time("1.5"), Err(Reason::InvalidType));
     }
 }
