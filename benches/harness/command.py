@@ -39,7 +39,7 @@ def parse(arguments):
     add("--seed", type=int, default=1, help="another number gives another history (%(default)s)")
     add("--commit-interval", type=duration_ms, default="100ms", help="between two commits (100ms)")
     add("--rounds", type=int, default=3, help="times that each system drains the backlog (%(default)s)")
-    add("--systems", default=DEFAULT_SYSTEMS, help="which, each with @INTERVAL for another commit interval (%(default)s)")
+    add("--systems", help=f"which, each with @INTERVAL for another commit interval ({DEFAULT_SYSTEMS}; with --against ours,other)")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the service, as its own --set")
     add("--jvm", action="append", default=[], metavar="OPTION", help="a JVM option of the peers, such as --jvm=-XX:+UseParallelGC")
     add("--no-latency", action="store_true", help="measures no latency")
@@ -47,6 +47,7 @@ def parse(arguments):
     add("--rate", type=float, help="orders a second for latencies; default: half of the slowest system's rate")
     add("--latency-seconds", type=int, default=30, help="measured, after three times as many to warm up (%(default)s)")
     add("--binary", help="the service's program; default: what deploy/build makes, or cargo for --check and --quick")
+    add("--against", metavar="BINARY", help="another build of the service, measured in turns with it as `other`, and without peers")
     add("--out", type=Path, help="where to write the results; default: benches/RESULTS.md unless --quick")
     add("--quick", action="store_true", help="a small run to see that everything works; writes no results unless told where")
     add("--check", action="store_true", help="compares what the systems write, not how fast")
@@ -59,6 +60,7 @@ def parse(arguments):
     unknown = set(options.series.split(",")) - set(SERIES.split(","))
     if unknown:
         parser.error(f"no such series of --growth: {', '.join(sorted(unknown))}; there are {SERIES}")
+    options.systems = options.systems or ("ours,other" if options.against else DEFAULT_SYSTEMS)
     if options.quick:
         options.events, options.customers, options.rounds = min(options.events, 100_000), min(options.customers, 10_000), 1
         options.webhooks, options.latency_seconds = min(options.webhooks, 2_000), 5
@@ -80,7 +82,8 @@ def main(arguments):
         say("building the service, which takes some minutes")
     binary = build.service(options.binary, is_measured=not (options.check or options.quick))
     build.peers()
-    systems = all_systems(binary, options.jvm)
+    against = build.service(options.against, is_measured=False) if options.against else None
+    systems = all_systems(binary, options.jvm, against)
     for word in options.systems.split(","):
         if split(word, options)[0] not in systems:
             raise SystemExit(f"no system is named {word}: there are {', '.join(systems)}")

@@ -180,10 +180,10 @@ FLINK_OPENS = [
 ]
 
 
-def all_systems(binary, jvm=()):
-    """By name; `jvm` are more options of the peers' JVMs."""
+def all_systems(binary, jvm=(), against=None):
+    """By name; `jvm` are more options of the peers' JVMs, `against` is another build of the service."""
     flink = [*FLINK_OPENS, *jvm]
-    return {
+    return ({"other": Ours(against, workers=1)} if against else {}) | {
         "ours": Ours(binary, workers=1),
         "ours-2": Ours(binary, workers=2),
         "ours-decisions": Decisions(binary, workers=1),
