@@ -75,7 +75,10 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
 }
 
 fn all_sources() -> Vec<(PathBuf, String)> {
-    ["src", "tests", "benches", "fuzz/src", "fuzz/fuzz_targets"].into_iter().flat_map(sources).collect()
+    ["src", "tests", "benches", "fuzz/src", "fuzz/fuzz_targets", "mutants/src"]
+        .into_iter()
+        .flat_map(sources)
+        .collect()
 }
 
 fn verdict(faults: Vec<String>) -> Result<(), Failed> {

@@ -1,8 +1,11 @@
-use super::ledger::{Cancellation, CancelledUpTo, Ledger, Order, Return};
+use std::sync::Arc;
+
+use super::ledger::{Attribution, Cancellation, CancelledUpTo, Ledger, Order, Return};
 use super::*;
+use crate::domain::settings::Shops;
 use crate::domain::values::ids::{OrderHash, ReturnHash};
 use crate::domain::values::money::{Currency, SentAmount, ShopAmount};
-use crate::domain::values::time::Span;
+use crate::domain::values::time::{Span, Zone};
 
 fn at(day: i64) -> Time {
     Time::MIN.plus(Span::days(day))
@@ -192,4 +195,51 @@ fn only_a_higher_version_is_raised() {
     });
     let raised = [Some(4), Some(5), Some(6), None].map(|version| held.raises_version(&cancelled(version, 1)));
     assert_eq!((raised, held.raises_version(&cancelled(Some(6), 2))), ([false, false, true, true], false));
+}
+
+fn shop() -> Shop {
+    Shop { currency: euros(), zone: Zone::utc(), conversions: Vec::new() }
+}
+
+fn settings() -> Settings {
+    Settings::with_defaults(Shops::One(shop()), |_| 1, Arc::new(|_| [0; 16]))
+}
+
+/// Each kind of entry alone, at the horizon and beyond it, and as many as may be and one more.
+#[test]
+fn what_is_old_or_too_much_may_fold() {
+    let settings = Settings { orders_max: 2, ..settings() };
+    let at_horizon = at(1).plus(settings.ledger_horizon());
+    let of = |ids: std::ops::RangeInclusive<u64>| {
+        [
+            Ledger { orders: ids.clone().map(|id| order(id, 1)).collect(), ..Ledger::default() },
+            Ledger { returns: ids.clone().map(|id| returned(id, 1, None)).collect(), ..Ledger::default() },
+            Ledger { cancellations: ids.map(|id| cancellation(id, 1)).collect(), ..Ledger::default() },
+        ]
+        .map(with)
+    };
+    let may_fold =
+        |customers: [Customer; 3], clock| customers.map(|customer| customer.may_fold(&settings, clock));
+    assert_eq!(may_fold(of(1..=1), at_horizon), [false; 3]);
+    assert_eq!(may_fold(of(1..=1), at_horizon.plus(Span::from_millis(1))), [true; 3]);
+    assert_eq!(may_fold(of(1..=2), at(1)), [false; 3]);
+    assert_eq!(may_fold(of(1..=3), at(1)), [true; 3]);
+}
+
+#[test]
+fn returns_that_stand_alone_fold_when_they_are_old_or_too_many() {
+    let (shop, settings) = (shop(), Settings { orders_max: 2, ..settings() });
+    let left = |days: &[i64], clock: Time| {
+        let returns = (1..).zip(days).map(|(id, day)| returned(id, *day, None)).collect();
+        let mut customer = with(Ledger { returns, ..Ledger::default() });
+        let mut attribution = Attribution::default();
+        attribution.derive(&customer.ledger, &shop, settings.return_window);
+        customer.fold(&shop, &settings, clock, &attribution);
+        let left: Vec<u64> = customer.ledger.returns.iter().map(|returned| returned.id.0).collect();
+        (left, customer.summary.newest_return_at, customer.summary.block.refunded)
+    };
+    let behind = at(2).plus(settings.ledger_horizon()); // What lies on day 1 is old then, on day 2 not yet.
+    assert_eq!(left(&[1, 2], behind), (vec![2], Some(at(1)), ShopAmount(10_00)));
+    assert_eq!(left(&[5, 6], behind), (vec![1, 2], None, ShopAmount::ZERO));
+    assert_eq!(left(&[5, 6, 7, 8], behind), (vec![3, 4], Some(at(6)), ShopAmount(20_00)));
 }

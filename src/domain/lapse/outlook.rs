@@ -112,6 +112,8 @@ fn rounded(minor: f64) -> ShopAmount {
 
 #[cfg(test)]
 mod tests {
+    use super::super::model::ModelSettings;
+    use super::super::{Cadence, LapsePolicy};
     use super::*;
     use crate::domain::model::correction::Correction;
     use crate::domain::model::gamma_gamma::GammaGamma;
@@ -150,6 +152,17 @@ mod tests {
         assert_eq!(corrected, CORRECTION.apply(plain, LogValues::of(4_000.0, 9_000.0)));
         let worthless = OrderValues { last: ShopAmount::ZERO, ..VALUES };
         assert_eq!(valued().corrected_probability(&HISTORY, worthless, as_of(), 30.0), plain);
+    }
+
+    #[test]
+    fn only_a_model_gives_an_outlook() {
+        let of = |policy| {
+            let policies = LapsePolicies::new(policy, |_| 0);
+            policies.outlook(ShopIndex(0), &HISTORY, VALUES, as_of()).map(|outlook| outlook.order_30d)
+        };
+        let expected = Model::PRIOR.outlook(&HISTORY, VALUES, as_of()).order_30d;
+        assert_eq!(of(LapsePolicy::Model(ModelSettings::default())), Some(expected));
+        assert_eq!(of(LapsePolicy::Cadence(Cadence::default())), None);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::examples::{self, Settings};
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![
         Trial::test("wire::refuses_huge_keys", refuses_huge_keys),
+        Trial::test("wire::reads_as_many_bytes_as_are_allowed", reads_as_many_bytes_as_are_allowed),
         Trial::test("wire::decodes_nothing_but_json", decodes_nothing_but_json),
     ];
     for input in Input::ALL {
@@ -61,6 +62,18 @@ fn refuses(input: Input, example: &examples::InvalidExample) -> Result<(), Faile
         }
         Err(_) => Ok(()),
     }
+}
+
+fn reads_as_many_bytes_as_are_allowed() -> Result<(), Failed> {
+    let text = r#"{"customer_id":"c-1","requested_at":"2025-04-05T18:15:00Z"}"#;
+    for (over, expected) in [(0, None), (1, Some(Reason::TooLarge))] {
+        let limits = Limits { bytes_max: "c-1".len() + text.len() - over, ..Limits::default() };
+        let decoder = Decoder::new(shops(Settings::OneShop), limits);
+        assert_eq!(decoder.limits(), limits);
+        let decoded = decoder.decode(Input::Erasures, Some(b"c-1"), Some(text.as_bytes()));
+        assert_eq!(decoded.map_err(|refusal| refusal.reason).err(), expected);
+    }
+    Ok(())
 }
 
 fn refuses_huge_keys() -> Result<(), Failed> {
