@@ -237,8 +237,9 @@ mod tests {
 
     use super::*;
     use crate::domain::settings::{Settings, Shop, Shops};
-    use crate::domain::values::event::{OrderRecord, SkuVariety, WatchedSkus};
-    use crate::domain::values::ids::OrderHash;
+    use crate::domain::signals::ratio_signal::RatioSignal;
+    use crate::domain::values::event::{OrderRecord, ReturnRecord, SkuVariety, WatchedSkus};
+    use crate::domain::values::ids::{OrderHash, ReturnHash};
     use crate::domain::values::money::{Currency, SentAmount};
     use crate::domain::values::time::Span;
 
@@ -277,5 +278,53 @@ mod tests {
         let profile = engine.profile(slot, clock);
         assert!(profile.truncated);
         assert_eq!(profile.blocks[0].placed, 100, "nothing is lost but detail");
+    }
+
+    /// Of orders of 1.00 each, whether a return rate fires again once so many cents of each were sent back in history.
+    #[test]
+    fn a_return_rate_is_armed_below_its_second_threshold_or_while_it_means_nothing() {
+        let currency = Currency::from_code(b"EUR").expect("a currency");
+        for (refunds, expected) in [
+            (&[100, 50][..], true), // two orders are too few
+            (&[0, 0, 0], true),
+            (&[40, 40, 39], true),
+            (&[40, 40, 40], false), // exactly 40 %
+            (&[40, 40, 41], false),
+            (&[90, 90, 90], false),
+        ] {
+            let shops = Shops::One(Shop::in_currency(currency));
+            let settings = Settings::with_defaults(shops, |_| 1, Arc::new(|_| [0; 16]));
+            let mut engine = Engine::new(Arc::new(settings));
+            let key = CustomerKey { bytes: b"a", hash: 1 };
+            engine.begin_history(usize::MAX);
+            for (id, cents) in (1..).zip(refunds) {
+                let placed_at = Time::MIN.plus(Span::days(100 + id));
+                let order = Record::Order(OrderRecord {
+                    id: OrderHash(id.unsigned_abs()),
+                    version: 0,
+                    placed_at,
+                    total: SentAmount(100),
+                    currency,
+                    test: false,
+                    skus: SkuVariety::Unknown,
+                    watched: WatchedSkus::NONE,
+                });
+                let returned = Record::Return(ReturnRecord {
+                    id: ReturnHash(id.unsigned_abs()),
+                    returned_at: placed_at.plus(Span::days(10)),
+                    refund: SentAmount(*cents),
+                    currency,
+                    order: Some(OrderHash(id.unsigned_abs())),
+                });
+                for record in [order, returned].iter().take(if *cents == 0 { 1 } else { 2 }) {
+                    engine.handle_record(key, ShopIndex(0), record, usize::MAX);
+                }
+            }
+            assert_eq!(engine.settle_history(usize::MAX), Progress::Done);
+            let (slot, clock) =
+                (engine.find(key).expect("it is held"), engine.clock().expect("records moved it"));
+            let armed = engine.explain(slot, clock).emitted.armed;
+            assert_eq!(armed.is(RatioSignal::ReturnRateHigh), expected, "{refunds:?}");
+        }
     }
 }

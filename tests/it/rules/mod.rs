@@ -1,5 +1,6 @@
 //! Rules of tactics: random sets of them for the laws, the laws that they obey, and scenarios with exact values.
 
+mod counted;
 mod explained;
 mod guests;
 mod law;
@@ -28,6 +29,7 @@ pub fn trials() -> Vec<Trial> {
     let lists = [
         law::trials(),
         explained::trials(),
+        counted::trials(),
         outcomes::trials(),
         scenarios::trials(),
         products::trials(),

@@ -56,7 +56,7 @@ fn announced() -> Rule {
 
 impl Scenario {
     /// A version of an order with these goods.
-    fn holding(&self, id: u64, version: u64, day: i64, skus: &[&str]) -> Record {
+    pub fn holding(&self, id: u64, version: u64, day: i64, skus: &[&str]) -> Record {
         let Record::Order(order) = order(id, version, day) else { unreachable!("an order") };
         let rules = self.settings.rules.as_ref().expect("rules");
         let mut watched = WatchedSkus::NONE;
@@ -74,7 +74,7 @@ impl Scenario {
     }
 
     /// The first version at nine on a day.
-    fn buy(&mut self, id: u64, day: i64, skus: &[&str]) {
+    pub fn buy(&mut self, id: u64, day: i64, skus: &[&str]) {
         let record = self.holding(id, 0, day, skus);
         self.apply(&record);
     }

@@ -6,6 +6,7 @@ use libtest_mimic::{Failed, Trial};
 use retention_signals::formats::native::{Decoder, Limits, Subject};
 use retention_signals::topic::Input;
 use retention_signals::wire::reason::Reason;
+use retention_signals::wire::remark::Remark;
 use serde_json::Value;
 
 use super::shops;
@@ -14,6 +15,7 @@ use crate::examples::{self, Settings};
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![
         Trial::test("wire::refuses_huge_keys", refuses_huge_keys),
+        Trial::test("wire::remarks_on_returns_that_name_an_order_and_no_customer", remarks_on_returns),
         Trial::test("wire::reads_as_many_bytes_as_are_allowed", reads_as_many_bytes_as_are_allowed),
         Trial::test("wire::decodes_nothing_but_json", decodes_nothing_but_json),
     ];
@@ -72,6 +74,28 @@ fn reads_as_many_bytes_as_are_allowed() -> Result<(), Failed> {
         assert_eq!(decoder.limits(), limits);
         let decoded = decoder.decode(Input::Erasures, Some(b"c-1"), Some(text.as_bytes()));
         assert_eq!(decoded.map_err(|refusal| refusal.reason).err(), expected);
+    }
+    Ok(())
+}
+
+fn remarks_on_returns() -> Result<(), Failed> {
+    let order = r#""order_id":"o-1","placed_at":"2025-04-05T18:15:00Z","currency":"EUR","total":"1""#;
+    let returned = r#""return_id":"r-1","returned_at":"2025-04-05T18:15:00Z","currency":"EUR","refund":"1""#;
+    for (input, fields, customer, expected) in [
+        (Input::Orders, order.to_owned(), None, false),
+        (Input::Orders, order.to_owned(), Some("c-1"), false),
+        (Input::Returns, returned.to_owned(), None, false),
+        (Input::Returns, format!(r#"{returned},"order_id":"o-1""#), Some("c-1"), false),
+        (Input::Returns, format!(r#"{returned},"order_id":"o-1""#), None, true),
+    ] {
+        let id = customer.map_or("null".to_owned(), |customer| format!("\"{customer}\""));
+        let text = format!(r#"{{"customer_id":{id},{fields}}}"#);
+        let key = customer.or((input == Input::Orders).then_some("o-1"));
+        let event = decoder(Settings::OneShop)
+            .decode(input, key.map(str::as_bytes), Some(text.as_bytes()))
+            .map_err(|refusal| format!("{text}: {}", refusal.detail))?;
+        let remarked = event.remarks().any(|remark| remark == Remark::ReturnWithoutCustomer);
+        assert_eq!((remarked, event.is_return_without_customer()), (expected, expected), "{text}");
     }
     Ok(())
 }
