@@ -428,10 +428,10 @@ pub(in crate::domain) mod tests {
         let on = Trigger::Signal(SignalType::FirstOrder);
         let urgent = Rule { priority: 51, ..rule("z", on.clone()) };
         let off = Rule { enabled: false, ..rule("c", Trigger::Signal(SignalType::Lapsed)) };
-        let rules = vec![rule("b", on), urgent, off, rule("a", Trigger::Order)];
+        let rules = vec![rule("b", on), urgent, off, rule("a", Trigger::Order), rule("d", Trigger::Order)];
         let set = RuleSet::new(rules, Vec::new(), HoldoutShare(0)).expect("different names");
         let names: Vec<&str> = set.rules().iter().map(|rule| &*rule.name).collect();
-        assert_eq!(names, ["z", "a", "b", "c"]);
+        assert_eq!(names, ["z", "a", "b", "c", "d"]);
         assert_eq!(set.triggers().iter().collect::<Vec<_>>(), [SignalType::FirstOrder]);
         assert_eq!(set.cancels().iter().collect::<Vec<_>>(), [SignalType::BecameProspect]);
         let id = RuleId(hash(b"b") as u32);

@@ -60,8 +60,9 @@ fn conditions_hold_or_not() {
     ] {
         let condition = in_customer(text).unwrap_or_else(|error| panic!("{text}: {error:?}"));
         assert_eq!(condition.holds(value), expected, "{text}");
+        assert!(!condition.is_always(), "{text}");
     }
-    assert!(Condition::always().holds(value));
+    assert!(Condition::always().holds(value) && Condition::always().is_always());
 }
 
 #[test]
