@@ -353,115 +353,83 @@ mod tests {
         }
     }
 
-    /// Each datum of each type, and none of another's.
+    fn ratio(numerator: i64, denominator: i64) -> Option<Ratio> {
+        Ratio::new(numerator, denominator)
+    }
+
+    fn cents(cents: i64) -> Value<'static> {
+        money(Some(ShopAmount(cents)), currency("EUR"))
+    }
+
+    fn assert_data(signal: &SignalKind, fields: &[(TriggerField, Value<'_>)]) {
+        let values = TriggerValues { signal: Some(signal), currency: currency("EUR"), sku: None };
+        for (field, expected) in fields {
+            let value = values.value(Field::Trigger(signal.signal_type(), *field));
+            assert_eq!(value, *expected, "{signal:?} {}", field.name());
+        }
+    }
+
     #[test]
-    fn every_datum_of_a_signal_has_its_value() {
+    fn every_datum_of_a_rhythm_has_its_value() {
         use TriggerField as F;
-        let ratio = |numerator: i64, denominator: i64| Ratio::new(numerator, denominator);
-        let day = |days: i64| Time::MIN.plus(Span::days(days));
+        let number = |numerator, denominator| number(ratio(numerator, denominator));
         let silence = Silence {
-            deadline: day(50),
-            last_order_at: day(10),
+            deadline: at(50),
+            last_order_at: at(10),
             expected_gap: ratio(29, 1),
             order_probability: ratio(3, 8),
         };
-        let worth = OrderValueChange {
-            ratio: ratio(1, 2).expect("above 0"),
-            recent: ratio(4_000, 3).expect("above 0"),
-            earlier: ratio(8_000, 3).expect("above 0"),
-        };
+        let expected = [
+            (F::SilenceDays, number(40, 1)),
+            (F::ExpectedGapDays, number(29, 1)),
+            (F::OrderProbability, number(3, 8)),
+        ];
+        assert_data(&SignalKind::AtRisk(silence), &expected);
+        assert_data(&SignalKind::SecondOrder { value: ShopAmount(4_200) }, &[(F::Value, cents(4_200))]);
+        assert_data(&SignalKind::Recovered { away: Some(Span::days(9)) }, &[(F::DaysAway, number(9, 1))]);
+        let emitted = OpenAlert { deadline: at(50), record: None };
+        let retracted = SignalKind::LapseRetracted { retracted: RetractedKind::AtRisk, emitted };
+        assert_data(&retracted, &[(F::RetractedType, Value::Text("at_risk"))]);
+        let [half, recent, earlier] =
+            [ratio(1, 2), ratio(4_000, 3), ratio(8_000, 3)].map(|ratio| ratio.expect("above 0"));
+        let worth = SignalKind::OrderValueRose(OrderValueChange { ratio: half, recent, earlier });
+        let expected = [(F::Ratio, number(1, 2)), (F::Recent, number(40, 3)), (F::Earlier, number(80, 3))];
+        assert_data(&worth, &expected);
+        let (refunded, gross) = (ShopAmount(500), ShopAmount(1_000));
+        let rate = SignalKind::ReturnRateHigh { ratio: ratio(1, 2), refunded, gross, placed: 4 };
+        assert_data(&rate, &[(F::Ratio, number(1, 2)), (F::Refunded, cents(500))]);
+        assert_data(&rate, &[(F::Gross, cents(1_000)), (F::PlacedOrders, number(4, 1))]);
+    }
+
+    #[test]
+    fn every_datum_of_a_segment_a_tier_and_a_lost_order_has_its_value() {
+        use TriggerField as F;
         let ProfileSegment::Known(after) = profile().segment else { panic!("a segment") };
         let after = CustomerSegment { scores: Scores { m: Some(3), ..after.scores }, ..after };
         let moved = SegmentChange { before: Some(Segment::Loyal), after, silence: Span::days(33) };
+        let names = [
+            (F::Before, Value::Text("loyal")),
+            (F::After, Value::Text("promising")),
+            (F::Matrix, Value::Text("rare_large")),
+        ];
+        assert_data(&SignalKind::SegmentChanged(moved), &names);
+        let scores = [(F::R, 4), (F::F, 1), (F::M, 3), (F::SilenceDays, 33)];
+        let scores = scores.map(|(field, expected)| (field, number(ratio(expected, 1))));
+        assert_data(&SignalKind::SegmentChanged(moved), &scores);
         let fallen = TierChange { before: Some("gold".into()), after: None, net: ShopAmount(10) };
-        let order = ReturnedOrder { placed_at: day(3), kept: true, after: Span::days(4) };
-        let returned =
-            |order| SignalKind::OrderReturned { returned: ReturnHash(1), refund: ShopAmount(500), order };
-        let rate = SignalKind::ReturnRateHigh {
-            ratio: ratio(1, 2),
-            refunded: ShopAmount(500),
-            gross: ShopAmount(1_000),
-            placed: 4,
-        };
-        let open = OpenAlert { deadline: day(50), record: None };
-        let (euro, cents) = (currency("EUR"), |cents| money(Some(ShopAmount(cents)), currency("EUR")));
-        let matrix = after.matrix.map(ValueMatrix::name);
-        for (signal, fields) in [
-            (SignalKind::SecondOrder { value: ShopAmount(4_200) }, vec![(F::Value, cents(4_200))]),
-            (
-                SignalKind::AtRisk(silence),
-                vec![
-                    (F::SilenceDays, number(ratio(40, 1))),
-                    (F::ExpectedGapDays, number(ratio(29, 1))),
-                    (F::OrderProbability, number(ratio(3, 8))),
-                ],
-            ),
-            (SignalKind::Recovered { away: Some(Span::days(9)) }, vec![(F::DaysAway, number(ratio(9, 1)))]),
-            (
-                SignalKind::LapseRetracted { retracted: RetractedKind::AtRisk, emitted: open },
-                vec![(F::RetractedType, Value::Text("at_risk"))],
-            ),
-            (
-                SignalKind::OrderValueRose(worth),
-                vec![
-                    (F::Ratio, number(ratio(1, 2))),
-                    (F::Recent, number(ratio(40, 3))),
-                    (F::Earlier, number(ratio(80, 3))),
-                ],
-            ),
-            (
-                rate,
-                vec![
-                    (F::Ratio, number(ratio(1, 2))),
-                    (F::Refunded, cents(500)),
-                    (F::Gross, cents(1_000)),
-                    (F::PlacedOrders, number(ratio(4, 1))),
-                ],
-            ),
-            (
-                SignalKind::SegmentChanged(moved),
-                vec![
-                    (F::Before, Value::Text("loyal")),
-                    (F::After, Value::Text(after.name.name())),
-                    (F::R, count(Some(after.scores.r))),
-                    (F::F, count(Some(after.scores.f))),
-                    (F::M, count(after.scores.m)),
-                    (F::Matrix, text(matrix)),
-                    (F::SilenceDays, number(ratio(33, 1))),
-                ],
-            ),
-            (
-                SignalKind::TierChanged(fallen),
-                vec![(F::Before, Value::Text("gold")), (F::After, Value::Null), (F::Net, cents(10))],
-            ),
-            (
-                SignalKind::OrderCancelled {
-                    order: OrderHash(1),
-                    value: Some(ShopAmount(7)),
-                    net: ShopAmount(8),
-                },
-                vec![(F::Value, cents(7)), (F::Net, cents(8))],
-            ),
-            (
-                returned(Some(order)),
-                vec![
-                    (F::Refund, cents(500)),
-                    (F::OrderKept, Value::Flag(true)),
-                    (F::DaysSinceOrder, number(ratio(4, 1))),
-                ],
-            ),
-            (
-                returned(None),
-                vec![(F::Refund, cents(500)), (F::OrderKept, Value::Null), (F::DaysSinceOrder, Value::Null)],
-            ),
-        ] {
-            let values = TriggerValues { signal: Some(&signal), currency: euro, sku: None };
-            for (field, expected) in fields {
-                let value = values.value(Field::Trigger(signal.signal_type(), field));
-                assert_eq!(value, expected, "{signal:?} {}", field.name());
-            }
+        let expected = [(F::Before, Value::Text("gold")), (F::After, Value::Null), (F::Net, cents(10))];
+        assert_data(&SignalKind::TierChanged(fallen), &expected);
+        let (order, value, net) = (OrderHash(1), Some(ShopAmount(7)), ShopAmount(8));
+        let cancelled = SignalKind::OrderCancelled { order, value, net };
+        assert_data(&cancelled, &[(F::Value, cents(7)), (F::Net, cents(8))]);
+        let (returned, refund) = (ReturnHash(1), ShopAmount(500));
+        let order = ReturnedOrder { placed_at: at(3), kept: true, after: Span::days(4) };
+        for (order, kept, days) in
+            [(Some(order), Value::Flag(true), number(ratio(4, 1))), (None, Value::Null, Value::Null)]
+        {
+            let expected = [(F::Refund, cents(500)), (F::OrderKept, kept), (F::DaysSinceOrder, days)];
+            assert_data(&SignalKind::OrderReturned { returned, refund, order }, &expected);
         }
-        assert!(matrix.is_some() && after.scores.m.is_some(), "the segment has all there is");
     }
 
     #[test]
