@@ -21,7 +21,7 @@ def service(given, is_measured):
     """The program to run: the one given, or this tree's, built for production if it is measured in earnest."""
     if given:
         if not (Path(given).is_file() and os.access(given, os.X_OK)):
-            raise SystemExit(f"--binary {given} is no program: build it, or leave the option out")
+            raise SystemExit(f"{given} is no program: build it, or leave out --binary or --against")
         return Path(given).resolve()
     if is_measured:
         run("deploy/build", [ROOT / "deploy" / "build"], cwd=ROOT)

@@ -78,11 +78,11 @@ def main(arguments):
     # Asked to end, it still removes its folder: the node's logs are gigabytes.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     report.commit()
+    against = build.service(options.against, is_measured=False) if options.against else None
     if not options.binary:
         say("building the service, which takes some minutes")
     binary = build.service(options.binary, is_measured=not (options.check or options.quick))
     build.peers()
-    against = build.service(options.against, is_measured=False) if options.against else None
     systems = all_systems(binary, options.jvm, against)
     for word in options.systems.split(","):
         if split(word, options)[0] not in systems:
